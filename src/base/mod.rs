@@ -1,0 +1,18 @@
+//! L0, vocabulary: addresses, architectures, names, time.
+//!
+//! **Invariant:** total functions over values. Nothing here reads a file, a socket or a clock
+//! (the one exception is [`time::SystemClock`], which is handed in from outside), and any input
+//! gives a value or a typed error.
+
+pub mod arch;
+pub mod mac;
+pub mod names;
+pub mod range;
+pub mod suggest;
+pub mod time;
+
+pub use arch::{Architecture, ClientSystemArchitecture, Firmware};
+pub use mac::HardwareAddr;
+pub use names::{GroupName, HostName, ProfileName, SubnetName, Token, Uuid};
+pub use range::AddrRange;
+pub use time::{Clock, SystemClock, TestClock, Timestamp};

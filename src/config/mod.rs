@@ -1,0 +1,17 @@
+//! L2, configuration: files → [`Snapshot`].
+//!
+//! What the operator writes (`written`, serde with spans) is kept apart from what is meant
+//! ([`snapshot`], checked and indexed). Parsing goes table by table, so that one bad host does not
+//! hide the next, and every problem is collected with its place.
+//!
+//! **Invariant:** checking a configuration touches no network and no global, needs no boot file, and
+//! gives the same result on any machine. Unknown keys are errors. Files are read through
+//! [`source::Files`] only.
+
+pub mod problem;
+pub mod snapshot;
+pub mod source;
+
+pub use problem::{Label, Problem, Severity};
+pub use snapshot::Snapshot;
+pub use source::{Files, SourceId, SourceMap, Span};

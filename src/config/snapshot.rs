@@ -1,0 +1,382 @@
+//! What a configuration means: checked, merged, indexed, never changed.
+//!
+//! A reload builds a new snapshot beside the old one and swaps them; a request reads one snapshot
+//! from beginning to end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+
+use super::source::Span;
+use crate::base::{
+    Architecture, Firmware, GroupName, HardwareAddr, HostName, ProfileName, SubnetName, Uuid,
+};
+
+/// A whole configuration in force.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Counts up with each configuration that takes effect.
+    pub generation: u64,
+    /// The daemon's own settings.
+    pub server: Server,
+    /// The subnets, in the order of the file.
+    pub subnets: Vec<Subnet>,
+    hosts: Vec<Arc<Host>>,
+    profiles: BTreeMap<ProfileName, Arc<Profile>>,
+    templates: BTreeMap<String, Template>,
+    by_mac: HashMap<HardwareAddr, usize>,
+    by_ip: HashMap<Ipv4Addr, usize>,
+    by_name: HashMap<HostName, usize>,
+}
+
+/// `bootwright.toml` but for the subnets. Paths are absolute or relative to the working directory.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The file itself.
+    pub file: PathBuf,
+    /// Interfaces on which machines are served.
+    pub interfaces: Vec<String>,
+    /// Domain of hosts that name none.
+    pub domain: Option<String>,
+    /// Records, journal and the operators' socket.
+    pub state_dir: PathBuf,
+    /// Boot files.
+    pub boot_assets: PathBuf,
+    /// Folder of the profiles.
+    pub profiles: PathBuf,
+    /// Folder of the templates.
+    pub templates: PathBuf,
+    /// Files or folders of reservations.
+    pub reservations: Vec<PathBuf>,
+    /// What a start as root becomes; `None` is the account `bootwright` if there is one.
+    pub user: Option<String>,
+    /// UDP port of DHCP (67).
+    pub dhcp_port: u16,
+    /// Length of leases where a subnet does not say otherwise.
+    pub lease_time: Duration,
+    /// Boot loader by firmware: a path under `boot_assets` or a whole URL.
+    pub loaders: BTreeMap<Firmware, String>,
+    /// Boot loader by the number in option 93; wins over [`Server::loaders`].
+    pub loaders_by_code: BTreeMap<u16, String>,
+    /// UDP port of TFTP (69).
+    pub tftp_port: u16,
+    /// Largest `blksize` granted (RFC 2348), in bytes.
+    pub tftp_max_blksize: u16,
+    /// Largest `windowsize` granted (RFC 7440), in blocks.
+    pub tftp_max_windowsize: u16,
+    /// TCP port of the boot plane.
+    pub http_port: u16,
+    /// How long an arming holds.
+    pub armed_for: Duration,
+    /// Boots of the installer per arming.
+    pub max_attempts: u32,
+    /// Silence after which an installation has failed.
+    pub stalled_after: Duration,
+    /// Bytes of journal kept.
+    pub journal_keep: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::from("config/bootwright.toml"),
+            interfaces: Vec::new(),
+            domain: None,
+            state_dir: PathBuf::from("/var/lib/bootwright"),
+            boot_assets: PathBuf::from("boot-assets"),
+            profiles: PathBuf::from("config/profiles"),
+            templates: PathBuf::from("config/templates"),
+            reservations: vec![PathBuf::from("config/reservations.toml")],
+            user: None,
+            dhcp_port: 67,
+            lease_time: Duration::from_secs(3_600),
+            loaders: [
+                (Firmware::Bios, "ipxe/undionly.kpxe"),
+                (Firmware::UefiX64, "ipxe/snponly.efi"),
+                (Firmware::UefiIa32, "ipxe/snponly-ia32.efi"),
+                (Firmware::UefiArm32, "ipxe/snponly-arm32.efi"),
+                (Firmware::UefiArm64, "ipxe/snponly-arm64.efi"),
+            ]
+            .map(|(firmware, path)| (firmware, path.to_owned()))
+            .into(),
+            loaders_by_code: BTreeMap::new(),
+            tftp_port: 69,
+            tftp_max_blksize: 1_468,
+            tftp_max_windowsize: 64,
+            http_port: 8_080,
+            armed_for: Duration::from_secs(86_400),
+            max_attempts: 3,
+            stalled_after: Duration::from_secs(2_700),
+            journal_keep: 256 << 20,
+        }
+    }
+}
+
+/// A network whose machines this server answers.
+#[derive(Debug, Clone)]
+pub struct Subnet {
+    /// Its name; the network as written when the file gives none.
+    pub name: SubnetName,
+    /// The network.
+    pub network: Ipv4Net,
+    /// This server as the subnet's machines see it, when the file says.
+    pub server: Option<Ipv4Addr>,
+    /// The address that offline commands show and `rehearse` gives to its bridge: `server`, else the
+    /// first free address of the network.
+    pub example_server: Ipv4Addr,
+    /// Default router (option 3).
+    pub router: Option<Ipv4Addr>,
+    /// Name servers (option 6).
+    pub dns: Vec<Ipv4Addr>,
+    /// Time servers (option 42).
+    pub ntp: Vec<Ipv4Addr>,
+    /// Domain (option 15), with the server's as default.
+    pub domain: Option<String>,
+    /// Length of leases here.
+    pub lease_time: Duration,
+    /// Addresses behind which this subnet's machines may appear.
+    pub nat: Vec<Ipv4Addr>,
+    /// Where it stands.
+    pub span: Option<Span>,
+}
+
+/// How a host boots its disk (design section 3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LocalBoot {
+    /// What the firmware does best with.
+    #[default]
+    Auto,
+    /// An address and no boot file.
+    NoFile,
+    /// A script that ends with `exit 1`.
+    Exit,
+    /// A script that boots the first BIOS disk.
+    Sanboot,
+}
+
+/// Whether a host may be installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InstallPolicy {
+    /// Only when armed, once per arming.
+    #[default]
+    Once,
+    /// It cannot be armed.
+    Never,
+}
+
+/// One machine.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Its name.
+    pub name: HostName,
+    /// Name and domain, when it has one.
+    pub fqdn: Option<String>,
+    /// The domain part: of `fqdn`, else the subnet's, else the server's.
+    pub domain: Option<String>,
+    /// Its hardware addresses; empty while the name and address are only held.
+    pub macs: Vec<HardwareAddr>,
+    /// Its reserved address.
+    pub ip: Ipv4Addr,
+    /// Index into [`Snapshot::subnets`].
+    pub subnet: usize,
+    /// Its groups, nearest first.
+    pub groups: Vec<GroupName>,
+    /// What it is installed with; `None`: it only gets its address.
+    pub profile: Option<ProfileName>,
+    /// What its processor runs, when the file says.
+    pub arch: Option<Architecture>,
+    /// Boot loader of this host, whatever its firmware: path or URL.
+    pub loader: Option<String>,
+    /// How it boots its disk.
+    pub local_boot: LocalBoot,
+    /// Whether it may be installed.
+    pub install: InstallPolicy,
+    /// The UUID that it must show before it is installed.
+    pub uuid: Option<Uuid>,
+    /// The serial number that it must show before it is installed.
+    pub serial: Option<String>,
+    /// Merged variables; dates are kept as text.
+    pub vars: toml::Table,
+    /// Free text.
+    pub notes: Option<String>,
+    /// Its name in the file.
+    pub span: Option<Span>,
+}
+
+impl Host {
+    /// The address by which messages name the machine.
+    pub fn mac(&self) -> Option<HardwareAddr> {
+        self.macs.first().copied()
+    }
+}
+
+/// An operating system to boot and the answers to give.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Its name: the file's name without `.toml`.
+    pub name: ProfileName,
+    /// One line for people.
+    pub title: String,
+    /// The family of operating systems.
+    pub family: String,
+    /// Architectures that it can be used on; empty: all.
+    pub arch: Vec<Architecture>,
+    /// What is loaded.
+    pub boot: Boot,
+    /// The answer files; `answers.url` is the first one's.
+    pub answers: Vec<Answer>,
+    /// Silence after which an installation has failed, when this profile sets its own.
+    pub stalled_after: Option<Duration>,
+    /// Where it stands.
+    pub span: Option<Span>,
+}
+
+/// A text of a profile that is rendered as a template for each host, and its place.
+#[derive(Debug, Clone)]
+pub struct TemplateText {
+    /// The text.
+    pub text: String,
+    /// Where it stands.
+    pub span: Option<Span>,
+}
+
+/// What a profile loads. Paths and URLs are templates; a text that is a whole URL is used as it
+/// stands, otherwise it is a path under `boot_assets`.
+#[derive(Debug, Clone)]
+pub enum Boot {
+    /// A Linux kernel.
+    Linux {
+        /// The kernel.
+        kernel: TemplateText,
+        /// None, one or several.
+        initrd: Vec<TemplateText>,
+        /// Its command line without `initrd=`.
+        cmdline: TemplateText,
+    },
+    /// Another boot script.
+    Chain {
+        /// Its URL or path.
+        url: TemplateText,
+    },
+    /// A whole iPXE script.
+    Script {
+        /// Name of the template.
+        template: String,
+    },
+}
+
+/// One answer file of a profile.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its name in the URL.
+    pub name: String,
+    /// Its template, by path under `templates`.
+    pub template: String,
+    /// Content-Type of the reply.
+    pub content_type: String,
+    /// Where it stands.
+    pub span: Option<Span>,
+}
+
+/// A template file.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// The text.
+    pub text: Arc<str>,
+    /// Where it came from: an empty span at its start.
+    pub span: Option<Span>,
+}
+
+impl Snapshot {
+    /// Puts a checked configuration together. The caller (`config::check`) has refused what is used
+    /// twice; should two hosts share an address here, the first one keeps it.
+    pub fn new(
+        server: Server,
+        subnets: Vec<Subnet>,
+        hosts: Vec<Host>,
+        profiles: Vec<Profile>,
+        templates: BTreeMap<String, Template>,
+    ) -> Self {
+        let mut snapshot = Self {
+            generation: 0,
+            server,
+            subnets,
+            hosts: hosts.into_iter().map(Arc::new).collect(),
+            profiles: profiles
+                .into_iter()
+                .map(|profile| (profile.name.clone(), Arc::new(profile)))
+                .collect(),
+            templates,
+            by_mac: HashMap::new(),
+            by_ip: HashMap::new(),
+            by_name: HashMap::new(),
+        };
+        for (index, host) in snapshot.hosts.iter().enumerate() {
+            for mac in &host.macs {
+                snapshot.by_mac.entry(*mac).or_insert(index);
+            }
+            snapshot.by_ip.entry(host.ip).or_insert(index);
+            snapshot.by_name.entry(host.name.clone()).or_insert(index);
+        }
+        snapshot
+    }
+
+    /// All hosts, in the order of the file.
+    pub fn hosts(&self) -> &[Arc<Host>] {
+        &self.hosts
+    }
+
+    /// The host with this hardware address.
+    pub fn host_by_mac(&self, mac: HardwareAddr) -> Option<&Arc<Host>> {
+        self.hosts.get(*self.by_mac.get(&mac)?)
+    }
+
+    /// The host with this reserved address.
+    pub fn host_by_ip(&self, ip: Ipv4Addr) -> Option<&Arc<Host>> {
+        self.hosts.get(*self.by_ip.get(&ip)?)
+    }
+
+    /// The host of this name.
+    pub fn host(&self, name: &HostName) -> Option<&Arc<Host>> {
+        self.hosts.get(*self.by_name.get(name)?)
+    }
+
+    /// The subnet that a host belongs to; `None` never happens for a host of this snapshot.
+    pub fn subnet_of(&self, host: &Host) -> Option<&Subnet> {
+        self.subnets.get(host.subnet)
+    }
+
+    /// The subnet that holds an address.
+    pub fn subnet_containing(&self, ip: Ipv4Addr) -> Option<&Subnet> {
+        self.subnets
+            .iter()
+            .find(|subnet| subnet.network.contains(&ip))
+    }
+
+    /// All profiles, by name.
+    pub fn profiles(&self) -> &BTreeMap<ProfileName, Arc<Profile>> {
+        &self.profiles
+    }
+
+    /// The profile of this name.
+    pub fn profile(&self, name: &ProfileName) -> Option<&Arc<Profile>> {
+        self.profiles.get(name)
+    }
+
+    /// All templates, by path under `templates`.
+    pub fn templates(&self) -> &BTreeMap<String, Template> {
+        &self.templates
+    }
+
+    /// The silence after which an installation with this profile has failed.
+    pub fn stalled_after(&self, profile: Option<&ProfileName>) -> Duration {
+        profile
+            .and_then(|name| self.profile(name))
+            .and_then(|profile| profile.stalled_after)
+            .unwrap_or(self.server.stalled_after)
+    }
+}

@@ -1,0 +1,196 @@
+//! Where configuration text comes from, and positions in it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Reads configuration files: the disk, or a map in memory in tests and for edits not yet written.
+pub trait Files {
+    /// The text of one file. A file that is no UTF-8 is an error of kind `InvalidData`.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// The regular files below a folder, at any depth, as paths that begin with `folder`, sorted.
+    /// Names that begin with a dot are left out.
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+    /// Whether there is a regular file of this name.
+    fn is_file(&self, path: &Path) -> bool;
+    /// Whether there is a folder of this name.
+    fn is_dir(&self, path: &Path) -> bool;
+}
+
+/// One file of a [`SourceMap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(u32);
+
+/// A run of bytes in one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Span {
+    /// The file.
+    pub source: SourceId,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// One configuration file as it was read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its path as messages show it.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// Every file that a configuration was read from.
+#[derive(Debug, Clone, Default)]
+pub struct SourceMap {
+    sources: Vec<Source>,
+}
+
+impl SourceMap {
+    /// Adds a file.
+    pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> SourceId {
+        let id = SourceId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
+        self.sources.push(Source {
+            path: path.into(),
+            text: text.into(),
+        });
+        id
+    }
+
+    /// The file of this id; `None` only for an id of another map.
+    pub fn get(&self, id: SourceId) -> Option<&Source> {
+        self.sources.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// All files, in the order in which they were read.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter()
+    }
+
+    /// Line and column, both from 1, the column in characters.
+    pub fn line_column(&self, span: Span) -> Option<(usize, usize)> {
+        let text = &self.get(span.source)?.text;
+        let before = text.get(..span.start.min(text.len()))?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Some((
+            before.matches('\n').count() + 1,
+            before.get(line_start..)?.chars().count() + 1,
+        ))
+    }
+}
+
+/// Files on the disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DiskFiles;
+
+impl Files for DiskFiles {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in std::fs::read_dir(&next)? {
+                let entry = entry?;
+                if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                    continue;
+                }
+                let path = entry.path();
+                let kind = std::fs::metadata(&path)?;
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_file() {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        path.is_file()
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+}
+
+/// Files in memory.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryFiles(BTreeMap<PathBuf, String>);
+
+impl MemoryFiles {
+    /// Adds or replaces a file.
+    pub fn insert(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) {
+        self.0.insert(path.into(), text.into());
+    }
+}
+
+impl<P: Into<PathBuf>, T: Into<String>> FromIterator<(P, T)> for MemoryFiles {
+    fn from_iter<I: IntoIterator<Item = (P, T)>>(files: I) -> Self {
+        Self(
+            files
+                .into_iter()
+                .map(|(path, text)| (path.into(), text.into()))
+                .collect(),
+        )
+    }
+}
+
+impl Files for MemoryFiles {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self.0
+            .get(path)
+            .cloned()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        if !self.is_dir(folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(self
+            .0
+            .keys()
+            .filter(|path| path.starts_with(folder))
+            .cloned()
+            .collect())
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.0
+            .keys()
+            .any(|file| file != path && file.starts_with(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_count_from_one_and_in_characters() {
+        let mut map = SourceMap::default();
+        let source = map.add("a.toml", "ä = 1\nfoo = 2\n");
+        let at = |start| {
+            map.line_column(Span {
+                source,
+                start,
+                end: start,
+            })
+        };
+        assert_eq!(at(0), Some((1, 1)));
+        assert_eq!(at(2), Some((1, 2)));
+        assert_eq!(at(7), Some((2, 1)));
+        assert_eq!(at(900), Some((3, 1)));
+    }
+}

@@ -1,0 +1,85 @@
+//! L3, the core: what a machine gets, and why.
+//!
+//! **Invariant:** no `async`, clock, randomness, log or socket. What was read from outside (the
+//! record, the addresses of the interface, which boot files are there) is handed in; the same
+//! inputs give the same answer, so that real packets can be replayed in a test.
+
+pub mod dhcp;
+pub mod http;
+pub mod plan;
+pub mod stage;
+
+pub use stage::Stage;
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+
+use crate::base::{Architecture, HardwareAddr, Timestamp};
+use crate::config::snapshot::{Host, Profile};
+use crate::record::Record;
+
+/// Where and when a datagram or connection came in.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The interface.
+    pub iface: Arc<str>,
+    /// The addresses of that interface, its first one first.
+    pub addresses: Arc<[Ipv4Net]>,
+    /// The address it was sent to (of `IP_PKTINFO`; 255.255.255.255 for a broadcast).
+    pub to: Ipv4Addr,
+    /// The peer.
+    pub source: SocketAddrV4,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Which boot files are there.
+pub trait BootFiles {
+    /// Whether there is a file of this path under `boot_assets` that may be served.
+    fn is_there(&self, path: &str) -> bool;
+    /// The first boot file that this host's profile loads on this architecture and that is not
+    /// there; `None` when all are. A boot text that cannot be rendered is named as missing.
+    fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String>;
+}
+
+/// What was remembered of a host when a decision is made.
+#[derive(Debug, Clone, Copy)]
+pub enum Known<'a> {
+    /// The store has this record, already judged at the present time (`record::step` with `Look`).
+    Record(&'a Record),
+    /// The store has none: the host is `local`.
+    Nothing,
+    /// The store could not be read: addresses are given and disks booted, nothing is installed.
+    Unavailable,
+}
+
+/// All that was read from outside for one DHCP decision.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// What is remembered of the host that asks.
+    pub known: Known<'a>,
+    /// Which boot files are there.
+    pub files: &'a dyn BootFiles,
+    /// The local address from which the kernel would answer the relay, for relayed requests.
+    pub route_source: Option<Ipv4Addr>,
+}
+
+/// Where a reply goes (RFC 2131 section 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To the relay agent, port 67.
+    Relay(Ipv4Addr),
+    /// To a client that has this address, port 68.
+    Client(Ipv4Addr),
+    /// A frame to a client that does not have its address yet.
+    Link {
+        /// The address it will have.
+        yiaddr: Ipv4Addr,
+        /// Its hardware address.
+        chaddr: HardwareAddr,
+    },
+    /// To 255.255.255.255, port 68.
+    Broadcast,
+}

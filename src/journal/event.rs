@@ -1,0 +1,393 @@
+//! Events and the closed set of their kinds and reasons.
+//!
+//! **Invariant:** one datagram or request ends in exactly one event. A [`Reason`] has a stable code,
+//! a sentence and, where somebody can do something, a remedy: the log, `events` and `why` all take
+//! their words from here.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{HardwareAddr, HostName, Timestamp};
+
+macro_rules! closed_set {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// Reads the stable name.
+            pub fn from_name(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::from_name(&text)
+                    .ok_or_else(|| serde::de::Error::custom(format!("unknown name `{text}`")))
+            }
+        }
+    };
+}
+
+closed_set! {
+    /// What happened.
+    Kind {
+        /// A DISCOVER was answered with an address.
+        DhcpOffer = "dhcp.offer",
+        /// A REQUEST was granted.
+        DhcpAck = "dhcp.ack",
+        /// A REQUEST was refused.
+        DhcpNak = "dhcp.nak",
+        /// A DHCP packet was not answered; the reason says why.
+        DhcpIgnored = "dhcp.ignored",
+        /// A packet on the DHCP port that cannot be read.
+        DhcpMalformed = "dhcp.malformed",
+        /// A reply could not be sent.
+        DhcpFailed = "dhcp.failed",
+        /// A TFTP transfer has ended well, or was ended by the client as size probes are.
+        TftpSent = "tftp.sent",
+        /// A TFTP transfer failed or was refused.
+        TftpFailed = "tftp.failed",
+        /// A boot script was served.
+        HttpScript = "http.script",
+        /// A boot file was served.
+        HttpAsset = "http.asset",
+        /// An answer file was served.
+        HttpAnswer = "http.answer",
+        /// A request of the boot plane was refused.
+        HttpRefused = "http.refused",
+        /// A report changed nothing.
+        ReportIgnored = "report.ignored",
+        /// An installer's log was taken in.
+        ReportLog = "report.log",
+        /// A host was armed.
+        InstallArmed = "install.armed",
+        /// Its boot script was served for the first time, or for a further attempt.
+        InstallBooting = "install.booting",
+        /// Its installer has begun.
+        InstallStarted = "install.started",
+        /// Its installer goes on.
+        InstallProgress = "install.progress",
+        /// Its installer has finished.
+        InstallInstalled = "install.installed",
+        /// Its system has started.
+        InstallUp = "install.up",
+        /// Its installation has failed.
+        InstallFailed = "install.failed",
+        /// Nothing was heard of its installation for too long.
+        InstallStalled = "install.stalled",
+        /// Its arming has lapsed.
+        InstallLapsed = "install.lapsed",
+        /// Its installation was cancelled.
+        InstallCancelled = "install.cancelled",
+        /// Something about an installation that changes no state.
+        InstallNote = "install.note",
+        /// An unknown machine was seen.
+        HostUnknown = "host.unknown",
+        /// A configuration has taken effect.
+        ConfigReloaded = "config.reloaded",
+        /// A configuration was refused; the old one stays in force.
+        ConfigRejected = "config.rejected",
+        /// The daemon is ready.
+        ServerStarted = "server.started",
+        /// The daemon ends.
+        ServerStopped = "server.stopped",
+        /// Sockets were opened or closed because addresses came or went.
+        ServerLinks = "server.links",
+        /// Something of the server's own is in trouble: the store, a socket, a task.
+        ServerTrouble = "server.trouble",
+        /// Events were dropped or counted together.
+        JournalSummary = "journal.summary",
+    }
+}
+
+closed_set! {
+    /// Why it happened.
+    Reason {
+        /// Nothing more to say.
+        Done = "done",
+        // --- what a machine gets
+        /// Firmware gets its boot loader.
+        Loader = "loader",
+        /// iPXE gets the URL of its script.
+        Script = "script",
+        /// An installer or an operating system gets address and network options only.
+        NetworkOnly = "network-only",
+        /// The machine gets its installer.
+        Installer = "installer",
+        /// The machine boots its disk: nothing is asked for.
+        DiskLocal = "disk/local",
+        /// The machine boots its disk: it is installed.
+        DiskInstalled = "disk/installed",
+        /// The machine boots its disk: its installation has failed.
+        DiskFailed = "disk/failed",
+        /// The machine boots its disk: it is waiting for another host.
+        DiskWaiting = "disk/waiting",
+        /// The machine boots its disk: a boot file of its installer is not there.
+        DiskFileMissing = "disk/boot-file-missing",
+        /// The machine boots its disk: its installation cannot be recorded.
+        DiskStoreUnavailable = "disk/store-unavailable",
+        /// The machine boots its disk: its UUID or serial number is not the host's.
+        DiskIdentity = "disk/other-machine",
+        /// The machine boots its disk: its profile cannot be used for its architecture.
+        DiskArchitecture = "disk/architecture",
+        /// The machine boots its disk: its profile is gone from the configuration.
+        DiskProfileGone = "disk/profile-gone",
+        /// The script that every iPXE may have: it chains to the machine's own.
+        ChainScript = "chain-script",
+        // --- DHCP, not answered or refused
+        /// No reservation has this hardware address.
+        UnknownHost = "unknown-host",
+        /// No configured subnet fits the way the packet came.
+        NoSubnet = "no-subnet",
+        /// The relay is in no configured subnet.
+        UnknownRelay = "unknown-relay",
+        /// The reservation belongs to another subnet than the packet.
+        WrongSubnet = "wrong-subnet",
+        /// The client chose another server.
+        OtherServer = "other-server-identifier",
+        /// The client asks for another address than the reserved one.
+        WrongAddress = "wrong-address",
+        /// The client declined its address: somebody else holds it.
+        Declined = "declined",
+        /// The client gave its address back.
+        Released = "released",
+        /// A reply on the server's port.
+        NotARequest = "not-a-request",
+        /// A message type that a server does not answer.
+        MessageType = "message-type",
+        /// A BOOTP request; only DHCP is answered.
+        Bootp = "bootp",
+        /// No boot loader is configured, or none is there, for this architecture.
+        NoLoader = "no-loader",
+        /// The number in option 93 is of no known architecture.
+        UnknownArchitecture = "unknown-architecture",
+        /// The packet cannot be read.
+        Malformed = "malformed",
+        /// More came than can be worked off.
+        Overload = "overload",
+        /// The system refused to send.
+        SendFailed = "send-failed",
+        /// The reply left as a frame to the client's own hardware address, or by broadcast instead.
+        NoRawSocket = "no-raw-socket",
+        // --- files
+        /// There is no such file.
+        NotFound = "not-found",
+        /// The name leads out of the boot files or is hidden.
+        BadName = "bad-name",
+        /// The client ended the transfer, as a size probe does.
+        Aborted = "aborted-by-client",
+        /// The client fell silent.
+        Timeout = "timeout",
+        /// Too many transfers at once.
+        Busy = "busy",
+        /// Files are read-only here.
+        ReadOnly = "read-only",
+        /// The file could not be read.
+        ReadFailed = "read-failed",
+        /// The file changed while it was sent.
+        Changed = "changed-while-sent",
+        /// The connection ended before the whole was sent.
+        Incomplete = "incomplete",
+        // --- scripts, answers, reports
+        /// The request came from another address than the machine's.
+        NotThisMachine = "not-this-machine",
+        /// No arming has this token.
+        UnknownToken = "unknown-token",
+        /// The token is no longer good for this.
+        VoidToken = "void-token",
+        /// The profile has no answer file of this name.
+        UnknownAnswer = "unknown-answer",
+        /// The template could not be rendered.
+        RenderFailed = "render-failed",
+        /// The store could not be read or written.
+        StoreUnavailable = "store-unavailable",
+        /// The report changes nothing in this state.
+        NoChange = "no-change",
+        /// The request is not understood.
+        BadRequest = "bad-request",
+        /// The body is larger than allowed.
+        TooLarge = "too-large",
+        // --- installations
+        /// An operator asked for it.
+        Operator = "operator",
+        /// The boot script was served.
+        ScriptServed = "script-served",
+        /// A further boot of the installer.
+        FurtherBoot = "further-boot",
+        /// The script was asked for again within the same boot.
+        SameBoot = "same-boot",
+        /// An answer file was served.
+        AnswerServed = "answer-served",
+        /// The installer or the installed system reported it.
+        Reported = "reported",
+        /// As many boots as allowed were used up.
+        AttemptsUsed = "attempts-used",
+        /// Nothing was heard for too long.
+        Stalled = "stalled",
+        /// No machine took the arming up in time.
+        Lapsed = "lapsed",
+        /// A failure was reported before the installer had begun: the next boot is another attempt.
+        FailedWhileBooting = "failed-while-booting",
+        /// The configuration no longer has what the arming was given for.
+        NoLongerFits = "no-longer-fits",
+        /// Only a time was noted.
+        SignOfLife = "sign-of-life",
+        // --- the server
+        /// A file changed, or a reload was asked for.
+        Reload = "reload",
+        /// The configuration has errors.
+        Invalid = "invalid",
+        /// An end was asked for.
+        Signal = "signal",
+        /// The store was made anew.
+        NewStore = "new-store",
+        /// The store was damaged and was set aside.
+        DamagedStore = "damaged-store",
+        /// An address or interface came or went.
+        LinkChange = "link-change",
+        /// A task ended unexpectedly and was started again.
+        TaskFailed = "task-failed",
+        /// The disk is full or cannot be written.
+        DiskFull = "disk-full",
+        /// Too many events of one kind came to write each.
+        Flood = "flood",
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Counts up; given by the journal.
+    pub id: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: Kind,
+    /// Why.
+    pub reason: Reason,
+    /// The host, where one is known.
+    pub host: Option<HostName>,
+    /// The machine's hardware address.
+    pub mac: Option<HardwareAddr>,
+    /// The machine's address, or the peer's.
+    pub ip: Option<Ipv4Addr>,
+    /// The interface it came in on.
+    pub iface: Option<Arc<str>>,
+    /// How far the machine is: `bios`, `uefi-x64`, `httpboot`, `ipxe`, `os`.
+    pub stage: Option<Arc<str>>,
+    /// The DHCP transaction.
+    pub xid: Option<u32>,
+    /// The file or boot file, as named by the machine or to it. Tokens in it are cut to their hint.
+    pub file: Option<String>,
+    /// Bytes sent.
+    pub bytes: Option<u64>,
+    /// Microseconds from the request to the end of the answer.
+    pub took_us: Option<u64>,
+    /// How many like it this one stands for; `None` is one.
+    pub count: Option<u64>,
+    /// The configuration that was in force.
+    pub generation: u64,
+    /// A sentence with the particulars.
+    pub detail: Option<String>,
+}
+
+impl Event {
+    /// An event with nothing but what every event has.
+    pub fn new(at: Timestamp, kind: Kind, reason: Reason) -> Self {
+        Self {
+            id: 0,
+            at,
+            kind,
+            reason,
+            host: None,
+            mac: None,
+            ip: None,
+            iface: None,
+            stage: None,
+            xid: None,
+            file: None,
+            bytes: None,
+            took_us: None,
+            count: None,
+            generation: 0,
+            detail: None,
+        }
+    }
+
+    /// The same, about this host.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<Option<HostName>>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// The same, about this machine.
+    #[must_use]
+    pub fn mac(mut self, mac: impl Into<Option<HardwareAddr>>) -> Self {
+        self.mac = mac.into();
+        self
+    }
+
+    /// The same, with an address.
+    #[must_use]
+    pub fn ip(mut self, ip: impl Into<Option<Ipv4Addr>>) -> Self {
+        self.ip = ip.into();
+        self
+    }
+
+    /// The same, with a file's name.
+    #[must_use]
+    pub fn file(mut self, file: impl Into<String>) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    /// The same, with the particulars.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// One JSON object without the fields that are absent.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            object.retain(|_, field| !field.is_null());
+        }
+        value
+    }
+}
+
+impl Reason {
+    /// The stable name.
+    pub const fn code(self) -> &'static str {
+        self.as_str()
+    }
+}

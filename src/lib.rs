@@ -1,0 +1,24 @@
+//! Bootwright, a network boot appliance.
+//!
+//! The layers, lowest first; a module imports only from those below it (`tests/layering.rs`):
+//!
+//! | layer | modules | what it is |
+//! | --- | --- | --- |
+//! | L0 | [`base`] | vocabulary: addresses, names, time |
+//! | L1 | [`wire`] | bytes ↔ values |
+//! | L2 | [`config`], [`record`], [`journal::event`] | what was written, what is remembered, what happened |
+//! | L3 | [`decide`], [`render`], [`diagnose`] | what a machine gets and why; pure |
+//! | L4 | [`store`], [`journal::log`] | durable state |
+//! | L5 | [`serve`], [`host`] | sockets and tasks; the machine we run on |
+//! | L6 | [`daemon`], [`rehearse`] | the wiring |
+//! | L7 | [`cli`] | what people type |
+
+pub mod base;
+pub mod config;
+pub mod decide;
+pub mod journal;
+pub mod record;
+pub mod render;
+pub mod serve;
+pub mod store;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `bootwright` command.
+
+fn main() {}
