@@ -16,6 +16,7 @@
 pub mod base;
 pub mod config;
 pub mod decide;
+pub mod host;
 pub mod journal;
 pub mod record;
 pub mod render;

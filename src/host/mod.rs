@@ -1,0 +1,7 @@
+//! L5, the machine this runs on: its interfaces, its privileges, what stands in the way of a start.
+//!
+//! **Invariant:** nothing here knows what is served; errors name what was found and the remedy.
+
+pub mod links;
+pub mod preflight;
+pub mod privilege;

@@ -1,0 +1,132 @@
+//! What every service holds: the configuration in force, the records, the journal, the boot files.
+//!
+//! A service takes one [`Context::config`] for each datagram or request and reads it from beginning
+//! to end.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::assets::AssetTree;
+use super::installs::Installs;
+use super::memory::Memory;
+use crate::base::{Architecture, Clock, HostName, Timestamp};
+use crate::config::snapshot::{Host, Profile};
+use crate::decide::{BootFiles, Known};
+use crate::host::links::Links;
+use crate::journal::Journal;
+use crate::record::Record;
+use crate::render::View;
+use crate::render::load::InForce;
+
+/// What every service holds; cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The configuration in force.
+    pub in_force: Arc<ArcSwap<InForce>>,
+    /// The records.
+    pub installs: Installs,
+    /// The journal.
+    pub journal: Journal,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The boot files.
+    pub assets: AssetTree,
+    /// What was seen of machines.
+    pub memory: Memory,
+    /// The interfaces.
+    pub links: Links,
+}
+
+impl Context {
+    /// The configuration in force now; taken once for each request.
+    pub fn config(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Which boot files are there, for a decision under this configuration.
+    pub fn boot_files<'a>(&'a self, in_force: &'a InForce) -> DiskBootFiles<'a> {
+        DiskBootFiles {
+            in_force,
+            assets: &self.assets,
+        }
+    }
+
+    /// What is remembered of a host, judged at the present time.
+    pub async fn known(&self, in_force: &InForce, host: &HostName) -> KnownOwned {
+        match self.installs.known(&in_force.snapshot, host).await {
+            Ok(Some(record)) => KnownOwned::Record(Box::new(record)),
+            Ok(None) => KnownOwned::Nothing,
+            Err(_) => KnownOwned::Unavailable,
+        }
+    }
+}
+
+/// What was remembered of a host; lends itself as [`Known`].
+#[derive(Debug, Clone)]
+pub enum KnownOwned {
+    /// The store has this record.
+    Record(Box<Record>),
+    /// The store has none.
+    Nothing,
+    /// The store could not be read.
+    Unavailable,
+}
+
+impl KnownOwned {
+    /// For a decision.
+    pub fn as_known(&self) -> Known<'_> {
+        match self {
+            Self::Record(record) => Known::Record(record),
+            Self::Nothing => Known::Nothing,
+            Self::Unavailable => Known::Unavailable,
+        }
+    }
+
+    /// The record, when there is one.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Nothing | Self::Unavailable => None,
+        }
+    }
+}
+
+/// The boot files on the disk, as decisions ask for them.
+#[derive(Clone, Copy)]
+pub struct DiskBootFiles<'a> {
+    in_force: &'a InForce,
+    assets: &'a AssetTree,
+}
+
+impl BootFiles for DiskBootFiles<'_> {
+    fn is_there(&self, path: &str) -> bool {
+        self.assets.is_there(path)
+    }
+
+    fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
+        let snapshot = &self.in_force.snapshot;
+        let subnet = snapshot.subnet_of(host)?;
+        let view = View {
+            snapshot,
+            host,
+            profile,
+            arch,
+            server: subnet.server.unwrap_or(subnet.example_server),
+            token: None,
+        };
+        match self.in_force.renderer.boot(&view) {
+            Ok(boot) => boot
+                .paths()
+                .into_iter()
+                .find(|path| !self.assets.is_there(path))
+                .map(str::to_owned),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}

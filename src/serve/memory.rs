@@ -1,0 +1,189 @@
+//! What was seen of machines since the start: in memory, bounded, never an authority.
+//!
+//! It tells a further boot from a script asked for twice, fills in what a script request does not
+//! tell (architecture, UUID), and keeps a stranger from being announced with each packet. What a MAC
+//! did before never decides what a DHCP packet is taken for.
+//!
+//! **Invariant:** reserved machines are never pushed out by strangers, and neither map grows beyond
+//! its bound.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid};
+use crate::decide::Stage;
+use crate::record::Record;
+
+/// Reserved machines remembered.
+const MAX_HOSTS: usize = 200_000;
+
+/// Strangers remembered.
+const MAX_STRANGERS: usize = 4_096;
+
+/// A stranger is announced again after this long.
+const UNKNOWN_AGAIN: Duration = Duration::from_secs(600);
+
+/// What was seen of one machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// When its last DHCP packet came.
+    pub dhcp_at: Timestamp,
+    /// When its last DHCP packet of firmware or iPXE came.
+    pub boot_dhcp_at: Option<Timestamp>,
+    /// What it was when it last said so.
+    pub stage: Stage,
+    /// Its firmware, as its boot packets tell.
+    pub firmware: Option<Firmware>,
+    /// What it runs, as its boot packets tell.
+    pub architecture: Option<Architecture>,
+    /// Its UUID, of option 97.
+    pub uuid: Option<Uuid>,
+}
+
+/// One DHCP packet, as far as it is remembered.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighting {
+    /// Who.
+    pub mac: HardwareAddr,
+    /// Whether a reservation has this MAC.
+    pub reserved: bool,
+    /// When.
+    pub at: Timestamp,
+    /// How far it is.
+    pub stage: Stage,
+    /// Option 97.
+    pub uuid: Option<Uuid>,
+}
+
+/// The memory; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    hosts: Bounded<Seen>,
+    strangers: Bounded<Seen>,
+    announced: Bounded<Timestamp>,
+}
+
+/// A map that forgets what came first when it is full.
+#[derive(Debug)]
+struct Bounded<T> {
+    values: HashMap<HardwareAddr, T>,
+    order: VecDeque<HardwareAddr>,
+}
+
+impl<T> Default for Bounded<T> {
+    fn default() -> Self {
+        Self {
+            values: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> Bounded<T> {
+    fn insert(&mut self, mac: HardwareAddr, value: T, max: usize) {
+        if self.values.insert(mac, value).is_none() {
+            self.order.push_back(mac);
+            while self.order.len() > max {
+                if let Some(first) = self.order.pop_front() {
+                    self.values.remove(&first);
+                }
+            }
+        }
+    }
+}
+
+impl Memory {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note of a DHCP packet.
+    pub fn note_dhcp(&self, sighting: Sighting) {
+        let Sighting {
+            mac,
+            reserved,
+            at,
+            stage,
+            uuid,
+        } = sighting;
+        let mut inner = self.lock();
+        let before = inner.get(mac);
+        let boot = stage.is_boot();
+        let seen = Seen {
+            dhcp_at: at,
+            boot_dhcp_at: if boot {
+                Some(at)
+            } else {
+                before.and_then(|seen| seen.boot_dhcp_at)
+            },
+            stage,
+            firmware: stage
+                .firmware()
+                .or_else(|| before.and_then(|seen| seen.firmware)),
+            architecture: stage
+                .architecture()
+                .or_else(|| before.and_then(|seen| seen.architecture)),
+            uuid: uuid
+                .filter(|uuid| !uuid.is_placeholder())
+                .or_else(|| before.and_then(|seen| seen.uuid)),
+        };
+        if reserved {
+            inner.hosts.insert(mac, seen, MAX_HOSTS);
+        } else {
+            inner.strangers.insert(mac, seen, MAX_STRANGERS);
+        }
+    }
+
+    /// What was seen of a machine.
+    pub fn get(&self, mac: HardwareAddr) -> Option<Seen> {
+        self.lock().get(mac)
+    }
+
+    /// Whether one of these MACs has sent a DHCP packet of firmware or iPXE since the record's last
+    /// script was served: the machine was started again.
+    pub fn further_boot(&self, record: &Record, macs: &[HardwareAddr]) -> bool {
+        let Some(script_at) = record.script_at else {
+            return false;
+        };
+        let inner = self.lock();
+        macs.iter()
+            .filter_map(|mac| inner.get(*mac)?.boot_dhcp_at)
+            .any(|at| at > script_at)
+    }
+
+    /// Whether a stranger is to be announced now: the first time, and again after ten minutes.
+    pub fn announce_unknown(&self, mac: HardwareAddr, now: Timestamp) -> bool {
+        let mut inner = self.lock();
+        if inner
+            .announced
+            .values
+            .get(&mac)
+            .is_some_and(|last| now.since(*last) < UNKNOWN_AGAIN)
+        {
+            return false;
+        }
+        inner.announced.insert(mac, now, MAX_STRANGERS);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn get(&self, mac: HardwareAddr) -> Option<Seen> {
+        self.hosts
+            .values
+            .get(&mac)
+            .or_else(|| self.strangers.values.get(&mac))
+            .copied()
+    }
+}
