@@ -98,9 +98,7 @@ fn range_of(range: &str, len: u64) -> Selection {
             None => return Selection::Whole,
         },
         (first, last) => match (number(first), number(last)) {
-            (Some(first), Some(last)) if first <= last => {
-                (first, last.saturating_add(1).min(len))
-            }
+            (Some(first), Some(last)) if first <= last => (first, last.saturating_add(1).min(len)),
             _ => return Selection::Whole,
         },
     };
@@ -215,7 +213,10 @@ mod tests {
         let cases: &[(&[(&'static str, &str)], Selection)] = &[
             (&[("if-none-match", ETAG)], Selection::NotModified),
             (&[("if-none-match", "*")], Selection::NotModified),
-            (&[("if-none-match", "\"x\", W/\"1f-2a\"")], Selection::NotModified),
+            (
+                &[("if-none-match", "\"x\", W/\"1f-2a\"")],
+                Selection::NotModified,
+            ),
             (&[("if-none-match", "\"x\"")], Selection::Whole),
             (&[("if-modified-since", SAME)], Selection::NotModified),
             (&[("if-modified-since", LATER)], Selection::NotModified),

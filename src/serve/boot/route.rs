@@ -184,9 +184,7 @@ pub fn identity(query: Option<&str>) -> Identity {
 pub fn pairs(text: &str) -> Vec<(String, String)> {
     let decode = |part: &str| {
         let spaced = part.replace('+', " ");
-        percent_decode_str(&spaced)
-            .decode_utf8_lossy()
-            .into_owned()
+        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
     };
     text.split('&')
         .filter(|pair| !pair.is_empty())
@@ -211,7 +209,11 @@ mod tests {
         let mac: HardwareAddr = "52:54:00:47:86:8e".parse().unwrap();
         let token = Token::parse(TOKEN);
         assert_eq!(Route::of("/boot/boot.ipxe"), Route::Chain);
-        for spelling in ["52-54-00-47-86-8e", "52:54:00:47:86:8E", "52%3a54%3A00:47:86:8e"] {
+        for spelling in [
+            "52-54-00-47-86-8e",
+            "52:54:00:47:86:8E",
+            "52%3a54%3A00:47:86:8e",
+        ] {
             assert_eq!(
                 Route::of(&format!("/boot/{spelling}/boot.ipxe")),
                 Route::Script(mac)
@@ -252,7 +254,14 @@ mod tests {
             Route::NotFound
         );
         assert_eq!(Route::of("/healthz"), Route::Health);
-        for other in ["/", "", "/assets/", "/assets/debian/", "/boot/x/boot.ipxe", "/boot"] {
+        for other in [
+            "/",
+            "",
+            "/assets/",
+            "/assets/debian/",
+            "/boot/x/boot.ipxe",
+            "/boot",
+        ] {
             assert_eq!(Route::of(other), Route::NotFound, "{other}");
         }
     }
