@@ -1,9 +1,10 @@
 //! Boot files: the folder `boot_assets`, opened beneath its root.
 //!
-//! **Invariant:** no path and no link leads out of the folder. Each component is opened in the
-//! descriptor of the one before it with `O_NOFOLLOW`; names that begin with a dot, and anything that
-//! is no regular file, are refused. Nothing is remembered between requests: what is on the disk is
-//! what the next request gets.
+//! **Invariant:** no path and no link leads out of the folder: the kernel resolves the name beneath it
+//! (`openat2`, `RESOLVE_BENEATH`); where it cannot, each component is opened in the descriptor of the
+//! one before it and no link is followed. Names that begin with a dot, and anything that is no regular
+//! file, are refused. Nothing is remembered between requests: what is on the disk is what the next
+//! request gets.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 /// Longest path of a boot file, in bytes.
@@ -139,12 +140,12 @@ impl AssetTree {
                 if name.starts_with('.') {
                     continue;
                 }
-                // The entry's own type: a link is neither file nor folder here.
+                // The entry's own type: folders behind links are not gone into.
                 let kind = entry.file_type()?;
                 let path = format!("{prefix}{name}");
                 if kind.is_dir() && depth < MAX_DEPTH {
                     folders.push((entry.path(), format!("{path}/"), depth + 1));
-                } else if kind.is_file()
+                } else if !kind.is_dir()
                     && let Ok(len) = self.size(&path)
                 {
                     found.push(Listed { path, len });
@@ -159,8 +160,10 @@ impl AssetTree {
         let root = self.root();
         let failed = |errno: Errno| match errno {
             Errno::ENOENT | Errno::ENOTDIR => AssetError::NotFound(path.to_owned()),
-            // A link (O_NOFOLLOW).
-            Errno::ELOOP | Errno::ENAMETOOLONG => AssetError::BadName(path.to_owned()),
+            // A link out of the folder, or one that is not followed.
+            Errno::EXDEV | Errno::ELOOP | Errno::ENAMETOOLONG => {
+                AssetError::BadName(path.to_owned())
+            }
             // A socket, or a device without a driver behind it.
             Errno::ENXIO => AssetError::NotAFile(path.to_owned()),
             errno => AssetError::Read {
@@ -168,32 +171,17 @@ impl AssetTree {
                 error: errno.into(),
             },
         };
-        let folder_flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         // The root itself may be a link: the operator chose it.
-        let mut folder = nix::fcntl::open(&*root, folder_flags, Mode::empty()).map_err(failed)?;
-        let (name, folders) = parts
-            .split_last()
-            .ok_or_else(|| AssetError::BadName(path.to_owned()))?;
-        for part in folders {
-            folder = openat(
-                folder.as_fd(),
-                *part,
-                folder_flags | OFlag::O_NOFOLLOW,
-                Mode::empty(),
-            )
-            .map_err(failed)?;
+        let folder = nix::fcntl::open(&*root, FOLDER, Mode::empty()).map_err(failed)?;
+        let how = OpenHow::new()
+            .flags(FILE)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let file = match openat2(folder.as_fd(), parts.join("/").as_str(), how) {
+            // Before Linux 5.6, or a container's filter that does not know it; EAGAIN is a rename
+            // going on beside it.
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EAGAIN) => open_by_steps(folder, parts),
+            other => other,
         }
-        // O_NONBLOCK: opening a pipe for reading would wait for a writer.
-        let file = openat(
-            folder.as_fd(),
-            *name,
-            OFlag::O_RDONLY
-                | OFlag::O_NOFOLLOW
-                | OFlag::O_NONBLOCK
-                | OFlag::O_NOCTTY
-                | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
         .map_err(failed)?;
         let stat = fstat(file.as_fd()).map_err(failed)?;
         if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG {
@@ -202,6 +190,35 @@ impl AssetTree {
             Err(AssetError::NotAFile(path.to_owned()))
         }
     }
+}
+
+const FOLDER: OFlag = OFlag::O_PATH
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_CLOEXEC);
+
+// O_NONBLOCK: opening a pipe for reading would wait for a writer.
+const FILE: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY)
+    .union(OFlag::O_CLOEXEC);
+
+/// Opens without following any link.
+fn open_by_steps(mut folder: OwnedFd, parts: &[&str]) -> Result<OwnedFd, Errno> {
+    let (name, folders) = parts.split_last().ok_or(Errno::ENOENT)?;
+    for part in folders {
+        folder = openat(
+            folder.as_fd(),
+            *part,
+            FOLDER | OFlag::O_NOFOLLOW,
+            Mode::empty(),
+        )?;
+    }
+    openat(
+        folder.as_fd(),
+        *name,
+        FILE | OFlag::O_NOFOLLOW,
+        Mode::empty(),
+    )
 }
 
 /// The components of a path as machines write it.
@@ -232,4 +249,147 @@ fn etag(stat: &FileStat) -> String {
         "\"{:x}-{:x}-{:x}.{:x}\"",
         stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::event::Reason;
+    use std::io::Read as _;
+    use std::os::unix::fs::symlink;
+
+    fn tree() -> (tempfile::TempDir, AssetTree) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("boot-assets");
+        std::fs::create_dir_all(root.join("debian/12")).unwrap();
+        std::fs::create_dir_all(root.join(".git")).unwrap();
+        std::fs::write(root.join("debian/12/linux"), b"kernel").unwrap();
+        std::fs::write(root.join(".git/config"), b"hidden").unwrap();
+        std::fs::write(folder.path().join("secret"), b"outside").unwrap();
+        let tree = AssetTree::new(root);
+        (folder, tree)
+    }
+
+    fn reason(tree: &AssetTree, path: &str) -> Reason {
+        tree.open(path).unwrap_err().reason()
+    }
+
+    #[test]
+    fn serves_what_is_there() {
+        let (_folder, tree) = tree();
+        for path in [
+            "debian/12/linux",
+            "/debian//12/./linux",
+            "//debian/12/linux",
+        ] {
+            let mut asset = tree.open(path).unwrap();
+            let mut text = String::new();
+            asset.file.read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), asset.len), ("kernel", 6), "{path}");
+            assert!(asset.modified.is_some());
+        }
+        assert_eq!(
+            tree.list().unwrap(),
+            [Listed {
+                path: "debian/12/linux".into(),
+                len: 6
+            }]
+        );
+    }
+
+    #[test]
+    fn nothing_outside_and_nothing_hidden() {
+        let (folder, tree) = tree();
+        let root = tree.root();
+        symlink("../secret", root.join("link")).unwrap();
+        symlink(folder.path(), root.join("out")).unwrap();
+        symlink("debian", root.join("inside")).unwrap();
+        symlink("12/linux", root.join("debian/newest")).unwrap();
+        symlink("/etc/hostname", root.join("absolute")).unwrap();
+        symlink("/proc/self/exe", root.join("magic")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        for path in [
+            "../secret",
+            "debian/../../secret",
+            "debian/12/../../../secret",
+            ".git/config",
+            "debian/.hidden",
+            "",
+            "/",
+            "..",
+            "debian/12/",
+            "a\0b",
+            &"x/".repeat(2_000),
+            &"y".repeat(300),
+            "link",
+            "out/secret",
+            "absolute",
+            "magic",
+            "loop",
+        ] {
+            assert_eq!(reason(&tree, path), Reason::BadName, "{path:?}");
+        }
+        for path in ["nothing", "debian/12/linux/x", "debian"] {
+            assert_eq!(reason(&tree, path), Reason::NotFound, "{path:?}");
+        }
+        // Links within the folder are followed, as in the Debian installer's own archive.
+        for path in ["inside/12/linux", "debian/newest"] {
+            assert_eq!(tree.size(path).unwrap(), 6, "{path:?}");
+        }
+        let listed: Vec<_> = tree.list().unwrap().into_iter().map(|l| l.path).collect();
+        assert_eq!(listed, ["debian/12/linux", "debian/newest"]);
+    }
+
+    #[test]
+    fn without_openat2_no_link_is_followed() {
+        let (folder, tree) = tree();
+        let root = tree.root();
+        symlink("../secret", root.join("link")).unwrap();
+        symlink(folder.path(), root.join("out")).unwrap();
+        let open = |parts: &[&str]| {
+            let folder = nix::fcntl::open(&*root, FOLDER, Mode::empty()).unwrap();
+            open_by_steps(folder, parts).map(drop)
+        };
+        assert_eq!(open(&["debian", "12", "linux"]), Ok(()));
+        assert_eq!(open(&["link"]), Err(Errno::ELOOP));
+        assert_eq!(open(&["out", "secret"]), Err(Errno::ENOTDIR));
+    }
+
+    #[test]
+    fn a_pipe_is_refused_at_once() {
+        let (_folder, tree) = tree();
+        nix::unistd::mkfifo(&tree.root().join("pipe"), Mode::S_IRWXU).unwrap();
+        assert!(matches!(
+            tree.open("pipe"),
+            Err(AssetError::NotAFile(path)) if path == "pipe"
+        ));
+    }
+
+    #[test]
+    fn changes_are_seen_by_the_next_request() {
+        let (folder, tree) = tree();
+        let file = tree.root().join("debian/12/linux");
+        let before = tree.open("debian/12/linux").unwrap();
+        std::fs::write(folder.path().join("new"), b"another kernel").unwrap();
+        std::fs::rename(folder.path().join("new"), &file).unwrap();
+        let after = tree.open("debian/12/linux").unwrap();
+        assert_ne!(before.etag, after.etag);
+        assert_eq!((before.len, after.len), (6, 14));
+        // A transfer under way still has the old bytes.
+        let mut text = String::new();
+        (&before.file).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "kernel");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(reason(&tree, "debian/12/linux"), Reason::NotFound);
+        tree.set_root(folder.path());
+        assert!(tree.is_there("secret"));
+    }
+
+    #[test]
+    fn a_root_that_is_not_there_yet_has_no_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = AssetTree::new(folder.path().join("later"));
+        assert_eq!(reason(&tree, "linux"), Reason::NotFound);
+        assert!(tree.list().is_err());
+    }
 }

@@ -187,3 +187,94 @@ impl Inner {
             .copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB01: HardwareAddr = HardwareAddr::ethernet([0x52, 0x54, 0, 0x47, 0x86, 0x8e]);
+
+    fn sighting(mac: HardwareAddr, secs: i64, stage: Stage) -> Sighting {
+        Sighting {
+            mac,
+            reserved: true,
+            at: Timestamp::from_secs(secs),
+            stage,
+            uuid: None,
+        }
+    }
+
+    const ROM: Stage = Stage::Pxe {
+        firmware: Some(Firmware::UefiX64),
+        code: None,
+    };
+
+    fn record(script_at: Option<i64>) -> Record {
+        Record {
+            script_at: script_at.map(Timestamp::from_secs),
+            ..Record::new("web01".parse().unwrap())
+        }
+    }
+
+    #[test]
+    fn another_boot_begins_with_firmware_not_with_the_installer() {
+        let memory = Memory::new();
+        memory.note_dhcp(sighting(WEB01, 10, ROM));
+        assert!(!memory.further_boot(&record(None), &[WEB01]));
+        assert!(!memory.further_boot(&record(Some(12)), &[WEB01]));
+        memory.note_dhcp(sighting(WEB01, 60, Stage::Os));
+        assert!(!memory.further_boot(&record(Some(12)), &[WEB01]));
+        memory.note_dhcp(sighting(WEB01, 90, ROM));
+        assert!(memory.further_boot(&record(Some(12)), &[WEB01]));
+        assert!(!memory.further_boot(&record(Some(12)), &[]));
+    }
+
+    #[test]
+    fn what_a_packet_does_not_tell_is_kept() {
+        let memory = Memory::new();
+        let uuid = Uuid::from_smbios([7; 16]);
+        memory.note_dhcp(Sighting {
+            uuid: Some(uuid),
+            ..sighting(WEB01, 10, ROM)
+        });
+        memory.note_dhcp(Sighting {
+            uuid: Some(Uuid::from_smbios([0xff; 16])),
+            ..sighting(WEB01, 20, Stage::Os)
+        });
+        let seen = memory.get(WEB01).unwrap();
+        assert_eq!(seen.uuid, Some(uuid));
+        assert_eq!(seen.architecture, Some(Architecture::X86_64));
+        assert_eq!(seen.stage, Stage::Os);
+        assert_eq!(seen.boot_dhcp_at, Some(Timestamp::from_secs(10)));
+    }
+
+    #[test]
+    fn strangers_push_out_strangers_only() {
+        let memory = Memory::new();
+        memory.note_dhcp(sighting(WEB01, 1, ROM));
+        let stranger =
+            |n: u16| HardwareAddr::ethernet([2, 0, 0, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]);
+        for n in 0..5_000 {
+            memory.note_dhcp(Sighting {
+                reserved: false,
+                ..sighting(stranger(n), 2, ROM)
+            });
+        }
+        assert!(memory.get(WEB01).is_some());
+        assert!(memory.get(stranger(0)).is_none());
+        assert!(memory.get(stranger(4_999)).is_some());
+        let inner = memory.lock();
+        assert_eq!(inner.strangers.values.len(), MAX_STRANGERS);
+        assert_eq!(inner.strangers.order.len(), MAX_STRANGERS);
+    }
+
+    #[test]
+    fn a_stranger_is_announced_once_in_ten_minutes() {
+        let memory = Memory::new();
+        let at = Timestamp::from_secs;
+        assert!(memory.announce_unknown(WEB01, at(0)));
+        assert!(!memory.announce_unknown(WEB01, at(599)));
+        assert!(memory.announce_unknown(WEB01, at(600)));
+        assert!(!memory.announce_unknown(WEB01, at(601)));
+    }
+}

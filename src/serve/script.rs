@@ -4,11 +4,20 @@
 //! that cannot be rendered, or an advance that cannot be recorded, never starts an installer.
 
 use std::net::Ipv4Addr;
+use std::time::Instant;
 
-use crate::base::{HardwareAddr, HostName, Uuid};
-use crate::journal::event::Reason;
-
-use super::context::Context;
+use super::context::{Context, KnownOwned};
+use super::installs;
+use crate::base::{Architecture, HardwareAddr, HostName, Uuid};
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, Profile};
+use crate::decide::Stage;
+use crate::decide::http::{self, ScriptDecision, ScriptRequest};
+use crate::decide::plan::Plan;
+use crate::journal::event::{Event, Kind, Reason};
+use crate::record::{Input, InstallState, Record};
+use crate::render::load::InForce;
+use crate::render::{RenderError, View, base_url, scripts};
 
 /// Who asks for whose script, and how.
 #[derive(Debug, Clone)]
@@ -58,13 +67,273 @@ pub struct ScriptAnswer {
 /// The script for a machine. Always gives one: trouble of the server's own is shown on the machine's
 /// screen.
 pub async fn serve_script(ctx: &Context, ask: ScriptAsk) -> ScriptAnswer {
-    let _ = (ctx, ask);
-    ScriptAnswer {
-        text: crate::render::scripts::trouble(""),
-        reason: Reason::StoreUnavailable,
-        host: None,
-        detail: None,
+    let began = Instant::now();
+    let in_force = ctx.config();
+    let answer = answer(ctx, &in_force, &ask).await;
+    if ask.via == Via::Http {
+        let mut event = Event::new(ctx.now(), Kind::HttpScript, answer.reason)
+            .host(answer.host.clone())
+            .mac(ask.mac)
+            .ip(ask.peer)
+            .file(ask.file.as_str());
+        event.bytes = u64::try_from(answer.text.len()).ok();
+        event.took_us = u64::try_from(began.elapsed().as_micros()).ok();
+        event.generation = in_force.snapshot.generation;
+        event.detail = match (&answer.detail, ask.preview) {
+            (detail, false) => detail.clone(),
+            (None, true) => Some(PREVIEW.to_owned()),
+            (Some(detail), true) => Some(format!("{detail}; {PREVIEW}")),
+        };
+        ctx.journal.append(event);
     }
+    answer
+}
+
+const PREVIEW: &str = "a preview, nothing was changed";
+
+async fn answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> ScriptAnswer {
+    let snapshot = &in_force.snapshot;
+    let known = match snapshot.host_by_mac(ask.mac) {
+        Some(host) => ctx.known(in_force, &host.name).await,
+        None => KnownOwned::Nothing,
+    };
+    let seen = ctx.memory.get(ask.mac);
+    // An iPXE that cannot fetch by HTTP cannot follow the script that asks for its UUID.
+    let cannot_tell = ask.via == Via::Tftp
+        && seen.is_some_and(|seen| matches!(seen.stage, Stage::Ipxe { http: false, .. }));
+    let request = ScriptRequest {
+        mac: ask.mac,
+        peer: ask.peer,
+        uuid: ask.uuid.or_else(|| seen.and_then(|seen| seen.uuid)),
+        serial: ask.serial.clone(),
+        identified: ask.identified || cannot_tell,
+        seen: seen.and_then(|seen| seen.architecture),
+    };
+    let decision = http::script(
+        &request,
+        snapshot,
+        known.as_known(),
+        &ctx.boot_files(in_force),
+    );
+    match decision {
+        ScriptDecision::Unknown => ScriptAnswer {
+            text: scripts::unknown(ask.mac),
+            reason: Reason::UnknownHost,
+            host: None,
+            detail: None,
+        },
+        ScriptDecision::NotThisMachine => ScriptAnswer {
+            text: scripts::not_this_machine(),
+            reason: Reason::NotThisMachine,
+            host: snapshot.host_by_mac(ask.mac).map(|host| host.name.clone()),
+            detail: Some(format!("{} asked for the script of {}", ask.peer, ask.mac)),
+        },
+        ScriptDecision::Identify { host } => ScriptAnswer {
+            text: scripts::identify(&format!(
+                "{}/boot/{}/boot.ipxe",
+                base_url(
+                    server_for(snapshot, &host, ask.local),
+                    snapshot.server.http_port
+                ),
+                ask.mac.dashed()
+            )),
+            reason: Reason::Script,
+            host: Some(host.name.clone()),
+            detail: Some("asked back for the UUID and serial number".to_owned()),
+        },
+        ScriptDecision::Host {
+            host,
+            plan: Plan::Disk { reason, detail },
+        } => disk(&host, reason, detail, known.record()),
+        ScriptDecision::Host {
+            host,
+            plan: Plan::Install { profile, arch },
+        } => {
+            let install = Install {
+                ctx,
+                in_force,
+                ask,
+                host: &host,
+                profile: &profile,
+                arch,
+            };
+            install.serve(known.record()).await
+        }
+    }
+}
+
+/// One script that starts an installer.
+struct Install<'a> {
+    ctx: &'a Context,
+    in_force: &'a InForce,
+    ask: &'a ScriptAsk,
+    host: &'a Host,
+    profile: &'a Profile,
+    arch: Architecture,
+}
+
+impl Install<'_> {
+    async fn serve(&self, record: Option<&Record>) -> ScriptAnswer {
+        let Some(record) = record else {
+            // A plan to install comes from a record only; without one the disk is the safe answer.
+            return disk(self.host, Reason::DiskLocal, None, None);
+        };
+        // Rendered before the record is advanced: a template that fails must cost no attempt.
+        let rendered = match self.text(record) {
+            Ok(text) => text,
+            Err(error) => return self.trouble(&error),
+        };
+        if self.ask.preview {
+            return self.answer(rendered, record);
+        }
+        let input = Input::Script {
+            further_boot: self.ctx.memory.further_boot(record, &self.host.macs),
+        };
+        let about = installs::Context {
+            mac: Some(self.ask.mac),
+            ip: Some(self.ask.peer),
+            generation: self.in_force.snapshot.generation,
+            file: Some(self.ask.file.clone()),
+        };
+        let applied = self
+            .ctx
+            .installs
+            .apply(&self.in_force.snapshot, &self.host.name, &input, &about)
+            .await;
+        match applied {
+            Ok(applied) if applied.record().state.boots_installer() => {
+                // The attempt has changed, and so may the token have: somebody armed anew meanwhile.
+                match self.text(applied.record()) {
+                    Ok(text) => self.answer(text, applied.record()),
+                    Err(error) => self.trouble(&error),
+                }
+            }
+            Ok(applied) => {
+                let now = applied.record();
+                disk(self.host, disk_reason(now.state), None, Some(now))
+            }
+            Err(error) => disk(
+                self.host,
+                Reason::DiskStoreUnavailable,
+                Some(error.to_string()),
+                Some(record),
+            ),
+        }
+    }
+
+    fn text(&self, record: &Record) -> Result<String, RenderError> {
+        let snapshot = &self.in_force.snapshot;
+        let view = View {
+            snapshot,
+            host: self.host,
+            profile: self.profile,
+            arch: self.arch,
+            server: server_for(snapshot, self.host, self.ask.local),
+            token: record.token.as_ref(),
+        };
+        let boot = self.in_force.renderer.boot(&view)?;
+        Ok(scripts::install(
+            &view,
+            &boot,
+            record.attempt,
+            snapshot.server.max_attempts,
+        ))
+    }
+
+    fn answer(&self, text: String, record: &Record) -> ScriptAnswer {
+        ScriptAnswer {
+            text,
+            reason: Reason::Installer,
+            host: Some(self.host.name.clone()),
+            detail: Some(format!(
+                "{}, attempt {} of {}",
+                self.profile.name, record.attempt, self.in_force.snapshot.server.max_attempts
+            )),
+        }
+    }
+
+    fn trouble(&self, error: &RenderError) -> ScriptAnswer {
+        ScriptAnswer {
+            text: scripts::trouble(&format!(
+                "{}: the boot script cannot be rendered: {error}",
+                self.host.name
+            )),
+            reason: Reason::RenderFailed,
+            host: Some(self.host.name.clone()),
+            detail: Some(error.to_string()),
+        }
+    }
+}
+
+/// This server as a host's machine sees it: the subnet's `server`, else the address that was asked.
+pub fn server_for(snapshot: &Snapshot, host: &Host, local: Ipv4Addr) -> Ipv4Addr {
+    snapshot
+        .subnet_of(host)
+        .and_then(|subnet| subnet.server)
+        .unwrap_or(local)
+}
+
+/// The reason for which a state boots the disk.
+const fn disk_reason(state: InstallState) -> Reason {
+    match state {
+        InstallState::Waiting => Reason::DiskWaiting,
+        InstallState::Installed => Reason::DiskInstalled,
+        InstallState::Failed => Reason::DiskFailed,
+        InstallState::Local
+        | InstallState::Armed
+        | InstallState::Booting
+        | InstallState::Installing => Reason::DiskLocal,
+    }
+}
+
+fn disk(
+    host: &Host,
+    reason: Reason,
+    detail: Option<String>,
+    record: Option<&Record>,
+) -> ScriptAnswer {
+    let why = why_disk(host, reason, detail.as_deref(), record);
+    ScriptAnswer {
+        text: scripts::disk(host, &why),
+        reason,
+        host: Some(host.name.clone()),
+        detail,
+    }
+}
+
+/// One line for the machine's screen: why it boots its disk, and what to type for something else.
+fn why_disk(host: &Host, reason: Reason, detail: Option<&str>, record: Option<&Record>) -> String {
+    let name = &host.name;
+    let said = detail.or_else(|| record?.message.as_deref());
+    let install = format!("; bootwright install {name}");
+    let again = format!("; again: bootwright install {name}");
+    let failed = match record.map_or(0, |record| record.attempt) {
+        0 => "failed".to_owned(),
+        1 => "failed after 1 attempt".to_owned(),
+        n => format!("failed after {n} attempts"),
+    };
+    let (what, said, remedy) = match reason {
+        Reason::DiskInstalled => ("installed", None, again.as_str()),
+        Reason::DiskFailed => (failed.as_str(), said, install.as_str()),
+        Reason::DiskWaiting => ("waiting for another host", detail, ""),
+        Reason::DiskFileMissing => ("a boot file is not there", detail, ""),
+        Reason::DiskStoreUnavailable => ("an installation cannot be recorded now", detail, ""),
+        Reason::DiskIdentity => ("this is another machine", detail, ""),
+        Reason::DiskArchitecture => ("its profile is not for this architecture", detail, ""),
+        Reason::DiskProfileGone => (
+            "its profile is no longer in the configuration",
+            detail,
+            install.as_str(),
+        ),
+        _ => ("no installation is asked for", detail, install.as_str()),
+    };
+    let said: String = said
+        .map(|text| format!(": {text}"))
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    format!("{name}: {what}{said}{remedy}")
 }
 
 /// The script for any machine (`/boot/boot.ipxe`, by TFTP `boot.ipxe` and `autoexec.ipxe`): chains to
@@ -76,5 +345,5 @@ pub fn chain_script(ctx: &Context, peer: Ipv4Addr, local: Ipv4Addr) -> String {
         .subnet_containing(peer)
         .and_then(|subnet| subnet.server)
         .unwrap_or(local);
-    crate::render::scripts::chain(&crate::render::base_url(server, snapshot.server.http_port))
+    scripts::chain(&base_url(server, snapshot.server.http_port))
 }
