@@ -367,11 +367,13 @@ async fn a_garbled_file_never_arms_a_host() {
     let folder = tempfile::tempdir().unwrap();
     let good = good_file(folder.path()).await;
     let mut damaged = 0;
-    // Every byte of the header, then a grid over the pages.
-    let offsets = (0..512).chain((512..good.len()).step_by(1_021));
-    for (i, offset) in offsets.enumerate() {
-        let bits = [0x01, 0xff, 0x80, 0x02][i % 4];
-        let name = format!("byte {offset} ^ {bits:02x}");
+    // Each bit of the first bytes, of which one says which of two states holds; every further byte of the
+    // header; then a grid over the pages.
+    let bits = (0..16).flat_map(|offset| (0..8).map(move |bit| (offset, 1 << bit)));
+    let header = (16..320).map(|offset| (offset, 0xff));
+    let pages = (320..good.len()).step_by(1_531).map(|offset| (offset, 0x01));
+    for (offset, bits) in bits.chain(header).chain(pages) {
+        let name = format!("byte {offset} ^ {bits:02x} of {}", good.len());
         damaged += u32::from(survives(&good, &name, |bytes| bytes[offset] ^= bits).await);
     }
     assert!(damaged > 50, "{damaged}: the file is hardly looked at");
