@@ -4,9 +4,12 @@
 //! records one event for each datagram or request.
 
 pub mod assets;
+pub mod boot;
 pub mod context;
 pub mod dhcp;
+pub mod health;
 pub mod installs;
+pub mod listener;
 pub mod memory;
 pub mod script;
 pub mod tftp;

@@ -1,0 +1,205 @@
+//! Logs of installers: kept under `state_dir/logs/HOST/ATTEMPT/NAME`.
+//!
+//! **Invariant:** at most [`MAX_LOG`] bytes each and [`MAX_LOGS`] files for an attempt; a log that breaks
+//! off leaves nothing behind; a name never leads out of its folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use axum::body::Body;
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use hyper::{Request, StatusCode};
+use tokio::io::AsyncWriteExt as _;
+
+use super::report::record_for;
+use super::{BodyError, Visit, plain};
+use crate::base::Token;
+use crate::journal::event::{Kind, Reason};
+
+/// Largest log, in bytes.
+pub const MAX_LOG: usize = 8 << 20;
+/// Logs kept of one attempt.
+pub const MAX_LOGS: usize = 32;
+/// Longest name, in characters.
+const MAX_NAME: usize = 100;
+
+/// Takes a log in.
+pub(crate) async fn take(
+    visit: Visit,
+    token: Option<Token>,
+    name: String,
+    request: Request<Body>,
+) -> Response {
+    let record = match record_for(&visit, token, None).await {
+        Ok(record) => record,
+        Err(response) => return response,
+    };
+    if !is_name(&name) {
+        return visit.refuse(
+            StatusCode::BAD_REQUEST,
+            Reason::BadName,
+            "a log's name begins with a letter or digit and has letters, digits, `-`, `_` and `.`"
+                .to_owned(),
+        );
+    }
+    let folder = visit
+        .plane
+        .logs
+        .join(record.host.as_str())
+        .join(record.attempt.to_string());
+    match store(&folder, &name, request.into_body()).await {
+        Ok(bytes) => {
+            let mut event = visit
+                .event(Kind::ReportLog, Reason::Reported)
+                .host(record.host.clone())
+                .mac(record.macs.first().copied());
+            event.bytes = Some(bytes);
+            event.detail = Some(format!("kept as {}", folder.join(&name).display()));
+            visit.tell(event);
+            plain(StatusCode::OK, "ok\n".to_owned())
+        }
+        Err(LogError::Body(error)) => visit.bad_body(&error),
+        Err(error @ LogError::TooMany(_)) => visit.refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Reason::TooLarge,
+            error.to_string(),
+        ),
+        Err(error @ LogError::Disk(..)) => visit.refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Reason::DiskFull,
+            error.to_string(),
+        ),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LogError {
+    #[error(transparent)]
+    Body(BodyError),
+    #[error("{} logs of this attempt are kept already in {}", MAX_LOGS, .0.display())]
+    TooMany(PathBuf),
+    #[error("{} cannot be written: {}", .0.display(), .1)]
+    Disk(PathBuf, #[source] io::Error),
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// Writes beside and renames: a log of the same name is replaced as a whole or stays.
+async fn store(folder: &Path, name: &str, body: Body) -> Result<u64, LogError> {
+    let disk = |error| LogError::Disk(folder.to_owned(), error);
+    tokio::fs::create_dir_all(folder).await.map_err(disk)?;
+    let target = folder.join(name);
+    if !tokio::fs::try_exists(&target).await.map_err(disk)? && count(folder).await? >= MAX_LOGS {
+        return Err(LogError::TooMany(folder.to_owned()));
+    }
+    let part = folder.join(format!(".{name}.part"));
+    let written = write(&part, body).await;
+    let renamed = match written {
+        Ok(bytes) => tokio::fs::rename(&part, &target)
+            .await
+            .map(|()| bytes)
+            .map_err(disk),
+        Err(error) => Err(error),
+    };
+    if renamed.is_err() {
+        let _ = tokio::fs::remove_file(&part).await;
+    }
+    renamed
+}
+
+async fn count(folder: &Path) -> Result<usize, LogError> {
+    let disk = |error| LogError::Disk(folder.to_owned(), error);
+    let mut entries = tokio::fs::read_dir(folder).await.map_err(disk)?;
+    let mut count = 0;
+    while let Some(entry) = entries.next_entry().await.map_err(disk)? {
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+async fn write(part: &Path, mut body: Body) -> Result<u64, LogError> {
+    let disk = |error| LogError::Disk(part.to_owned(), error);
+    let mut file = tokio::fs::File::create(part).await.map_err(disk)?;
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| LogError::Body(BodyError::Broken(error.to_string())))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        total += data.len();
+        if total > MAX_LOG {
+            return Err(LogError::Body(BodyError::TooLarge(MAX_LOG)));
+        }
+        file.write_all(&data).await.map_err(disk)?;
+    }
+    file.flush().await.map_err(disk)?;
+    Ok(u64::try_from(total).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["syslog", "d-i.log", "curtin_2.tar.gz"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "-x",
+            "a/b",
+            "a\0b",
+            "ä",
+            &"x".repeat(101),
+        ] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn logs_are_replaced_whole_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("web01/1");
+        assert_eq!(
+            store(&folder, "syslog", Body::from("one")).await.unwrap(),
+            3
+        );
+        assert_eq!(
+            store(&folder, "syslog", Body::from("second"))
+                .await
+                .unwrap(),
+            6
+        );
+        assert_eq!(std::fs::read(folder.join("syslog")).unwrap(), b"second");
+        let large = Body::from(vec![b'x'; MAX_LOG + 1]);
+        assert!(matches!(
+            store(&folder, "syslog", large).await,
+            Err(LogError::Body(BodyError::TooLarge(_)))
+        ));
+        assert_eq!(std::fs::read(folder.join("syslog")).unwrap(), b"second");
+        for i in 1..MAX_LOGS {
+            store(&folder, &format!("l{i}"), Body::empty())
+                .await
+                .unwrap();
+        }
+        assert!(matches!(
+            store(&folder, "further", Body::empty()).await,
+            Err(LogError::TooMany(_))
+        ));
+        assert!(store(&folder, "l1", Body::from("again")).await.is_ok());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), MAX_LOGS);
+    }
+}

@@ -1,0 +1,308 @@
+//! Request path → what is meant. Pure.
+//!
+//! The path is cut at its slashes first and each part is percent-decoded once, so that `%2F` never
+//! becomes a separator. Doubled slashes count as one: loaders join URLs carelessly.
+
+use hyper::Method;
+use percent_encoding::percent_decode_str;
+
+use crate::base::{HardwareAddr, Token, Uuid};
+use crate::record::ReportKind;
+
+/// What a request of the boot plane is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `/boot/boot.ipxe`: the script that every machine may have.
+    Chain,
+    /// `/boot/{mac}/boot.ipxe`.
+    Script(HardwareAddr),
+    /// `/assets/{path}`: the path below `boot_assets`, decoded, without a leading slash.
+    Asset(String),
+    /// `/answers/{token}/{name}`.
+    Answer {
+        /// The capability; `None` when the text is no token at all.
+        token: Option<Token>,
+        /// The file's name.
+        name: String,
+    },
+    /// `/answers/{token}/` and names below `secrets/`: nothing is there.
+    NoAnswer,
+    /// `/report/{token}/{event}`.
+    Report {
+        /// The capability; `None` when the text is no token at all.
+        token: Option<Token>,
+        /// What is reported.
+        kind: ReportKind,
+    },
+    /// `/report/{token}/logs/{name}`.
+    Log {
+        /// The capability; `None` when the text is no token at all.
+        token: Option<Token>,
+        /// The log's name, not yet checked.
+        name: String,
+    },
+    /// `/healthz`.
+    Health,
+    /// No such thing.
+    NotFound,
+}
+
+impl Route {
+    /// Reads a path.
+    pub fn of(path: &str) -> Self {
+        let folder = path.ends_with('/');
+        let Some(parts) = parts(path) else {
+            return Self::NotFound;
+        };
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["healthz"] => Self::Health,
+            ["boot", "boot.ipxe"] => Self::Chain,
+            ["boot", mac, "boot.ipxe"] => mac.parse().map_or(Self::NotFound, Self::Script),
+            ["assets", path @ ..] if !path.is_empty() && !folder => Self::Asset(path.join("/")),
+            ["answers", _, "secrets", ..] | ["answers", _] => Self::NoAnswer,
+            ["answers", token, name] if !folder => Self::Answer {
+                token: Token::parse(token),
+                name: (*name).to_owned(),
+            },
+            ["report", token, "logs", name] => Self::Log {
+                token: Token::parse(token),
+                name: (*name).to_owned(),
+            },
+            ["report", token, event] => match event_kind(event) {
+                Some(kind) => Self::Report {
+                    token: Token::parse(token),
+                    kind,
+                },
+                None => Self::NotFound,
+            },
+            _ => Self::NotFound,
+        }
+    }
+
+    /// The methods that it knows.
+    pub fn methods(&self) -> &'static [Method] {
+        const READ: &[Method] = &[Method::GET, Method::HEAD];
+        const ANSWER: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
+        const REPORT: &[Method] = &[Method::GET, Method::POST];
+        const LOG: &[Method] = &[Method::PUT, Method::POST];
+        match self {
+            Self::Chain | Self::Script(_) | Self::Asset(_) | Self::Health | Self::NotFound => READ,
+            Self::Answer { .. } | Self::NoAnswer => ANSWER,
+            Self::Report { .. } => REPORT,
+            Self::Log { .. } => LOG,
+        }
+    }
+}
+
+fn event_kind(event: &str) -> Option<ReportKind> {
+    Some(match event {
+        "started" => ReportKind::Started,
+        "progress" => ReportKind::Progress,
+        "installed" => ReportKind::Installed,
+        "failed" => ReportKind::Failed,
+        "up" => ReportKind::Up,
+        _ => return None,
+    })
+}
+
+/// The parts between the slashes, each decoded once; `None` when one is no UTF-8, or holds a slash
+/// or a control character once decoded.
+fn parts(path: &str) -> Option<Vec<String>> {
+    path.split('/')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let text = percent_decode_str(part).decode_utf8().ok()?;
+            (!text.contains(|c: char| c == '/' || c.is_control())).then(|| text.into_owned())
+        })
+        .collect()
+}
+
+/// The path as the journal may show it: every token, and every part that stands where a token
+/// belongs, is cut to its first four characters.
+pub fn shown(path: &str) -> String {
+    let mut previous = "";
+    let mut text = String::with_capacity(path.len().min(200));
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        text.push('/');
+        let decoded = percent_decode_str(part).decode_utf8_lossy();
+        if matches!(previous, "answers" | "report") || holds_token(&decoded) {
+            text.extend(decoded.chars().take(4));
+            text.push('…');
+        } else {
+            text.extend(decoded.chars().filter(|c| !c.is_control()).take(200));
+        }
+        previous = part;
+        if text.len() > 300 {
+            text.push('…');
+            break;
+        }
+    }
+    if text.is_empty() {
+        text.push('/');
+    }
+    text
+}
+
+/// Whether a run of characters in it could be a token.
+fn holds_token(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|run| run.len() >= Token::LEN && Token::parse(run).is_some())
+}
+
+/// What a machine tells of itself in the query of its script's URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its UUID, when it reads as one.
+    pub uuid: Option<Uuid>,
+    /// Its serial number, when it is not empty.
+    pub serial: Option<String>,
+    /// Whether both were told, even if empty.
+    pub told: bool,
+}
+
+/// Reads `uuid` and `serial` of a query.
+pub fn identity(query: Option<&str>) -> Identity {
+    let pairs = pairs(query.unwrap_or_default());
+    let field = |name: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.trim())
+    };
+    Identity {
+        uuid: field("uuid").and_then(|text| text.parse().ok()),
+        serial: field("serial")
+            .filter(|text| !text.is_empty())
+            .map(ToOwned::to_owned),
+        told: field("uuid").is_some() && field("serial").is_some(),
+    }
+}
+
+/// The pairs of an `application/x-www-form-urlencoded` text (WHATWG URL, section 5), decoded once;
+/// at most 64 of them.
+pub fn pairs(text: &str) -> Vec<(String, String)> {
+    let decode = |part: &str| {
+        let spaced = part.replace('+', " ");
+        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    text.split('&')
+        .filter(|pair| !pair.is_empty())
+        .take(64)
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key), decode(value))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TOKEN: &str = "abcdefghijklmnopqrstuvwxyz";
+
+    #[test]
+    fn the_urls_of_the_contract() {
+        let mac: HardwareAddr = "52:54:00:47:86:8e".parse().unwrap();
+        let token = Token::parse(TOKEN);
+        assert_eq!(Route::of("/boot/boot.ipxe"), Route::Chain);
+        for spelling in [
+            "52-54-00-47-86-8e",
+            "52:54:00:47:86:8E",
+            "52%3a54%3A00:47:86:8e",
+        ] {
+            assert_eq!(
+                Route::of(&format!("/boot/{spelling}/boot.ipxe")),
+                Route::Script(mac)
+            );
+        }
+        assert_eq!(
+            Route::of("//assets//debian/12///linux"),
+            Route::Asset("debian/12/linux".into())
+        );
+        assert_eq!(
+            Route::of(&format!("/answers/{TOKEN}/preseed.cfg")),
+            Route::Answer {
+                token: token.clone(),
+                name: "preseed.cfg".into()
+            }
+        );
+        assert_eq!(Route::of(&format!("/answers/{TOKEN}/")), Route::NoAnswer);
+        assert_eq!(
+            Route::of(&format!("/answers/{TOKEN}/secrets/key")),
+            Route::NoAnswer
+        );
+        assert_eq!(
+            Route::of(&format!("/report/{TOKEN}/installed")),
+            Route::Report {
+                token: token.clone(),
+                kind: ReportKind::Installed
+            }
+        );
+        assert_eq!(
+            Route::of(&format!("/report/{TOKEN}/logs/syslog")),
+            Route::Log {
+                token,
+                name: "syslog".into()
+            }
+        );
+        assert_eq!(
+            Route::of(&format!("/report/{TOKEN}/webhook")),
+            Route::NotFound
+        );
+        assert_eq!(Route::of("/healthz"), Route::Health);
+        for other in [
+            "/",
+            "",
+            "/assets/",
+            "/assets/debian/",
+            "/boot/x/boot.ipxe",
+            "/boot",
+        ] {
+            assert_eq!(Route::of(other), Route::NotFound, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_is_no_separator_and_is_decoded_once() {
+        assert_eq!(Route::of("/assets/a%2f..%2fb"), Route::NotFound);
+        assert_eq!(Route::of("/assets/%00"), Route::NotFound);
+        assert_eq!(Route::of("/assets/%ff"), Route::NotFound);
+        assert_eq!(
+            Route::of("/assets/a%252fb"),
+            Route::Asset("a%2fb".to_owned())
+        );
+        // What the tree of boot files does with such names is its own affair: it refuses them.
+        assert_eq!(Route::of("/assets/../x"), Route::Asset("../x".to_owned()));
+    }
+
+    #[test]
+    fn a_machine_tells_who_it_is() {
+        let told = identity(Some(
+            "uuid=e2e00000-0000-0000-0000-000000000001&serial=A%20B+C",
+        ));
+        assert_eq!(told.serial.as_deref(), Some("A B C"));
+        assert!(told.uuid.is_some() && told.told);
+        let empty = identity(Some("uuid=&serial="));
+        assert_eq!((empty.uuid, empty.serial, empty.told), (None, None, true));
+        assert!(!identity(None).told);
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics_and_no_token_is_shown(path in "[/a-z2-7%.]{0,80}", tail in "\\PC{0,20}") {
+            let _ = Route::of(&path);
+            let token = Token::from_bytes([path.len() as u8; 16]);
+            for path in [
+                format!("/answers/{}/{tail}", token.reveal()),
+                format!("{path}/{}", token.reveal()),
+                format!("{path}/{}.cfg", token.reveal()),
+            ] {
+                prop_assert!(!shown(&path).contains(token.reveal()));
+            }
+        }
+    }
+}
