@@ -92,6 +92,20 @@ fn holds(pid: u32, inodes: &[String]) -> bool {
         })
 }
 
+/// Raises the number of descriptors that this process may open as far as the system lets it: each TFTP
+/// transfer needs two, and the usual 1,024 are too few for several hundred machines. The number in
+/// force.
+pub fn raise_descriptor_limit() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 0;
+    };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        return hard;
+    }
+    soft
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
