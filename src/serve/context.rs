@@ -3,19 +3,21 @@
 //! A service takes one [`Context::config`] for each datagram or request and reads it from beginning
 //! to end.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::assets::AssetTree;
-use super::installs::Installs;
+use super::installs::{self, Installs};
 use super::memory::Memory;
-use crate::base::{Architecture, Clock, HostName, Timestamp};
+use crate::base::{Architecture, Clock, HardwareAddr, HostName, Timestamp};
 use crate::config::snapshot::{Host, Profile};
+use crate::decide::plan::architecture;
 use crate::decide::{BootFiles, Known};
 use crate::host::links::Links;
 use crate::journal::Journal;
-use crate::record::Record;
+use crate::record::{Input, Record};
 use crate::render::View;
 use crate::render::load::InForce;
 
@@ -64,6 +66,71 @@ impl Context {
             Ok(None) => KnownOwned::Nothing,
             Err(_) => KnownOwned::Unavailable,
         }
+    }
+
+    /// Takes note that a boot file was sent to a host, whole or in part: a sign of life while its
+    /// installer is booted, and the moment its kernel has arrived. Files that its installer does not
+    /// load (its boot loader, or anything while it boots its disk) change nothing.
+    pub async fn note_asset(
+        &self,
+        host: &HostName,
+        path: &str,
+        whole: bool,
+        mac: Option<HardwareAddr>,
+        ip: Option<Ipv4Addr>,
+    ) {
+        let in_force = self.config();
+        let snapshot = &in_force.snapshot;
+        let (Some(host), KnownOwned::Record(record)) =
+            (snapshot.host(host), self.known(&in_force, host).await)
+        else {
+            return;
+        };
+        if !record.state.boots_installer() {
+            return;
+        }
+        let Some(profile) = record
+            .profile
+            .as_ref()
+            .and_then(|name| snapshot.profile(name))
+        else {
+            return;
+        };
+        let seen = host
+            .macs
+            .iter()
+            .find_map(|mac| self.memory.get(*mac)?.architecture);
+        let view = View {
+            snapshot,
+            host,
+            profile,
+            arch: architecture(host, Some(profile), seen),
+            server: snapshot.subnet_of(host).map_or(host.ip, |subnet| {
+                subnet.server.unwrap_or(subnet.example_server)
+            }),
+            token: None,
+        };
+        let Ok(boot) = in_force.renderer.boot(&view) else {
+            return;
+        };
+        let paths = boot.paths();
+        let Some(place) = paths.iter().position(|loaded| *loaded == path) else {
+            return;
+        };
+        let input = Input::Asset {
+            kernel: whole && place == 0,
+        };
+        let about = installs::Context {
+            mac,
+            ip,
+            generation: snapshot.generation,
+            file: Some(path.to_owned()),
+        };
+        // A store that cannot be written has told so itself; the file is sent in any case.
+        let _ = self
+            .installs
+            .apply(snapshot, &host.name, &input, &about)
+            .await;
     }
 }
 

@@ -3,4 +3,13 @@
 //! **Invariant:** no IO, and total functions: any bytes give a value or a typed error; nothing here
 //! panics, and no allocation is larger than the input calls for.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
 pub mod dhcp;
+pub mod frame;
+pub mod ipxe;
+pub mod names;
+pub mod pxe;

@@ -1,48 +1,273 @@
-//! TFTP: one engine for each local address of `interfaces`.
+//! TFTP (RFC 1350, 2347-2349, 7440): one engine for each local address of `interfaces`.
+//!
+//! The protocol is `async-tftp`'s; what it cannot do is stood around here, and its limits are pinned by
+//! `tests/async_tftp_contract.rs`. What a request gets is decided by [`name`] and the shared script
+//! function; [`body`] sends it and tells how it ended.
+//!
+//! **Invariant:** every request ends in one event, `tftp.sent` or `tftp.failed`. Nothing can be
+//! written.
 
-use std::net::Ipv4Addr;
+mod body;
+mod engine;
+mod handler;
+mod limits;
+mod name;
+mod outcome;
+mod tap;
 
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::sync::CancellationToken;
 
+pub use tap::install_tap;
+
+use self::engine::{Engine, Spec};
+use self::limits::Limits;
 use super::context::Context;
 use crate::config::Snapshot;
-use crate::host::links::Links;
+use crate::host::links::{LinkTable, Links};
+use crate::host::preflight::{self, Transport};
+use crate::journal::event::{Event, Kind, Reason};
+
+/// How often sockets are compared with the configuration and the interfaces.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Receive buffer of a listening socket, in bytes: a rack of machines asks at once.
+const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// Why a socket could not be opened: what, where, and the remedy.
 #[derive(Debug, thiserror::Error)]
-#[error("UDP port {port} on {address} cannot be opened: {error}")]
+#[error("TFTP cannot listen on {address}, UDP port {port}: {error}{}", remedy(.holder.as_deref(), .error))]
 pub struct OpenError {
     /// The address.
     pub address: Ipv4Addr,
     /// The port.
     pub port: u16,
+    /// Who holds the port, where that can be seen.
+    pub holder: Option<String>,
     /// What the system says.
     #[source]
-    pub error: std::io::Error,
+    pub error: io::Error,
+}
+
+fn remedy(holder: Option<&str>, error: &io::Error) -> String {
+    match (holder, error.kind()) {
+        (Some(holder), io::ErrorKind::AddrInUse) => {
+            format!("; {holder} holds it: stop it, or set [tftp] port")
+        }
+        (None, io::ErrorKind::AddrInUse) => {
+            "; another process holds it: stop it, or set [tftp] port".to_owned()
+        }
+        (_, io::ErrorKind::PermissionDenied) => {
+            "; run it with sudo, or give the program cap_net_bind_service".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 /// The sockets that were opened before the privileges were dropped.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    _opened: Vec<std::net::UdpSocket>,
+    opened: BTreeMap<SocketAddrV4, UdpSocket>,
 }
 
 impl Sockets {
     /// Opens one socket for each IPv4 address of the configured interfaces.
     pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, OpenError> {
-        let _ = (snapshot, links);
-        Ok(Self::default())
+        let mut sockets = Self::default();
+        for spec in wanted(snapshot, &links.current()).into_values() {
+            let address = SocketAddrV4::new(spec.address, spec.port);
+            sockets.opened.insert(address, open(address)?);
+        }
+        Ok(sockets)
+    }
+
+    /// The addresses listened on, with the ports that the system gave where port 0 was asked for.
+    pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.opened
+            .values()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
     }
 }
 
-/// Serves until cancelled; follows addresses that come and go.
-pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
-    let _ = (ctx, sockets);
-    cancel.cancelled().await;
+/// The engines that the configuration and the interfaces call for.
+fn wanted(snapshot: &Snapshot, links: &LinkTable) -> BTreeMap<Ipv4Addr, Spec> {
+    let server = &snapshot.server;
+    let mut specs = BTreeMap::new();
+    for name in &server.interfaces {
+        let Some(interface) = links.interface(name).filter(|interface| interface.up) else {
+            continue;
+        };
+        let mtu = interface.mtu();
+        for net in interface.addresses.iter() {
+            specs.entry(net.addr()).or_insert_with(|| Spec {
+                address: net.addr(),
+                port: server.tftp_port,
+                iface: Arc::clone(&interface.name),
+                blksize: Spec::blksize(server.tftp_max_blksize, mtu),
+                windowsize: server.tftp_max_windowsize,
+            });
+        }
+    }
+    specs
 }
 
-/// Listens to what the engine writes to `log`: the only way to learn how a transfer ended. Called once,
-/// first thing in `main`, before anything else sets a logger (so `tracing_subscriber` is set by
-/// `tracing::subscriber::set_global_default`, which leaves `log` alone). Records of other crates are
-/// handed on to `tracing`. Without it the outcome is told from the time of the last read.
-pub fn install_tap() {}
+fn open(address: SocketAddrV4) -> Result<UdpSocket, OpenError> {
+    let open = || -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    };
+    open().map_err(|error| OpenError {
+        address: *address.ip(),
+        port: address.port(),
+        holder: (error.kind() == io::ErrorKind::AddrInUse)
+            .then(|| preflight::holder(Transport::Udp, address.port()))
+            .flatten(),
+        error,
+    })
+}
+
+/// Serves until cancelled; follows addresses that come and go, and a configuration that names other
+/// interfaces, another port or other limits. Ends within two seconds and a half.
+pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
+    let mut supervisor = Supervisor {
+        ctx,
+        limits: Limits::default(),
+        opened: sockets.opened,
+        engines: BTreeMap::new(),
+        trouble: BTreeMap::new(),
+        started: false,
+    };
+    let mut links = supervisor.ctx.links.watch();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            _ = ticks.tick() => {}
+            changed = links.changed() => if changed.is_err() { break },
+        }
+        supervisor.reconcile().await;
+    }
+    cancel.cancelled().await;
+    supervisor.stop_all().await;
+}
+
+struct Supervisor {
+    ctx: Context,
+    limits: Limits,
+    /// Opened before the start and not yet used.
+    opened: BTreeMap<SocketAddrV4, UdpSocket>,
+    engines: BTreeMap<Ipv4Addr, Engine>,
+    /// What was told of addresses that cannot be listened on.
+    trouble: BTreeMap<Ipv4Addr, String>,
+    started: bool,
+}
+
+impl Supervisor {
+    /// Starts what is called for and stops what is not.
+    async fn reconcile(&mut self) {
+        let config = self.ctx.config();
+        let wanted = wanted(&config.snapshot, &self.ctx.links.current());
+
+        let failed: Vec<(Ipv4Addr, String)> = self
+            .engines
+            .iter_mut()
+            .filter_map(|(address, engine)| Some((*address, engine.failed()?)))
+            .collect();
+        for (address, why) in failed {
+            self.engines.remove(&address);
+            self.tell(
+                Kind::ServerTrouble,
+                Reason::TaskFailed,
+                format!("TFTP on {address} ended and is started again: {why}"),
+            );
+        }
+
+        let unwanted: Vec<Ipv4Addr> = self
+            .engines
+            .iter()
+            .filter(|(address, engine)| wanted.get(address) != Some(&engine.spec))
+            .map(|(address, _)| *address)
+            .collect();
+        for address in unwanted {
+            if let Some(engine) = self.engines.remove(&address) {
+                engine.stop();
+                engine.ended().await;
+                if !wanted.contains_key(&address) {
+                    self.tell(
+                        Kind::ServerLinks,
+                        Reason::LinkChange,
+                        format!("TFTP no longer listens on {address}"),
+                    );
+                }
+            }
+        }
+        self.trouble
+            .retain(|address, _| wanted.contains_key(address));
+
+        for (address, spec) in wanted {
+            if !self.engines.contains_key(&address) {
+                self.start(spec);
+            }
+        }
+        // Whatever was opened at the start and is not called for any more is closed.
+        self.opened.clear();
+        self.started = true;
+    }
+
+    fn start(&mut self, spec: Spec) {
+        let at = SocketAddrV4::new(spec.address, spec.port);
+        let socket = match self.opened.remove(&at) {
+            Some(socket) => Ok(socket),
+            None => open(at).map_err(|error| error.to_string()),
+        };
+        let (address, iface) = (spec.address, Arc::clone(&spec.iface));
+        let engine = socket.and_then(|socket| {
+            Engine::start(&self.ctx, &self.limits, spec, socket).map_err(|error| error.to_string())
+        });
+        match engine {
+            Ok(engine) => {
+                self.engines.insert(address, engine);
+                self.trouble.remove(&address);
+                if self.started {
+                    self.tell(
+                        Kind::ServerLinks,
+                        Reason::LinkChange,
+                        format!("TFTP listens on {address} ({iface})"),
+                    );
+                }
+            }
+            Err(why) => {
+                // Tried again each second, told once.
+                if self.trouble.get(&address) != Some(&why) {
+                    self.tell(Kind::ServerTrouble, Reason::LinkChange, why.clone());
+                    self.trouble.insert(address, why);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, kind: Kind, reason: Reason, detail: String) {
+        let mut event = Event::new(self.ctx.now(), kind, reason).detail(detail);
+        event.generation = self.ctx.config().snapshot.generation;
+        self.ctx.journal.append(event);
+    }
+
+    async fn stop_all(self) {
+        for engine in self.engines.values() {
+            engine.stop();
+        }
+        for engine in self.engines.into_values() {
+            engine.ended().await;
+        }
+    }
+}

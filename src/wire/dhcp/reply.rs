@@ -1,14 +1,486 @@
-//! What this server sends.
+//! What this server sends: order, size, boot file (RFC 2131 section 4.3.1, table 3).
+//!
+//! Order on the wire: 53, 54, 51, the mask, the rest in the order in which the client asked (option
+//! 55), what it did not ask for, 61, and 82 last. `dhcproto` encodes single options; its own list is
+//! in ascending order and knows no size.
+//!
+//! **Invariant:** the datagram is never larger than the client takes (option 57), `hops` and `secs`
+//! are 0, option 82 stands in it once, byte for byte, and `file` never holds options when it holds
+//! the boot file.
+
+use std::net::Ipv4Addr;
+
+use dhcproto::v4::{DhcpOption, Encodable as _, Encoder, MessageType, OptionCode};
+
+use super::{HEADER, MIN_MESSAGE, Request};
+use crate::base::HardwareAddr;
 
 /// A reply, before it is bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    // helper B
+    /// Option 53.
+    pub message_type: MessageType,
+    /// The transaction, as asked.
+    pub xid: u32,
+    /// The broadcast flag.
+    pub broadcast: bool,
+    /// `ciaddr`.
+    pub ciaddr: Ipv4Addr,
+    /// The client's address; unspecified in a NAK and in the answer to an INFORM.
+    pub yiaddr: Ipv4Addr,
+    /// The server of the boot file; unspecified without one.
+    pub siaddr: Ipv4Addr,
+    /// The relay, as asked.
+    pub giaddr: Ipv4Addr,
+    /// The client, as asked.
+    pub mac: HardwareAddr,
+    /// The boot file; goes into `file` and option 67.
+    pub boot_file: Option<BootFile>,
+    /// All other options but 53, 61, 67 and 82, in any order.
+    pub options: Vec<DhcpOption>,
+    /// Option 61, echoed (RFC 6842), in a NAK as well.
+    pub client_identifier: Option<Vec<u8>>,
+    /// Option 82, echoed byte for byte.
+    pub relay_agent_information: Option<Vec<u8>>,
+    /// Option 55 of the request.
+    pub requested: Vec<u8>,
+    /// Option 57 of the request.
+    pub max_message_size: Option<u16>,
+}
+
+/// A boot file, by name or URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFile {
+    /// The name or URL.
+    pub name: String,
+    /// Whether option 67 ends with a NUL. ROMs that read it as a C string ask for `file\xff` without;
+    /// UEFI HTTP Boot takes it as part of the URL.
+    pub terminated: bool,
+}
+
+/// IP and UDP headers, which option 57 counts in.
+const IP_UDP: usize = 28;
+/// What every client takes, in bytes of the whole datagram (RFC 2132 section 9.10).
+const SMALLEST_MAX: u16 = 576;
+/// More is not sent even where a client takes it: it would be fragmented on Ethernet.
+const LARGEST_MAX: u16 = 1_500;
+
+const FILE: std::ops::Range<usize> = 108..236;
+const SNAME: std::ops::Range<usize> = 44..108;
+const END: u8 = 255;
+
+/// Code, bytes as they stand on the wire (one part or several, RFC 3396).
+struct Item {
+    code: u8,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Area {
+    Options,
+    File,
+    Sname,
+    Nowhere,
+}
+
+struct Assembled {
+    bytes: Vec<u8>,
+    left_out: Vec<u8>,
 }
 
 impl Reply {
+    /// A reply to this request, with everything that is copied from it and nothing else.
+    pub fn to(request: &Request, message_type: MessageType) -> Self {
+        Self {
+            message_type,
+            xid: request.xid,
+            broadcast: request.broadcast,
+            ciaddr: Ipv4Addr::UNSPECIFIED,
+            yiaddr: Ipv4Addr::UNSPECIFIED,
+            siaddr: Ipv4Addr::UNSPECIFIED,
+            giaddr: request.giaddr,
+            mac: request.mac,
+            boot_file: None,
+            options: Vec::new(),
+            client_identifier: request.client_identifier().map(<[u8]>::to_vec),
+            relay_agent_information: request.relay_agent_information().map(<[u8]>::to_vec),
+            requested: request
+                .parameter_request_list()
+                .unwrap_or_default()
+                .to_vec(),
+            max_message_size: request.max_message_size(),
+        }
+    }
+
     /// The datagram's payload.
     pub fn encode(&self) -> Vec<u8> {
-        Vec::new()
+        self.assemble().bytes
+    }
+
+    /// The codes of options that found no room in the size that the client takes.
+    pub fn left_out(&self) -> Vec<u8> {
+        self.assemble().left_out
+    }
+
+    /// The largest payload for this client, in bytes.
+    fn budget(&self) -> usize {
+        let max = self
+            .max_message_size
+            .unwrap_or(SMALLEST_MAX)
+            .clamp(SMALLEST_MAX, LARGEST_MAX);
+        usize::from(max) - IP_UDP
+    }
+
+    /// The boot file's name when it fits `file` with its NUL.
+    fn in_file(&self) -> Option<&BootFile> {
+        self.boot_file
+            .as_ref()
+            .filter(|boot| boot.name.len() < FILE.len())
+    }
+
+    fn assemble(&self) -> Assembled {
+        let mut left_out = Vec::new();
+        let items = self.items(&mut left_out);
+        let areas = self.place(&items);
+        let mut overload = 0;
+        let (mut file, mut sname) = (Vec::new(), Vec::new());
+        let mut options = Vec::new();
+        for (item, area) in items.iter().zip(&areas) {
+            match area {
+                Area::Options => options.extend_from_slice(&item.bytes),
+                Area::File => {
+                    overload |= 1;
+                    file.extend_from_slice(&item.bytes);
+                }
+                Area::Sname => {
+                    overload |= 2;
+                    sname.extend_from_slice(&item.bytes);
+                }
+                Area::Nowhere => left_out.push(item.code),
+            }
+        }
+        if overload != 0 {
+            // Before the options it concerns; after the message type, which some ROMs want first.
+            let at = items.first().map_or(0, |first| first.bytes.len());
+            let code = u8::from(OptionCode::OptionOverload);
+            options.splice(at..at, [code, 1, overload]);
+            for area in [&mut file, &mut sname] {
+                if !area.is_empty() {
+                    area.push(END);
+                }
+            }
+        }
+        if let Some(boot) = self.in_file() {
+            file = boot.name.clone().into_bytes();
+        }
+        let mut bytes = self.header(&sname, &file);
+        bytes.append(&mut options);
+        bytes.push(END);
+        if bytes.len() < MIN_MESSAGE {
+            bytes.resize(MIN_MESSAGE, 0);
+        }
+        left_out.sort_unstable();
+        Assembled { bytes, left_out }
+    }
+
+    /// All options, encoded, in the order in which they stand on the wire.
+    fn items(&self, left_out: &mut Vec<u8>) -> Vec<Item> {
+        let mut items = Vec::with_capacity(self.options.len() + 4);
+        let mut add = |option: &DhcpOption| {
+            let code = u8::from(OptionCode::from(option));
+            match option.to_vec() {
+                // An empty list encodes to nothing.
+                Ok(bytes) if !bytes.is_empty() => items.push(Item { code, bytes }),
+                Ok(_) => {}
+                Err(_) => left_out.push(code),
+            }
+        };
+        add(&DhcpOption::MessageType(self.message_type));
+        for option in &self.options {
+            add(option);
+        }
+        if let Some(boot) = &self.boot_file
+            && (self.in_file().is_none() || self.requested.contains(&BOOT_FILE))
+        {
+            let mut name = boot.name.clone().into_bytes();
+            if boot.terminated {
+                name.push(0);
+            }
+            add(&DhcpOption::BootfileName(name));
+        }
+        if let Some(id) = &self.client_identifier {
+            add(&DhcpOption::ClientIdentifier(id.clone()));
+        }
+        items.sort_by_key(|item| self.rank(item.code));
+        if let Some(raw) = &self.relay_agent_information {
+            let bytes = raw_option(OptionCode::RelayAgentInformation, raw);
+            items.push(Item {
+                code: u8::from(OptionCode::RelayAgentInformation),
+                bytes,
+            });
+        }
+        items
+    }
+
+    /// Where an option stands among the others.
+    fn rank(&self, code: u8) -> (u8, usize) {
+        match OptionCode::from(code) {
+            OptionCode::MessageType => (0, 0),
+            OptionCode::ServerIdentifier => (1, 0),
+            OptionCode::AddressLeaseTime => (2, 0),
+            // RFC 2132 section 3.3: before the router.
+            OptionCode::SubnetMask => (3, 0),
+            OptionCode::ClientIdentifier => (6, 0),
+            _ => match self.requested.iter().position(|asked| *asked == code) {
+                Some(position) => (4, position),
+                None => (5, usize::from(code)),
+            },
+        }
+    }
+
+    /// Which option goes where: all into the options area when they fit, else into `file` and
+    /// `sname` as well (option 52), what matters most first.
+    fn place(&self, items: &[Item]) -> Vec<Area> {
+        let room = self.budget().saturating_sub(HEADER + 1);
+        let all: usize = items.iter().map(|item| item.bytes.len()).sum();
+        if all <= room {
+            return vec![Area::Options; items.len()];
+        }
+        const OVERLOAD: usize = 3;
+        let mut free = [
+            (Area::Options, room.saturating_sub(OVERLOAD)),
+            (
+                Area::File,
+                if self.in_file().is_some() {
+                    0
+                } else {
+                    FILE.len() - 1
+                },
+            ),
+            (Area::Sname, SNAME.len() - 1),
+        ];
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by_key(|index| items.get(*index).map(|item| importance(item.code)));
+        let mut areas = vec![Area::Nowhere; items.len()];
+        for index in order {
+            let (Some(item), Some(slot)) = (items.get(index), areas.get_mut(index)) else {
+                continue;
+            };
+            let mut may = free
+                .iter_mut()
+                .filter(|(area, _)| *area == Area::Options || !only_in_options(item.code));
+            if let Some((area, left)) = may.find(|(_, left)| *left >= item.bytes.len()) {
+                *left -= item.bytes.len();
+                *slot = *area;
+            }
+        }
+        areas
+    }
+
+    fn header(&self, sname: &[u8], file: &[u8]) -> Vec<u8> {
+        const BOOTREPLY: u8 = 2;
+        const BROADCAST: u16 = 0x8000;
+        let mut bytes = Vec::with_capacity(self.budget());
+        let hlen = u8::try_from(self.mac.as_bytes().len()).unwrap_or_default();
+        bytes.extend_from_slice(&[BOOTREPLY, self.mac.htype(), hlen, 0]);
+        bytes.extend_from_slice(&self.xid.to_be_bytes());
+        let flags = if self.broadcast { BROADCAST } else { 0 };
+        bytes.extend_from_slice(&0_u16.to_be_bytes());
+        bytes.extend_from_slice(&flags.to_be_bytes());
+        for address in [self.ciaddr, self.yiaddr, self.siaddr, self.giaddr] {
+            bytes.extend_from_slice(&address.octets());
+        }
+        bytes.extend_from_slice(self.mac.as_bytes());
+        bytes.resize(SNAME.start, 0);
+        bytes.extend(sname.iter().take(SNAME.len()));
+        bytes.resize(FILE.start, 0);
+        bytes.extend(file.iter().take(FILE.len()));
+        bytes.resize(FILE.end, 0);
+        bytes.extend_from_slice(&dhcproto::v4::MAGIC);
+        bytes
+    }
+}
+
+const BOOT_FILE: u8 = 67;
+
+/// What a client without room for all must have first.
+fn importance(code: u8) -> (u8, u8) {
+    let rank = match OptionCode::from(code) {
+        OptionCode::MessageType | OptionCode::ServerIdentifier | OptionCode::AddressLeaseTime => 0,
+        OptionCode::RelayAgentInformation | OptionCode::SubnetMask => 1,
+        OptionCode::ClientIdentifier => 2,
+        OptionCode::Router | OptionCode::ClassIdentifier => 3,
+        OptionCode::BootfileName => 4,
+        OptionCode::DomainNameServer | OptionCode::TFTPServerName => 5,
+        _ => 6,
+    };
+    (rank, code)
+}
+
+/// Whether an option is looked for in the options area only: by ROMs that follow no option 52, and
+/// by relays.
+fn only_in_options(code: u8) -> bool {
+    importance(code).0 <= 1
+}
+
+/// An option whose bytes are not to be touched; split where it is longer than one holds (RFC 3396).
+fn raw_option(code: OptionCode, data: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(data.len() + 2);
+    if data.is_empty() {
+        bytes.extend_from_slice(&[u8::from(code), 0]);
+    }
+    // Writing into a growing buffer cannot fail.
+    let _ = dhcproto::v4::encode_long_opt_bytes(code, data, &mut Encoder::new(&mut bytes));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(options: &[u8]) -> Request {
+        let mut bytes = vec![0; HEADER];
+        bytes[..4].copy_from_slice(&[1, 1, 6, 3]);
+        bytes[8..10].copy_from_slice(&[0, 9]);
+        bytes[28..34].copy_from_slice(&[0x52, 0x54, 0, 0, 0, 1]);
+        bytes[236..].copy_from_slice(&dhcproto::v4::MAGIC);
+        bytes.extend_from_slice(options);
+        Request::parse(&bytes).unwrap()
+    }
+
+    /// Codes in the options area, in order.
+    fn codes(bytes: &[u8]) -> Vec<u8> {
+        super::super::options::encapsulated(&bytes[HEADER..])
+            .map(|(code, _)| code)
+            .collect()
+    }
+
+    fn offer(asked: &[u8]) -> Reply {
+        let mut reply = Reply::to(&request(asked), MessageType::Offer);
+        reply.options = vec![
+            DhcpOption::Router(vec![Ipv4Addr::new(10, 0, 0, 1)]),
+            DhcpOption::DomainNameServer(vec![Ipv4Addr::new(10, 0, 0, 1)]),
+            DhcpOption::SubnetMask(Ipv4Addr::new(255, 255, 255, 0)),
+            DhcpOption::AddressLeaseTime(3_600),
+            DhcpOption::Hostname("web01".to_owned()),
+            DhcpOption::ServerIdentifier(Ipv4Addr::new(10, 0, 0, 2)),
+        ];
+        reply
+    }
+
+    #[test]
+    fn order_is_the_clients() {
+        let reply = offer(&[
+            82, 3, 1, 1, 9, 61, 2, 0, 7, 55, 6, 12, 3, 1, 6, 54, 99, 53, 1, 1, 255,
+        ]);
+        let bytes = reply.encode();
+        assert_eq!(codes(&bytes), [53, 54, 51, 1, 12, 3, 6, 61, 82]);
+        assert_eq!(bytes.len(), MIN_MESSAGE);
+        assert_eq!(&bytes[3..4], [0], "hops");
+        assert_eq!(&bytes[8..10], [0, 0], "secs");
+        assert!(reply.left_out().is_empty());
+    }
+
+    #[test]
+    fn relay_information_is_untouched() {
+        // Out of order, a sub-option twice, a truncated one at the end.
+        let raw = [9, 1, 1, 1, 2, 3, 4, 1, 1, 5, 7, 200];
+        let mut options = vec![82, u8::try_from(raw.len()).unwrap()];
+        options.extend_from_slice(&raw);
+        let bytes = offer(&options).encode();
+        let back = Request::parse(&bytes).unwrap();
+        assert_eq!(back.relay_agent_information(), Some(raw.as_slice()));
+        assert_eq!(codes(&bytes).iter().filter(|code| **code == 82).count(), 1);
+        assert_eq!(codes(&offer(&[82, 0]).encode()).last(), Some(&82));
+    }
+
+    #[test]
+    fn boot_file_in_file_and_when_asked_in_67() {
+        let boot = |asked: &[u8], name: &str, terminated| {
+            let mut reply = offer(asked);
+            reply.boot_file = Some(BootFile {
+                name: name.to_owned(),
+                terminated,
+            });
+            let bytes = reply.encode();
+            let back = Request::parse(&bytes).unwrap();
+            let option = back
+                .options
+                .get(OptionCode::BootfileName)
+                .map(<[u8]>::to_vec);
+            (bytes[FILE].to_vec(), option)
+        };
+        let (file, option) = boot(&[55, 1, 3], "undionly.kpxe", true);
+        assert!(file.starts_with(b"undionly.kpxe\0"));
+        assert_eq!(option, None);
+        let (_, option) = boot(&[55, 1, 67], "undionly.kpxe", true);
+        assert_eq!(option.as_deref(), Some(b"undionly.kpxe\0".as_slice()));
+        let (_, option) = boot(&[55, 1, 67], "http://10.0.0.2/x", false);
+        assert_eq!(option.as_deref(), Some(b"http://10.0.0.2/x".as_slice()));
+        // 127 bytes and the NUL fill `file`; one more goes to 67 alone, asked for or not.
+        let (file, _) = boot(&[55, 1, 3], &"x".repeat(127), true);
+        assert_eq!(file.iter().filter(|byte| **byte == b'x').count(), 127);
+        let (file, option) = boot(&[55, 1, 3], &"x".repeat(128), true);
+        assert_eq!(file, [0; 128]);
+        assert_eq!(option.map(|name| name.len()), Some(129));
+    }
+
+    #[test]
+    fn size_is_what_the_client_takes() {
+        let long = |max: &[u8], boot: Option<usize>| {
+            let mut reply = offer(max);
+            reply.boot_file = boot.map(|len| BootFile {
+                name: "x".repeat(len),
+                terminated: true,
+            });
+            reply
+                .options
+                .push(DhcpOption::NtpServers(vec![Ipv4Addr::LOCALHOST; 25]));
+            reply.options.push(DhcpOption::DomainName("d".repeat(200)));
+            reply.options.push(DhcpOption::NisDomain("n".repeat(50)));
+            reply
+        };
+        // It fits 1,500 (and more is not sent), but not the 576 of a client that says nothing.
+        for max in [[57, 2, 5, 0xdc], [57, 2, 0xff, 0]] {
+            let reply = long(&max, None);
+            let bytes = reply.encode();
+            assert!(bytes.len() > 548 && bytes.len() <= 1_472, "{}", bytes.len());
+            assert!(!codes(&bytes).contains(&52));
+        }
+        for max in [[57, 2, 0, 1].as_slice(), &[57, 2, 2, 0x40], &[]] {
+            let reply = long(max, None);
+            let bytes = reply.encode();
+            assert!(bytes.len() <= 548, "{}", bytes.len());
+            let back = Request::parse(&bytes).unwrap();
+            assert_eq!(codes(&bytes)[..2], [53, 52]);
+            assert!(reply.left_out().is_empty(), "{:?}", reply.left_out());
+            assert_eq!(
+                back.options.get(OptionCode::NisDomain).map(<[u8]>::len),
+                Some(50)
+            );
+            assert_eq!(
+                back.options.get(OptionCode::NtpServers).map(<[u8]>::len),
+                Some(100)
+            );
+        }
+        // With the boot file in `file` there is less room: what matters least is left out.
+        let reply = long(&[], Some(30));
+        let bytes = reply.encode();
+        assert!(bytes[FILE].starts_with(&[b'x'; 30]));
+        assert!(bytes.len() <= 548);
+        assert_eq!(reply.left_out(), [42]);
+    }
+
+    #[test]
+    fn a_nak_is_small_and_carries_what_is_echoed() {
+        let mut nak = Reply::to(&request(&[61, 2, 0, 7, 82, 3, 1, 1, 9]), MessageType::Nak);
+        nak.broadcast = true;
+        nak.options = vec![
+            DhcpOption::ServerIdentifier(Ipv4Addr::new(10, 0, 0, 2)),
+            DhcpOption::Message("no".to_owned()),
+        ];
+        let bytes = nak.encode();
+        assert_eq!(codes(&bytes), [53, 54, 56, 61, 82]);
+        assert_eq!(bytes[10], 0x80);
     }
 }

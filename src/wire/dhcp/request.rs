@@ -2,14 +2,25 @@
 
 use std::net::Ipv4Addr;
 
+use dhcproto::v4::{DhcpOption, MessageType, OptionCode, borrowed};
+
+use super::HEADER;
+use super::options::{self, Options};
 use crate::base::{ClientSystemArchitecture, HardwareAddr, Uuid};
+use crate::wire::ipxe;
 
 /// Why bytes are no DHCP message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Shorter than a BOOTP header.
-    #[error("{0} bytes are too few for a DHCP message")]
+    /// Shorter than a BOOTP header and the cookie.
+    #[error("{0} bytes are too few for a DHCP message (at least {HEADER})")]
     Short(usize),
+    /// The magic cookie is not there (RFC 2131 section 3): BOOTP at best.
+    #[error("the magic cookie of DHCP is missing after the header; this is BOOTP at best")]
+    NoCookie,
+    /// A hardware address longer than its field.
+    #[error("a hardware address of {0} bytes (`hlen`) does not fit the 16 of `chaddr`")]
+    HardwareLength(u8),
 }
 
 /// A message of a client, read once at the edge.
@@ -31,22 +42,273 @@ pub struct Request {
     pub giaddr: Ipv4Addr,
     /// The client (`htype`, `hlen`, `chaddr`).
     pub mac: HardwareAddr,
-    // helper B: the options
+    /// All options, raw.
+    pub options: Options,
 }
+
+/// `op` of a client's message (RFC 2131 section 2).
+pub const BOOTREQUEST: u8 = 1;
 
 impl Request {
     /// Reads a datagram.
+    ///
+    /// Any options are taken as they are; only a header that cannot be trusted is an error. `op` is
+    /// not judged here.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        Err(Malformed::Short(bytes.len()))
+        let short = Malformed::Short(bytes.len());
+        let Ok(message) = borrowed::Message::new(bytes) else {
+            return Err(if bytes.len() >= HEADER - 4 {
+                Malformed::NoCookie
+            } else {
+                short
+            });
+        };
+        // `dhcproto` slices `chaddr` by `hlen` unchecked: both guards stand before any use of it.
+        if message.hlen() > 16 {
+            return Err(Malformed::HardwareLength(message.hlen()));
+        }
+        let field = |range| bytes.get(range).ok_or_else(|| short.clone());
+        if field(236..HEADER)? != dhcproto::v4::MAGIC {
+            return Err(Malformed::NoCookie);
+        }
+        let mac = HardwareAddr::new(bytes.get(1).copied().unwrap_or_default(), message.chaddr())
+            .ok_or_else(|| Malformed::HardwareLength(message.hlen()))?;
+        let area = bytes.get(HEADER..).unwrap_or_default();
+        Ok(Self {
+            xid: message.xid(),
+            secs: message.secs(),
+            hops: message.hops(),
+            op: bytes.first().copied().unwrap_or_default(),
+            broadcast: message.flags().broadcast(),
+            ciaddr: message.ciaddr(),
+            giaddr: message.giaddr(),
+            mac,
+            options: Options::read(area, field(108..236)?, field(44..108)?),
+        })
+    }
+
+    /// Option 53; `None` when it is absent or empty.
+    pub fn message_type(&self) -> Option<MessageType> {
+        match self.options.decoded(OptionCode::MessageType)? {
+            DhcpOption::MessageType(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
+    fn address(&self, code: OptionCode) -> Option<Ipv4Addr> {
+        match self.options.decoded(code)? {
+            DhcpOption::RequestedIpAddress(address)
+            | DhcpOption::ServerIdentifier(address)
+            | DhcpOption::SubnetSelection(address) => Some(address),
+            _ => None,
+        }
+    }
+
+    /// Option 12, as text for people.
+    pub fn host_name(&self) -> Option<String> {
+        options::text(self.options.get(OptionCode::Hostname)?)
+    }
+
+    /// Option 50: the address that the client would like.
+    pub fn requested_address(&self) -> Option<Ipv4Addr> {
+        self.address(OptionCode::RequestedIpAddress)
+    }
+
+    /// Option 51: the length of lease that the client would like, in seconds.
+    pub fn lease_time(&self) -> Option<u32> {
+        match self.options.decoded(OptionCode::AddressLeaseTime)? {
+            DhcpOption::AddressLeaseTime(secs) => Some(secs),
+            _ => None,
+        }
+    }
+
+    /// Option 54: the server that the client speaks to.
+    pub fn server_identifier(&self) -> Option<Ipv4Addr> {
+        self.address(OptionCode::ServerIdentifier)
+    }
+
+    /// Option 55: the options that the client asks for, in its order; `None` when it names none.
+    pub fn parameter_request_list(&self) -> Option<&[u8]> {
+        self.options
+            .get(OptionCode::ParameterRequestList)
+            .filter(|list| !list.is_empty())
+    }
+
+    /// Whether option 55 names this option.
+    pub fn asks_for(&self, code: OptionCode) -> bool {
+        self.parameter_request_list()
+            .is_some_and(|list| list.contains(&u8::from(code)))
+    }
+
+    /// Option 57: the largest message that the client takes, in bytes of the whole datagram.
+    pub fn max_message_size(&self) -> Option<u16> {
+        match self.options.decoded(OptionCode::MaxMessageSize)? {
+            DhcpOption::MaxMessageSize(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Option 60.
+    pub fn vendor_class(&self) -> Option<&[u8]> {
+        self.options.get(OptionCode::ClassIdentifier)
+    }
+
+    /// Option 61, to be echoed; never the identity of a machine.
+    pub fn client_identifier(&self) -> Option<&[u8]> {
+        self.options.get(OptionCode::ClientIdentifier)
+    }
+
+    /// Option 77.
+    pub fn user_class(&self) -> Option<&[u8]> {
+        self.options.get(OptionCode::UserClass)
+    }
+
+    /// Option 81: the client's own full name, as text for people.
+    pub fn client_fqdn(&self) -> Option<String> {
+        options::fqdn(self.options.get(OptionCode::ClientFQDN)?)
+    }
+
+    /// Option 82 as the relay wrote it, to be echoed byte for byte (RFC 3046 section 2.2).
+    pub fn relay_agent_information(&self) -> Option<&[u8]> {
+        self.options.get(OptionCode::RelayAgentInformation)
+    }
+
+    /// The link that a relay names (sub-option 5 of option 82, RFC 3527), else the subnet that the
+    /// client selects (option 118, RFC 3011).
+    pub fn selected_link(&self) -> Option<Ipv4Addr> {
+        const LINK_SELECTION: u8 = 5;
+        let relayed = self.relay_agent_information().and_then(|raw| {
+            options::relay_sub_options(raw)
+                .find(|(code, _)| *code == LINK_SELECTION)
+                .and_then(|(_, data)| options::address(data))
+        });
+        relayed
+            .or_else(|| self.address(OptionCode::SubnetSelection))
+            .filter(|address| !address.is_unspecified())
     }
 
     /// Option 93, all values in order.
     pub fn architectures(&self) -> Vec<ClientSystemArchitecture> {
-        Vec::new()
+        self.options
+            .get(OptionCode::ClientSystemArchitecture)
+            .unwrap_or_default()
+            .chunks_exact(2)
+            .filter_map(|pair| <[u8; 2]>::try_from(pair).ok())
+            .map(|pair| ClientSystemArchitecture(u16::from_be_bytes(pair)))
+            .collect()
     }
 
-    /// Option 97.
+    /// Option 94: type, major and minor version of the network interface's firmware interface (UNDI).
+    pub fn network_interface(&self) -> Option<(u8, u8, u8)> {
+        match self.options.get(OptionCode::ClientNetworkInterface)? {
+            [kind, major, minor, ..] => Some((*kind, *major, *minor)),
+            _ => None,
+        }
+    }
+
+    /// Option 97, when it is of the one type that is defined (0, a UUID).
     pub fn uuid(&self) -> Option<Uuid> {
-        None
+        match self.options.get(OptionCode::ClientMachineIdentifier)? {
+            [0, uuid @ ..] => <[u8; 16]>::try_from(uuid).ok().map(Uuid::from_smbios),
+            _ => None,
+        }
+    }
+
+    /// Option 175: what an iPXE tells of itself.
+    pub fn ipxe_features(&self) -> Option<ipxe::Features> {
+        self.options
+            .get(OptionCode::from(ipxe::OPTION))
+            .map(ipxe::Features::read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A DISCOVER of 52:54:00:00:00:01 with these options.
+    fn message(options: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        bytes[..4].copy_from_slice(&[1, 1, 6, 0]);
+        bytes[4..8].copy_from_slice(&[0xde, 0xad, 0xbe, 0xef]);
+        bytes[10] = 0x80;
+        bytes[28..34].copy_from_slice(&[0x52, 0x54, 0, 0, 0, 1]);
+        bytes[236..].copy_from_slice(&dhcproto::v4::MAGIC);
+        bytes.extend_from_slice(options);
+        bytes
+    }
+
+    #[test]
+    fn reads_the_header() {
+        let request = Request::parse(&message(&[53, 1, 1, 255])).unwrap();
+        assert_eq!(request.xid, 0xdead_beef);
+        assert!(request.broadcast);
+        assert_eq!(request.op, BOOTREQUEST);
+        assert_eq!(request.mac.to_string(), "52:54:00:00:00:01");
+        assert_eq!(request.message_type(), Some(MessageType::Discover));
+    }
+
+    #[test]
+    fn guards_stand_before_the_codec() {
+        assert_eq!(Request::parse(&[]), Err(Malformed::Short(0)));
+        assert_eq!(Request::parse(&[1; 235]), Err(Malformed::Short(235)));
+        assert_eq!(Request::parse(&[1; 236]), Err(Malformed::NoCookie));
+        let mut bytes = message(&[53, 1, 1]);
+        bytes[2] = 17;
+        assert_eq!(Request::parse(&bytes), Err(Malformed::HardwareLength(17)));
+        bytes[2] = 255;
+        assert_eq!(Request::parse(&bytes), Err(Malformed::HardwareLength(255)));
+        bytes[2] = 16;
+        assert_eq!(Request::parse(&bytes).unwrap().mac.as_bytes().len(), 16);
+        bytes[236] = 0;
+        assert_eq!(Request::parse(&bytes), Err(Malformed::NoCookie));
+    }
+
+    #[test]
+    fn an_odd_option_costs_no_other() {
+        // A Latin-1 host name, an ASCII FQDN, a list in 150: each ends dhcproto's own list.
+        let request = Request::parse(&message(&[
+            12, 4, b'b', 0xfc, b'r', b'o', 81, 6, 0, 0, 0, b'a', b'.', b'b', 150, 8, 1, 1, 1, 1, 2,
+            2, 2, 2, 50, 3, 1, 2, 3, 80, 1, 9, 94, 1, 1, 53, 1, 3, 93, 5, 0, 7, 0, 16, 9, 255,
+        ]))
+        .unwrap();
+        assert_eq!(request.message_type(), Some(MessageType::Request));
+        assert_eq!(request.host_name().as_deref(), Some("b\u{fffd}ro"));
+        assert_eq!(request.client_fqdn().as_deref(), Some("a.b"));
+        assert_eq!(request.requested_address(), None);
+        assert_eq!(request.network_interface(), None);
+        assert_eq!(
+            request.architectures(),
+            [ClientSystemArchitecture(7), ClientSystemArchitecture(16)]
+        );
+    }
+
+    #[test]
+    fn fixed_options_are_typed() {
+        let request = Request::parse(&message(&[
+            50, 4, 10, 0, 0, 9, 54, 4, 10, 0, 0, 1, 51, 4, 0, 0, 14, 16, 57, 2, 5, 192, 118, 4, 10,
+            9, 0, 0, 55, 3, 6, 3, 1, 94, 3, 1, 2, 1, 97, 17, 0, 0, 0, 0xe0, 0xe2, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 1, 82, 8, 5, 4, 10, 8, 0, 1, 1, 0, 255,
+        ]))
+        .unwrap();
+        assert_eq!(
+            request.requested_address(),
+            Some(Ipv4Addr::new(10, 0, 0, 9))
+        );
+        assert_eq!(
+            request.server_identifier(),
+            Some(Ipv4Addr::new(10, 0, 0, 1))
+        );
+        assert_eq!(request.lease_time(), Some(3_600));
+        assert_eq!(request.max_message_size(), Some(1_472));
+        assert_eq!(request.parameter_request_list(), Some([6, 3, 1].as_slice()));
+        assert!(request.asks_for(OptionCode::Router) && !request.asks_for(OptionCode::Hostname));
+        assert_eq!(request.network_interface(), Some((1, 2, 1)));
+        assert_eq!(
+            request.uuid().map(|uuid| uuid.to_string()).as_deref(),
+            Some("e2e00000-0000-0000-0000-000000000001")
+        );
+        // The relay's link selection wins over the client's subnet selection.
+        assert_eq!(request.selected_link(), Some(Ipv4Addr::new(10, 8, 0, 1)));
     }
 }

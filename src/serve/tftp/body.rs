@@ -1,0 +1,337 @@
+//! What one transfer sends: read as the engine asks for it, judged when the engine drops it.
+//!
+//! **Invariant:** one body ends in exactly one event. The engine's thread never waits for a disk or
+//! the store: both are asked on the runtime's threads.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::{Instant, SystemTime};
+
+use futures_lite::AsyncRead;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::limits::Permit;
+use super::outcome::{self, Ended};
+use super::tap;
+use crate::base::{HardwareAddr, HostName};
+use crate::journal::event::{Event, Kind, Reason};
+use crate::serve::assets::Asset;
+use crate::serve::context::Context;
+use crate::serve::script::{ScriptAnswer, ScriptAsk, serve_script};
+
+/// Bytes read from a file at once.
+const CHUNK: u64 = 64 * 1_024;
+
+/// Whose transfer, for the event.
+pub(super) struct About {
+    pub(super) ctx: Context,
+    pub(super) runtime: Handle,
+    pub(super) peer: SocketAddr,
+    pub(super) iface: Arc<str>,
+    /// The name as the machine wrote it, made fit for the journal.
+    pub(super) file: String,
+    pub(super) host: Option<HostName>,
+    pub(super) mac: Option<HardwareAddr>,
+    pub(super) began: Instant,
+}
+
+impl About {
+    /// The peer's address.
+    pub(super) fn ip(&self) -> Option<Ipv4Addr> {
+        match self.peer {
+            SocketAddr::V4(peer) => Some(*peer.ip()),
+            SocketAddr::V6(_) => None,
+        }
+    }
+
+    /// Writes the transfer's event.
+    pub(super) fn tell(&self, kind: Kind, reason: Reason, bytes: u64, detail: Option<String>) {
+        let mut event = Event::new(self.ctx.now(), kind, reason)
+            .host(self.host.clone())
+            .mac(self.mac)
+            .ip(self.ip())
+            .file(self.file.as_str());
+        event.iface = Some(Arc::clone(&self.iface));
+        event.bytes = Some(bytes);
+        event.took_us = u64::try_from(self.began.elapsed().as_micros()).ok();
+        event.generation = self.ctx.config().snapshot.generation;
+        event.detail = detail;
+        self.ctx.journal.append(event);
+    }
+}
+
+/// One transfer's bytes.
+pub(super) struct Body {
+    about: About,
+    source: Source,
+    /// Bytes of the block that is read first: the transfer's block size.
+    block: u64,
+    read: u64,
+    eof: bool,
+    last_read: Instant,
+    failure: Option<(Reason, String)>,
+    _permit: Permit,
+}
+
+enum Source {
+    File(FileSource),
+    /// Asked for with the first read: it may advance a record.
+    Script(Box<ScriptAsk>),
+    Rendering(JoinHandle<ScriptAnswer>),
+    Text {
+        text: Vec<u8>,
+        at: usize,
+        /// What the script was; `None` for the one that any machine may have.
+        answer: Option<(Reason, Option<String>)>,
+    },
+}
+
+struct FileSource {
+    file: Arc<std::fs::File>,
+    path: String,
+    len: u64,
+    modified: Option<SystemTime>,
+    /// Where the next chunk begins.
+    next: u64,
+    buffer: Vec<u8>,
+    at: usize,
+    job: Option<JoinHandle<Result<Vec<u8>, Trouble>>>,
+}
+
+/// Why a file cannot be read on.
+enum Trouble {
+    Changed,
+    Read(io::Error),
+}
+
+impl Body {
+    /// A boot file.
+    pub(super) fn file(about: About, permit: Permit, path: String, asset: Asset) -> Self {
+        Self::new(
+            about,
+            permit,
+            Source::File(FileSource {
+                file: Arc::new(asset.file),
+                path,
+                len: asset.len,
+                modified: asset.modified,
+                next: 0,
+                buffer: Vec::new(),
+                at: 0,
+                job: None,
+            }),
+        )
+    }
+
+    /// A machine's script.
+    pub(super) fn script(about: About, permit: Permit, ask: ScriptAsk) -> Self {
+        Self::new(about, permit, Source::Script(Box::new(ask)))
+    }
+
+    /// A text that is there already.
+    pub(super) fn text(about: About, permit: Permit, text: String, reason: Reason) -> Self {
+        Self::new(
+            about,
+            permit,
+            Source::Text {
+                text: text.into_bytes(),
+                at: 0,
+                answer: Some((reason, None)),
+            },
+        )
+    }
+
+    fn new(about: About, permit: Permit, source: Source) -> Self {
+        Self {
+            source,
+            block: 0,
+            read: 0,
+            eof: false,
+            last_read: about.began,
+            failure: None,
+            about,
+            _permit: permit,
+        }
+    }
+
+    fn fail(&mut self, reason: Reason, text: String) -> io::Error {
+        self.failure = Some((reason, text));
+        // The engine makes ERROR 0 of it; the peer is told nothing of the server's paths.
+        io::Error::other("transfer failed")
+    }
+
+    fn poll_bytes(&mut self, cx: &mut TaskContext<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            match &mut self.source {
+                Source::File(file) => match ready!(file.poll(&self.about.runtime, cx, buf)) {
+                    Ok(count) => return Poll::Ready(Ok(count)),
+                    Err(Trouble::Changed) => {
+                        let text = format!("{} was changed while it was sent", file.path);
+                        return Poll::Ready(Err(self.fail(Reason::Changed, text)));
+                    }
+                    Err(Trouble::Read(error)) => {
+                        let text = format!("{}: {error}", file.path);
+                        return Poll::Ready(Err(self.fail(Reason::ReadFailed, text)));
+                    }
+                },
+                Source::Script(ask) => {
+                    let (ctx, ask) = (self.about.ctx.clone(), (**ask).clone());
+                    self.source = Source::Rendering(
+                        self.about
+                            .runtime
+                            .spawn(async move { serve_script(&ctx, ask).await }),
+                    );
+                }
+                Source::Rendering(job) => match ready!(Pin::new(job).poll(cx)) {
+                    Ok(answer) => {
+                        self.about.host = answer.host;
+                        self.source = Source::Text {
+                            text: answer.text.into_bytes(),
+                            at: 0,
+                            answer: Some((answer.reason, answer.detail)),
+                        };
+                    }
+                    Err(error) => {
+                        let text = format!("the script could not be made: {error}");
+                        return Poll::Ready(Err(self.fail(Reason::ReadFailed, text)));
+                    }
+                },
+                Source::Text { text, at, .. } => {
+                    return Poll::Ready(Ok(copy(text, at, buf)));
+                }
+            }
+        }
+    }
+}
+
+/// Copies what is left into the buffer, as much as fits.
+fn copy(from: &[u8], at: &mut usize, buf: &mut [u8]) -> usize {
+    let left = from.get(*at..).unwrap_or_default();
+    let count = left.len().min(buf.len());
+    if let (Some(target), Some(bytes)) = (buf.get_mut(..count), left.get(..count)) {
+        target.copy_from_slice(bytes);
+    }
+    *at += count;
+    count
+}
+
+impl FileSource {
+    fn poll(
+        &mut self,
+        runtime: &Handle,
+        cx: &mut TaskContext<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, Trouble>> {
+        loop {
+            let count = copy(&self.buffer, &mut self.at, buf);
+            if count > 0 || buf.is_empty() || self.next >= self.len {
+                return Poll::Ready(Ok(count));
+            }
+            let job = self.job.get_or_insert_with(|| {
+                let file = Arc::clone(&self.file);
+                let (offset, len, modified) = (self.next, self.len, self.modified);
+                let buffer = std::mem::take(&mut self.buffer);
+                runtime.spawn_blocking(move || read_chunk(&file, offset, len, modified, buffer))
+            });
+            let read = ready!(Pin::new(job).poll(cx));
+            self.job = None;
+            self.buffer = match read {
+                Ok(read) => read?,
+                Err(error) => return Poll::Ready(Err(Trouble::Read(io::Error::other(error)))),
+            };
+            self.at = 0;
+            self.next += u64::try_from(self.buffer.len()).unwrap_or_default();
+        }
+    }
+}
+
+fn read_chunk(
+    file: &std::fs::File,
+    offset: u64,
+    len: u64,
+    modified: Option<SystemTime>,
+    mut buffer: Vec<u8>,
+) -> Result<Vec<u8>, Trouble> {
+    let want = usize::try_from(CHUNK.min(len.saturating_sub(offset))).unwrap_or_default();
+    buffer.resize(want, 0);
+    match file.read_exact_at(&mut buffer, offset) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(Trouble::Changed);
+        }
+        Err(error) => return Err(Trouble::Read(error)),
+    }
+    // The same length with other bytes would be two halves of different files.
+    let now = file.metadata().map_err(Trouble::Read)?;
+    if now.len() != len || now.modified().ok() != modified {
+        return Err(Trouble::Changed);
+    }
+    Ok(buffer)
+}
+
+impl AsyncRead for Body {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let body = self.get_mut();
+        if body.block == 0 {
+            // The engine asks for a whole block, and for the rest of it until it is full.
+            body.block = u64::try_from(buf.len()).unwrap_or_default();
+        }
+        let result = ready!(body.poll_bytes(cx, buf));
+        body.last_read = Instant::now();
+        if let Ok(count) = result {
+            body.read += u64::try_from(count).unwrap_or_default();
+            body.eof = count == 0;
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let outcome = outcome::judge(&Ended {
+            failure: self.failure.take(),
+            note: tap::take(self.about.peer),
+            read: self.read,
+            block: self.block,
+            eof: self.eof,
+            since_read: self.last_read.elapsed(),
+        });
+        let whole = outcome.kind == Kind::TftpSent && outcome.reason == Reason::Done;
+        let (mut reason, mut detail) = (outcome.reason, outcome.detail);
+        match &mut self.source {
+            Source::Text { answer, .. } if whole => {
+                if let Some((of_script, words)) = answer.take() {
+                    reason = of_script;
+                    detail = words.or(detail);
+                }
+            }
+            Source::File(file) => {
+                if outcome.kind == Kind::TftpSent
+                    && let Some(host) = self.about.host.clone()
+                    && reason == Reason::Done
+                {
+                    let ctx = self.about.ctx.clone();
+                    let (path, mac, ip) = (
+                        std::mem::take(&mut file.path),
+                        self.about.mac,
+                        self.about.ip(),
+                    );
+                    self.about.runtime.spawn(async move {
+                        ctx.note_asset(&host, &path, true, mac, ip).await;
+                    });
+                }
+            }
+            Source::Script(_) | Source::Rendering(_) | Source::Text { .. } => {}
+        }
+        self.about.tell(outcome.kind, reason, outcome.bytes, detail);
+    }
+}

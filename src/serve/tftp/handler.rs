@@ -1,0 +1,148 @@
+//! The engine's questions: which file, which script, or which error.
+//!
+//! **Invariant:** opening is a look-up. The engine asks under one lock for all clients, so nothing
+//! here renders, waits for the store, or reads a file's bytes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_tftp::packet::Error as TftpError;
+use async_tftp::server::Handler;
+use futures_lite::io::Sink;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::body::{About, Body};
+use super::limits::Limits;
+use super::name::{self, Wanted};
+use crate::journal::event::{Kind, Reason};
+use crate::serve::assets::AssetError;
+use crate::serve::context::Context;
+use crate::serve::script::{ScriptAsk, Via, chain_script};
+
+/// Answers the requests to one local address.
+pub(super) struct Requests {
+    pub(super) ctx: Context,
+    pub(super) runtime: Handle,
+    pub(super) local: Ipv4Addr,
+    pub(super) iface: Arc<str>,
+    pub(super) limits: Limits,
+    /// No new transfer is begun once this is set.
+    pub(super) closing: CancellationToken,
+}
+
+impl Requests {
+    fn about(&self, client: SocketAddr, file: &str) -> About {
+        let config = self.ctx.config();
+        let host = match client {
+            SocketAddr::V4(client) => config.snapshot.host_by_ip(*client.ip()),
+            SocketAddr::V6(_) => None,
+        };
+        About {
+            ctx: self.ctx.clone(),
+            runtime: self.runtime.clone(),
+            peer: client,
+            iface: Arc::clone(&self.iface),
+            file: name::shown(file),
+            host: host.map(|host| host.name.clone()),
+            mac: host.and_then(|host| host.mac()),
+            began: Instant::now(),
+        }
+    }
+
+    fn open(&self, client: SocketAddr, path: &Path) -> Result<(Body, Option<u64>), TftpError> {
+        // The engine has refused names that are no UTF-8.
+        let file = path.to_str().unwrap_or_default();
+        let mut about = self.about(client, file);
+        if self.closing.is_cancelled() {
+            about.tell(
+                Kind::TftpFailed,
+                Reason::Busy,
+                0,
+                Some("the server is stopping".to_owned()),
+            );
+            return Err(TftpError::Msg("the server is stopping".to_owned()));
+        }
+        let permit = match self.limits.take(client.ip()) {
+            Ok(permit) => permit,
+            Err(why) => {
+                about.tell(Kind::TftpFailed, Reason::Busy, 0, Some(why));
+                return Err(TftpError::Msg("busy, ask again".to_owned()));
+            }
+        };
+        let Some(peer) = about.ip() else {
+            return Err(TftpError::IllegalOperation);
+        };
+        match name::wanted(file) {
+            Wanted::Script(mac) => {
+                about.mac = Some(mac);
+                let ask = ScriptAsk {
+                    mac,
+                    peer,
+                    local: self.local,
+                    uuid: None,
+                    serial: None,
+                    identified: false,
+                    via: Via::Tftp,
+                    file: about.file.clone(),
+                    preview: false,
+                };
+                // The size is not known before it is rendered, and rendering is for the first read.
+                Ok((Body::script(about, permit, ask), None))
+            }
+            Wanted::Chain => {
+                let text = chain_script(&self.ctx, peer, self.local);
+                let size = u64::try_from(text.len()).ok();
+                Ok((Body::text(about, permit, text, Reason::ChainScript), size))
+            }
+            Wanted::File(path) => match self.ctx.assets.open(&path) {
+                Ok(asset) => {
+                    let size = Some(asset.len);
+                    let path = path.trim_start_matches('/').to_owned();
+                    Ok((Body::file(about, permit, path, asset), size))
+                }
+                Err(error) => {
+                    let answer = match &error {
+                        AssetError::NotFound(_) | AssetError::NotAFile(_) => {
+                            TftpError::FileNotFound
+                        }
+                        AssetError::BadName(_) => TftpError::PermissionDenied,
+                        AssetError::Read { .. } => TftpError::UnknownError,
+                    };
+                    about.tell(Kind::TftpFailed, error.reason(), 0, Some(error.to_string()));
+                    Err(answer)
+                }
+            },
+        }
+    }
+}
+
+impl Handler for Requests {
+    type Reader = Body;
+    type Writer = Sink;
+
+    async fn read_req_open(
+        &mut self,
+        client: &SocketAddr,
+        path: &Path,
+    ) -> Result<(Body, Option<u64>), TftpError> {
+        self.open(*client, path)
+    }
+
+    async fn write_req_open(
+        &mut self,
+        client: &SocketAddr,
+        path: &Path,
+        _size: Option<u64>,
+    ) -> Result<Sink, TftpError> {
+        self.about(*client, path.to_str().unwrap_or_default()).tell(
+            Kind::TftpFailed,
+            Reason::ReadOnly,
+            0,
+            Some("a write request: boot files are read-only".to_owned()),
+        );
+        Err(TftpError::PermissionDenied)
+    }
+}

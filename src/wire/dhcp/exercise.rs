@@ -1,0 +1,68 @@
+//! One round over everything that reads a client's bytes: what the fuzz target and the test of its
+//! corpus run.
+
+use super::{MessageType, OptionCode, Reply, Request};
+use crate::wire::{names, pxe};
+
+/// Reads `bytes` as a message, calls every getter, answers, and reads the answer back. The error is
+/// a sentence that names the property that does not hold; bytes that are no message have none.
+pub fn dhcp_request(bytes: &[u8]) -> Result<(), String> {
+    // A panic here is the finding; the value is not wanted.
+    let _ = names::clean_path(bytes);
+    let Ok(request) = Request::parse(bytes) else {
+        return Ok(());
+    };
+    let _ = (
+        request.message_type(),
+        request.host_name(),
+        request.requested_address(),
+        request.lease_time(),
+        request.server_identifier(),
+        request.parameter_request_list(),
+        request.max_message_size(),
+        request.client_fqdn(),
+        request.selected_link(),
+        request.architectures(),
+        request.network_interface(),
+        request.uuid(),
+    );
+    let _ = (
+        request.ipxe_features(),
+        pxe::VendorClass::read(request.vendor_class()),
+        request.user_class().map(crate::wire::ipxe::is_user_class),
+    );
+    let kept: usize = request.options.iter().map(|(_, data)| data.len()).sum();
+    if kept > bytes.len() {
+        return Err(format!("{kept} bytes of options from {}", bytes.len()));
+    }
+    answer_reads_back(&request)
+}
+
+fn answer_reads_back(request: &Request) -> Result<(), String> {
+    let reply = Reply::to(request, MessageType::Ack);
+    let encoded = reply.encode();
+    let back = Request::parse(&encoded).map_err(|error| format!("own reply: {error}"))?;
+    if !(super::MIN_MESSAGE..=1_472).contains(&encoded.len()) {
+        return Err(format!("a reply of {} bytes", encoded.len()));
+    }
+    if (back.xid, back.mac, back.giaddr) != (request.xid, request.mac, request.giaddr) {
+        return Err("the header was not echoed".to_owned());
+    }
+    if back.message_type() != Some(MessageType::Ack) {
+        return Err("the message type was lost".to_owned());
+    }
+    let left_out = reply.left_out();
+    for code in [
+        OptionCode::ClientIdentifier,
+        OptionCode::RelayAgentInformation,
+    ] {
+        let echoed = back.options.get(code);
+        let asked = request.options.get(code);
+        let dropped = left_out.contains(&u8::from(code))
+            || code == OptionCode::ClientIdentifier && asked == Some(&[]);
+        if !dropped && echoed != asked {
+            return Err(format!("option {} was not echoed", u8::from(code)));
+        }
+    }
+    Ok(())
+}

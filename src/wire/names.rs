@@ -1,0 +1,118 @@
+//! File names as machines ask for them, by TFTP and by HTTP alike.
+//!
+//! Firmware writes `/x`, `//x`, `./x` and `\x` for the same file (shim over HTTP asks for
+//! `//grubx64.efi`). All of them become one clean relative path; whatever leads elsewhere is refused.
+//!
+//! **Invariant:** a clean path has no empty component, none that begins with a dot, no backslash and
+//! no control character; joined to a folder it stays below it.
+
+/// Why a name is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    /// Nothing is left of it.
+    #[error("the name is empty")]
+    Empty,
+    /// It leads upwards.
+    #[error("the name holds `..`")]
+    Parent,
+    /// A component begins with a dot.
+    #[error("names that begin with a dot are not served")]
+    Hidden,
+    /// A NUL or another control character.
+    #[error("the name holds a control character")]
+    Control,
+    /// No UTF-8.
+    #[error("the name is no UTF-8 text")]
+    NotText,
+    /// Longer than any path here.
+    #[error("the name has {0} bytes, more than {MAX}")]
+    TooLong(usize),
+}
+
+/// Longest name that is looked at, in bytes: no boot file has a longer one, and the longest that fits
+/// a TFTP request of one Ethernet frame is shorter.
+pub const MAX: usize = 1_024;
+
+/// The clean relative path of a name.
+pub fn clean_path(raw: &[u8]) -> Result<String, BadName> {
+    if raw.len() > MAX {
+        return Err(BadName::TooLong(raw.len()));
+    }
+    let text = std::str::from_utf8(raw).map_err(|_| BadName::NotText)?;
+    if text.chars().any(char::is_control) {
+        return Err(BadName::Control);
+    }
+    let mut path = String::with_capacity(text.len());
+    for component in text.split(['/', '\\']) {
+        match component {
+            "" | "." => continue,
+            ".." => return Err(BadName::Parent),
+            _ if component.starts_with('.') => return Err(BadName::Hidden),
+            _ => {}
+        }
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(component);
+    }
+    if path.is_empty() {
+        return Err(BadName::Empty);
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_file() {
+        for name in [
+            "ipxe/snponly.efi",
+            "/ipxe/snponly.efi",
+            "//ipxe//snponly.efi",
+            "./ipxe/./snponly.efi",
+            "\\ipxe\\snponly.efi",
+            "ipxe/snponly.efi/",
+        ] {
+            assert_eq!(
+                clean_path(name.as_bytes()).as_deref(),
+                Ok("ipxe/snponly.efi"),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(clean_path(b""), Err(BadName::Empty));
+        assert_eq!(clean_path(b"///."), Err(BadName::Empty));
+        assert_eq!(clean_path(b"../etc/passwd"), Err(BadName::Parent));
+        assert_eq!(clean_path(b"a\\..\\b"), Err(BadName::Parent));
+        assert_eq!(clean_path(b"a/.git/config"), Err(BadName::Hidden));
+        assert_eq!(clean_path(b"..."), Err(BadName::Hidden));
+        assert_eq!(clean_path(b"a\0b"), Err(BadName::Control));
+        assert_eq!(clean_path(b"a\xffb"), Err(BadName::NotText));
+        assert_eq!(clean_path(&[b'a'; 1_025]), Err(BadName::TooLong(1_025)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_clean_path_stays_below(raw in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(path) = clean_path(&raw) {
+                prop_assert_eq!(clean_path(path.as_bytes()), Ok(path.clone()));
+                prop_assert!(path.split('/').all(|part| !part.is_empty() && !part.starts_with('.')));
+                prop_assert!(!path.contains(['\\', '\0']));
+            }
+        }
+
+        #[test]
+        fn near_misses_stay_below(name in r"[./\\a]{0,12}") {
+            if let Ok(path) = clean_path(name.as_bytes()) {
+                prop_assert!(path.split('/').all(|part| !part.is_empty() && !part.starts_with('.')));
+            }
+        }
+    }
+}
