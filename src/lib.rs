@@ -14,6 +14,7 @@
 //! | L7 | [`cli`] | what people type |
 
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod host;
