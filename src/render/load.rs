@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Renderer;
+use super::{Renderer, check, files};
 use crate::config::{Files, Problem, Severity, Snapshot, SourceMap};
 
 /// A configuration that may take effect: the snapshot and its parsed templates.
@@ -39,12 +39,38 @@ impl Loaded {
 }
 
 /// Reads, checks and renders a whole configuration. `main` is the path of `bootwright.toml`;
-/// `generation` becomes the snapshot's.
+/// `generation` becomes the snapshot's. Boot files need not be there.
 pub fn load(files: &dyn Files, main: &Path, generation: u64) -> Loaded {
     let _ = (files, main, generation);
     Loaded {
         config: None,
         problems: Vec::new(),
         sources: SourceMap::default(),
+    }
+}
+
+/// Renders everything of a configuration that was read, and looks for the boot files it needs.
+pub fn prove(
+    files: &dyn Files,
+    mut snapshot: Snapshot,
+    mut problems: Vec<Problem>,
+    sources: SourceMap,
+    generation: u64,
+) -> Loaded {
+    snapshot.generation = generation;
+    let renderer = Renderer::new(&snapshot);
+    check::check(&snapshot, &renderer, &sources, &mut problems);
+    let config = InForce { snapshot, renderer };
+    let folder = &config.snapshot.server.boot_assets;
+    problems.extend(files::missing(&config, &|path| {
+        files.is_file(&folder.join(path))
+    }));
+    let failed = problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
+    Loaded {
+        config: (!failed).then(|| Arc::new(config)),
+        problems,
+        sources,
     }
 }

@@ -1,20 +1,39 @@
 //! L3, texts: answer files, boot scripts, kernel command lines, and the proof that all of them render.
 //!
-//! **Invariant:** pure, but for reading configuration through [`crate::config::Files`] in [`load`].
+//! Templates are Jinja2 syntax (minijinja) with strict undefined values and without auto-escaping: a
+//! template quotes by the filter of its format. Blocks take their line's break and indentation with
+//! them (`trim_blocks`, `lstrip_blocks`).
+//!
+//! **Invariant:** pure, but for reading configuration through [`crate::config::Files`] in [`load`]. A
+//! view without a token renders the same texts with example URLs.
 
+pub mod check;
+pub mod cmdline;
+mod context;
+mod env;
+pub mod files;
+pub mod filters;
 pub mod load;
+pub mod paths;
+pub mod preseed;
 pub mod scripts;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use minijinja::Value;
 
 use crate::base::{Architecture, Token};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Host, Profile};
 
-/// The templates of one snapshot, parsed.
+pub use context::Urls;
+pub use paths::AssetRef;
+
+/// The templates of one snapshot, parsed. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Renderer {
-    // helper D
+    templates: Arc<env::Templates>,
 }
 
 /// For whom a text is rendered.
@@ -43,15 +62,6 @@ pub struct RenderedAnswer {
     pub text: String,
 }
 
-/// A boot file: by path under `boot_assets`, or by URL as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AssetRef {
-    /// A path under `boot_assets`, without a leading slash.
-    Path(String),
-    /// A whole URL.
-    Url(String),
-}
-
 /// The `[boot]` of a profile, rendered for one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RenderedBoot {
@@ -61,7 +71,7 @@ pub enum RenderedBoot {
         kernel: AssetRef,
         /// The initial RAM disks, in order.
         initrd: Vec<AssetRef>,
-        /// The command line, without `initrd=`.
+        /// The command line, without `initrd=`: words with one space between them.
         cmdline: String,
     },
     /// Another script.
@@ -73,8 +83,19 @@ pub enum RenderedBoot {
 impl RenderedBoot {
     /// The paths under `boot_assets` that it loads; the kernel first.
     pub fn paths(&self) -> Vec<&str> {
-        let _ = self;
-        Vec::new()
+        self.assets()
+            .into_iter()
+            .filter_map(AssetRef::path)
+            .collect()
+    }
+
+    /// Everything that it loads; the kernel first.
+    pub fn assets(&self) -> Vec<&AssetRef> {
+        match self {
+            Self::Linux { kernel, initrd, .. } => std::iter::once(kernel).chain(initrd).collect(),
+            Self::Chain(script) => vec![script],
+            Self::Script(_) => Vec::new(),
+        }
     }
 }
 
@@ -90,14 +111,52 @@ pub struct RenderError {
     pub message: String,
     /// Bytes within the template, when known.
     pub range: Option<(usize, usize)>,
+    /// A stable name for it, as problems have one: `undefined-variable`, `template-syntax`, ….
+    pub code: &'static str,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl RenderError {
+    fn new(template: String, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            template,
+            line: 1,
+            message: message.into(),
+            range: None,
+            code,
+            help: None,
+        }
+    }
+}
+
+/// A view with its template context, for rendering several texts of it.
+#[derive(Debug, Clone)]
+pub struct Prepared<'a> {
+    view: View<'a>,
+    context: Value,
 }
 
 impl Renderer {
     /// Parses all templates and boot texts of a snapshot. Templates that do not parse are reported by
     /// [`load::load`]; here they fail when they are rendered.
     pub fn new(snapshot: &Snapshot) -> Self {
-        let _ = snapshot;
-        Self::default()
+        Self {
+            templates: Arc::new(env::Templates::new(snapshot)),
+        }
+    }
+
+    /// The errors of templates and boot texts that do not parse, used or not.
+    pub fn broken(&self) -> impl Iterator<Item = &RenderError> {
+        self.templates.broken()
+    }
+
+    /// Builds what templates see once, for rendering several texts of one view.
+    pub fn prepare<'a>(&self, view: &View<'a>) -> Prepared<'a> {
+        Prepared {
+            view: *view,
+            context: context::build(view),
+        }
     }
 
     /// Renders one answer file of the view's profile; `None`: it has none of this name.
@@ -106,19 +165,81 @@ impl Renderer {
         view: &View<'_>,
         name: &str,
     ) -> Option<Result<RenderedAnswer, RenderError>> {
-        let _ = (view, name);
-        None
+        // Told before the context is built: anybody may ask for any name.
+        view.profile
+            .answers
+            .iter()
+            .find(|answer| answer.name == name)?;
+        self.prepared_answer(&self.prepare(view), name)
+    }
+
+    /// The same for a prepared view.
+    pub fn prepared_answer(
+        &self,
+        prepared: &Prepared<'_>,
+        name: &str,
+    ) -> Option<Result<RenderedAnswer, RenderError>> {
+        let answers = &prepared.view.profile.answers;
+        let answer = answers.iter().find(|answer| answer.name == name)?;
+        Some(
+            self.templates
+                .render(&answer.template, &prepared.context)
+                .map(|text| RenderedAnswer {
+                    content_type: answer.content_type.clone(),
+                    text,
+                }),
+        )
     }
 
     /// Renders what the view's profile loads.
     pub fn boot(&self, view: &View<'_>) -> Result<RenderedBoot, RenderError> {
-        let _: &Boot = &view.profile.boot;
-        Err(RenderError {
-            template: String::new(),
-            line: 0,
-            message: String::new(),
-            range: None,
-        })
+        self.prepared_boot(&self.prepare(view))
+    }
+
+    /// The same for a prepared view.
+    pub fn prepared_boot(&self, prepared: &Prepared<'_>) -> Result<RenderedBoot, RenderError> {
+        let Prepared { view, context } = prepared;
+        let name = |key: &str| env::boot_text_name(view.profile, key);
+        let asset = |key: &str| {
+            let text = self.templates.render(&name(key), context)?;
+            AssetRef::parse(&text)
+                .map_err(|message| RenderError::new(name(key), "boot-path", message))
+        };
+        match &view.profile.boot {
+            Boot::Linux { initrd, .. } => {
+                let kernel = asset("kernel")?;
+                let initrd = (0..initrd.len())
+                    .map(|index| asset(&env::initrd_key(index)))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let text = self.templates.render(&name("cmdline"), context)?;
+                let cmdline = cmdline::check(&text, initrd.len(), view.arch).map_err(|error| {
+                    RenderError {
+                        help: error.help().map(str::to_owned),
+                        ..RenderError::new(name("cmdline"), "cmdline", error.to_string())
+                    }
+                })?;
+                Ok(RenderedBoot::Linux {
+                    kernel,
+                    initrd,
+                    cmdline,
+                })
+            }
+            Boot::Chain { .. } => Ok(RenderedBoot::Chain(asset("url")?)),
+            Boot::Script { template } => {
+                let script = self.templates.render(template, context)?;
+                if !script.starts_with("#!ipxe") {
+                    return Err(RenderError {
+                        help: Some("begin it with the line `#!ipxe`".to_owned()),
+                        ..RenderError::new(
+                            template.clone(),
+                            "boot-script",
+                            "an iPXE script begins with `#!ipxe`; iPXE would not take this for one",
+                        )
+                    });
+                }
+                Ok(RenderedBoot::Script(script))
+            }
+        }
     }
 }
 

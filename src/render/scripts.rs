@@ -1,48 +1,268 @@
 //! iPXE scripts (manual: ipxe.org/scripting, ipxe.org/cmd). All end in `boot` or `exit 1`: after a
 //! plain `exit` firmware takes the network boot for a success and stops in its setup.
+//!
+//! Only commands that every build has are used, those of Debian's 1.0.0+git-20190125 and of BIOS
+//! builds: no `params`, `console`, `ntp`, `poweroff`. Scripts hold no `dhcp`, except [`chain`], which
+//! runs before a machine has a script of its own: a DHCP packet after a script was served counts as a
+//! further boot.
+//!
+//! How iPXE reads a line (`src/core/exec.c`): it splits at white space, without quotes; a word that
+//! begins with `#` starts a comment; the words `||`, `&&` and `;` separate commands; then `${…}` is
+//! expanded within each word, until none is left. [`words`] writes any text so that it comes out as
+//! it is, by putting the empty setting `${}` where a word would mean something.
 
-use super::{RenderedBoot, View};
+use std::fmt::Write as _;
+
+use super::{AssetRef, RenderedBoot, Urls, View, cmdline};
 use crate::base::HardwareAddr;
-use crate::config::snapshot::Host;
+use crate::config::snapshot::{Host, LocalBoot};
+
+/// Fetches of each file before the machine is given back to its firmware.
+const TRIES: u32 = 5;
+/// Seconds that a message stays on the screen before the firmware goes on.
+const PAUSE: u32 = 15;
+/// A setting that nothing sets: it expands to nothing.
+const NOTHING: &str = "${empty:string}";
 
 /// Boots the installer.
 pub fn install(view: &View<'_>, boot: &RenderedBoot, attempt: u32, max_attempts: u32) -> String {
-    let _ = (view, boot, attempt, max_attempts);
-    String::new()
+    let urls = Urls::of(view);
+    let mut steps: Vec<(String, String)> = Vec::new();
+    match boot {
+        // Written by the operator, whole.
+        RenderedBoot::Script(script) => return script.clone(),
+        RenderedBoot::Linux {
+            kernel,
+            initrd,
+            cmdline: rest,
+        } => {
+            steps.push((
+                "kernel".to_owned(),
+                format!(
+                    "kernel --name linux {} {}{}",
+                    url(&urls, kernel),
+                    cmdline::prefix(rest, initrd.len(), "${netX/mac:hexhyp}"),
+                    words(rest)
+                ),
+            ));
+            for (index, file) in initrd.iter().enumerate() {
+                let name = cmdline::initrd_name(index);
+                steps.push((
+                    if index == 0 {
+                        "initrd".to_owned()
+                    } else {
+                        format!("initrd{index}")
+                    },
+                    format!("initrd --name {name} {}", url(&urls, file)),
+                ));
+            }
+        }
+        RenderedBoot::Chain(next) => steps.push((
+            "chain".to_owned(),
+            format!("imgfetch --name next {}", url(&urls, next)),
+        )),
+    }
+
+    let mut script = String::from("#!ipxe\n");
+    say(
+        &mut script,
+        &format!(
+            "{} is to be installed with {} ({}), attempt {attempt} of {max_attempts}",
+            view.host.name, view.profile.name, view.profile.title
+        ),
+    );
+    script.push_str(
+        "echo Bootwright: firmware ${platform} ${buildarch}, NIC ${netX/mac}, address ${netX/ip}\n",
+    );
+    // What an earlier script has loaded would be handed to the kernel as well.
+    script.push_str("imgfree ||\nset tries:int32 0\n");
+
+    for (step, command) in &steps {
+        let _ = write!(
+            script,
+            "\n:{step}\nset step {step}\necho Bootwright: loading {step}\n{} || goto again\n",
+            command.trim_end()
+        );
+    }
+    script.push_str("\nset step boot\necho Bootwright: starting\n");
+    match boot {
+        RenderedBoot::Chain(_) => script.push_str("chain next ||\n"),
+        _ => script.push_str("boot ||\n"),
+    }
+    script.push_str("set err ${errno}\ngoto failed\n");
+
+    // `errno` is kept first: every later command overwrites it.
+    let _ = write!(
+        script,
+        "\n:again\n\
+         set err ${{errno}}\n\
+         inc tries\n\
+         iseq ${{tries}} {TRIES} && goto failed ||\n\
+         set wait:int32 ${{tries}}\n\
+         inc wait ${{tries}}\n\
+         echo Bootwright: ${{step}} could not be loaded, error ${{err}}; trying again in ${{wait}} s\n\
+         sleep ${{wait}}\n\
+         goto ${{step}}\n"
+    );
+    let _ = write!(
+        script,
+        "\n:failed\n\
+         echo\n\
+         echo Bootwright: ${{step}} failed, error ${{err}}: https://ipxe.org/err/${{err}}\n\
+         ifstat ||\n\
+         route ||\n\
+         imgfree ||\n\
+         imgfetch --name report {report}?stage=ipxe-${{step}}&message=iPXE%20failed%20at%20${{step}},%20error%20${{err}}%20https://ipxe.org/err/${{err}} && imgfree report ||\n",
+        report = urls.report("progress"),
+    );
+    say(
+        &mut script,
+        &format!(
+            "{} goes on with its next boot device in {PAUSE} s",
+            view.host.name
+        ),
+    );
+    let _ = write!(script, "sleep {PAUSE}\nexit 1\n");
+    script
 }
 
 /// Boots the disk and says why on the screen (`why` is one line such as "web01: failed after 3
 /// attempts; bootwright install web01").
 pub fn disk(host: &Host, why: &str) -> String {
-    let _ = (host, why);
-    String::new()
+    let mut script = String::from("#!ipxe\n");
+    say(&mut script, why);
+    say(&mut script, &format!("{} boots its disk", host.name));
+    match host.local_boot {
+        // Where there is no way but back: the firmware's next boot device.
+        LocalBoot::NoFile | LocalBoot::Exit => {}
+        LocalBoot::Sanboot => script.push_str("sanboot --no-describe --drive 0x80 ||\n"),
+        // On UEFI iPXE of 2019 boots no disk; the firmware's own order does.
+        LocalBoot::Auto => script.push_str(
+            "iseq ${platform} efi && goto firmware ||\n\
+             sanboot --no-describe --drive 0x80 ||\n\
+             :firmware\n",
+        ),
+    }
+    script.push_str("exit 1\n");
+    script
 }
 
 /// For whoever asks for another machine's script.
 pub fn not_this_machine() -> String {
-    String::new()
+    let mut script = String::from("#!ipxe\n");
+    say(&mut script, "not this machine");
+    script.push_str(
+        "echo Bootwright: this script is for the machine with that MAC address, and ${netX/ip} is not its address\n",
+    );
+    ending(&mut script);
+    script
 }
 
-/// For a machine without a reservation: prints MAC, UUID, serial number and the command to adopt it.
+/// For a machine without a reservation: prints MAC, UUID, serial number and what to add to the
+/// reservations.
 pub fn unknown(mac: HardwareAddr) -> String {
-    let _ = mac;
-    String::new()
+    let mut script = String::from("#!ipxe\n");
+    say(
+        &mut script,
+        &format!("no host has the MAC address {mac}; nothing is installed"),
+    );
+    script.push_str(
+        "echo Bootwright: UUID ${uuid}, serial number ${serial}, ${manufacturer} ${product}\n",
+    );
+    say(
+        &mut script,
+        "to adopt it, add these lines to reservations.toml:",
+    );
+    for line in [
+        "[hosts.NAME]".to_owned(),
+        format!("mac = \"{mac}\""),
+        "ip = \"a free address of the subnet\"".to_owned(),
+    ] {
+        let _ = writeln!(script, "echo . {line}");
+    }
+    ending(&mut script);
+    script
 }
 
 /// Asks for the machine's own script again, telling its UUID and serial number.
 pub fn identify(script_url: &str) -> String {
-    let _ = script_url;
-    String::new()
+    let mut script = String::from("#!ipxe\n");
+    say(&mut script, "telling UUID and serial number");
+    let _ = writeln!(
+        script,
+        "chain --autofree --replace {script_url}?uuid=${{uuid}}&serial=${{serial:uristring}} ||"
+    );
+    script.push_str("echo Bootwright: no answer from the boot server, error ${errno}\n");
+    ending(&mut script);
+    script
 }
 
-/// For any machine: chains to its own script.
+/// For any machine: chains to its own script, by the NIC that it booted from, else by its first one.
 pub fn chain(base_url: &str) -> String {
-    let _ = base_url;
-    String::new()
+    let mut script = String::from("#!ipxe\n");
+    // As autoexec.ipxe it runs before any interface has an address.
+    script.push_str("isset ${netX/ip} || dhcp || goto failed\n");
+    for nic in ["netX", "net0"] {
+        let _ = writeln!(
+            script,
+            "isset ${{{nic}/mac}} && chain --autofree --replace {base_url}/boot/${{{nic}/mac:hexhyp}}/boot.ipxe ||"
+        );
+    }
+    script.push_str(":failed\necho Bootwright: no boot script came, error ${errno}\n");
+    ending(&mut script);
+    script
 }
 
 /// Shows a trouble of the server's on the screen, waits, and leaves the network boot.
 pub fn trouble(text: &str) -> String {
-    let _ = text;
-    String::new()
+    let mut script = String::from("#!ipxe\n");
+    say(&mut script, text);
+    ending(&mut script);
+    script
+}
+
+fn ending(script: &mut String) {
+    let _ = write!(
+        script,
+        "echo Bootwright: going on with the next boot device in {PAUSE} s\nsleep {PAUSE}\nexit 1\n"
+    );
+}
+
+/// One line on the screen. The text may come from anywhere (a report's message, a template's error).
+fn say(script: &mut String, text: &str) {
+    let printable: String = text
+        .chars()
+        .take(400)
+        .map(|c| match c {
+            c if c.is_control() || c.is_whitespace() => ' ',
+            // iPXE writes bytes to the firmware's console, which knows code page 437 at best.
+            c if !c.is_ascii() => '?',
+            c => c,
+        })
+        .collect();
+    // Within one word `${…}` cannot be written; on a screen it need not.
+    let _ = writeln!(
+        script,
+        "echo Bootwright: {}",
+        words(&printable.replace("${", "$("))
+    );
+}
+
+/// Words as iPXE's command line takes them. `${…}` within a word is the caller's to refuse.
+fn words(text: &str) -> String {
+    text.split_whitespace()
+        .map(|word| {
+            if word.starts_with('#') || matches!(word, "||" | "&&" | ";") {
+                format!("{NOTHING}{word}")
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A boot file's URL as a word. One given as a whole URL may hold settings of iPXE's.
+fn url(urls: &Urls, asset: &AssetRef) -> String {
+    words(&urls.asset(asset))
 }

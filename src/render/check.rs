@@ -1,0 +1,421 @@
+//! The proof that a configuration renders: every template parses, and every host's boot texts and
+//! answers render for every architecture that it may have.
+//!
+//! One mistake in a template is one problem, whoever meets it: it names the first host and counts the
+//! others.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, preseed};
+use crate::base::{Architecture, suggest};
+use crate::config::snapshot::{Boot, Host, Profile, Template, TemplateText};
+use crate::config::{Problem, Snapshot, SourceMap, Span};
+
+/// Renders everything and adds what goes wrong to `problems`.
+pub fn check(
+    snapshot: &Snapshot,
+    renderer: &Renderer,
+    sources: &SourceMap,
+    problems: &mut Vec<Problem>,
+) {
+    let places = Places::new(snapshot, sources);
+    let mut findings = Findings::default();
+    for error in renderer.broken() {
+        findings.add(error.code, error.clone(), None);
+    }
+    for host in snapshot.hosts() {
+        let Some(profile) = host
+            .profile
+            .as_ref()
+            .and_then(|name| snapshot.profile(name))
+        else {
+            continue;
+        };
+        let Some(subnet) = snapshot.subnet_of(host) else {
+            continue;
+        };
+        for arch in architectures(host, profile) {
+            let view = View {
+                snapshot,
+                host,
+                profile,
+                arch,
+                server: subnet.example_server,
+                token: None,
+            };
+            check_view(renderer, &view, &mut findings);
+        }
+    }
+    problems.extend(findings.list.iter().map(|finding| finding.problem(&places)));
+    problems.extend(nobody_gets_in(snapshot));
+}
+
+/// A sentence for offline commands when URLs hold an address that nobody gave; `None`: every subnet
+/// that has hosts says which address the server has.
+pub fn offline_note(snapshot: &Snapshot) -> Option<String> {
+    let guessed: Vec<String> = snapshot
+        .subnets
+        .iter()
+        .filter(|subnet| subnet.server.is_none())
+        .map(|subnet| format!("{} for subnet {}", subnet.example_server, subnet.name))
+        .collect();
+    (!guessed.is_empty()).then(|| {
+        format!(
+            "URLs are shown with {}, because `server` is not set there; the daemon uses the address that machines reach it by",
+            guessed.join(", ")
+        )
+    })
+}
+
+/// `host web01`, `hosts web01 and web02`, or `host web01 and 11 other hosts`.
+pub(super) fn host_names(hosts: &[&Host]) -> String {
+    match hosts {
+        [] => "no host".to_owned(),
+        [host] => format!("host {}", host.name),
+        [first, second] => format!("hosts {} and {}", first.name, second.name),
+        [first, rest @ ..] => format!("host {} and {} other hosts", first.name, rest.len()),
+    }
+}
+
+/// Adds the place of the first host.
+pub(super) fn at_host(problem: Problem, hosts: &[&Host]) -> Problem {
+    match hosts.first().and_then(|host| host.span) {
+        Some(span) => problem.at(span, "this host"),
+        None => problem,
+    }
+}
+
+/// The architectures that a host may be booted for.
+fn architectures(host: &Host, profile: &Profile) -> Vec<Architecture> {
+    match host.arch {
+        Some(arch) => vec![arch],
+        None if profile.arch.is_empty() => vec![Architecture::X86_64],
+        None => profile.arch.clone(),
+    }
+}
+
+fn check_view<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findings<'a>) {
+    let prepared = renderer.prepare(view);
+    match renderer.prepared_boot(&prepared) {
+        Ok(RenderedBoot::Linux { cmdline, .. }) => {
+            let unknown = cmdline::init_environment(&cmdline);
+            if unknown > cmdline::MAX_INIT_ENVIRONMENT {
+                findings.add(
+                    "init-environment",
+                    RenderError {
+                        help: Some("move settings into an answer file".to_owned()),
+                        ..RenderError::new(
+                            env::boot_text_name(view.profile, "cmdline"),
+                            "init-environment",
+                            format!(
+                                "the kernel command line hands {unknown} words such as `x=y` to init, and kernels panic above {}",
+                                cmdline::MAX_INIT_ENVIRONMENT
+                            ),
+                        )
+                    },
+                    Some(view.host),
+                );
+            }
+        }
+        Ok(_) => {}
+        Err(error) => findings.add(error.code, error, Some(view.host)),
+    }
+    for answer in &view.profile.answers {
+        match renderer.prepared_answer(&prepared, &answer.name) {
+            Some(Ok(rendered)) => {
+                let is_preseed = view.profile.family == "debian"
+                    && (answer.name.ends_with("preseed.cfg")
+                        || preseed::looks_like(&rendered.text));
+                if !is_preseed {
+                    continue;
+                }
+                for error in preseed::check(&rendered.text) {
+                    findings.add(
+                        "preseed-syntax",
+                        RenderError {
+                            help: Some(format!(
+                                "`bootwright render {} {}` shows the rendered file; values with line breaks are refused by the filter `line`",
+                                view.host.name, answer.name
+                            )),
+                            ..RenderError::new(
+                                answer.template.clone(),
+                                "preseed-syntax",
+                                format!("the rendered {}, {error}", answer.name),
+                            )
+                        },
+                        Some(view.host),
+                    );
+                }
+            }
+            Some(Err(error)) => findings.add(error.code, error, Some(view.host)),
+            None => {}
+        }
+    }
+}
+
+/// One mistake and the hosts that meet it.
+#[derive(Debug)]
+struct Finding<'a> {
+    code: &'static str,
+    error: RenderError,
+    hosts: Vec<&'a Host>,
+}
+
+#[derive(Debug, Default)]
+struct Findings<'a> {
+    list: Vec<Finding<'a>>,
+    by_error: HashMap<(String, usize, String), usize>,
+}
+
+impl<'a> Findings<'a> {
+    fn add(&mut self, code: &'static str, error: RenderError, host: Option<&'a Host>) {
+        let key = (error.template.clone(), error.line, error.message.clone());
+        let list = &mut self.list;
+        let index = *self.by_error.entry(key).or_insert_with(|| {
+            list.push(Finding {
+                code,
+                error,
+                hosts: Vec::new(),
+            });
+            list.len() - 1
+        });
+        if let (Some(finding), Some(host)) = (list.get_mut(index), host) {
+            // The same host comes once for each of its architectures.
+            if finding
+                .hosts
+                .last()
+                .is_none_or(|last| last.name != host.name)
+            {
+                finding.hosts.push(host);
+            }
+        }
+    }
+}
+
+impl Finding<'_> {
+    fn problem(&self, places: &Places<'_>) -> Problem {
+        let error = &self.error;
+        // What does not parse concerns everybody.
+        let for_hosts = if self.hosts.is_empty() || self.code == "template-syntax" {
+            String::new()
+        } else {
+            format!(", for {}", host_names(&self.hosts))
+        };
+        let message = match self.code {
+            "undefined-variable" => format!(
+                "the template `{}` needs a variable that nobody gives: {}{for_hosts}",
+                error.template, error.message
+            ),
+            "template-syntax" => {
+                format!(
+                    "the template `{}` does not parse: {}",
+                    error.template, error.message
+                )
+            }
+            _ => format!("`{}`: {}{for_hosts}", error.template, error.message),
+        };
+        let mut problem = if self.code == "init-environment" {
+            Problem::warning(self.code, message)
+        } else {
+            Problem::error(self.code, message)
+        };
+        if let Some(span) = places.of(error) {
+            problem = problem.at(span, label(self.code));
+        }
+        if self.code != "template-syntax" {
+            problem = at_host(problem, &self.hosts);
+        }
+        match self.help() {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+
+    /// For a variable of the operator's: the tables in which this host may have it.
+    fn help(&self) -> Option<String> {
+        let variable = self.error.message.split('`').nth(1).unwrap_or_default();
+        let (Some(host), Some(path)) = (self.hosts.first(), variable.strip_prefix("vars.")) else {
+            return self.error.help.clone();
+        };
+        if self.code != "undefined-variable" {
+            return self.error.help.clone();
+        }
+        let known = host.vars.keys().map(String::as_str);
+        if let Some(nearest) = suggest::nearest(path, known) {
+            return Some(format!(
+                "did you mean `vars.{nearest}`, which {} has? Otherwise ask `{{% if {variable} is defined %}}`",
+                host.name
+            ));
+        }
+        let mut tables = vec![format!("[hosts.{}.vars]", host.name)];
+        tables.extend(
+            host.groups
+                .iter()
+                .map(|group| format!("[groups.{group}.vars]")),
+        );
+        Some(format!(
+            "give it in {} or [defaults.vars], or ask `{{% if {variable} is defined %}}` where it is optional",
+            tables.join(", ")
+        ))
+    }
+}
+
+fn label(code: &str) -> &'static str {
+    match code {
+        "undefined-variable" => "undefined here",
+        "template-syntax" => "does not parse",
+        _ => "here",
+    }
+}
+
+/// Where templates and boot texts stand.
+struct Places<'a> {
+    sources: &'a SourceMap,
+    templates: &'a std::collections::BTreeMap<String, Template>,
+    texts: HashMap<String, &'a TemplateText>,
+    users: HashMap<&'a str, Option<Span>>,
+}
+
+impl<'a> Places<'a> {
+    fn new(snapshot: &'a Snapshot, sources: &'a SourceMap) -> Self {
+        let mut texts = HashMap::new();
+        let mut users = HashMap::new();
+        for profile in snapshot.profiles().values() {
+            for (key, text) in env::boot_texts(&profile.boot) {
+                texts.insert(env::boot_text_name(profile, &key), text);
+            }
+            if let Boot::Script { template } = &profile.boot {
+                users.insert(template.as_str(), profile.span);
+            }
+            for answer in &profile.answers {
+                users.insert(answer.template.as_str(), answer.span);
+            }
+        }
+        Self {
+            sources,
+            templates: snapshot.templates(),
+            texts,
+            users,
+        }
+    }
+
+    fn of(&self, error: &RenderError) -> Option<Span> {
+        if let Some(text) = self.texts.get(&error.template) {
+            return self.in_text(text, error.range);
+        }
+        let Some(template) = self.templates.get(&error.template) else {
+            // A template that is not there: whoever names it.
+            return self.users.get(error.template.as_str()).copied().flatten();
+        };
+        let source = template.span?.source;
+        let (start, end) = error
+            .range
+            .or_else(|| line_range(&template.text, error.line))?;
+        Some(Span { source, start, end })
+    }
+
+    /// A range within a TOML string: exact where the string is written as it is meant, else the whole
+    /// string.
+    fn in_text(&self, text: &TemplateText, range: Option<(usize, usize)>) -> Option<Span> {
+        let span = text.span?;
+        let written = self
+            .sources
+            .get(span.source)
+            .and_then(|source| source.text.get(span.start..span.end));
+        let offset = written.and_then(|written| written.find(text.text.as_str()));
+        match (offset, range) {
+            (Some(offset), Some((start, end))) => Some(Span {
+                source: span.source,
+                start: span.start + offset + start,
+                end: span.start + offset + end,
+            }),
+            _ => Some(span),
+        }
+    }
+}
+
+/// The bytes of one line, from 1.
+fn line_range(text: &str, line: usize) -> Option<(usize, usize)> {
+    let mut start = 0;
+    for (index, content) in text.split('\n').enumerate() {
+        if index + 1 == line {
+            return Some((start, start + content.len()));
+        }
+        start += content.len() + 1;
+    }
+    None
+}
+
+/// The variables by which people get into an installed machine.
+const WAYS_IN: [&str; 2] = ["root_password_hash", "ssh_authorized_keys"];
+
+/// Hosts whose profile takes a password or keys, and which have neither.
+fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
+    let concerned: BTreeSet<_> = snapshot
+        .profiles()
+        .values()
+        .filter(|profile| profile.family == "debian" && takes_ways_in(snapshot, profile))
+        .map(|profile| &profile.name)
+        .collect();
+    let hosts: Vec<&Host> = snapshot
+        .hosts()
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|host: &&Host| {
+            host.profile
+                .as_ref()
+                .is_some_and(|profile| concerned.contains(profile))
+                && WAYS_IN.iter().all(|name| is_empty(host.vars.get(*name)))
+        })
+        .collect();
+    if hosts.is_empty() {
+        return None;
+    }
+    let problem = Problem::warning(
+        "nobody-gets-in",
+        format!(
+            "nobody will get into {} once installed: without `root_password_hash` and `ssh_authorized_keys` root is locked",
+            host_names(&hosts)
+        ),
+    )
+    .help(
+        "give `ssh_authorized_keys = [\"ssh-ed25519 …\"]` or `root_password_hash` (made by `mkpasswd -m sha-512`, or `openssl passwd -6`) in [defaults.vars], a group's or the host's vars",
+    );
+    Some(at_host(problem, &hosts))
+}
+
+fn is_empty(value: Option<&toml::Value>) -> bool {
+    match value {
+        None => true,
+        Some(toml::Value::String(text)) => text.trim().is_empty(),
+        Some(toml::Value::Array(values)) => values.is_empty(),
+        Some(_) => false,
+    }
+}
+
+/// Whether an answer of the profile, or a template it includes, names one of the variables.
+fn takes_ways_in(snapshot: &Snapshot, profile: &Profile) -> bool {
+    let mut waiting: Vec<&str> = profile
+        .answers
+        .iter()
+        .map(|answer| answer.template.as_str())
+        .collect();
+    let mut seen = BTreeSet::new();
+    while let Some(name) = waiting.pop() {
+        let Some(template) = snapshot.templates().get(name) else {
+            continue;
+        };
+        if !seen.insert(name) {
+            continue;
+        }
+        if WAYS_IN.iter().any(|way| template.text.contains(way)) {
+            return true;
+        }
+        let others = snapshot.templates().keys().map(String::as_str);
+        waiting.extend(others.filter(|other| {
+            template.text.contains(&format!("\"{other}\""))
+                || template.text.contains(&format!("'{other}'"))
+        }));
+    }
+    false
+}

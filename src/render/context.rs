@@ -1,0 +1,229 @@
+//! What templates see (design section 2): host, subnet, server, vars, profile, arch, answers and
+//! install.
+//!
+//! **Invariant:** what a host does not have is absent, so that `is defined` tells and any other use is
+//! an error. Nothing in here is a guess.
+
+use std::collections::BTreeMap;
+
+use minijinja::value::Rest;
+use minijinja::{Error, ErrorKind, Value};
+
+use super::paths::{self, AssetRef};
+use super::{View, base_url};
+
+/// What stands in place of a token where there is none.
+const EXAMPLE_TOKEN: &str = "example";
+
+/// The names that templates see under each object, for "did you mean" and the manual.
+pub(super) const FIELDS: &[(&str, &[&str])] = &[
+    (
+        "host",
+        &[
+            "name", "fqdn", "domain", "mac", "ip", "arch", "group", "uuid", "serial", "nics",
+        ],
+    ),
+    (
+        "subnet",
+        &[
+            "name", "network", "netmask", "prefix", "router", "dns", "ntp", "domain",
+        ],
+    ),
+    ("server", &["ip", "url"]),
+    ("profile", &["name", "title", "family"]),
+    ("answers", &["url", "folder"]),
+    (
+        "install",
+        &["started", "progress", "installed", "failed", "up", "logs"],
+    ),
+];
+
+/// The names at the root of the context.
+pub(super) const ROOTS: &[&str] = &[
+    "host", "subnet", "server", "vars", "profile", "arch", "answers", "install",
+];
+
+/// The URLs that a host's texts hold.
+#[derive(Debug, Clone)]
+pub struct Urls {
+    base: String,
+    token: String,
+}
+
+impl Urls {
+    /// Those of a view.
+    pub fn of(view: &View<'_>) -> Self {
+        Self {
+            base: base_url(view.server, view.snapshot.server.http_port),
+            token: view
+                .token
+                .map_or(EXAMPLE_TOKEN, |token| token.reveal())
+                .to_owned(),
+        }
+    }
+
+    /// `http://ADDRESS[:PORT]`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The folder of the answers, with a slash at its end.
+    pub fn answers(&self) -> String {
+        format!("{}/answers/{}/", self.base, self.token)
+    }
+
+    /// The URL of one answer.
+    pub fn answer(&self, name: &str) -> String {
+        format!("{}{}", self.answers(), paths::encode(name))
+    }
+
+    /// Where an event is reported, or, with `logs`, below which logs are taken.
+    pub fn report(&self, event: &str) -> String {
+        format!("{}/report/{}/{event}", self.base, self.token)
+    }
+
+    /// The URL of a boot file.
+    pub fn asset(&self, asset: &AssetRef) -> String {
+        paths::url(&self.base, asset)
+    }
+}
+
+fn object(fields: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect::<BTreeMap<&'static str, Value>>()
+        .into()
+}
+
+fn text(value: impl std::fmt::Display) -> Value {
+    value.to_string().into()
+}
+
+fn list<T: std::fmt::Display>(values: &[T]) -> Value {
+    values.iter().map(text).collect::<Vec<_>>().into()
+}
+
+/// A TOML value as templates see it; dates are texts.
+fn from_toml(value: &toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) => (*number).into(),
+        toml::Value::Boolean(truth) => (*truth).into(),
+        toml::Value::Datetime(date) => date.to_string().into(),
+        toml::Value::Array(values) => values.iter().map(from_toml).collect::<Vec<_>>().into(),
+        toml::Value::Table(table) => from_table(table),
+    }
+}
+
+fn from_table(table: &toml::Table) -> Value {
+    table
+        .iter()
+        .map(|(key, value)| (key.clone(), from_toml(value)))
+        .collect::<BTreeMap<String, Value>>()
+        .into()
+}
+
+/// `asset(path)`: the URL of a boot file.
+fn asset_function(urls: Urls) -> Value {
+    Value::from_function(move |path: &Value, rest: Rest<Value>| {
+        if !rest.is_empty() {
+            return Err(Error::from(ErrorKind::TooManyArguments));
+        }
+        let path = match path.as_str() {
+            Some(path) => path,
+            None if path.is_undefined() => return path.get_attr("").map(|_| String::new()),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::InvalidOperation,
+                    "`asset` takes the path of a boot file as text",
+                ));
+            }
+        };
+        let asset = AssetRef::parse(path)
+            .map_err(|message| Error::new(ErrorKind::InvalidOperation, message))?;
+        Ok(urls.asset(&asset))
+    })
+}
+
+/// The context of one view.
+pub(super) fn build(view: &View<'_>) -> Value {
+    let View {
+        snapshot,
+        host,
+        profile,
+        arch,
+        server,
+        ..
+    } = *view;
+    let urls = Urls::of(view);
+
+    let host_object = object([
+        ("name", Some(text(&host.name))),
+        ("fqdn", host.fqdn.as_deref().map(Value::from)),
+        ("domain", host.domain.as_deref().map(Value::from)),
+        ("mac", host.mac().map(text)),
+        ("ip", Some(text(host.ip))),
+        ("arch", host.arch.map(text)),
+        ("group", host.groups.first().map(text)),
+        ("uuid", host.uuid.map(text)),
+        ("serial", host.serial.as_deref().map(Value::from)),
+        ("nics", Some(Vec::<Value>::new().into())),
+    ]);
+    let subnet_object = snapshot.subnet_of(host).map(|subnet| {
+        object([
+            ("name", Some(text(&subnet.name))),
+            ("network", Some(text(subnet.network.network()))),
+            ("netmask", Some(text(subnet.network.netmask()))),
+            ("prefix", Some(subnet.network.prefix_len().into())),
+            ("router", subnet.router.map(text)),
+            ("dns", Some(list(&subnet.dns))),
+            ("ntp", Some(list(&subnet.ntp))),
+            ("domain", subnet.domain.as_deref().map(Value::from)),
+        ])
+    });
+
+    object([
+        ("host", Some(host_object)),
+        ("subnet", subnet_object),
+        (
+            "server",
+            Some(object([
+                ("ip", Some(text(server))),
+                ("url", Some(text(urls.base()))),
+            ])),
+        ),
+        ("vars", Some(from_table(&host.vars))),
+        (
+            "profile",
+            Some(object([
+                ("name", Some(text(&profile.name))),
+                ("title", Some(profile.title.as_str().into())),
+                ("family", Some(profile.family.as_str().into())),
+            ])),
+        ),
+        ("arch", Some(text(arch))),
+        (
+            "answers",
+            Some(object([
+                (
+                    "url",
+                    profile
+                        .answers
+                        .first()
+                        .map(|answer| urls.answer(&answer.name).into()),
+                ),
+                ("folder", Some(urls.answers().into())),
+            ])),
+        ),
+        (
+            "install",
+            Some(object(
+                ["started", "progress", "installed", "failed", "up", "logs"]
+                    .map(|event| (event, Some(urls.report(event).into()))),
+            )),
+        ),
+        ("asset", Some(asset_function(urls))),
+    ])
+}

@@ -1,0 +1,244 @@
+//! The templates of one snapshot, parsed once, and minijinja's errors as [`RenderError`]s.
+
+use std::collections::BTreeMap;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
+
+use super::{RenderError, context, filters};
+use crate::base::suggest;
+use crate::config::Snapshot;
+use crate::config::snapshot::{Boot, Profile, TemplateText};
+
+/// Parsed templates; those that do not parse are kept as their error.
+#[derive(Debug)]
+pub(super) struct Templates {
+    env: Environment<'static>,
+    broken: BTreeMap<String, RenderError>,
+}
+
+impl Default for Templates {
+    fn default() -> Self {
+        let mut env = Environment::new();
+        env.set_undefined_behavior(UndefinedBehavior::Strict);
+        env.set_auto_escape_callback(|_| AutoEscape::None);
+        // Errors name the undefined variable and its bytes only in this mode.
+        env.set_debug(true);
+        let mut syntax = SyntaxConfig::builder();
+        syntax
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .keep_trailing_newline(true);
+        // Only odd delimiters make this fail, and none are set.
+        if let Ok(syntax) = syntax.build() {
+            env.set_syntax(syntax);
+        }
+        // As TOML and every installer spell them; minijinja writes Python's `True`.
+        env.set_formatter(|out, state, value| match value.kind() {
+            ValueKind::Bool => out
+                .write_str(if value.is_true() { "true" } else { "false" })
+                .map_err(|_| Error::from(ErrorKind::WriteFailure)),
+            _ => minijinja::escape_formatter(out, state, value),
+        });
+        filters::add_to(&mut env);
+        Self {
+            env,
+            broken: BTreeMap::new(),
+        }
+    }
+}
+
+impl Templates {
+    /// Parses all templates and boot texts.
+    pub(super) fn new(snapshot: &Snapshot) -> Self {
+        let mut templates = Self::default();
+        for (name, template) in snapshot.templates() {
+            templates.add(name.clone(), &template.text);
+        }
+        for profile in snapshot.profiles().values() {
+            for (key, text) in boot_texts(&profile.boot) {
+                templates.add(boot_text_name(profile, &key), &text.text);
+            }
+        }
+        templates
+    }
+
+    fn add(&mut self, name: String, text: &str) {
+        if let Err(error) = self.env.add_template_owned(name.clone(), text.to_owned()) {
+            let error = explain(&error, &name);
+            self.broken.insert(name, error);
+        }
+    }
+
+    /// The errors of those that do not parse.
+    pub(super) fn broken(&self) -> impl Iterator<Item = &RenderError> {
+        self.broken.values()
+    }
+
+    /// Renders one template.
+    pub(super) fn render(&self, name: &str, context: &Value) -> Result<String, RenderError> {
+        if let Some(error) = self.broken.get(name) {
+            return Err(error.clone());
+        }
+        let result = self
+            .env
+            .get_template(name)
+            .and_then(|template| template.render(context.clone()));
+        result.map_err(|error| {
+            let explained = explain(&error, name);
+            // A broken template that another one includes: its own error says more.
+            self.broken
+                .values()
+                .find(|broken| {
+                    explained.code == "template-missing"
+                        && explained
+                            .message
+                            .contains(&format!("{:?}", broken.template))
+                })
+                .cloned()
+                .unwrap_or(explained)
+        })
+    }
+}
+
+/// The texts of `[boot]` that are templates, with the names of their keys.
+pub(super) fn boot_texts(boot: &Boot) -> Vec<(String, &TemplateText)> {
+    match boot {
+        Boot::Linux {
+            kernel,
+            initrd,
+            cmdline,
+        } => {
+            let mut texts = vec![("kernel".to_owned(), kernel)];
+            texts.extend(
+                initrd
+                    .iter()
+                    .enumerate()
+                    .map(|(index, text)| (initrd_key(index), text)),
+            );
+            texts.push(("cmdline".to_owned(), cmdline));
+            texts
+        }
+        Boot::Chain { url } => vec![("url".to_owned(), url)],
+        Boot::Script { .. } => Vec::new(),
+    }
+}
+
+/// The name of one initial RAM disk's text.
+pub(super) fn initrd_key(index: usize) -> String {
+    format!("initrd[{index}]")
+}
+
+/// The name under which a boot text is parsed, and which its errors show.
+pub(super) fn boot_text_name(profile: &Profile, key: &str) -> String {
+    format!("profiles/{}.toml [boot] {key}", profile.name)
+}
+
+/// An error of minijinja's in our words: of the innermost template, because an include only says that
+/// something in it went wrong.
+fn explain(error: &Error, rendered: &str) -> RenderError {
+    let mut inner = error;
+    while let Some(source) =
+        std::error::Error::source(inner).and_then(|source| source.downcast_ref::<Error>())
+    {
+        inner = source;
+    }
+    let detail = inner.detail().unwrap_or_default();
+    let (code, message, help) = match inner.kind() {
+        ErrorKind::UndefinedError => {
+            let message = if detail.is_empty() {
+                "a value that is used here is undefined".to_owned()
+            } else {
+                detail.to_owned()
+            };
+            let variable = detail.split('`').nth(1).unwrap_or_default();
+            (
+                "undefined-variable",
+                message,
+                Some(undefined_help(variable)),
+            )
+        }
+        ErrorKind::SyntaxError | ErrorKind::InvalidDelimiter | ErrorKind::BadEscape => {
+            ("template-syntax", sentence(inner.kind(), detail), None)
+        }
+        ErrorKind::TemplateNotFound => (
+            "template-missing",
+            sentence_or(inner.kind(), detail),
+            Some("templates are named by their path under the folder of templates".to_owned()),
+        ),
+        ErrorKind::InvalidOperation if !detail.is_empty() => {
+            ("template-error", detail.to_owned(), None)
+        }
+        kind => ("template-error", sentence(kind, detail), None),
+    };
+    RenderError {
+        template: inner.name().unwrap_or(rendered).to_owned(),
+        line: inner.line().unwrap_or(1),
+        message,
+        range: inner.range().map(|range| (range.start, range.end)),
+        code,
+        help,
+    }
+}
+
+fn sentence(kind: ErrorKind, detail: &str) -> String {
+    if detail.is_empty() {
+        kind.to_string()
+    } else {
+        format!("{kind}: {detail}")
+    }
+}
+
+fn sentence_or(kind: ErrorKind, detail: &str) -> String {
+    if detail.is_empty() {
+        kind.to_string()
+    } else {
+        detail.to_owned()
+    }
+}
+
+/// What to do about an undefined variable.
+fn undefined_help(variable: &str) -> String {
+    let root = variable.split(['.', '[']).next().unwrap_or_default();
+    let optional = format!("or ask `{{% if {variable} is defined %}}` where it is optional");
+    match root {
+        "vars" => format!(
+            "give it in the host's vars, in those of one of its groups, or in [defaults.vars]; {optional}"
+        ),
+        "subnet" => format!("give it in the host's [[subnet]], {optional}"),
+        "host" => {
+            let field = variable.split('.').nth(1).unwrap_or_default();
+            match nearest_field("host", field) {
+                Some(known) => format!("did you mean `host.{known}`?"),
+                None => format!("give it to the host in the reservations, {optional}"),
+            }
+        }
+        "" => "ask `is defined` where it is optional".to_owned(),
+        root => {
+            let field = variable.split('.').nth(1).unwrap_or_default();
+            if let Some(known) = nearest_field(root, field) {
+                return format!("did you mean `{root}.{known}`?");
+            }
+            if context::ROOTS.contains(&root) {
+                return format!("there is no such value here; {optional}");
+            }
+            match suggest::nearest(root, context::ROOTS.iter().copied()) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!(
+                    "templates see {}; a variable of the operator's is `vars.{root}`",
+                    context::ROOTS.join(", ")
+                ),
+            }
+        }
+    }
+}
+
+/// The known field of an object that is nearest to a field it does not have at all.
+fn nearest_field(object: &str, field: &str) -> Option<&'static str> {
+    let (_, fields) = context::FIELDS.iter().find(|(name, _)| *name == object)?;
+    if fields.contains(&field) {
+        return None;
+    }
+    suggest::nearest(field, fields.iter().copied())
+}
