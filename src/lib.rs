@@ -15,6 +15,7 @@
 
 pub mod assets;
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod host;

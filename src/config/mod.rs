@@ -1,6 +1,6 @@
 //! L2, configuration: files → [`Snapshot`].
 //!
-//! What the operator writes (`written`, serde with spans) is kept apart from what is meant
+//! What the operator writes (`written`, values with their places) is kept apart from what is meant
 //! ([`snapshot`], checked and indexed). Parsing goes table by table, so that one bad host does not
 //! hide the next, and every problem is collected with its place.
 //!
@@ -8,10 +8,22 @@
 //! gives the same result on any machine. Unknown keys are errors. Files are read through
 //! [`source::Files`] only.
 
+mod check;
+pub mod diff;
+pub mod load;
+mod merge;
+mod parse;
 pub mod problem;
+pub mod show;
 pub mod snapshot;
 pub mod source;
+mod table;
+mod values;
+mod vars;
+mod written;
 
+pub use diff::SnapshotDiff;
+pub use load::{LoadedConfig, load};
 pub use problem::{Label, Problem, Severity};
 pub use snapshot::Snapshot;
 pub use source::{Files, SourceId, SourceMap, Span};

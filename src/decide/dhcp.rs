@@ -1,12 +1,26 @@
 //! The answer to one DHCP message.
+//!
+//! A host is known by its hardware address alone: firmware, iPXE, installer and system send different
+//! client identifiers for the same machine, and all get the same address. There is no table of
+//! leases; a reservation can be granted at any time, after a restart too.
+//!
+//! **Invariant:** a hardware address that is not reserved is answered nothing, whatever it sends.
+
+mod boot;
+pub mod destination;
+mod options;
 
 use std::net::Ipv4Addr;
 
+use self::options::Lease;
 use super::{Arrival, Destination, Facts, Stage};
 use crate::base::HostName;
 use crate::config::Snapshot;
+use crate::config::snapshot::{Host, Subnet};
 use crate::journal::event::{Kind, Reason};
-use crate::wire::dhcp::{Reply, Request};
+use crate::wire::dhcp::request::BOOTREQUEST;
+use crate::wire::dhcp::{BootFile, DhcpOption, MessageType, OptionCode, Reply, Request};
+use crate::wire::pxe;
 
 /// What is done with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +61,7 @@ pub struct Decision {
 pub fn asking_host<'a>(
     request: &Request,
     snapshot: &'a Snapshot,
-) -> Option<&'a std::sync::Arc<crate::config::snapshot::Host>> {
+) -> Option<&'a std::sync::Arc<Host>> {
     snapshot.host_by_mac(request.mac)
 }
 
@@ -58,14 +72,361 @@ pub fn decide(
     snapshot: &Snapshot,
     facts: &Facts<'_>,
 ) -> Decision {
-    let _ = (arrival, snapshot, facts);
+    let stage = Stage::of(request);
+    let nobody = |reason, detail| ignored(stage, None, reason, detail);
+    if request.op != BOOTREQUEST {
+        return nobody(Reason::NotARequest, Some(format!("op {}", request.op)));
+    }
+    let Some(host) = asking_host(request, snapshot) else {
+        return nobody(Reason::UnknownHost, who(request));
+    };
+    let name = host.name.clone();
+    let silent = |reason, detail| ignored(stage, Some(name.clone()), reason, detail);
+    let message_type = match (
+        request.message_type(),
+        request.options.contains(OptionCode::MessageType),
+    ) {
+        (Some(message_type), _) => message_type,
+        (None, true) => return silent(Reason::MessageType, Some("option 53 is empty".to_owned())),
+        (None, false) => return silent(Reason::Bootp, None),
+    };
+    let index = match destination::subnet_of(request, arrival, snapshot, host) {
+        Ok(index) => index,
+        Err(reason) => return silent(reason, Some(no_subnet(reason, request, arrival))),
+    };
+    let Some(subnet) = snapshot.subnets.get(index) else {
+        return silent(Reason::NoSubnet, None);
+    };
+    let Some(server) =
+        destination::server_address(subnet, &arrival.addresses, arrival.to, facts.route_source)
+    else {
+        return silent(
+            Reason::NoSubnet,
+            Some(format!(
+                "{} has no address towards {}; say `server` in its [[subnet]]",
+                arrival.iface, subnet.network
+            )),
+        );
+    };
+    let case = Case {
+        request,
+        arrival,
+        snapshot,
+        facts,
+        stage,
+        host,
+        subnet,
+        server,
+        at_home: index == host.subnet,
+    };
+    match message_type {
+        MessageType::Discover => case.discover(),
+        MessageType::Request => case.request(),
+        MessageType::Decline => case.declined(),
+        MessageType::Release => case.released(),
+        MessageType::Inform => case.inform(),
+        other => silent(
+            Reason::MessageType,
+            Some(format!("message type {}", u8::from(other))),
+        ),
+    }
+}
+
+fn ignored(
+    stage: Stage,
+    host: Option<HostName>,
+    reason: Reason,
+    detail: Option<String>,
+) -> Decision {
     Decision {
         outcome: Outcome::Ignore,
         kind: Kind::DhcpIgnored,
-        reason: Reason::UnknownHost,
-        host: None,
-        stage: Stage::of(request),
+        reason,
+        host,
+        stage,
         boot_file: None,
-        detail: None,
+        detail,
     }
 }
+
+/// What an unknown machine calls itself, for whoever is to adopt it.
+fn who(request: &Request) -> Option<String> {
+    let name = request.client_fqdn().or_else(|| request.host_name());
+    name.map(|name| format!("it calls itself {name}"))
+}
+
+fn no_subnet(reason: Reason, request: &Request, arrival: &Arrival) -> String {
+    if reason == Reason::UnknownRelay {
+        let relay = request.giaddr;
+        return match request.selected_link() {
+            Some(link) => format!(
+                "relay {relay} names the link {link}; add a [[subnet]] whose network holds {link}"
+            ),
+            None => format!("relay {relay}; add a [[subnet]] whose network holds {relay}"),
+        };
+    }
+    let addresses: Vec<_> = arrival.addresses.iter().map(ToString::to_string).collect();
+    if addresses.is_empty() {
+        format!("{} has no IPv4 address", arrival.iface)
+    } else {
+        format!(
+            "{} has {}, and no [[subnet]] holds one of them",
+            arrival.iface,
+            addresses.join(", ")
+        )
+    }
+}
+
+/// A message of a reserved host, and what it meets.
+struct Case<'a> {
+    request: &'a Request,
+    arrival: &'a Arrival,
+    snapshot: &'a Snapshot,
+    facts: &'a Facts<'a>,
+    stage: Stage,
+    host: &'a Host,
+    /// The subnet that the message is of.
+    subnet: &'a Subnet,
+    /// This server as that subnet's machines see it.
+    server: Ipv4Addr,
+    /// Whether that is the host's own subnet.
+    at_home: bool,
+}
+
+impl Case<'_> {
+    fn discover(&self) -> Decision {
+        if self.at_home {
+            self.grant(MessageType::Offer)
+        } else {
+            self.silent(Reason::WrongSubnet, self.elsewhere())
+        }
+    }
+
+    /// RFC 2131 section 4.3.2. What tells the states apart is 54 first, then `ciaddr`: a client that
+    /// renews fills in `ciaddr` and neither 50 nor 54.
+    fn request(&self) -> Decision {
+        let request = self.request;
+        let ciaddr = Some(request.ciaddr).filter(|address| !address.is_unspecified());
+        if let Some(chosen) = request.server_identifier() {
+            // SELECTING.
+            if !self.is_own(chosen) {
+                return self.silent(Reason::OtherServer, format!("the client chose {chosen}"));
+            }
+            if !self.at_home {
+                return self.silent(Reason::WrongSubnet, self.elsewhere());
+            }
+            return match request.requested_address().or(ciaddr) {
+                Some(asked) if asked != self.host.ip => self.refuse_address(asked),
+                _ => self.grant(MessageType::Ack),
+            };
+        }
+        // RENEWING and REBINDING by `ciaddr`, INIT-REBOOT by option 50.
+        let Some(asked) = ciaddr.or_else(|| request.requested_address()) else {
+            return self.silent(
+                Reason::BadRequest,
+                "a REQUEST that names no server and no address".to_owned(),
+            );
+        };
+        if !self.at_home {
+            return self.refuse(Reason::WrongSubnet, self.elsewhere());
+        }
+        if asked != self.host.ip {
+            return self.refuse_address(asked);
+        }
+        self.grant(MessageType::Ack)
+    }
+
+    fn declined(&self) -> Decision {
+        if let Some(other) = self.spoken_to_another() {
+            return other;
+        }
+        let ip = self.request.requested_address().unwrap_or(self.host.ip);
+        self.silent(
+            Reason::Declined,
+            format!("{ip} is in use by another machine; it is offered again, there is no other"),
+        )
+    }
+
+    fn released(&self) -> Decision {
+        if let Some(other) = self.spoken_to_another() {
+            return other;
+        }
+        self.silent(Reason::Released, self.request.ciaddr.to_string())
+    }
+
+    fn inform(&self) -> Decision {
+        if !self.at_home {
+            return self.silent(Reason::WrongSubnet, self.elsewhere());
+        }
+        let mut reply = Reply::to(self.request, MessageType::Ack);
+        reply.ciaddr = self.request.ciaddr;
+        reply.options = options::network(
+            self.request,
+            self.host,
+            self.subnet,
+            self.server,
+            Lease::None,
+        );
+        let to = destination::inform_destination(self.request, self.arrival);
+        if matches!(to, Destination::Relay(_)) {
+            reply.broadcast = true;
+        }
+        let detail = format!("network options to {}", self.host.name);
+        self.send(reply, to, Kind::DhcpAck, Reason::NetworkOnly, detail)
+    }
+
+    /// A message to another server that came here because it was broadcast.
+    fn spoken_to_another(&self) -> Option<Decision> {
+        let chosen = self
+            .request
+            .server_identifier()
+            .filter(|chosen| !self.is_own(*chosen))?;
+        Some(self.silent(
+            Reason::OtherServer,
+            format!("the client speaks to {chosen}"),
+        ))
+    }
+
+    /// Whether a server identifier is this server's: what it tells this subnet, or an address of
+    /// the interface that the message came in on.
+    fn is_own(&self, identifier: Ipv4Addr) -> bool {
+        identifier == self.server
+            || self
+                .arrival
+                .addresses
+                .iter()
+                .any(|own| own.addr() == identifier)
+    }
+
+    fn elsewhere(&self) -> String {
+        let reserved = self
+            .snapshot
+            .subnet_of(self.host)
+            .map_or("another subnet", |subnet| subnet.name.as_str());
+        format!(
+            "{} is reserved in {reserved}, this came from {}",
+            self.host.name, self.subnet.name
+        )
+    }
+
+    fn grant(&self, message_type: MessageType) -> Decision {
+        let (request, host) = (self.request, self.host);
+        let mut reply = Reply::to(request, message_type);
+        reply.yiaddr = host.ip;
+        if message_type == MessageType::Ack {
+            reply.ciaddr = request.ciaddr;
+        }
+        reply.options = options::network(request, host, self.subnet, self.server, Lease::Granted);
+        let answer = boot::boot(
+            request,
+            self.stage,
+            self.snapshot,
+            self.facts,
+            host,
+            self.server,
+        );
+        if let Some(file) = &answer.file {
+            let tftp = answer.server.unwrap_or(self.server);
+            reply.siaddr = tftp;
+            reply
+                .options
+                .push(DhcpOption::TFTPServerName(tftp.to_string().into_bytes()));
+            let http_boot = matches!(self.stage, Stage::HttpBoot { .. });
+            reply.boot_file = Some(BootFile {
+                name: file.clone(),
+                terminated: !http_boot,
+            });
+            if http_boot {
+                // EDK2 takes an offer for HTTP Boot by this option alone. A PXEClient never gets its
+                // own back: it would then ask port 4011.
+                reply.options.push(DhcpOption::ClassIdentifier(
+                    pxe::HTTP_CLIENT.as_bytes().to_vec(),
+                ));
+            }
+        }
+        let mut detail = format!("{} to {}", host.ip, host.name);
+        if let Some(file) = &answer.file {
+            detail = format!("{detail}, {file}");
+        }
+        if let Some(note) = answer.note {
+            detail = format!("{detail}; {note}");
+        }
+        let kind = match message_type {
+            MessageType::Offer => Kind::DhcpOffer,
+            _ => Kind::DhcpAck,
+        };
+        let to = destination::destination(request, &reply);
+        let mut decision = self.send(reply, to, kind, answer.reason, detail);
+        decision.boot_file = answer.file;
+        decision
+    }
+
+    fn refuse_address(&self, asked: Ipv4Addr) -> Decision {
+        let host = self.host;
+        self.refuse(
+            Reason::WrongAddress,
+            format!("{} asked for {asked}, reserved is {}", host.name, host.ip),
+        )
+    }
+
+    fn refuse(&self, reason: Reason, detail: String) -> Decision {
+        let mut reply = Reply::to(self.request, MessageType::Nak);
+        // RFC 2131 section 4.3.2: through a relay it must reach a client that has no address there.
+        reply.broadcast |= !self.request.giaddr.is_unspecified();
+        reply.options = vec![
+            DhcpOption::ServerIdentifier(self.server),
+            DhcpOption::Message(reason.sentence().to_owned()),
+        ];
+        let to = destination::destination(self.request, &reply);
+        self.send(reply, to, Kind::DhcpNak, reason, detail)
+    }
+
+    fn silent(&self, reason: Reason, detail: String) -> Decision {
+        ignored(
+            self.stage,
+            Some(self.host.name.clone()),
+            reason,
+            Some(detail),
+        )
+    }
+
+    fn send(
+        &self,
+        reply: Reply,
+        to: Destination,
+        kind: Kind,
+        reason: Reason,
+        mut detail: String,
+    ) -> Decision {
+        let left_out = reply.left_out();
+        if !left_out.is_empty() {
+            let codes: Vec<_> = left_out.iter().map(ToString::to_string).collect();
+            detail = format!(
+                "{detail}; no room for option {} in what the client takes",
+                codes.join(", ")
+            );
+        }
+        let from = destination::source_address(
+            self.server,
+            self.subnet,
+            self.arrival,
+            self.facts.route_source,
+        );
+        Decision {
+            outcome: Outcome::Send {
+                reply: Box::new(reply),
+                to,
+                from,
+            },
+            kind,
+            reason,
+            host: Some(self.host.name.clone()),
+            stage: self.stage,
+            boot_file: None,
+            detail: Some(detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,15 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::plan::Plan;
+use super::plan::{self, Plan};
 use super::{BootFiles, Known};
-use crate::base::{Architecture, HardwareAddr, Uuid};
+use crate::base::{Architecture, HardwareAddr, Timestamp, Uuid};
 use crate::config::Snapshot;
 use crate::config::snapshot::Host;
 use crate::journal::event::Reason;
-use crate::record::{Record, ReportKind};
+use crate::record::{InstallState, Record, ReportKind};
 
 /// A request for a machine's boot script, by HTTP or TFTP.
 #[derive(Debug, Clone)]
@@ -50,37 +51,316 @@ pub enum ScriptDecision {
 }
 
 /// Decides about a script.
+///
+/// Anybody may ask; only the machine itself is given one that installs, and asking changes nothing.
 pub fn script(
     request: &ScriptRequest,
     snapshot: &Snapshot,
     known: Known<'_>,
     files: &dyn BootFiles,
 ) -> ScriptDecision {
-    let _ = (request, snapshot, known, files);
-    ScriptDecision::Unknown
+    let Some(host) = snapshot.host_by_mac(request.mac) else {
+        return ScriptDecision::Unknown;
+    };
+    if !is_this_machine(snapshot, host, request.peer) {
+        return ScriptDecision::NotThisMachine;
+    }
+    let host = Arc::clone(host);
+    let plan = plan::plan(snapshot, &host, known, request.seen, files);
+    if !matches!(plan, Plan::Install { .. }) {
+        return ScriptDecision::Host { host, plan };
+    }
+    match identity(&host, request) {
+        Identity::Same => ScriptDecision::Host { host, plan },
+        Identity::Untold => ScriptDecision::Identify { host },
+        Identity::Other(detail) => ScriptDecision::Host {
+            host,
+            plan: Plan::Disk {
+                reason: Reason::DiskIdentity,
+                detail: Some(detail),
+            },
+        },
+    }
+}
+
+enum Identity {
+    /// The host names neither, or the machine told the same.
+    Same,
+    /// The machine has not been asked yet.
+    Untold,
+    /// The machine told another one, or none.
+    Other(String),
+}
+
+/// Holds a machine's UUID and serial number against those that its host names.
+///
+/// What was told by DHCP is believed when it agrees. When it differs the machine is asked all the
+/// same: old firmware sends option 97 in another byte order than it shows.
+fn identity(host: &Host, request: &ScriptRequest) -> Identity {
+    let uuid_agrees = host.uuid.is_none() || host.uuid == request.uuid;
+    let told = request.serial.as_deref().unwrap_or_default().trim();
+    let serial_agrees = host
+        .serial
+        .as_ref()
+        .is_none_or(|serial| serial.trim() == told);
+    if uuid_agrees && serial_agrees {
+        return Identity::Same;
+    }
+    if !request.identified {
+        return Identity::Untold;
+    }
+    let or_none = |told: String| {
+        if told.is_empty() {
+            "none".to_owned()
+        } else {
+            told
+        }
+    };
+    let told_uuid = request
+        .uuid
+        .map(|uuid| uuid.to_string())
+        .unwrap_or_default();
+    let mut differences = Vec::new();
+    if let Some(uuid) = host.uuid.filter(|_| !uuid_agrees) {
+        differences.push(format!(
+            "its UUID is {}, the reservation says {uuid}",
+            or_none(told_uuid)
+        ));
+    }
+    if let Some(serial) = host.serial.as_ref().filter(|_| !serial_agrees) {
+        differences.push(format!(
+            "its serial number is {}, the reservation says {serial}",
+            or_none(told.to_owned())
+        ));
+    }
+    Identity::Other(differences.join("; "))
 }
 
 /// Whether a peer is the machine itself (design section 3.1): its address is the host's, or is one
 /// behind which machines of its subnet may appear.
 pub fn is_this_machine(snapshot: &Snapshot, host: &Host, peer: Ipv4Addr) -> bool {
-    let _ = snapshot;
     host.ip == peer
+        || snapshot
+            .subnet_of(host)
+            .is_some_and(|subnet| subnet.nat.contains(&peer))
 }
 
 /// Whether an answer may be served to this peer under this record's token.
+///
+/// The error is for the journal; outside it is 404 whatever it is.
 pub fn answer(record: &Record, snapshot: &Snapshot, peer: Ipv4Addr) -> Result<Arc<Host>, Reason> {
-    let _ = (record, snapshot, peer);
-    Err(Reason::UnknownToken)
+    let host = holder(record, snapshot)?;
+    if !record.state.boots_installer() {
+        return Err(Reason::VoidToken);
+    }
+    if !is_this_machine(snapshot, host, peer) {
+        return Err(Reason::NotThisMachine);
+    }
+    Ok(Arc::clone(host))
 }
 
+/// How long reports and logs are taken after an installation has ended.
+const AFTER_THE_END: Duration = Duration::from_secs(7 * 86_400);
+
 /// Whether a report (or a log, for which `kind` is `None`) may be taken from this peer.
+///
+/// All kinds alike: which of them changes a record in which state is [`crate::record::step`]'s. The
+/// error is for the journal; outside it is 404 whatever it is.
 pub fn report(
     record: &Record,
     snapshot: &Snapshot,
     peer: Ipv4Addr,
     kind: Option<ReportKind>,
-    now: crate::base::Timestamp,
+    now: Timestamp,
 ) -> Result<(), Reason> {
-    let _ = (record, snapshot, peer, kind, now);
-    Err(Reason::UnknownToken)
+    let _ = kind;
+    let host = holder(record, snapshot)?;
+    let ended = match record.state {
+        InstallState::Armed | InstallState::Booting | InstallState::Installing => {
+            return if is_this_machine(snapshot, host, peer) {
+                Ok(())
+            } else {
+                Err(Reason::NotThisMachine)
+            };
+        }
+        // From any address: the system may have moved to its production network.
+        InstallState::Installed => record.installed_at.or(record.up_at),
+        InstallState::Failed => record.failed_at,
+        InstallState::Local | InstallState::Waiting => return Err(Reason::VoidToken),
+    };
+    match ended.or(record.changed_at) {
+        Some(ended) if now.since(ended) <= AFTER_THE_END => Ok(()),
+        _ => Err(Reason::VoidToken),
+    }
+}
+
+/// The host that a token was made for; void with a host that is gone from the configuration.
+fn holder<'a>(record: &Record, snapshot: &'a Snapshot) -> Result<&'a Arc<Host>, Reason> {
+    if record.token.is_none() {
+        return Err(Reason::VoidToken);
+    }
+    snapshot.host(&record.host).ok_or(Reason::VoidToken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, AllThere};
+    use super::*;
+
+    const WEB01: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
+    const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 77);
+
+    fn ask(mac: &str, peer: Ipv4Addr) -> ScriptRequest {
+        ScriptRequest {
+            mac: mac.parse().unwrap(),
+            peer,
+            uuid: None,
+            serial: None,
+            identified: false,
+            seen: None,
+        }
+    }
+
+    #[test]
+    fn only_the_machine_itself_is_given_its_script() {
+        let snapshot = testing::snapshot();
+        let record = testing::record("web01", InstallState::Armed);
+        let decide =
+            |request: &ScriptRequest| script(request, &snapshot, Known::Record(&record), &AllThere);
+        assert!(matches!(
+            decide(&ask(testing::WEB01, WEB01)),
+            ScriptDecision::Host {
+                plan: Plan::Install { .. },
+                ..
+            }
+        ));
+        assert!(matches!(
+            decide(&ask(testing::WEB01, STRANGER)),
+            ScriptDecision::NotThisMachine
+        ));
+        assert!(matches!(
+            decide(&ask("52:54:00:ff:ff:ff", WEB01)),
+            ScriptDecision::Unknown
+        ));
+    }
+
+    #[test]
+    fn machines_behind_nat_are_known_by_its_address() {
+        let mut snapshot = testing::snapshot();
+        snapshot.subnets[0].nat = vec![STRANGER];
+        let host = testing::host(&snapshot, "web01");
+        assert!(is_this_machine(&snapshot, &host, STRANGER));
+        let other = testing::host(&snapshot, "far01");
+        assert!(!is_this_machine(&snapshot, &other, STRANGER));
+    }
+
+    #[test]
+    fn a_named_machine_has_to_be_that_machine() {
+        let uuid: Uuid = "e2e00000-0000-0000-0000-000000000001".parse().unwrap();
+        let snapshot = testing::changed(|hosts| {
+            hosts[0].uuid = Some(uuid);
+            hosts[0].serial = Some("SN-1".to_owned());
+        });
+        let record = testing::record("web01", InstallState::Armed);
+        let decide =
+            |request: &ScriptRequest| script(request, &snapshot, Known::Record(&record), &AllThere);
+        let mut request = ask(testing::WEB01, WEB01);
+        assert!(matches!(decide(&request), ScriptDecision::Identify { .. }));
+        request.identified = true;
+        request.uuid = Some(uuid);
+        request.serial = Some("SN-2".to_owned());
+        let ScriptDecision::Host {
+            plan: Plan::Disk { reason, detail },
+            ..
+        } = decide(&request)
+        else {
+            panic!("another machine was let in");
+        };
+        assert_eq!(reason, Reason::DiskIdentity);
+        assert_eq!(
+            detail.as_deref(),
+            Some("its serial number is SN-2, the reservation says SN-1")
+        );
+        request.serial = Some(String::new());
+        assert!(matches!(
+            decide(&request),
+            ScriptDecision::Host {
+                plan: Plan::Disk { .. },
+                ..
+            }
+        ));
+        request.serial = Some("SN-1 ".to_owned());
+        assert!(matches!(
+            decide(&request),
+            ScriptDecision::Host {
+                plan: Plan::Install { .. },
+                ..
+            }
+        ));
+        // Nothing is asked of a machine that boots its disk anyway.
+        let done = testing::record("web01", InstallState::Installed);
+        assert!(matches!(
+            script(
+                &ask(testing::WEB01, WEB01),
+                &snapshot,
+                Known::Record(&done),
+                &AllThere
+            ),
+            ScriptDecision::Host {
+                plan: Plan::Disk { .. },
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn what_a_token_opens_in_each_state() {
+        let snapshot = testing::snapshot();
+        let end = Timestamp::from_secs(1_000);
+        let day = Duration::from_secs(86_400);
+        for state in [
+            InstallState::Local,
+            InstallState::Waiting,
+            InstallState::Armed,
+            InstallState::Booting,
+            InstallState::Installing,
+            InstallState::Installed,
+            InstallState::Failed,
+        ] {
+            let mut record = testing::record("web01", state);
+            record.changed_at = Some(end);
+            let answers = |peer| answer(&record, &snapshot, peer).map(|host| host.ip);
+            let reports =
+                |peer, after: Duration| report(&record, &snapshot, peer, None, end.plus(after));
+            let running = state.boots_installer();
+            let ended = matches!(state, InstallState::Installed | InstallState::Failed);
+            assert_eq!(
+                answers(WEB01),
+                running.then_some(WEB01).ok_or(Reason::VoidToken),
+                "{state}"
+            );
+            assert!(answers(STRANGER).is_err(), "{state}");
+            assert_eq!(reports(WEB01, day).is_ok(), running || ended, "{state}");
+            assert_eq!(reports(STRANGER, day).is_ok(), ended, "{state}");
+            assert_eq!(reports(WEB01, 7 * day).is_ok(), running || ended, "{state}");
+            assert_eq!(reports(WEB01, 8 * day).is_ok(), running, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_gone_takes_its_token_along() {
+        let snapshot = testing::changed(|hosts| {
+            hosts.remove(0);
+        });
+        let record = testing::record("web01", InstallState::Installing);
+        assert_eq!(
+            answer(&record, &snapshot, WEB01).map(|host| host.ip),
+            Err(Reason::VoidToken)
+        );
+        let now = Timestamp::from_secs(0);
+        assert_eq!(
+            report(&record, &snapshot, WEB01, Some(ReportKind::Started), now),
+            Err(Reason::VoidToken)
+        );
+    }
 }

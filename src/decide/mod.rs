@@ -4,11 +4,21 @@
 //! record, the addresses of the interface, which boot files are there) is handed in; the same
 //! inputs give the same answer, so that real packets can be replayed in a test.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
 pub mod dhcp;
 pub mod http;
 pub mod plan;
 pub mod stage;
+pub mod tftp;
 
+#[cfg(test)]
+mod testing;
+
+pub use dhcp::destination::server_address;
 pub use stage::Stage;
 
 use std::net::{Ipv4Addr, SocketAddrV4};

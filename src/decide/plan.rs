@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{BootFiles, Known};
 use crate::base::Architecture;
 use crate::config::Snapshot;
-use crate::config::snapshot::{Host, Profile};
+use crate::config::snapshot::{Host, InstallPolicy, Profile};
 use crate::journal::event::Reason;
+use crate::record::{InstallState, Record};
 
 /// What a network boot of a host leads to.
 #[derive(Debug, Clone)]
@@ -41,6 +42,9 @@ pub fn architecture(
 }
 
 /// Decides between installer and disk.
+///
+/// Anything but an arming that can be carried out leads to the disk: a store that cannot be read, a
+/// profile that is gone, a boot file that is not there, another architecture.
 pub fn plan(
     snapshot: &Snapshot,
     host: &Host,
@@ -48,9 +52,226 @@ pub fn plan(
     seen: Option<Architecture>,
     files: &dyn BootFiles,
 ) -> Plan {
-    let _ = (snapshot, host, known, seen, files);
+    if host.install == InstallPolicy::Never {
+        return disk(
+            Reason::DiskLocal,
+            Some("it is never installed (install = \"never\")"),
+        );
+    }
+    let record = match known {
+        Known::Record(record) => record,
+        Known::Nothing => return disk(Reason::DiskLocal, None::<String>),
+        Known::Unavailable => return disk(Reason::DiskStoreUnavailable, None::<String>),
+    };
+    match record.state {
+        InstallState::Local => disk(Reason::DiskLocal, None::<String>),
+        InstallState::Waiting => disk(Reason::DiskWaiting, None::<String>),
+        InstallState::Installed => disk(Reason::DiskInstalled, None::<String>),
+        InstallState::Failed => disk(Reason::DiskFailed, Some(how_it_failed(record))),
+        InstallState::Armed | InstallState::Booting | InstallState::Installing => {
+            installer(snapshot, host, record, seen, files)
+        }
+    }
+}
+
+fn installer(
+    snapshot: &Snapshot,
+    host: &Host,
+    record: &Record,
+    seen: Option<Architecture>,
+    files: &dyn BootFiles,
+) -> Plan {
+    // An arming holds for the addresses it was given for. A reload takes it back; this is the guard
+    // for a reload that the store did not hear of.
+    let armed_for_others = record.state == InstallState::Armed
+        && !record.macs.is_empty()
+        && !record.macs.iter().any(|mac| host.macs.contains(mac));
+    if armed_for_others {
+        return disk(
+            Reason::NoLongerFits,
+            Some("it was armed for other hardware addresses"),
+        );
+    }
+    let Some(name) = &record.profile else {
+        return disk(Reason::DiskProfileGone, Some("it was armed with none"));
+    };
+    let Some(profile) = snapshot.profile(name) else {
+        return disk(
+            Reason::DiskProfileGone,
+            Some(format!("it was armed with `{name}`")),
+        );
+    };
+    let arch = architecture(host, Some(profile), seen);
+    if !profile.arch.is_empty() && !profile.arch.contains(&arch) {
+        let names: Vec<_> = profile.arch.iter().map(|arch| arch.as_str()).collect();
+        return disk(
+            Reason::DiskArchitecture,
+            Some(format!("{arch}, but {name} is for {}", names.join(", "))),
+        );
+    }
+    if let Some(missing) = files.missing_for(host, profile, arch) {
+        return disk(Reason::DiskFileMissing, Some(missing));
+    }
+    Plan::Install {
+        profile: Arc::clone(profile),
+        arch,
+    }
+}
+
+fn disk(reason: Reason, detail: Option<impl Into<String>>) -> Plan {
     Plan::Disk {
-        reason: Reason::DiskLocal,
-        detail: None,
+        reason,
+        detail: detail.map(Into::into),
+    }
+}
+
+fn how_it_failed(record: &Record) -> String {
+    let attempts = match record.attempt {
+        1 => "1 attempt".to_owned(),
+        attempts => format!("{attempts} attempts"),
+    };
+    match &record.message {
+        Some(message) => format!("after {attempts}: {message}"),
+        None => format!("after {attempts}"),
+    }
+}
+
+/// Why a host boots its disk, as one line for its screen: "web01: failed after 3 attempts; bootwright
+/// install web01".
+pub fn why_disk(host: &Host, reason: Reason, detail: Option<&str>) -> String {
+    let name = &host.name;
+    let with = |text: &str| match detail {
+        Some(detail) => format!("{name}: {text} ({detail})"),
+        None => format!("{name}: {text}"),
+    };
+    match reason {
+        Reason::DiskLocal if host.install == InstallPolicy::Never => {
+            format!("{name}: it is never installed; booting its disk")
+        }
+        Reason::DiskLocal => {
+            format!("{name}: nothing is asked for, booting its disk; bootwright install {name}")
+        }
+        Reason::DiskInstalled => format!("{name}: installed, booting its disk"),
+        Reason::DiskFailed => match detail {
+            Some(detail) => format!("{name}: failed {detail}; bootwright install {name}"),
+            None => format!("{name}: failed; bootwright install {name}"),
+        },
+        Reason::DiskWaiting => with("waiting for another host, booting its disk"),
+        Reason::DiskFileMissing => {
+            with("not installed, a boot file is missing") + "; bootwright check"
+        }
+        Reason::DiskStoreUnavailable => {
+            with("not installed, the server cannot record it; bootwright events")
+        }
+        Reason::DiskIdentity => {
+            with("not installed, this is another machine than the reserved one")
+        }
+        Reason::DiskArchitecture => with("not installed, its profile is for another architecture"),
+        Reason::DiskProfileGone => with("not installed, its profile is gone"),
+        Reason::NoLongerFits => {
+            with("not installed, the arming no longer fits")
+                + &format!("; bootwright install {name}")
+        }
+        _ => with("booting its disk"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, AllThere, Missing};
+    use super::*;
+    use crate::base::Timestamp;
+
+    fn reason(plan: &Plan) -> Option<Reason> {
+        match plan {
+            Plan::Disk { reason, .. } => Some(*reason),
+            Plan::Install { .. } => None,
+        }
+    }
+
+    #[test]
+    fn each_state_leads_where_the_design_says() {
+        let snapshot = testing::snapshot();
+        let host = testing::host(&snapshot, "web01");
+        for (state, expected) in [
+            (InstallState::Local, Some(Reason::DiskLocal)),
+            (InstallState::Waiting, Some(Reason::DiskWaiting)),
+            (InstallState::Armed, None),
+            (InstallState::Booting, None),
+            (InstallState::Installing, None),
+            (InstallState::Installed, Some(Reason::DiskInstalled)),
+            (InstallState::Failed, Some(Reason::DiskFailed)),
+        ] {
+            let record = testing::record("web01", state);
+            let plan = plan(&snapshot, &host, Known::Record(&record), None, &AllThere);
+            assert_eq!(reason(&plan), expected, "{state}");
+        }
+        let of = |known| reason(&plan(&snapshot, &host, known, None, &AllThere));
+        assert_eq!(of(Known::Nothing), Some(Reason::DiskLocal));
+        assert_eq!(of(Known::Unavailable), Some(Reason::DiskStoreUnavailable));
+    }
+
+    #[test]
+    fn an_arming_that_cannot_be_carried_out_boots_the_disk() {
+        let snapshot = testing::snapshot();
+        let host = testing::host(&snapshot, "web01");
+        let mut record = testing::record("web01", InstallState::Armed);
+        let of = |record: &Record, host: &Host, seen, files: &dyn BootFiles| {
+            reason(&plan(&snapshot, host, Known::Record(record), seen, files))
+        };
+        assert_eq!(
+            of(&record, &host, None, &Missing("debian/linux")),
+            Some(Reason::DiskFileMissing)
+        );
+        assert_eq!(
+            of(&record, &host, Some(Architecture::Aarch64), &AllThere),
+            Some(Reason::DiskArchitecture)
+        );
+        let never = Host {
+            install: InstallPolicy::Never,
+            ..(*host).clone()
+        };
+        assert_eq!(
+            of(&record, &never, None, &AllThere),
+            Some(Reason::DiskLocal)
+        );
+        let moved = Host {
+            macs: vec!["52:54:00:99:99:99".parse().unwrap()],
+            ..(*host).clone()
+        };
+        assert_eq!(
+            of(&record, &moved, None, &AllThere),
+            Some(Reason::NoLongerFits)
+        );
+        record.state = InstallState::Booting;
+        assert_eq!(of(&record, &moved, None, &AllThere), None);
+        record.profile = "gone".parse().ok();
+        assert_eq!(
+            of(&record, &host, None, &AllThere),
+            Some(Reason::DiskProfileGone)
+        );
+        record.profile = None;
+        assert_eq!(
+            of(&record, &host, None, &AllThere),
+            Some(Reason::DiskProfileGone)
+        );
+    }
+
+    #[test]
+    fn the_screen_says_what_to_do() {
+        let snapshot = testing::snapshot();
+        let host = testing::host(&snapshot, "web01");
+        let mut record = testing::record("web01", InstallState::Failed);
+        record.attempt = 3;
+        record.changed_at = Some(Timestamp::from_secs(0));
+        let Plan::Disk { reason, detail } =
+            plan(&snapshot, &host, Known::Record(&record), None, &AllThere)
+        else {
+            panic!("a failed host gets its installer");
+        };
+        assert_eq!(
+            why_disk(&host, reason, detail.as_deref()),
+            "web01: failed after 3 attempts; bootwright install web01"
+        );
     }
 }

@@ -1,11 +1,40 @@
 //! L4, the journal: a ring in memory that never blocks an answer, and a writer behind it.
+//!
+//! - *Taking in.* [`Journal::append`] gives the event its id, puts it into the ring, hands it to whoever
+//!   follows and queues it for the writer. It waits for nothing but a short lock.
+//! - *Writing.* One thread writes the log lines and commits what has gathered to
+//!   `state_dir/journal.redb`, at the latest every 50 ms, less often where the disk is slow. What the
+//!   disk or the queue cannot take is dropped and counted; it stays in the ring as long as that holds it.
+//! - *Crash.* What was committed survives; ids go on counting from there.
+//! - *Bounds.* The ring and the queue hold [`RING`] events each, the file `journal.keep` bytes; oldest
+//!   events go first. Floods are counted instead of kept ([`flood`]).
+//!
+//! **Invariant:** no token is in the journal or the log in full.
 
-use std::sync::Arc;
+mod disk;
+mod flood;
 
-use tokio::sync::broadcast;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
-use super::event::Event;
-use crate::base::HostName;
+use tokio::sync::{broadcast, oneshot};
+
+use self::disk::{Disk, Message, Reader, Writer};
+use self::flood::Flood;
+use super::event::{Event, Kind, Reason};
+use crate::base::{HardwareAddr, HostName, Timestamp, Token};
+use crate::store::OpenOutcome;
+
+/// Events held in memory, and events that may wait for the writer.
+const RING: usize = 65_536;
+
+/// Events that a follower may lag behind before it loses some.
+const LAG: usize = 4_096;
 
 /// The journal; cheap to clone.
 #[derive(Debug, Clone)]
@@ -15,7 +44,30 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Inner {
+    shared: Arc<Shared>,
+    queue: Option<Sender<Message>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the journal and its writer have in common.
+#[derive(Debug)]
+struct Shared {
+    ring: Mutex<Ring>,
     live: broadcast::Sender<Arc<Event>>,
+    /// Events in the queue.
+    waiting: AtomicUsize,
+    /// Events that will never be on disk.
+    dropped: AtomicU64,
+    /// Of these, the ones that the queue had no room for and that were not told yet.
+    overrun: AtomicU64,
+    reader: Reader,
+}
+
+#[derive(Debug)]
+struct Ring {
+    events: VecDeque<Arc<Event>>,
+    next_id: u64,
+    flood: Flood,
 }
 
 /// Which events are asked for.
@@ -32,9 +84,45 @@ pub struct Filter {
 impl Journal {
     /// A journal in memory only.
     pub fn in_memory() -> Self {
+        Self::start(None, 1)
+    }
+
+    /// A journal in this file, of which about `keep` bytes are kept. It always opens: what cannot be
+    /// read is set aside, and while the disk refuses, events are kept in memory only. Blocks for as long
+    /// as the disk takes.
+    pub fn open(path: &Path, keep: u64) -> (Self, OpenOutcome) {
+        let (disk, next_id, outcome) = Disk::open(path, keep);
+        (Self::start(Some(disk), next_id), outcome)
+    }
+
+    fn start(disk: Option<Disk>, next_id: u64) -> Self {
+        let shared = Arc::new(Shared {
+            ring: Mutex::new(Ring {
+                events: VecDeque::new(),
+                next_id,
+                flood: Flood::default(),
+            }),
+            live: broadcast::channel(LAG).0,
+            waiting: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+            overrun: AtomicU64::new(0),
+            reader: disk.as_ref().map(Disk::reader).unwrap_or_default(),
+        });
+        let (queue, taken) = channel();
+        let writer = Writer::new(Arc::clone(&shared), disk);
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(&taken));
+        // Without a thread the ring and the followers still work.
+        let (queue, writer) = match thread {
+            Ok(thread) => (Some(queue), Some(thread)),
+            Err(_) => (None, None),
+        };
         Self {
             inner: Arc::new(Inner {
-                live: broadcast::channel(4_096).0,
+                shared,
+                queue,
+                writer,
             }),
         }
     }
@@ -42,20 +130,282 @@ impl Journal {
     /// Takes an event in: gives it an id, logs it, hands it to whoever follows, writes it down soon.
     /// Never blocks.
     pub fn append(&self, event: Event) {
-        let _ = self.inner.live.send(Arc::new(event));
+        let shared = &self.inner.shared;
+        let mut ring = shared.ring();
+        let event = without_tokens(event);
+        let (admitted, summaries) = ring.flood.admit(event);
+        for event in summaries.into_iter().chain(admitted) {
+            let event = ring.push(event);
+            let _ = shared.live.send(Arc::clone(&event));
+            self.inner.enqueue(event);
+        }
     }
 
     /// Follows what comes from now on.
     pub fn follow(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.inner.live.subscribe()
+        self.inner.shared.live.subscribe()
+    }
+
+    /// How many events were dropped since the start: they came faster than they could be written, or the
+    /// disk refused.
+    pub fn dropped(&self) -> u64 {
+        self.inner.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// Events that were kept, oldest first.
     pub async fn query(&self, filter: &Filter) -> Vec<Event> {
-        let _ = filter;
-        Vec::new()
+        let shared = Arc::clone(&self.inner.shared);
+        let filter = filter.clone();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => runtime
+                .spawn_blocking(move || shared.query(&filter))
+                .await
+                .unwrap_or_default(),
+            Err(_) => shared.query(&filter),
+        }
     }
 
-    /// Writes down all that was taken in so far.
-    pub async fn flush(&self) {}
+    /// Writes down all that was taken in so far. Returns when it is on disk, or was dropped because the
+    /// disk refuses.
+    pub async fn flush(&self) {
+        self.inner.shared.close_flood(&self.inner);
+        let (reply, done) = oneshot::channel();
+        let sent = self
+            .inner
+            .queue
+            .as_ref()
+            .is_some_and(|queue| queue.send(Message::Flush(reply)).is_ok());
+        if sent {
+            let _ = done.await;
+        }
+    }
+}
+
+impl Inner {
+    fn enqueue(&self, event: Arc<Event>) {
+        let shared = &self.shared;
+        if shared.waiting.load(Ordering::Relaxed) >= RING {
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
+            shared.overrun.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let taken = self
+            .queue
+            .as_ref()
+            .is_some_and(|queue| queue.send(Message::Event(event)).is_ok());
+        if !taken {
+            shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// Waits until everything is written and the file is closed.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Ring {
+    fn push(&mut self, mut event: Event) -> Arc<Event> {
+        event.id = self.next_id;
+        self.next_id = self.next_id.saturating_add(1);
+        if self.events.len() >= RING {
+            self.events.pop_front();
+        }
+        let event = Arc::new(event);
+        self.events.push_back(Arc::clone(&event));
+        event
+    }
+}
+
+impl Shared {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event of the writer's own: into the ring and to the followers; the writer writes it itself.
+    fn tell(&self, event: Event) -> Arc<Event> {
+        let event = self.ring().push(event);
+        let _ = self.live.send(Arc::clone(&event));
+        event
+    }
+
+    /// Ends the counting of a flood that may have ended long ago, for want of a later event.
+    fn close_flood(&self, inner: &Inner) {
+        let mut ring = self.ring();
+        for event in ring.flood.close() {
+            let event = ring.push(event);
+            let _ = self.live.send(Arc::clone(&event));
+            inner.enqueue(event);
+        }
+    }
+
+    fn query(&self, filter: &Filter) -> Vec<Event> {
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        let after = filter.after.unwrap_or(0);
+        let (recent, first): (Vec<Arc<Event>>, u64) = {
+            let ring = self.ring();
+            let first = ring.events.front().map_or(ring.next_id, |event| event.id);
+            let later = ring.events.partition_point(|event| event.id <= after);
+            (ring.events.range(later..).cloned().collect(), first)
+        };
+        let Some(host) = &filter.host else {
+            let skip = recent.len().saturating_sub(limit);
+            let mut found = Vec::new();
+            let wanted = limit.saturating_sub(recent.len());
+            if wanted > 0 && after.saturating_add(1) < first {
+                found = self.reader.newest(after, first, wanted);
+            }
+            found.extend(recent.iter().skip(skip).map(|event| Event::clone(event)));
+            return found;
+        };
+        let mut found: Vec<Event> = Vec::new();
+        let mut macs = BTreeSet::new();
+        let older = after.saturating_add(1) < first;
+        if older {
+            found = self.reader.newest_of(host.as_str(), after, first, limit);
+        }
+        macs.extend(found.iter().filter_map(|event| event.mac));
+        macs.extend(
+            recent
+                .iter()
+                .filter(|event| event.host.as_ref() == Some(host))
+                .filter_map(|event| event.mac),
+        );
+        if older {
+            for mac in &macs {
+                found.extend(self.reader.newest_of(&mac.to_string(), after, first, limit));
+            }
+            found.sort_by_key(|event| event.id);
+        }
+        found.extend(
+            recent
+                .iter()
+                .filter(|event| is_of(event, host, &macs))
+                .map(|event| Event::clone(event)),
+        );
+        let skip = found.len().saturating_sub(limit);
+        found.split_off(skip)
+    }
+}
+
+fn is_of(event: &Event, host: &HostName, macs: &BTreeSet<HardwareAddr>) -> bool {
+    match (&event.host, event.mac) {
+        (Some(own), _) => own == host,
+        (None, Some(mac)) => macs.contains(&mac),
+        (None, None) => false,
+    }
+}
+
+/// Cuts tokens in the texts of an event to their hints. Whoever makes an event does so already; this is
+/// the last door.
+fn without_tokens(mut event: Event) -> Event {
+    for text in [&mut event.file, &mut event.detail].into_iter().flatten() {
+        if let Cow::Owned(cut) = cut_tokens(text) {
+            *text = cut;
+        }
+    }
+    event
+}
+
+/// A token stands after a slash, as in the URLs of answers and reports.
+fn cut_tokens(text: &str) -> Cow<'_, str> {
+    let ends = |c: char| !c.is_ascii_alphanumeric();
+    let mut cut = String::new();
+    let mut rest = text;
+    while let Some(slash) = rest.find('/') {
+        let (head, tail) = rest.split_at(slash + 1);
+        let end = tail.find(ends).unwrap_or(tail.len());
+        let (word, after) = tail.split_at(end);
+        cut.push_str(head);
+        match Token::parse(word) {
+            Some(token) => cut.push_str(&token.to_string()),
+            None => cut.push_str(word),
+        }
+        rest = after;
+    }
+    if cut.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    cut.push_str(rest);
+    if cut == text {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(cut)
+    }
+}
+
+/// The one place where events become log lines.
+fn write_log(event: &Event) {
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "bootwright::journal",
+                reason = event.reason.code(),
+                host = event.host.as_ref().map(tracing::field::display),
+                mac = event.mac.map(tracing::field::display),
+                ip = event.ip.map(tracing::field::display),
+                iface = event.iface.as_deref(),
+                stage = event.stage.as_deref(),
+                xid = event.xid.map(|xid| tracing::field::display(format!("{xid:08x}"))),
+                file = event.file.as_deref(),
+                bytes = event.bytes,
+                took_us = event.took_us,
+                count = event.count,
+                detail = event.detail.as_deref(),
+                "{}", event.kind
+            )
+        };
+    }
+    match level(event.kind, event.reason) {
+        Level::Warn => line!(warn),
+        Level::Info => line!(info),
+        Level::Debug => line!(debug),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Level {
+    Warn,
+    Info,
+    Debug,
+}
+
+/// What people have to see, what they like to see, and what only a search needs.
+const fn level(kind: Kind, reason: Reason) -> Level {
+    match kind {
+        Kind::DhcpFailed
+        | Kind::InstallFailed
+        | Kind::InstallStalled
+        | Kind::InstallLapsed
+        | Kind::ConfigRejected
+        | Kind::ServerTrouble
+        | Kind::JournalSummary => Level::Warn,
+        Kind::DhcpIgnored => match reason {
+            Reason::UnknownHost | Reason::OtherServer | Reason::NotARequest | Reason::Bootp => {
+                Level::Debug
+            }
+            _ => Level::Info,
+        },
+        Kind::TftpFailed => match reason {
+            // Firmware and loaders try names that need not be there.
+            Reason::NotFound => Level::Info,
+            _ => Level::Warn,
+        },
+        Kind::DhcpMalformed => Level::Debug,
+        _ => Level::Info,
+    }
+}
+
+/// What stands for events that could not be written.
+fn lost(at: Timestamp, reason: Reason, count: u64, why: &str) -> Event {
+    let mut event = Event::new(at, Kind::JournalSummary, reason)
+        .detail(format!("{count} events are not in the journal: {why}"));
+    event.count = Some(count);
+    event
 }

@@ -1,7 +1,9 @@
-//! L2, what is remembered of a machine. Pure: see [`state`].
+//! L2, what is remembered of a machine. Pure: [`state`] holds the values, [`table`] what becomes of them.
 
 pub mod state;
+pub mod table;
 
 pub use state::{
-    Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition, step,
+    Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition,
 };
+pub use table::{describe, step};

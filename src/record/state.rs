@@ -1,8 +1,8 @@
 //! The life of an installation (design section 4): a record, what may happen to it, what becomes of it.
 //!
-//! **Invariant:** [`step`] is the only place where a record changes. It takes values and returns a
-//! value. Only [`Input::Install`] leads to [`InstallState::Armed`]; no other input, in whatever order,
-//! arms a host.
+//! **Invariant:** [`step`](super::step()) is the only place where a record changes. It takes values and
+//! returns a value. Only [`Input::Install`] leads to [`InstallState::Armed`]; no other input, in
+//! whatever order, arms a host.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -284,10 +284,4 @@ pub enum Step {
     Same(Reason),
     /// The command is refused.
     Refused(Refusal),
-}
-
-/// Advances a record. See the module's invariant.
-pub fn step(record: &Record, input: &Input, policy: Policy, now: Timestamp) -> Step {
-    let _ = (record, input, policy, now);
-    todo!("helper C")
 }

@@ -1,14 +1,30 @@
 //! The one door to the records: read, judge, step, commit, tell.
+//!
+//! **Invariant:** an event of a change is in the journal only after the change is on disk, and there is
+//! one for each change. A change that meets somebody else's is made anew from what is there now; no
+//! lock is held.
+//!
+//! The passing of time is judged in a step of its own before each input, so that a stall is told even
+//! when the report that follows makes it good.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use crate::base::{Clock, HardwareAddr, HostName, Token};
+use crate::base::{Clock, HardwareAddr, HostName, Timestamp, Token};
 use crate::config::Snapshot;
 use crate::journal::Journal;
-use crate::journal::event::Reason;
-use crate::record::{Input, Policy, Record, Refusal};
-use crate::store::{AnyStore, StoreError};
+use crate::journal::event::{Event, Kind, Reason};
+use crate::record::{self, Input, InstallState, Policy, Record, Refusal, Step, Transition};
+use crate::store::{AnyStore, Change, CommitError, StoreError, Versioned};
+
+/// How often a change is made anew when somebody else's came between. Each time somebody got on, so
+/// that this many in a row are a fault and no contention.
+const TRIES: usize = 100;
+
+/// At most one event about the store's trouble in this time: every machine that boots meets it.
+const TROUBLE_EVERY: Duration = Duration::from_secs(30);
 
 /// Reads and changes records; cheap to clone.
 #[derive(Clone)]
@@ -16,6 +32,8 @@ pub struct Installs {
     store: Arc<AnyStore>,
     journal: Journal,
     clock: Arc<dyn Clock>,
+    /// When the store's trouble was last told; microseconds, `i64::MIN`: never.
+    trouble_told: Arc<AtomicI64>,
 }
 
 /// Who a change is about and where it came from, for its event.
@@ -42,6 +60,13 @@ pub enum Applied {
 
 impl Applied {
     /// The record as it is now.
+    pub fn into_record(self) -> Record {
+        match self {
+            Self::Changed(record) | Self::Same(record, _) => *record,
+        }
+    }
+
+    /// The record as it is now.
     pub fn record(&self) -> &Record {
         match self {
             Self::Changed(record) | Self::Same(record, _) => record,
@@ -67,6 +92,7 @@ impl Installs {
             store,
             journal,
             clock,
+            trouble_told: Arc::new(AtomicI64::new(i64::MIN)),
         }
     }
 
@@ -80,20 +106,22 @@ impl Installs {
     }
 
     /// The record of a host, judged at the present time; `None`: nothing is known of it. A stall or a
-    /// lapse found here is stored and told.
+    /// lapse found here is stored and told; should that fail, the judged record is returned all the same.
     pub async fn known(
         &self,
         snapshot: &Snapshot,
         host: &HostName,
     ) -> Result<Option<Record>, StoreError> {
-        let _ = (snapshot, host, &self.store, &self.journal, &self.clock);
-        Ok(None)
+        let found = self.told(snapshot, self.store.record(host).await)?;
+        self.judged_each(snapshot, found)
+            .await
+            .map(|mut records| records.pop())
     }
 
     /// All records, judged at the present time.
     pub async fn all(&self, snapshot: &Snapshot) -> Result<Vec<Record>, StoreError> {
-        let _ = snapshot;
-        Ok(Vec::new())
+        let found = self.told(snapshot, self.store.records().await)?;
+        self.judged_each(snapshot, found).await
     }
 
     /// The record whose token this is, judged at the present time.
@@ -102,8 +130,18 @@ impl Installs {
         snapshot: &Snapshot,
         token: &Token,
     ) -> Result<Option<Record>, StoreError> {
-        let _ = (snapshot, token);
-        Ok(None)
+        let found = self.told(snapshot, self.store.by_token(token).await)?;
+        let records = self.judged_each(snapshot, found).await?;
+        // A lapse voids the token.
+        Ok(records
+            .into_iter()
+            .find(|record| record.token.as_ref() == Some(token)))
+    }
+
+    /// Judges every record at the present time, stores and tells what time has changed: for a timer, so
+    /// that a stall is told although nobody asks.
+    pub async fn judge_all(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.all(snapshot).await.map(|_| ())
     }
 
     /// Applies one input to one host. When this returns `Changed`, the change is on disk.
@@ -114,25 +152,301 @@ impl Installs {
         input: &Input,
         context: &Context,
     ) -> Result<Applied, ApplyError> {
-        let _ = (snapshot, host, input, context);
-        Err(ApplyError::Store(StoreError::Unavailable(String::new())))
+        let inputs = [(host.clone(), input.clone())];
+        let mut applied = self.apply_all(snapshot, &inputs, context).await?;
+        applied.pop().ok_or_else(|| {
+            // One input has one outcome.
+            ApplyError::Store(StoreError::Unavailable("nothing was applied".to_owned()))
+        })
     }
 
-    /// Applies inputs to several hosts in one change of the store: all of them or none.
+    /// Applies inputs to several hosts in one change of the store: all of them or none. An operator's
+    /// command that is refused for one host is refused for all; what time alone has changed meanwhile is
+    /// stored and told in any case.
     pub async fn apply_all(
         &self,
         snapshot: &Snapshot,
         inputs: &[(HostName, Input)],
         context: &Context,
     ) -> Result<Vec<Applied>, ApplyError> {
-        let _ = (snapshot, inputs, context);
-        Err(ApplyError::Store(StoreError::Unavailable(String::new())))
+        for _ in 0..TRIES {
+            let now = self.clock.now();
+            let mut work = Work::default();
+            for (host, input) in inputs {
+                let current = match work.latest(host) {
+                    Some(current) => current,
+                    None => self
+                        .told(snapshot, self.store.record(host).await)?
+                        .unwrap_or_else(|| Versioned {
+                            version: 0,
+                            value: Record::new(host.clone()),
+                        }),
+                };
+                work.take(snapshot, current, input, now, context);
+            }
+            let refused = work.refused.take();
+            if refused.is_some() {
+                work.keep_judgements();
+            }
+            match self.commit(&work.changes).await {
+                Ok(()) => {}
+                Err(CommitError::Conflict(_)) => continue,
+                // A refusal stands even when the lapse beside it cannot be stored.
+                Err(CommitError::Store(error)) => {
+                    let error = self.trouble(snapshot, error);
+                    return Err(refused.map_or(ApplyError::Store(error), ApplyError::Refused));
+                }
+            }
+            work.events
+                .into_iter()
+                .for_each(|event| self.journal.append(event));
+            return match refused {
+                Some(refusal) => Err(ApplyError::Refused(refusal)),
+                None => Ok(work.applied),
+            };
+        }
+        let error = StoreError::Unavailable(format!("{TRIES} changes in a row met another one"));
+        Err(ApplyError::Store(self.trouble(snapshot, error)))
     }
 
     /// Brings the records in line with a configuration that has taken effect: armings that no longer
     /// fit go back to `local`. Arms nothing.
     pub async fn reload(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let _ = snapshot;
+        let records = self.told(snapshot, self.store.records().await)?;
+        let context = Context {
+            generation: snapshot.generation,
+            ..Context::default()
+        };
+        for Versioned { value: record, .. } in records {
+            if !matches!(record.state, InstallState::Armed | InstallState::Waiting) {
+                continue;
+            }
+            let input = snapshot.host(&record.host).map_or(
+                Input::Reload {
+                    macs: Vec::new(),
+                    ip: None,
+                    profile: None,
+                },
+                |host| Input::Reload {
+                    macs: host.macs.clone(),
+                    ip: Some(host.ip),
+                    profile: host.profile.clone(),
+                },
+            );
+            match self.apply(snapshot, &record.host, &input, &context).await {
+                Err(ApplyError::Store(error)) => return Err(error),
+                Ok(_) | Err(ApplyError::Refused(_)) => {}
+            }
+        }
         Ok(())
+    }
+
+    /// Judges what was read at the present time, and stores and tells what time has changed.
+    async fn judged_each(
+        &self,
+        snapshot: &Snapshot,
+        found: impl IntoIterator<Item = Versioned<Record>>,
+    ) -> Result<Vec<Record>, StoreError> {
+        let mut records = Vec::new();
+        for found in found {
+            records.push(self.judged(snapshot, found).await);
+        }
+        Ok(records)
+    }
+
+    async fn judged(&self, snapshot: &Snapshot, mut found: Versioned<Record>) -> Record {
+        let context = Context {
+            generation: snapshot.generation,
+            ..Context::default()
+        };
+        for _ in 0..TRIES {
+            let mut work = Work::default();
+            let host = found.value.host.clone();
+            work.take(snapshot, found, &Input::Look, self.clock.now(), &context);
+            let judged = work.applied.pop().map(Applied::into_record);
+            match self.commit(&work.changes).await {
+                Ok(()) => work
+                    .events
+                    .into_iter()
+                    .for_each(|event| self.journal.append(event)),
+                Err(CommitError::Conflict(_)) => {
+                    if let Ok(Some(again)) = self.store.record(&host).await {
+                        found = again;
+                        continue;
+                    }
+                }
+                Err(CommitError::Store(error)) => {
+                    self.trouble(snapshot, error);
+                }
+            }
+            return judged.unwrap_or_else(|| Record::new(host));
+        }
+        // It changed under every attempt: it is as fresh as can be.
+        found.value
+    }
+
+    async fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(changes).await
+    }
+
+    fn told<T>(&self, snapshot: &Snapshot, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        read.map_err(|error| self.trouble(snapshot, error))
+    }
+
+    /// Tells that the store is in trouble, not more often than [`TROUBLE_EVERY`].
+    fn trouble(&self, snapshot: &Snapshot, error: StoreError) -> StoreError {
+        let now = self.clock.now();
+        let last = self.trouble_told.load(Ordering::Relaxed);
+        let due = last == i64::MIN
+            || now.since(Timestamp::from_micros(last)) >= TROUBLE_EVERY
+            || now < Timestamp::from_micros(last);
+        let mine = due
+            && self
+                .trouble_told
+                .compare_exchange(last, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if mine {
+            let mut event = Event::new(now, Kind::ServerTrouble, Reason::StoreUnavailable).detail(
+                format!("{error}; addresses are given and disks booted, nothing is installed"),
+            );
+            event.generation = snapshot.generation;
+            self.journal.append(event);
+        }
+        error
+    }
+}
+
+/// What a set of inputs leads to, before any of it is stored.
+#[derive(Default)]
+struct Work {
+    changes: Vec<Change>,
+    events: Vec<Event>,
+    applied: Vec<Applied>,
+    refused: Option<Refusal>,
+    /// For each change, how many events there were after it, and whether time alone made it.
+    marks: Vec<(usize, bool)>,
+}
+
+impl Work {
+    /// The record of a host as these changes leave it, when they have one of it.
+    fn latest(&self, host: &HostName) -> Option<Versioned<Record>> {
+        let change = self.changes.iter().rev().find(|c| c.next.host == *host)?;
+        Some(Versioned {
+            version: change.expect.saturating_add(1),
+            value: change.next.clone(),
+        })
+    }
+
+    fn take(
+        &mut self,
+        snapshot: &Snapshot,
+        mut current: Versioned<Record>,
+        input: &Input,
+        now: Timestamp,
+        context: &Context,
+    ) {
+        let mut looked = false;
+        let policy = Installs::policy(snapshot, Some(&current.value));
+        if let Step::Change(judgement) = record::step(&current.value, &Input::Look, policy, now) {
+            current = self.change(
+                &current,
+                *judgement,
+                policy,
+                now,
+                &Context::of_time(snapshot),
+            );
+            looked = true;
+        }
+        if *input == Input::Look {
+            self.applied.push(if looked {
+                Applied::Changed(Box::new(current.value))
+            } else {
+                Applied::Same(Box::new(current.value), Reason::NoChange)
+            });
+            return;
+        }
+        let policy = match input {
+            Input::Install { with, .. } => Policy {
+                stalled_after: snapshot.stalled_after(Some(&with.profile)),
+                ..policy
+            },
+            _ => policy,
+        };
+        match record::step(&current.value, input, policy, now) {
+            Step::Change(transition) => {
+                let next = self.change(&current, *transition, policy, now, context);
+                if let Some(mark) = self.marks.last_mut() {
+                    mark.1 = false;
+                }
+                self.applied.push(Applied::Changed(Box::new(next.value)));
+            }
+            Step::Same(reason) => {
+                self.applied
+                    .push(Applied::Same(Box::new(current.value), reason));
+            }
+            Step::Refused(refusal) => {
+                self.refused.get_or_insert(refusal);
+            }
+        }
+    }
+
+    /// Puts a change down; as one of time's.
+    fn change(
+        &mut self,
+        current: &Versioned<Record>,
+        transition: Transition,
+        policy: Policy,
+        now: Timestamp,
+        context: &Context,
+    ) -> Versioned<Record> {
+        if let Some((kind, reason)) = transition.event {
+            let next = &transition.next;
+            let mac = context.mac.or_else(|| next.macs.first().copied());
+            let mut event = Event::new(now, kind, reason)
+                .host(next.host.clone())
+                .mac(mac)
+                .ip(context.ip.or(next.ip));
+            event.file.clone_from(&context.file);
+            event.generation = context.generation;
+            event.detail = record::describe(&current.value, &transition, policy);
+            self.events.push(event);
+        }
+        self.changes.push(Change {
+            expect: current.version,
+            next: transition.next.clone(),
+        });
+        self.marks.push((self.events.len(), true));
+        Versioned {
+            version: current.version.saturating_add(1),
+            value: transition.next,
+        }
+    }
+
+    /// Drops all but the changes of time that came before any other of the same host.
+    fn keep_judgements(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        let mut events = std::mem::take(&mut self.events).into_iter();
+        let mut taken = 0;
+        for (change, (after, of_time)) in changes.into_iter().zip(&self.marks) {
+            let own: Vec<Event> = events.by_ref().take(after - taken).collect();
+            taken = *after;
+            // A judgement made from a dropped change cannot be: time was judged at its beginning.
+            if *of_time {
+                self.changes.push(change);
+                self.events.extend(own);
+            }
+        }
+    }
+}
+
+impl Context {
+    fn of_time(snapshot: &Snapshot) -> Self {
+        Self {
+            generation: snapshot.generation,
+            ..Self::default()
+        }
     }
 }

@@ -1,7 +1,23 @@
 //! L4, durable state: the installation records.
 //!
+//! [`Embedded`] is one file of this machine, [`Memory`] is for tests and for what must leave nothing
+//! behind, [`Broken`] fails on demand.
+//!
 //! **Invariant:** every change is a compare-and-set and is on disk when `commit` returns; a failed
-//! write means that no answer which depends on it leaves.
+//! write means that no answer which depends on it leaves. A store that is new, lost or was damaged
+//! knows no host: all of them are `local`.
+
+mod broken;
+mod cache;
+mod embedded;
+pub(crate) mod file;
+mod memory;
+
+use std::path::{Path, PathBuf};
+
+pub use broken::{Broken, Switches};
+pub use embedded::Embedded;
+pub use memory::Memory;
 
 use crate::base::{HostName, Token};
 use crate::record::Record;
@@ -43,33 +59,135 @@ pub struct Change {
     pub next: Record,
 }
 
+/// What was found where the store was to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenOutcome {
+    /// A store that could be read.
+    Existing {
+        /// The number of records in it.
+        records: usize,
+    },
+    /// Nothing: a new one was made.
+    New,
+    /// Something that cannot be read as a store: it was set aside and a new one was made.
+    Damaged {
+        /// Where it lies now.
+        kept_as: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The disk refuses (full, read-only, failing). Reads and commits fail until it recovers, which is
+    /// tried again by itself.
+    Unavailable {
+        /// What the system says.
+        why: String,
+    },
+}
+
+/// Why a store cannot be opened at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Another daemon has it.
+    #[error("{} is in use by another process; is another bootwright running on this state_dir?", .0.display())]
+    Locked(PathBuf),
+    /// The file or its folder may not be used by this user.
+    #[error("{} cannot be opened: {why}; its folder and itself have to belong to the user that bootwright runs as", .path.display())]
+    Denied {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// The folder is not there.
+    #[error("{} is not there; make it, or set `state_dir` in bootwright.toml", .0.display())]
+    NoFolder(PathBuf),
+    /// A damaged file could not be renamed.
+    #[error("{} is damaged ({damage}) and cannot be set aside: {why}", .path.display())]
+    CannotSetAside {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: String,
+        /// What the system says about the renaming.
+        why: String,
+    },
+    /// Something else that the system refuses.
+    #[error("{} cannot be opened: {why}", .path.display())]
+    System {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+}
+
 /// Whichever store is configured.
 #[derive(Debug)]
 pub enum AnyStore {
-    // helper C
+    /// A file of this machine.
+    Embedded(Embedded),
+    /// Memory only.
+    Memory(Memory),
+    /// Memory that fails on demand.
+    Broken(Broken),
 }
 
+#[expect(
+    clippy::unused_async,
+    reason = "reading is asynchronous where the store is a server"
+)]
 impl AnyStore {
+    /// Opens the embedded store in this file, making it if there is none. What cannot be read is set
+    /// aside, never deleted. Blocks for as long as the disk takes.
+    pub fn open(path: &Path) -> Result<(Self, OpenOutcome), OpenError> {
+        let (store, outcome) = Embedded::open(path)?;
+        Ok((Self::Embedded(store), outcome))
+    }
+
+    /// A store that forgets.
+    pub fn in_memory() -> Self {
+        Self::Memory(Memory::default())
+    }
+
+    /// A store that fails on demand, and the switches that make it.
+    pub fn broken() -> (Self, Switches) {
+        let (store, switches) = Broken::new();
+        (Self::Broken(store), switches)
+    }
+
     /// The record of a host.
     pub async fn record(&self, host: &HostName) -> Result<Option<Versioned<Record>>, StoreError> {
-        let _ = host;
-        Err(StoreError::Unavailable(String::new()))
+        match self {
+            Self::Embedded(store) => store.record(host),
+            Self::Memory(store) => Ok(store.record(host)),
+            Self::Broken(store) => store.record(host),
+        }
     }
 
     /// The record with this token; compared in constant time.
     pub async fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
-        let _ = token;
-        Err(StoreError::Unavailable(String::new()))
+        match self {
+            Self::Embedded(store) => store.by_token(token),
+            Self::Memory(store) => Ok(store.by_token(token)),
+            Self::Broken(store) => store.by_token(token),
+        }
     }
 
-    /// All records.
+    /// All records, by host name.
     pub async fn records(&self) -> Result<Vec<Versioned<Record>>, StoreError> {
-        Err(StoreError::Unavailable(String::new()))
+        match self {
+            Self::Embedded(store) => store.records(),
+            Self::Memory(store) => Ok(store.records()),
+            Self::Broken(store) => store.records(),
+        }
     }
 
     /// Makes all changes or none; they are on disk when this returns.
     pub async fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
-        let _ = changes;
-        Err(CommitError::Store(StoreError::Unavailable(String::new())))
+        match self {
+            Self::Embedded(store) => store.commit(changes).await,
+            Self::Memory(store) => store.commit(changes),
+            Self::Broken(store) => store.commit(changes),
+        }
     }
 }

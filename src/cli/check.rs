@@ -1,0 +1,67 @@
+//! `bootwright check`: the whole configuration, all problems together.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::output::Format;
+use crate::config::source::{DiskFiles, Files};
+use crate::config::{Snapshot, show};
+use crate::render::load;
+
+/// Checks a configuration and writes what is wrong with it. The result is the exit status: 1 when there
+/// is an error (with `strict` also when there is a warning), else 0.
+pub fn run(config: &Path, strict: bool, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let colour = format == Format::Text
+        && std::io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    run_with(&DiskFiles, config, strict, format, colour, out)
+}
+
+/// As [`run`], over any files.
+pub fn run_with(
+    files: &dyn Files,
+    config: &Path,
+    strict: bool,
+    format: Format,
+    colour: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<u8> {
+    let loaded = load::load(files, config, 0);
+    let snapshot = loaded.config.as_ref().map(|config| &config.snapshot);
+    let (errors, _) = show::counts(&loaded.problems, strict);
+    let written = match format {
+        Format::Text => {
+            let notes = snapshot.map(example_servers).unwrap_or_default();
+            let problems = show::text(&loaded.problems, &loaded.sources, colour, strict);
+            let summary = show::summary(&loaded.problems, snapshot, strict);
+            writeln!(out, "{problems}{notes}{summary}")
+        }
+        Format::Json => {
+            let report = show::report(&loaded.problems, &loaded.sources, strict);
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)
+        }
+    };
+    written.context("the result cannot be written")?;
+    Ok(u8::from(errors > 0))
+}
+
+/// Which addresses stand for the server's where the file names none: the check sees no interfaces.
+fn example_servers(snapshot: &Snapshot) -> String {
+    let mut notes = String::new();
+    for subnet in snapshot
+        .subnets
+        .iter()
+        .filter(|subnet| subnet.server.is_none())
+    {
+        let (name, server) = (&subnet.name, subnet.example_server);
+        let _ = writeln!(
+            notes,
+            "note: subnet `{name}` names no `server`: {server} stands for its address here"
+        );
+    }
+    notes
+}

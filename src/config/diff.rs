@@ -1,0 +1,337 @@
+//! What a reload changes: for its event, and for what must be done about it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::snapshot::{Boot, Host, Profile, Server, Snapshot, Subnet, TemplateText};
+use crate::base::{HostName, ProfileName, SubnetName};
+
+/// A host that stands in both configurations, and which of its keys differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostChange {
+    /// The host.
+    pub name: HostName,
+    /// The keys, by their names in the file.
+    pub what: Vec<&'static str>,
+}
+
+/// A subnet that stands in both configurations, and which of its keys differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetChange {
+    /// The subnet.
+    pub name: SubnetName,
+    /// The keys, by their names in the file.
+    pub what: Vec<&'static str>,
+}
+
+/// The difference of two configurations. Its `Display` is one line for the event `config.reloaded`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SnapshotDiff {
+    /// Hosts that are new.
+    pub hosts_added: Vec<HostName>,
+    /// Hosts that are gone.
+    pub hosts_removed: Vec<HostName>,
+    /// Hosts that differ.
+    pub hosts_changed: Vec<HostChange>,
+    /// Subnets that are new.
+    pub subnets_added: Vec<SubnetName>,
+    /// Subnets that are gone.
+    pub subnets_removed: Vec<SubnetName>,
+    /// Subnets that differ.
+    pub subnets_changed: Vec<SubnetChange>,
+    /// Profiles that are new, gone or differ.
+    pub profiles: Vec<ProfileName>,
+    /// Templates that are new, gone or differ, by path.
+    pub templates: Vec<String>,
+    /// Settings of `bootwright.toml` that differ and take effect at once.
+    pub server: Vec<&'static str>,
+    /// Settings that differ and take effect only when the daemon is started again.
+    pub restart: Vec<&'static str>,
+}
+
+impl SnapshotDiff {
+    /// Compares two configurations. Only meaning counts: a line added above a host changes nothing.
+    pub fn between(old: &Snapshot, new: &Snapshot) -> Self {
+        let mut diff = Self::default();
+        diff.hosts(old, new);
+        diff.subnets(old, new);
+        diff.profiles = differing(old.profiles(), new.profiles(), same_profile);
+        diff.templates = differing(old.templates(), new.templates(), |old, new| {
+            old.text == new.text
+        });
+        diff.settings(&old.server, &new.server);
+        diff
+    }
+
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn hosts(&mut self, old: &Snapshot, new: &Snapshot) {
+        for host in new.hosts() {
+            match old.host(&host.name) {
+                None => self.hosts_added.push(host.name.clone()),
+                Some(before) => {
+                    let mut what = changed_keys(before, host);
+                    // The subnet's index may move; what counts is which network it is.
+                    let network = |snapshot: &Snapshot, host: &Host| {
+                        snapshot.subnet_of(host).map(|subnet| subnet.network)
+                    };
+                    if network(old, before) != network(new, host) {
+                        what.push("subnet");
+                    }
+                    if !what.is_empty() {
+                        self.hosts_changed.push(HostChange {
+                            name: host.name.clone(),
+                            what,
+                        });
+                    }
+                }
+            }
+        }
+        self.hosts_removed = old
+            .hosts()
+            .iter()
+            .filter(|host| new.host(&host.name).is_none())
+            .map(|host| host.name.clone())
+            .collect();
+    }
+
+    fn subnets(&mut self, old: &Snapshot, new: &Snapshot) {
+        let find = |snapshot: &Snapshot, name: &SubnetName| {
+            snapshot
+                .subnets
+                .iter()
+                .position(|subnet| subnet.name == *name)
+        };
+        for subnet in &new.subnets {
+            match find(old, &subnet.name).and_then(|index| old.subnets.get(index)) {
+                None => self.subnets_added.push(subnet.name.clone()),
+                Some(before) => {
+                    let what = changed_subnet_keys(before, subnet);
+                    if !what.is_empty() {
+                        self.subnets_changed.push(SubnetChange {
+                            name: subnet.name.clone(),
+                            what,
+                        });
+                    }
+                }
+            }
+        }
+        self.subnets_removed = old
+            .subnets
+            .iter()
+            .filter(|subnet| find(new, &subnet.name).is_none())
+            .map(|subnet| subnet.name.clone())
+            .collect();
+    }
+
+    fn settings(&mut self, old: &Server, new: &Server) {
+        self.server = differences(&[
+            ("[server] interfaces", old.interfaces == new.interfaces),
+            ("[server] domain", old.domain == new.domain),
+            ("[server] boot_assets", old.boot_assets == new.boot_assets),
+            ("[server] profiles", old.profiles == new.profiles),
+            ("[server] templates", old.templates == new.templates),
+            (
+                "[server] reservations",
+                old.reservations == new.reservations,
+            ),
+            ("[dhcp] lease_time", old.lease_time == new.lease_time),
+            (
+                "[boot] loaders",
+                old.loaders == new.loaders && old.loaders_by_code == new.loaders_by_code,
+            ),
+            (
+                "[tftp] max_blksize",
+                old.tftp_max_blksize == new.tftp_max_blksize,
+            ),
+            (
+                "[tftp] max_windowsize",
+                old.tftp_max_windowsize == new.tftp_max_windowsize,
+            ),
+            ("[install] armed_for", old.armed_for == new.armed_for),
+            (
+                "[install] max_attempts",
+                old.max_attempts == new.max_attempts,
+            ),
+            (
+                "[install] stalled_after",
+                old.stalled_after == new.stalled_after,
+            ),
+            ("[journal] keep", old.journal_keep == new.journal_keep),
+        ]);
+        // The store is locked, privileges are gone, and low ports may be out of reach.
+        self.restart = differences(&[
+            ("[server] state_dir", old.state_dir == new.state_dir),
+            ("[server] user", old.user == new.user),
+            ("[dhcp] port", old.dhcp_port == new.dhcp_port),
+            ("[tftp] port", old.tftp_port == new.tftp_port),
+            ("[http] port", old.http_port == new.http_port),
+        ]);
+    }
+}
+
+fn differences(same: &[(&'static str, bool)]) -> Vec<&'static str> {
+    same.iter()
+        .filter(|(_, same)| !same)
+        .map(|(name, _)| *name)
+        .collect()
+}
+
+fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
+    differences(&[
+        ("mac", old.macs == new.macs),
+        ("ip", old.ip == new.ip),
+        ("group", old.groups == new.groups),
+        ("fqdn", old.fqdn == new.fqdn),
+        ("domain", old.domain == new.domain || old.fqdn != new.fqdn),
+        ("profile", old.profile == new.profile),
+        ("arch", old.arch == new.arch),
+        ("loader", old.loader == new.loader),
+        ("local_boot", old.local_boot == new.local_boot),
+        ("install", old.install == new.install),
+        ("uuid", old.uuid == new.uuid),
+        ("serial", old.serial == new.serial),
+        ("vars", old.vars == new.vars),
+        ("notes", old.notes == new.notes),
+    ])
+}
+
+fn changed_subnet_keys(old: &Subnet, new: &Subnet) -> Vec<&'static str> {
+    differences(&[
+        ("network", old.network == new.network),
+        ("server", old.server == new.server),
+        ("router", old.router == new.router),
+        ("dns", old.dns == new.dns),
+        ("ntp", old.ntp == new.ntp),
+        ("domain", old.domain == new.domain),
+        ("lease_time", old.lease_time == new.lease_time),
+        ("nat", old.nat == new.nat),
+    ])
+}
+
+fn same_profile(old: &Arc<Profile>, new: &Arc<Profile>) -> bool {
+    let answers = |profile: &Profile| {
+        profile
+            .answers
+            .iter()
+            .map(|answer| {
+                (
+                    answer.name.clone(),
+                    answer.template.clone(),
+                    answer.content_type.clone(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    old.title == new.title
+        && old.family == new.family
+        && old.arch == new.arch
+        && old.stalled_after == new.stalled_after
+        && same_boot(&old.boot, &new.boot)
+        && answers(old) == answers(new)
+}
+
+fn same_boot(old: &Boot, new: &Boot) -> bool {
+    let texts = |texts: &[TemplateText]| {
+        texts
+            .iter()
+            .map(|text| text.text.clone())
+            .collect::<Vec<_>>()
+    };
+    match (old, new) {
+        (
+            Boot::Linux {
+                kernel,
+                initrd,
+                cmdline,
+            },
+            Boot::Linux {
+                kernel: new_kernel,
+                initrd: new_initrd,
+                cmdline: new_cmdline,
+            },
+        ) => {
+            kernel.text == new_kernel.text
+                && texts(initrd) == texts(new_initrd)
+                && cmdline.text == new_cmdline.text
+        }
+        (Boot::Chain { url }, Boot::Chain { url: new_url }) => url.text == new_url.text,
+        (Boot::Script { template }, Boot::Script { template: new }) => template == new,
+        _ => false,
+    }
+}
+
+/// The keys that only one of two maps has, or whose values differ.
+fn differing<K: Ord + Clone, V>(
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+    same: impl Fn(&V, &V) -> bool,
+) -> Vec<K> {
+    let mut names: Vec<K> = new
+        .iter()
+        .filter(|(key, value)| !old.get(*key).is_some_and(|before| same(before, value)))
+        .map(|(key, _)| key.clone())
+        .collect();
+    names.extend(old.keys().filter(|key| !new.contains_key(*key)).cloned());
+    names.sort();
+    names
+}
+
+fn words<T: ToString>(names: &[T]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// How many names a line of text tells before it counts.
+const TOLD: usize = 5;
+
+impl fmt::Display for SnapshotDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = Vec::new();
+        let mut tell = |what: &str, names: Vec<String>| {
+            if names.is_empty() {
+                return;
+            }
+            let mut listed = names
+                .iter()
+                .take(TOLD)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ");
+            if names.len() > TOLD {
+                listed = format!("{listed} and {} more", names.len() - TOLD);
+            }
+            parts.push(format!("{what}: {listed}"));
+        };
+        tell("hosts added", words(&self.hosts_added));
+        tell("hosts removed", words(&self.hosts_removed));
+        let hosts = self.hosts_changed.iter();
+        tell(
+            "hosts changed",
+            hosts
+                .map(|change| format!("{} ({})", change.name, change.what.join(", ")))
+                .collect(),
+        );
+        tell("subnets added", words(&self.subnets_added));
+        tell("subnets removed", words(&self.subnets_removed));
+        let subnets = self.subnets_changed.iter();
+        tell(
+            "subnets changed",
+            subnets
+                .map(|change| format!("{} ({})", change.name, change.what.join(", ")))
+                .collect(),
+        );
+        tell("profiles changed", words(&self.profiles));
+        tell("templates changed", words(&self.templates));
+        tell("settings changed", words(&self.server));
+        tell("needs a restart", words(&self.restart));
+        if parts.is_empty() {
+            f.write_str("nothing changed")
+        } else {
+            f.write_str(&parts.join("; "))
+        }
+    }
+}

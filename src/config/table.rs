@@ -1,0 +1,513 @@
+//! Reads one TOML table key by key.
+//!
+//! Each key is read by itself and reports its own problem, so that one bad value hides neither the
+//! next key nor the next table. (A derived deserializer would stop at the first.) Keys that the
+//! table does not have are reported when it is opened, with the nearest one that it has.
+
+use std::ops::{Range, RangeInclusive};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Problem;
+use super::source::{SourceId, Span};
+use super::values::Bad;
+use super::written::Written;
+use crate::base::suggest;
+
+/// A file that is being read.
+pub(crate) struct Context<'p> {
+    /// The file.
+    pub source: SourceId,
+    /// Its parts with syntax errors.
+    pub broken: Vec<Range<usize>>,
+    /// Where its problems go.
+    pub problems: &'p mut Vec<Problem>,
+}
+
+impl Context<'_> {
+    /// A run of bytes as a place in this file.
+    pub(crate) fn span(&self, range: Range<usize>) -> Span {
+        Span {
+            source: self.source,
+            start: range.start,
+            end: range.end,
+        }
+    }
+
+    fn is_broken(&self, span: Span) -> bool {
+        self.broken
+            .iter()
+            .any(|range| range.start <= span.start && span.start < range.end)
+    }
+}
+
+/// The keys of one kind of table.
+pub(crate) struct Keys {
+    /// Keys that are read.
+    pub known: &'static [&'static str],
+    /// Keys of the contract that this version does not act on.
+    pub later: &'static [&'static str],
+    /// What to say of a key that people put here by mistake.
+    pub hints: &'static [(&'static str, &'static str)],
+}
+
+/// What a word stands for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Choice<T> {
+    /// This value.
+    Is(T),
+    /// A value of the contract that this version does not act on.
+    Later,
+}
+
+/// The words that everything of the contract gets that this version does not act on.
+pub(crate) const NOT_AVAILABLE: &str = "not available in this version";
+
+/// A problem of something that is in the contract but not in this version.
+pub(crate) fn not_available(what: &str, span: Span, help: &str) -> Problem {
+    Problem::error("not-available", format!("{what} is {NOT_AVAILABLE}"))
+        .at(span, NOT_AVAILABLE)
+        .help(help)
+}
+
+/// The entries of a table in the order of the file.
+pub(crate) fn in_order<'t, 'i>(
+    table: &'t DeTable<'i>,
+) -> Vec<(
+    &'t Spanned<toml::de::DeString<'i>>,
+    &'t Spanned<DeValue<'i>>,
+)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+/// One table that is being read.
+pub(crate) struct Reader<'t, 'i> {
+    table: &'t DeTable<'i>,
+    title: String,
+    /// Its header, or what stands for it.
+    pub header: Span,
+    /// Whether everything in it could be read.
+    pub ok: bool,
+}
+
+impl<'t, 'i> Reader<'t, 'i> {
+    /// Opens a table and reports the keys it must not have. `title` is how messages name it.
+    pub(crate) fn open(
+        cx: &mut Context<'_>,
+        table: &'t DeTable<'i>,
+        title: impl Into<String>,
+        header: Span,
+        keys: &Keys,
+    ) -> Self {
+        let mut reader = Self {
+            table,
+            title: title.into(),
+            header,
+            ok: !cx.is_broken(header),
+        };
+        for (key, _) in in_order(table) {
+            let span = cx.span(key.span());
+            let name = key.get_ref().as_ref();
+            if cx.is_broken(span) {
+                reader.ok = false;
+            } else if keys.later.contains(&name) {
+                let what = format!("`{name}` in {}", reader.title);
+                reader.report(cx, not_available(&what, span, "leave it out"));
+            } else if !keys.known.contains(&name) {
+                let problem = reader.unknown(name, span, keys);
+                reader.report(cx, problem);
+            }
+        }
+        reader
+    }
+
+    fn unknown(&self, name: &str, span: Span, keys: &Keys) -> Problem {
+        let problem = Problem::error(
+            "unknown-key",
+            format!("unknown key `{name}` in {}", self.title),
+        );
+        let known = keys.known.iter().chain(keys.later).copied();
+        let hint = keys.hints.iter().find(|(key, _)| *key == name);
+        if let Some((_, hint)) = hint {
+            problem.at(span, "not a key of this table").help(*hint)
+        } else if let Some(nearest) = suggest::nearest(name, known) {
+            problem
+                .at(span, "not a key of this table")
+                .help(format!("did you mean `{nearest}`?"))
+        } else {
+            problem.at(span, "not a key of this table").help(format!(
+                "its keys are {}",
+                list_words(keys.known.iter().copied(), "and")
+            ))
+        }
+    }
+
+    /// Reports a problem of this table; problems where the syntax is broken are passed over.
+    pub(crate) fn report(&mut self, cx: &mut Context<'_>, problem: Problem) {
+        self.ok = false;
+        let broken = problem
+            .labels
+            .first()
+            .is_some_and(|label| cx.is_broken(label.span));
+        if !broken {
+            cx.problems.push(problem);
+        }
+    }
+
+    /// Whether a key is there, readable or not.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Where a key stands.
+    pub(crate) fn key_span(&self, cx: &Context<'_>, key: &str) -> Option<Span> {
+        let (key, _) = self.table.get_key_value(key)?;
+        Some(cx.span(key.span()))
+    }
+
+    /// The value of a key as it stands.
+    pub(crate) fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
+        self.table.get(key)
+    }
+
+    /// Reports that a key must be there.
+    pub(crate) fn missing(&mut self, cx: &mut Context<'_>, key: &str, help: impl Into<String>) {
+        let problem = Problem::error(
+            "missing-key",
+            format!("`{key}` is missing in {}", self.title),
+        )
+        .at(self.header, format!("has no `{key}`"))
+        .help(help);
+        self.report(cx, problem);
+    }
+
+    /// Reports a value that cannot be used.
+    pub(crate) fn bad(&mut self, cx: &mut Context<'_>, span: Span, bad: Bad) {
+        let mut problem = Problem::error(bad.code, bad.message).at(span, bad.label);
+        problem.help = bad.help;
+        self.report(cx, problem);
+    }
+
+    /// Reports a value of another type.
+    pub(crate) fn wrong_type(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        wanted: &str,
+        help: Option<String>,
+    ) {
+        let mut problem = Problem::error(
+            "wrong-type",
+            format!("`{key}` in {} must be {wanted}", self.title),
+        )
+        .at(
+            cx.span(value.span()),
+            format!("this is {}", type_name(value.get_ref())),
+        );
+        problem.help = help;
+        self.report(cx, problem);
+    }
+
+    /// A text.
+    pub(crate) fn text(&mut self, cx: &mut Context<'_>, key: &str) -> Option<Written<String>> {
+        let value = self.value(key)?;
+        self.text_of(cx, key, value)
+    }
+
+    fn text_of(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Written<String>> {
+        if let DeValue::String(text) = value.get_ref() {
+            return Some(Written {
+                value: text.to_string(),
+                span: cx.span(value.span()),
+            });
+        }
+        let help = match value.get_ref() {
+            DeValue::Integer(number) => Some(format!("put it in quotes: \"{number}\"")),
+            DeValue::Float(number) => Some(format!("put it in quotes: \"{}\"", number.as_str())),
+            DeValue::Array(_) => Some("write one text, without the brackets".to_owned()),
+            _ => None,
+        };
+        self.wrong_type(cx, key, value, "a text", help);
+        None
+    }
+
+    /// A text that stands for something.
+    pub(crate) fn parsed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, Bad>,
+    ) -> Option<Written<T>> {
+        let text = self.text(cx, key)?;
+        self.parse_text(cx, &text, parse)
+    }
+
+    fn parse_text<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        text: &Written<String>,
+        parse: impl Fn(&str) -> Result<T, Bad>,
+    ) -> Option<Written<T>> {
+        match parse(&text.value) {
+            Ok(value) => Some(Written {
+                value,
+                span: text.span,
+            }),
+            Err(bad) => {
+                self.bad(cx, text.span, bad);
+                None
+            }
+        }
+    }
+
+    /// A list of texts that stand for something; elements that do not are reported and left out.
+    /// Where `one` is set, a single text is a list of one.
+    pub(crate) fn list<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+        one: bool,
+        parse: impl Fn(&str) -> Result<T, Bad>,
+    ) -> Option<Written<Vec<Written<T>>>> {
+        let value = self.value(key)?;
+        let span = cx.span(value.span());
+        let mut found = Vec::new();
+        match value.get_ref() {
+            DeValue::Array(elements) => {
+                for element in elements {
+                    if let Some(text) = self.text_of(cx, key, element)
+                        && let Some(parsed) = self.parse_text(cx, &text, &parse)
+                    {
+                        found.push(parsed);
+                    }
+                }
+            }
+            DeValue::String(text) if one => {
+                let text = Written {
+                    value: text.to_string(),
+                    span,
+                };
+                found.extend(self.parse_text(cx, &text, &parse));
+            }
+            DeValue::String(text) => {
+                let help = format!("put it in brackets: [\"{text}\"]");
+                self.wrong_type(cx, key, value, "a list of texts", Some(help));
+                return None;
+            }
+            _ => {
+                self.wrong_type(cx, key, value, "a list of texts", None);
+                return None;
+            }
+        }
+        Some(Written { value: found, span })
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn integer(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+        bounds: RangeInclusive<i64>,
+        help: &str,
+    ) -> Option<Written<i64>> {
+        let value = self.value(key)?;
+        let span = cx.span(value.span());
+        let DeValue::Integer(number) = value.get_ref() else {
+            let help = match value.get_ref() {
+                DeValue::String(text) if text.trim().parse::<i64>().is_ok() => {
+                    format!("write it without quotes: {}", text.trim())
+                }
+                _ => help.to_owned(),
+            };
+            self.wrong_type(cx, key, value, "a whole number", Some(help));
+            return None;
+        };
+        let number = i64::from_str_radix(number.as_str(), number.radix()).ok();
+        if let Some(value) = number.filter(|number| bounds.contains(number)) {
+            return Some(Written { value, span });
+        }
+        let label = format!("must be from {} to {}", bounds.start(), bounds.end());
+        let message = format!("`{key}` in {} is out of range", self.title);
+        self.bad(
+            cx,
+            span,
+            Bad::new("out-of-range", message, label).help(help),
+        );
+        None
+    }
+
+    /// True or false.
+    pub(crate) fn flag(&mut self, cx: &mut Context<'_>, key: &str) -> Option<Written<bool>> {
+        let value = self.value(key)?;
+        if let DeValue::Boolean(flag) = value.get_ref() {
+            return Some(Written {
+                value: *flag,
+                span: cx.span(value.span()),
+            });
+        }
+        let help = matches!(value.get_ref(), DeValue::String(_))
+            .then(|| "write true or false without quotes".to_owned());
+        self.wrong_type(cx, key, value, "true or false", help);
+        None
+    }
+
+    /// A flag of which this version knows only one value.
+    pub(crate) fn only_flag(&mut self, cx: &mut Context<'_>, key: &str, only: bool) {
+        if let Some(flag) = self.flag(cx, key)
+            && flag.value != only
+        {
+            let what = format!("`{key} = {}`", flag.value);
+            self.report(
+                cx,
+                not_available(
+                    &what,
+                    flag.span,
+                    &format!("write `{key} = {only}` or leave it out"),
+                ),
+            );
+        }
+    }
+
+    /// One of several words.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+        choices: &[(&'static str, Choice<T>)],
+    ) -> Option<Written<T>> {
+        let text = self.text(cx, key)?;
+        let usable = || {
+            choices
+                .iter()
+                .filter(|(_, choice)| matches!(choice, Choice::Is(_)))
+                .map(|(word, _)| *word)
+        };
+        match choices.iter().find(|(word, _)| *word == text.value) {
+            Some((_, Choice::Is(value))) => Some(Written {
+                value: *value,
+                span: text.span,
+            }),
+            Some((word, Choice::Later)) => {
+                let what = format!("`{key} = \"{word}\"`");
+                let help = format!("what there is: {}", list_words(usable(), "and"));
+                self.report(cx, not_available(&what, text.span, &help));
+                None
+            }
+            None => {
+                let message = format!("`{}` is no value of `{key}` in {}", text.value, self.title);
+                let nearest = suggest::nearest(&text.value, choices.iter().map(|(word, _)| *word));
+                let help = match nearest {
+                    Some(nearest) => format!("did you mean \"{nearest}\"?"),
+                    None => format!("write {}", list_words(usable(), "or")),
+                };
+                self.bad(
+                    cx,
+                    text.span,
+                    Bad::new("bad-value", message, "unknown value").help(help),
+                );
+                None
+            }
+        }
+    }
+
+    /// A table.
+    pub(crate) fn table(&mut self, cx: &mut Context<'_>, key: &str) -> Option<&'t DeTable<'i>> {
+        let value = self.value(key)?;
+        if let DeValue::Table(table) = value.get_ref() {
+            return Some(table);
+        }
+        self.wrong_type(
+            cx,
+            key,
+            value,
+            "a table",
+            Some(format!("write it as [{key}]")),
+        );
+        None
+    }
+
+    /// The tables of a list of tables (`[[key]]`), each with its place.
+    pub(crate) fn tables(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+    ) -> Vec<(&'t DeTable<'i>, Span)> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let double = || Some(format!("write it as [[{key}]], with two brackets"));
+        let DeValue::Array(elements) = value.get_ref() else {
+            self.wrong_type(cx, key, value, "a list of tables", double());
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for element in elements {
+            if let DeValue::Table(table) = element.get_ref() {
+                found.push((table, cx.span(element.span())));
+            } else {
+                self.wrong_type(cx, key, element, "a table", double());
+            }
+        }
+        found
+    }
+
+    /// The tables below this one (`[hosts.NAME]`): name, its place, table; in the order of the file.
+    pub(crate) fn named(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+    ) -> Vec<(&'t str, Span, &'t DeTable<'i>)> {
+        let Some(table) = self.table(cx, key) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for (name, value) in in_order(table) {
+            let span = cx.span(name.span());
+            if let DeValue::Table(inner) = value.get_ref() {
+                found.push((name.get_ref().as_ref(), span, inner));
+            } else {
+                let help = format!("write a table [{key}.NAME] with its keys below it");
+                let problem = Problem::error(
+                    "wrong-type",
+                    format!("`{}` stands directly in [{key}]", name.get_ref()),
+                )
+                .at(span, "belongs to no name")
+                .help(help);
+                self.report(cx, problem);
+            }
+        }
+        found
+    }
+}
+
+/// What people call a TOML value.
+pub(crate) fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// `a`, `b` and `c`.
+pub(crate) fn list_words<'a>(words: impl IntoIterator<Item = &'a str>, last: &str) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+    }
+}

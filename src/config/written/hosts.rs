@@ -1,0 +1,336 @@
+//! Reservations as written: `[defaults]`, `[groups.NAME]`, `[hosts.NAME]`.
+
+use std::net::Ipv4Addr;
+
+use toml::de::{DeTable, DeValue};
+
+use super::Written;
+use crate::base::{Architecture, GroupName, HardwareAddr, HostName, ProfileName, Uuid};
+use crate::config::problem::Problem;
+use crate::config::snapshot::{InstallPolicy, LocalBoot};
+use crate::config::source::Span;
+use crate::config::table::{Choice, Context, Keys, Reader, not_available};
+use crate::config::values::{self, Bad};
+use crate::config::vars::{self, Vars};
+
+/// What defaults, groups and hosts have in common.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layer {
+    pub profile: Option<Written<ProfileName>>,
+    pub arch: Option<Written<Architecture>>,
+    pub loader: Option<Written<String>>,
+    pub local_boot: Option<Written<LocalBoot>>,
+    pub install: Option<Written<InstallPolicy>>,
+    pub vars: Vars,
+    /// Whether everything in it could be read.
+    pub ok: bool,
+}
+
+/// One `[groups.NAME]`.
+#[derive(Debug)]
+pub(crate) struct GroupEntry {
+    pub name: Written<GroupName>,
+    /// The group that it is nested in.
+    pub group: Option<Written<GroupName>>,
+    pub layer: Layer,
+}
+
+/// One `[hosts.NAME]`.
+#[derive(Debug)]
+pub(crate) struct HostEntry {
+    pub name: Written<HostName>,
+    pub mac: Option<Written<HardwareAddr>>,
+    pub ip: Option<Written<Ipv4Addr>>,
+    pub group: Option<Written<GroupName>>,
+    pub fqdn: Option<Written<String>>,
+    pub uuid: Option<Written<Uuid>>,
+    pub serial: Option<Written<String>>,
+    pub notes: Option<Written<String>>,
+    pub layer: Layer,
+}
+
+/// One file of reservations.
+#[derive(Debug, Default)]
+pub(crate) struct ReservationsFile {
+    pub defaults: Option<Written<Layer>>,
+    pub groups: Vec<GroupEntry>,
+    pub hosts: Vec<HostEntry>,
+    /// Whether something that may be a group could not be read.
+    pub groups_unsure: bool,
+}
+
+const TABLES: Keys = Keys {
+    known: &["defaults", "groups", "hosts"],
+    later: &[],
+    hints: &[
+        ("subnet", "subnets stand in bootwright.toml"),
+        ("server", "[server] stands in bootwright.toml"),
+        ("host", "did you mean [hosts.NAME]?"),
+        ("group", "did you mean [groups.NAME]?"),
+        ("vars", "variables of all hosts stand in [defaults.vars]"),
+        ("profile", "the profile of all hosts stands in [defaults]"),
+    ],
+};
+
+const LATER: &[&str] = &["snippets", "options"];
+
+const DEFAULTS: Keys = Keys {
+    known: &[
+        "profile",
+        "arch",
+        "loader",
+        "local_boot",
+        "install",
+        "secure_boot",
+        "vars",
+    ],
+    later: LATER,
+    hints: &[
+        (
+            "group",
+            "[defaults] is below all groups: a group stands at a host or at another group",
+        ),
+        ("mac", "it belongs to one host: [hosts.NAME]"),
+        ("ip", "it belongs to one host: [hosts.NAME]"),
+        (
+            "domain",
+            "it belongs to [server] or to a [[subnet]] of bootwright.toml",
+        ),
+    ],
+};
+
+const GROUP: Keys = Keys {
+    known: &[
+        "group",
+        "profile",
+        "arch",
+        "loader",
+        "local_boot",
+        "install",
+        "secure_boot",
+        "vars",
+    ],
+    later: LATER,
+    hints: &[
+        ("mac", "it belongs to one host: [hosts.NAME]"),
+        ("ip", "it belongs to one host: [hosts.NAME]"),
+        ("parent", "did you mean `group`?"),
+        (
+            "hosts",
+            "each host names its group: `group = \"…\"` in [hosts.NAME]",
+        ),
+    ],
+};
+
+const HOST: Keys = Keys {
+    known: &[
+        "mac",
+        "ip",
+        "group",
+        "fqdn",
+        "profile",
+        "arch",
+        "loader",
+        "local_boot",
+        "install",
+        "secure_boot",
+        "uuid",
+        "serial",
+        "notes",
+        "vars",
+    ],
+    later: &["snippets", "options", "after", "subnet", "bmc", "nic"],
+    hints: &[
+        (
+            "domain",
+            "write the whole name as `fqdn`, or the domain in [server] or [[subnet]] of bootwright.toml",
+        ),
+        (
+            "hostname",
+            "the host's name is what follows `hosts.` in its header",
+        ),
+        (
+            "name",
+            "the host's name is what follows `hosts.` in its header",
+        ),
+        (
+            "groups",
+            "a host has one `group`, which may be nested in others",
+        ),
+        ("address", "did you mean `ip`?"),
+        ("macs", "did you mean `mac`?"),
+        ("dns", "it belongs to a [[subnet]] of bootwright.toml"),
+        ("router", "it belongs to a [[subnet]] of bootwright.toml"),
+        (
+            "gateway",
+            "the router belongs to a [[subnet]] of bootwright.toml",
+        ),
+    ],
+};
+
+impl ReservationsFile {
+    /// Reads the file and reports what is wrong with each key.
+    pub(crate) fn read(cx: &mut Context<'_>, document: &DeTable<'_>) -> Self {
+        let top = cx.span(0..0);
+        let mut root = Reader::open(cx, document, "the reservations", top, &TABLES);
+        let mut file = Self {
+            groups_unsure: !cx.broken.is_empty(),
+            ..Self::default()
+        };
+        if let (Some(span), Some(table)) =
+            (root.key_span(cx, "defaults"), root.table(cx, "defaults"))
+        {
+            let mut reader = Reader::open(cx, table, "[defaults]", span, &DEFAULTS);
+            let layer = Layer::read(cx, &mut reader);
+            if let Some((key, place)) = vars::first_inheriting(&layer.vars) {
+                cx.problems.push(
+                    Problem::warning(
+                        "inherits-nothing",
+                        format!("`\"...\"` in `{key}` stands for the inherited list, but nothing is below [defaults]"),
+                    )
+                    .at(place, "inherits nothing")
+                    .help("leave out \"...\""),
+                );
+            }
+            file.defaults = Some(Written { value: layer, span });
+        }
+        for (name, span, table) in root.named(cx, "groups") {
+            let mut reader = Reader::open(cx, table, format!("[groups.{name}]"), span, &GROUP);
+            let group = group_of(cx, &mut reader);
+            let layer = Layer::read(cx, &mut reader);
+            match values::name("a group", name) {
+                Ok(value) => file.groups.push(GroupEntry {
+                    name: Written { value, span },
+                    group,
+                    layer,
+                }),
+                Err(bad) => {
+                    file.groups_unsure = true;
+                    reader.bad(cx, span, bad);
+                }
+            }
+        }
+        for (name, span, table) in root.named(cx, "hosts") {
+            let mut reader = Reader::open(cx, table, format!("[hosts.{name}]"), span, &HOST);
+            let host = HostEntry::read(cx, &mut reader, name, span);
+            file.hosts.extend(host);
+        }
+        file
+    }
+}
+
+impl HostEntry {
+    fn read(
+        cx: &mut Context<'_>,
+        reader: &mut Reader<'_, '_>,
+        name: &str,
+        span: Span,
+    ) -> Option<Self> {
+        let mac = mac(cx, reader);
+        let ip = reader.parsed(cx, "ip", values::machine_address);
+        if !reader.has("ip") {
+            reader.missing(
+                cx,
+                "ip",
+                "write the address that is reserved for it, such as `ip = \"10.99.0.11\"`",
+            );
+        }
+        let group = group_of(cx, reader);
+        let fqdn = reader.parsed(cx, "fqdn", values::fqdn);
+        let uuid = reader.parsed(cx, "uuid", values::uuid);
+        let serial = reader.parsed(cx, "serial", values::line);
+        let notes = reader.text(cx, "notes");
+        let mut layer = Layer::read(cx, reader);
+        let name = values::name("a host", name);
+        match name {
+            Ok(value) => {
+                layer.ok = reader.ok;
+                Some(Self {
+                    name: Written { value, span },
+                    mac,
+                    ip,
+                    group,
+                    fqdn,
+                    uuid,
+                    serial,
+                    notes,
+                    layer,
+                })
+            }
+            Err(bad) => {
+                reader.bad(cx, span, bad);
+                None
+            }
+        }
+    }
+}
+
+impl Layer {
+    fn read(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Self {
+        reader.only_flag(cx, "secure_boot", false);
+        Self {
+            profile: reader.parsed(cx, "profile", |text| values::name("a profile", text)),
+            arch: reader.parsed(cx, "arch", values::arch),
+            loader: reader.parsed(cx, "loader", values::loader),
+            local_boot: reader.choice(
+                cx,
+                "local_boot",
+                &[
+                    ("auto", Choice::Is(LocalBoot::Auto)),
+                    ("no-file", Choice::Is(LocalBoot::NoFile)),
+                    ("exit", Choice::Is(LocalBoot::Exit)),
+                    ("sanboot", Choice::Is(LocalBoot::Sanboot)),
+                ],
+            ),
+            install: reader.choice(
+                cx,
+                "install",
+                &[
+                    ("once", Choice::Is(InstallPolicy::Once)),
+                    ("never", Choice::Is(InstallPolicy::Never)),
+                    ("always", Choice::Later),
+                ],
+            ),
+            vars: vars::read(cx, reader),
+            ok: reader.ok,
+        }
+    }
+}
+
+fn group_of(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Option<Written<GroupName>> {
+    if let Some(value) = reader.value("group")
+        && matches!(value.get_ref(), DeValue::Array(_))
+    {
+        let help = "a host is in one group; that group may be nested in another by its own `group`";
+        reader.wrong_type(cx, "group", value, "a text", Some(help.to_owned()));
+        return None;
+    }
+    reader.parsed(cx, "group", |text| values::name("a group", text))
+}
+
+/// One address, or a list of one. Several are the ports of a bond, which this version does not know.
+fn mac(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Option<Written<HardwareAddr>> {
+    if !matches!(reader.value("mac")?.get_ref(), DeValue::Array(_)) {
+        return reader.parsed(cx, "mac", values::mac);
+    }
+    let before = reader.ok;
+    let list = reader.list(cx, "mac", false, values::mac)?;
+    let mut addresses = list.value.into_iter();
+    let first = addresses.next();
+    if addresses.next().is_some() {
+        let problem = not_available(
+            "`mac` with several addresses",
+            list.span,
+            "write one address, the one that network-boots",
+        );
+        reader.report(cx, problem);
+    } else if first.is_none() && reader.ok == before {
+        let bad = Bad::new("empty-list", "`mac` is an empty list", "no address");
+        reader.bad(
+            cx,
+            list.span,
+            bad.help("leave `mac` out to hold name and address until the machine is known"),
+        );
+    }
+    first
+}

@@ -1,0 +1,363 @@
+//! `profiles/NAME.toml` as written.
+
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::Written;
+use crate::base::{Architecture, ProfileName};
+use crate::config::problem::Problem;
+use crate::config::snapshot::{Boot, TemplateText};
+use crate::config::source::Span;
+use crate::config::table::{Choice, Context, Keys, Reader};
+use crate::config::values::{self, Bad};
+
+/// One profile.
+#[derive(Debug)]
+pub(crate) struct ProfileFile {
+    pub name: ProfileName,
+    /// The beginning of its file.
+    pub span: Span,
+    pub title: Option<Written<String>>,
+    pub family: Option<Written<&'static str>>,
+    pub arch: Option<Written<Vec<Written<Architecture>>>>,
+    pub boot: Option<WrittenBoot>,
+    pub answers: Vec<AnswerEntry>,
+    pub stalled_after: Option<Written<Duration>>,
+    /// Whether everything in it could be read.
+    pub ok: bool,
+}
+
+/// The `[boot]` of a profile; a script's template still has to be looked up.
+#[derive(Debug)]
+pub(crate) struct WrittenBoot {
+    pub boot: Boot,
+    /// The template that a script names.
+    pub template: Option<Written<String>>,
+}
+
+/// One `[[answers]]`.
+#[derive(Debug)]
+pub(crate) struct AnswerEntry {
+    pub name: Written<String>,
+    pub template: Written<String>,
+    pub content_type: Option<Written<String>>,
+}
+
+const PROFILE: Keys = Keys {
+    known: &[
+        "title",
+        "family",
+        "arch",
+        "lifecycle",
+        "boot",
+        "answers",
+        "stalled_after",
+    ],
+    later: &[],
+    hints: &[
+        (
+            "vars",
+            "profiles have no variables: they stand in [defaults.vars], in groups and in hosts of the reservations",
+        ),
+        (
+            "name",
+            "a profile's name is the name of its file; one line for people is its `title`",
+        ),
+        ("kernel", "it belongs to [boot]"),
+        ("initrd", "it belongs to [boot]"),
+        ("cmdline", "it belongs to [boot]"),
+        ("kind", "it belongs to [boot]"),
+        ("answer", "did you mean [[answers]]?"),
+        ("snippets", "snippets stand at hosts and groups"),
+    ],
+};
+
+const BOOT: Keys = Keys {
+    known: &[
+        "kind", "kernel", "initrd", "cmdline", "url", "template", "modules", "file", "files",
+        "image",
+    ],
+    later: &[],
+    hints: &[
+        ("args", "did you mean `cmdline`?"),
+        ("append", "did you mean `cmdline`?"),
+    ],
+};
+
+const ANSWER: Keys = Keys {
+    known: &["name", "template", "content_type"],
+    later: &[],
+    hints: &[],
+};
+
+const FAMILIES: [&str; 12] = [
+    "debian", "ubuntu", "redhat", "suse", "smartos", "coreos", "flatcar", "alpine", "windows",
+    "esxi", "tool", "other",
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Linux,
+    Chain,
+    Script,
+}
+
+const KINDS: [(&str, Choice<Kind>); 7] = [
+    ("linux", Choice::Is(Kind::Linux)),
+    ("chain", Choice::Is(Kind::Chain)),
+    ("script", Choice::Is(Kind::Script)),
+    ("multiboot", Choice::Later),
+    ("efi", Choice::Later),
+    ("wimboot", Choice::Later),
+    ("memdisk", Choice::Later),
+];
+
+impl ProfileFile {
+    /// Reads the file and reports what is wrong with each key.
+    pub(crate) fn read(cx: &mut Context<'_>, name: ProfileName, document: &DeTable<'_>) -> Self {
+        let span = cx.span(0..0);
+        let mut reader = Reader::open(cx, document, format!("profile {name}"), span, &PROFILE);
+        let title = reader.parsed(cx, "title", values::line);
+        let families = FAMILIES.map(|family| (family, Choice::Is(family)));
+        let family = reader.choice(cx, "family", &families);
+        let arch = reader.list(cx, "arch", true, values::arch);
+        if let Some(arch) = &arch
+            && arch.value.is_empty()
+            && reader.ok
+        {
+            let bad = Bad::new("empty-list", "`arch` is an empty list", "runs on nothing");
+            reader.bad(
+                cx,
+                arch.span,
+                bad.help("leave `arch` out: the profile can then be used on all architectures"),
+            );
+        }
+        reader.choice(
+            cx,
+            "lifecycle",
+            &[
+                ("install", Choice::Is(())),
+                ("live", Choice::Later),
+                ("once", Choice::Later),
+            ],
+        );
+        let stalled_after = reader.parsed(cx, "stalled_after", values::duration);
+        let boot = Self::boot(cx, &mut reader);
+        let mut answers: Vec<AnswerEntry> = Vec::new();
+        for (table, header) in reader.tables(cx, "answers") {
+            let mut answer = Reader::open(cx, table, "[[answers]]", header, &ANSWER);
+            let entry = AnswerEntry::read(cx, &mut answer);
+            reader.ok &= answer.ok;
+            let Some(entry) = entry else { continue };
+            if let Some(first) = answers
+                .iter()
+                .find(|first| first.name.value == entry.name.value)
+            {
+                let problem = Problem::error(
+                    "duplicate-name",
+                    format!("two answers have the name `{}`", entry.name.value),
+                )
+                .at(entry.name.span, "the second one")
+                .at(first.name.span, "the first one")
+                .help("give each answer a name of its own");
+                reader.report(cx, problem);
+            } else {
+                answers.push(entry);
+            }
+        }
+        Self {
+            name,
+            span,
+            title,
+            family,
+            arch,
+            boot,
+            answers,
+            stalled_after,
+            ok: reader.ok,
+        }
+    }
+
+    fn boot(cx: &mut Context<'_>, profile: &mut Reader<'_, '_>) -> Option<WrittenBoot> {
+        if !profile.has("boot") {
+            profile.missing(
+                cx,
+                "boot",
+                "add a table [boot] with `kind` and what it loads",
+            );
+            return None;
+        }
+        let header = profile.key_span(cx, "boot")?;
+        let table = profile.table(cx, "boot")?;
+        let mut boot = Reader::open(cx, table, "[boot]", header, &BOOT);
+        let kind = boot.choice(cx, "kind", &KINDS);
+        if !boot.has("kind") {
+            let guess = ["linux", "chain", "script"]
+                .into_iter()
+                .zip(["kernel", "url", "template"])
+                .find(|(_, key)| boot.has(key))
+                .map_or("linux", |(kind, _)| kind);
+            boot.missing(cx, "kind", format!("write `kind = \"{guess}\"`"));
+        }
+        let read = kind.and_then(|kind| kind_of_boot(cx, &mut boot, kind.value));
+        profile.ok &= boot.ok;
+        read
+    }
+}
+
+fn kind_of_boot(
+    cx: &mut Context<'_>,
+    boot: &mut Reader<'_, '_>,
+    kind: Kind,
+) -> Option<WrittenBoot> {
+    let (name, keys): (&str, &[&str]) = match kind {
+        Kind::Linux => ("linux", &["kernel", "initrd", "cmdline"]),
+        Kind::Chain => ("chain", &["url"]),
+        Kind::Script => ("script", &["template"]),
+    };
+    for key in BOOT
+        .known
+        .iter()
+        .filter(|key| **key != "kind" && !keys.contains(key))
+    {
+        if let Some(span) = boot.key_span(cx, key) {
+            let problem = Problem::error(
+                "unknown-key",
+                format!("`{key}` does not belong to `kind = \"{name}\"`"),
+            )
+            .at(span, "belongs to another kind")
+            .help(format!(
+                "the keys of this kind are {}",
+                crate::config::table::list_words(keys.iter().copied(), "and")
+            ));
+            boot.report(cx, problem);
+        }
+    }
+    match kind {
+        Kind::Linux => {
+            let kernel = needed(
+                cx,
+                boot,
+                "kernel",
+                "the path of the kernel under boot_assets, or a URL",
+            );
+            let initrd = boot.list(cx, "initrd", true, template_path);
+            let cmdline = boot.text(cx, "cmdline").unwrap_or(Written {
+                value: String::new(),
+                span: boot.header,
+            });
+            Some(WrittenBoot {
+                boot: Boot::Linux {
+                    kernel: template(kernel?),
+                    initrd: initrd
+                        .map(|list| list.value.into_iter().map(template).collect())
+                        .unwrap_or_default(),
+                    cmdline: template(cmdline),
+                },
+                template: None,
+            })
+        }
+        Kind::Chain => {
+            let url = needed(
+                cx,
+                boot,
+                "url",
+                "the URL of the script or loader, or its path under boot_assets",
+            )?;
+            Some(WrittenBoot {
+                boot: Boot::Chain { url: template(url) },
+                template: None,
+            })
+        }
+        Kind::Script => {
+            if !boot.has("template") {
+                boot.missing(
+                    cx,
+                    "template",
+                    "name the template that is the whole iPXE script",
+                );
+            }
+            let name = boot.parsed(cx, "template", values::line)?;
+            Some(WrittenBoot {
+                boot: Boot::Script {
+                    template: name.value.clone(),
+                },
+                template: Some(name),
+            })
+        }
+    }
+}
+
+fn needed(
+    cx: &mut Context<'_>,
+    boot: &mut Reader<'_, '_>,
+    key: &str,
+    what: &str,
+) -> Option<Written<String>> {
+    if !boot.has(key) {
+        boot.missing(cx, key, format!("write {what}"));
+    }
+    boot.parsed(cx, key, template_path)
+}
+
+fn template(text: Written<String>) -> TemplateText {
+    TemplateText {
+        text: text.value,
+        span: Some(text.span),
+    }
+}
+
+/// A path or URL that may hold `{{ … }}`: what stands outside of them can be told now.
+fn template_path(text: &str) -> Result<String, Bad> {
+    if !text.contains("{{") && !text.contains("{%") {
+        return values::boot_file(text);
+    }
+    if text.starts_with('/') || text.split('/').any(|part| part == "..") {
+        return Err(Bad::new(
+            "bad-path",
+            format!("`{text}` is no path under boot_assets and no URL"),
+            "leads out of the folder",
+        )
+        .help("write the path from the folder boot_assets on"));
+    }
+    Ok(text.to_owned())
+}
+
+impl AnswerEntry {
+    fn read(cx: &mut Context<'_>, answer: &mut Reader<'_, '_>) -> Option<Self> {
+        let name = answer.parsed(cx, "name", values::answer_name);
+        if !answer.has("name") {
+            answer.missing(
+                cx,
+                "name",
+                "write the name under which the installer fetches it, such as \"preseed.cfg\"",
+            );
+        }
+        if let Some(value) = answer.value("template")
+            && matches!(value.get_ref(), DeValue::String(text) if text.starts_with('/') || text.contains(".."))
+        {
+            let span = cx.span(value.span());
+            let bad = Bad::new(
+                "bad-path",
+                "a template is named by its path under the folder `templates`",
+                "not such a path",
+            );
+            answer.bad(
+                cx,
+                span,
+                bad.help("write such as \"debian/preseed.cfg.j2\""),
+            );
+            return None;
+        }
+        let template = answer.parsed(cx, "template", values::line);
+        if !answer.has("template") {
+            answer.missing(cx, "template", "write the template's path under the folder `templates`, such as \"debian/preseed.cfg.j2\"");
+        }
+        Some(Self {
+            content_type: answer.parsed(cx, "content_type", values::content_type),
+            name: name?,
+            template: template?,
+        })
+    }
+}

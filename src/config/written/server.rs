@@ -1,0 +1,531 @@
+//! `bootwright.toml` as written.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use toml::de::{DeTable, DeValue};
+
+use super::Written;
+use crate::base::{Firmware, SubnetName, suggest};
+use crate::config::problem::Problem;
+use crate::config::source::Span;
+use crate::config::table::{Choice, Context, Keys, Reader, list_words};
+use crate::config::values::{self, Bad};
+
+/// The whole file; `None` where nothing (or nothing usable) was written.
+#[derive(Debug, Default)]
+pub(crate) struct ServerFile {
+    pub interfaces: Option<Vec<Written<String>>>,
+    pub domain: Option<Written<String>>,
+    pub state_dir: Option<Written<String>>,
+    pub boot_assets: Option<Written<String>>,
+    pub profiles: Option<Written<String>>,
+    pub templates: Option<Written<String>>,
+    pub reservations: Option<Vec<Written<String>>>,
+    pub user: Option<Written<String>>,
+    pub dhcp_port: Option<Written<u16>>,
+    pub lease_time: Option<Written<Duration>>,
+    pub loaders: BTreeMap<Firmware, Written<String>>,
+    pub loaders_by_code: BTreeMap<u16, Written<String>>,
+    pub tftp_port: Option<Written<u16>>,
+    pub max_blksize: Option<Written<u16>>,
+    pub max_windowsize: Option<Written<u16>>,
+    pub http_port: Option<Written<u16>>,
+    pub armed_for: Option<Written<Duration>>,
+    pub max_attempts: Option<Written<u32>>,
+    pub stalled_after: Option<Written<Duration>>,
+    pub journal_keep: Option<Written<u64>>,
+    pub subnets: Vec<SubnetEntry>,
+    /// Whether there is a `[[subnet]]`, readable or not.
+    pub has_subnets: bool,
+}
+
+/// One `[[subnet]]`.
+#[derive(Debug)]
+pub(crate) struct SubnetEntry {
+    /// Its header.
+    pub header: Span,
+    pub name: Option<Written<SubnetName>>,
+    pub network: Option<Written<Ipv4Net>>,
+    pub server: Option<Written<Ipv4Addr>>,
+    pub router: Option<Written<Ipv4Addr>>,
+    pub dns: Vec<Ipv4Addr>,
+    pub ntp: Vec<Ipv4Addr>,
+    pub domain: Option<Written<String>>,
+    pub lease_time: Option<Written<Duration>>,
+    pub nat: Vec<Ipv4Addr>,
+}
+
+const TABLES: Keys = Keys {
+    known: &[
+        "server", "dhcp", "boot", "tftp", "http", "admin", "install", "journal", "store", "subnet",
+    ],
+    later: &["assets", "hook", "mirror"],
+    hints: &[
+        ("hosts", "hosts stand in the reservations file"),
+        ("groups", "groups stand in the reservations file"),
+        ("defaults", "[defaults] stands in the reservations file"),
+        ("subnets", "did you mean [[subnet]]?"),
+        ("interfaces", "it belongs to [server]"),
+        ("state_dir", "it belongs to [server]"),
+        ("boot_assets", "it belongs to [server]"),
+        ("reservations", "it belongs to [server]"),
+        ("lease_time", "it belongs to [dhcp] or to a [[subnet]]"),
+        ("network", "it belongs to a [[subnet]]"),
+    ],
+};
+
+const SERVER: Keys = Keys {
+    known: &[
+        "interfaces",
+        "domain",
+        "state_dir",
+        "boot_assets",
+        "profiles",
+        "templates",
+        "reservations",
+        "user",
+    ],
+    later: &["secrets"],
+    hints: &[
+        ("port", "ports belong to [dhcp], [tftp] and [http]"),
+        ("lease_time", "it belongs to [dhcp] or to a [[subnet]]"),
+        ("loaders", "it belongs to [boot]"),
+        (
+            "group",
+            "what the daemon becomes is the account in `user`, with that account's group",
+        ),
+    ],
+};
+
+const DHCP: Keys = Keys {
+    known: &["port", "lease_time", "unknown", "conflict_probe"],
+    later: &["proxy_port", "discovery_profile"],
+    hints: &[
+        ("domain", "it belongs to [server] or to a [[subnet]]"),
+        ("dns", "it belongs to a [[subnet]]"),
+        ("router", "it belongs to a [[subnet]]"),
+    ],
+};
+
+const BOOT: Keys = Keys {
+    known: &["loaders", "router_advertisement"],
+    later: &["secure"],
+    hints: &[],
+};
+
+const TFTP: Keys = Keys {
+    known: &["port", "max_blksize", "max_windowsize", "engine"],
+    later: &[],
+    hints: &[],
+};
+
+const HTTP: Keys = Keys {
+    known: &["port"],
+    later: &[],
+    hints: &[(
+        "listen",
+        "the boot plane listens on every address of `interfaces`; only its `port` can be chosen",
+    )],
+};
+
+const ADMIN: Keys = Keys {
+    known: &[],
+    later: &["listen", "tokens"],
+    hints: &[],
+};
+
+const INSTALL: Keys = Keys {
+    known: &["when_new", "armed_for", "max_attempts", "stalled_after"],
+    later: &[],
+    hints: &[],
+};
+
+const JOURNAL: Keys = Keys {
+    known: &["keep"],
+    later: &[],
+    hints: &[],
+};
+
+const STORE: Keys = Keys {
+    known: &["kind"],
+    later: &["endpoints", "prefix", "ca", "cert", "key"],
+    hints: &[],
+};
+
+const SUBNET: Keys = Keys {
+    known: &[
+        "name",
+        "network",
+        "mode",
+        "server",
+        "router",
+        "dns",
+        "ntp",
+        "nat",
+        "domain",
+        "lease_time",
+        "unknown",
+        "secure_boot",
+    ],
+    later: &["pool", "options", "dns_search"],
+    hints: &[
+        ("gateway", "did you mean `router`?"),
+        (
+            "netmask",
+            "the prefix length belongs to `network`, such as \"10.99.0.0/24\"",
+        ),
+        (
+            "interface",
+            "interfaces stand in [server]; a subnet belongs to the interface that has an address in it",
+        ),
+    ],
+};
+
+const UNKNOWN: [(&str, Choice<()>); 3] = [
+    ("ignore", Choice::Is(())),
+    ("lease", Choice::Later),
+    ("discover", Choice::Later),
+];
+
+impl ServerFile {
+    /// Reads the file and reports what is wrong with each key.
+    pub(crate) fn read(cx: &mut Context<'_>, document: &DeTable<'_>) -> Self {
+        let top = cx.span(0..0);
+        let mut root = Reader::open(cx, document, "bootwright.toml", top, &TABLES);
+        let mut file = Self::default();
+        file.server(cx, &mut root);
+        file.dhcp(cx, &mut root);
+        file.boot(cx, &mut root);
+        file.tftp(cx, &mut root);
+        if let Some(mut http) = section(cx, &mut root, "http", &HTTP) {
+            file.http_port = port(cx, &mut http, "8080");
+        }
+        section(cx, &mut root, "admin", &ADMIN);
+        file.install(cx, &mut root);
+        if let Some(mut journal) = section(cx, &mut root, "journal", &JOURNAL) {
+            file.journal_keep = journal.parsed(cx, "keep", |text| {
+                let size = values::size(text)?;
+                if size < 1 << 20 {
+                    return Err(Bad::new(
+                        "out-of-range",
+                        "the journal is too small to be of use",
+                        "less than 1MiB",
+                    )
+                    .help("the default is \"256MiB\""));
+                }
+                Ok(size)
+            });
+        }
+        if let Some(mut store) = section(cx, &mut root, "store", &STORE) {
+            store.choice(
+                cx,
+                "kind",
+                &[("embedded", Choice::Is(())), ("etcd", Choice::Later)],
+            );
+        }
+        file.has_subnets = root.has("subnet");
+        for (table, header) in root.tables(cx, "subnet") {
+            file.subnets.push(SubnetEntry::read(cx, table, header));
+        }
+        file
+    }
+
+    fn server(&mut self, cx: &mut Context<'_>, root: &mut Reader<'_, '_>) {
+        let Some(mut server) = section(cx, root, "server", &SERVER) else {
+            if !root.has("server") {
+                let problem = Problem::error("missing-key", "the table [server] is missing")
+                    .at(root.header, "")
+                    .help("begin with [server] and `interfaces = [\"eth0\"]`: where machines are served");
+                root.report(cx, problem);
+            }
+            return;
+        };
+        let help =
+            "name the interfaces that machines are plugged into, such as `interfaces = [\"eth0\"]`";
+        match server.list(cx, "interfaces", false, values::interface) {
+            Some(list) => {
+                if list.value.is_empty() && server.ok {
+                    let bad = Bad::new(
+                        "empty-list",
+                        "`interfaces` in [server] is empty",
+                        "no interface is served",
+                    );
+                    server.bad(cx, list.span, bad.help(help));
+                }
+                self.interfaces = Some(twice(cx, &mut server, list.value, "interface"));
+            }
+            None if !server.has("interfaces") => server.missing(cx, "interfaces", help),
+            None => {}
+        }
+        self.domain = server.parsed(cx, "domain", values::domain);
+        self.state_dir = server.parsed(cx, "state_dir", values::path);
+        self.boot_assets = server.parsed(cx, "boot_assets", values::path);
+        self.profiles = server.parsed(cx, "profiles", values::path);
+        self.templates = server.parsed(cx, "templates", values::path);
+        self.user = server.parsed(cx, "user", values::account);
+        if let Some(list) = server.list(cx, "reservations", true, values::path) {
+            if list.value.is_empty() && server.ok {
+                let bad = Bad::new(
+                    "empty-list",
+                    "`reservations` in [server] is empty",
+                    "no file is named",
+                );
+                server.bad(
+                    cx,
+                    list.span,
+                    bad.help("name a file, such as [\"reservations.toml\"], or leave the key out"),
+                );
+            }
+            self.reservations = Some(list.value);
+        }
+    }
+
+    fn dhcp(&mut self, cx: &mut Context<'_>, root: &mut Reader<'_, '_>) {
+        let Some(mut dhcp) = section(cx, root, "dhcp", &DHCP) else {
+            return;
+        };
+        self.dhcp_port = port(cx, &mut dhcp, "67");
+        self.lease_time = dhcp.parsed(cx, "lease_time", values::duration);
+        dhcp.choice(cx, "unknown", &UNKNOWN);
+        dhcp.only_flag(cx, "conflict_probe", false);
+    }
+
+    fn boot(&mut self, cx: &mut Context<'_>, root: &mut Reader<'_, '_>) {
+        let Some(mut boot) = section(cx, root, "boot", &BOOT) else {
+            return;
+        };
+        boot.choice(
+            cx,
+            "router_advertisement",
+            &[("off", Choice::Is(())), ("ipxe", Choice::Later)],
+        );
+        let Some(loaders) = boot.table(cx, "loaders") else {
+            return;
+        };
+        for (key, value) in crate::config::table::in_order(loaders) {
+            let name = key.get_ref().as_ref();
+            let span = cx.span(key.span());
+            let DeValue::String(text) = value.get_ref() else {
+                boot.wrong_type(cx, name, value, "a text", None);
+                continue;
+            };
+            let place = cx.span(value.span());
+            let loader = match values::loader(text) {
+                Ok(value) => Written { value, span: place },
+                Err(bad) => {
+                    boot.bad(cx, place, bad);
+                    continue;
+                }
+            };
+            if let Ok(firmware) = name.parse::<Firmware>() {
+                self.loaders.insert(firmware, loader);
+            } else if name.bytes().all(|b| b.is_ascii_digit())
+                && let Ok(code) = name.parse::<u16>()
+            {
+                if let Some(first) = self.loaders_by_code.insert(code, loader) {
+                    let problem = Problem::error(
+                        "written-twice",
+                        format!("option 93 number {code} is written twice"),
+                    )
+                    .at(place, "the second time")
+                    .at(first.span, "first written here")
+                    .help("keep one of the two");
+                    boot.report(cx, problem);
+                }
+            } else {
+                let names = Firmware::ALL.map(Firmware::as_str);
+                let bad = Bad::new(
+                    "unknown-firmware",
+                    format!("`{name}` is no firmware"),
+                    "unknown firmware",
+                );
+                let bad = match suggest::nearest(name, names) {
+                    Some(nearest) => bad.help(format!("did you mean `{nearest}`?")),
+                    None => bad.help(format!(
+                        "write {} or a number of DHCP option 93 in quotes, such as \"9\"",
+                        list_words(names, "or")
+                    )),
+                };
+                boot.bad(cx, span, bad);
+            }
+        }
+    }
+
+    fn tftp(&mut self, cx: &mut Context<'_>, root: &mut Reader<'_, '_>) {
+        let Some(mut tftp) = section(cx, root, "tftp", &TFTP) else {
+            return;
+        };
+        self.tftp_port = port(cx, &mut tftp, "69");
+        self.max_blksize = number(
+            cx,
+            &mut tftp,
+            "max_blksize",
+            8..=65_464,
+            "the default is 1468: what fits into one Ethernet frame",
+        );
+        self.max_windowsize = number(
+            cx,
+            &mut tftp,
+            "max_windowsize",
+            1..=65_535,
+            "the default is 64",
+        );
+        tftp.choice(
+            cx,
+            "engine",
+            &[("async-tftp", Choice::Is(())), ("native", Choice::Later)],
+        );
+    }
+
+    fn install(&mut self, cx: &mut Context<'_>, root: &mut Reader<'_, '_>) {
+        let Some(mut install) = section(cx, root, "install", &INSTALL) else {
+            return;
+        };
+        install.choice(
+            cx,
+            "when_new",
+            &[("local", Choice::Is(())), ("install", Choice::Later)],
+        );
+        self.armed_for = install.parsed(cx, "armed_for", values::duration);
+        self.stalled_after = install.parsed(cx, "stalled_after", values::duration);
+        self.max_attempts = number(
+            cx,
+            &mut install,
+            "max_attempts",
+            1..=1_000,
+            "the default is 3",
+        );
+    }
+}
+
+impl SubnetEntry {
+    fn read(cx: &mut Context<'_>, table: &DeTable<'_>, header: Span) -> Self {
+        let mut subnet = Reader::open(cx, table, "[[subnet]]", header, &SUBNET);
+        let network = subnet.parsed(cx, "network", values::network);
+        if !subnet.has("network") {
+            subnet.missing(
+                cx,
+                "network",
+                "write the network whose machines are served, such as `network = \"10.99.0.0/24\"`",
+            );
+        }
+        subnet.choice(
+            cx,
+            "mode",
+            &[
+                ("authoritative", Choice::Is(())),
+                ("proxy", Choice::Later),
+                ("off", Choice::Later),
+            ],
+        );
+        subnet.choice(cx, "unknown", &UNKNOWN);
+        subnet.only_flag(cx, "secure_boot", false);
+        let mut addresses = |cx: &mut Context<'_>, key: &str| {
+            let list = subnet.list(cx, key, true, values::machine_address);
+            list.map(|list| {
+                list.value
+                    .into_iter()
+                    .map(|address| address.value)
+                    .collect()
+            })
+            .unwrap_or_default()
+        };
+        let (dns, ntp, nat) = (
+            addresses(cx, "dns"),
+            addresses(cx, "ntp"),
+            addresses(cx, "nat"),
+        );
+        Self {
+            header,
+            name: subnet.parsed(cx, "name", |text| values::name("a subnet", text)),
+            network,
+            server: subnet.parsed(cx, "server", values::machine_address),
+            router: subnet.parsed(cx, "router", values::machine_address),
+            dns,
+            ntp,
+            domain: subnet.parsed(cx, "domain", values::domain),
+            lease_time: subnet.parsed(cx, "lease_time", values::duration),
+            nat,
+        }
+    }
+}
+
+/// Opens `[key]`, when it is there.
+fn section<'t, 'i>(
+    cx: &mut Context<'_>,
+    root: &mut Reader<'t, 'i>,
+    key: &str,
+    keys: &Keys,
+) -> Option<Reader<'t, 'i>> {
+    let header = root.key_span(cx, key)?;
+    let table = root.table(cx, key)?;
+    Some(Reader::open(cx, table, format!("[{key}]"), header, keys))
+}
+
+fn port(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>, usual: &str) -> Option<Written<u16>> {
+    number(
+        cx,
+        reader,
+        "port",
+        1..=65_535,
+        &format!("the default is {usual}"),
+    )
+}
+
+fn number<T: TryFrom<i64>>(
+    cx: &mut Context<'_>,
+    reader: &mut Reader<'_, '_>,
+    key: &str,
+    bounds: std::ops::RangeInclusive<i64>,
+    help: &str,
+) -> Option<Written<T>> {
+    let number = reader.integer(cx, key, bounds, help)?;
+    Some(Written {
+        value: T::try_from(number.value).ok()?,
+        span: number.span,
+    })
+}
+
+/// Reports what stands twice in a list and leaves the second one out.
+fn twice(
+    cx: &mut Context<'_>,
+    reader: &mut Reader<'_, '_>,
+    list: Vec<Written<String>>,
+    what: &str,
+) -> Vec<Written<String>> {
+    let mut seen: Vec<Written<String>> = Vec::new();
+    for item in list {
+        if let Some(first) = seen.iter().find(|first| first.value == item.value) {
+            let problem = Problem::error(
+                "written-twice",
+                format!("{what} `{}` is named twice", item.value),
+            )
+            .at(item.span, "the second time")
+            .at(first.span, "first named here")
+            .help("keep one of the two");
+            reader.report(cx, problem);
+        } else {
+            seen.push(item);
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_is_both_known_and_later() {
+        for keys in [
+            &TABLES, &SERVER, &DHCP, &BOOT, &TFTP, &HTTP, &ADMIN, &INSTALL, &STORE, &SUBNET,
+        ] {
+            for later in keys.later {
+                assert!(!keys.known.contains(later), "{later}");
+            }
+        }
+    }
+}

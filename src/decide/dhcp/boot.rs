@@ -1,0 +1,286 @@
+//! What a machine is told to boot: a loader, its script's URL, or nothing.
+//!
+//! **Invariant:** an installer or operating system is told no boot file, and no machine gets a file
+//! of another architecture than its own.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::base::{ClientSystemArchitecture, Firmware};
+use crate::config::Snapshot;
+use crate::config::snapshot::{Boot, Host, LocalBoot};
+use crate::decide::plan::{self, Plan};
+use crate::decide::{Facts, Stage};
+use crate::journal::event::Reason;
+use crate::render::base_url;
+use crate::wire::dhcp::Request;
+
+/// What a reply says about booting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BootAnswer {
+    /// The boot file: a TFTP name or a URL.
+    pub(super) file: Option<String>,
+    /// The server of a boot file by TFTP, when it is another one (of a `tftp://` URL).
+    pub(super) server: Option<Ipv4Addr>,
+    /// Why.
+    pub(super) reason: Reason,
+    /// What somebody has to know beyond the reason.
+    pub(super) note: Option<String>,
+}
+
+impl BootAnswer {
+    fn file(file: impl Into<String>, reason: Reason) -> Self {
+        Self {
+            file: Some(file.into()),
+            server: None,
+            reason,
+            note: None,
+        }
+    }
+
+    fn none(reason: Reason, note: Option<String>) -> Self {
+        Self {
+            file: None,
+            server: None,
+            reason,
+            note,
+        }
+    }
+
+    fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+}
+
+/// The full iPXE for a PC BIOS, for one whose own iPXE cannot boot Linux. Not undionly: chained from
+/// iPXE there is no UNDI left under it.
+const FULLER_IPXE: &str = "ipxe/ipxe.pxe";
+
+/// Decides about booting.
+pub(super) fn boot(
+    request: &Request,
+    stage: Stage,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    host: &Host,
+    server: Ipv4Addr,
+) -> BootAnswer {
+    if stage == Stage::Os {
+        return BootAnswer::none(Reason::NetworkOnly, None);
+    }
+    let plan = plan::plan(
+        snapshot,
+        host,
+        facts.known,
+        stage.architecture(),
+        facts.files,
+    );
+    if let Plan::Disk { reason, detail } = &plan
+        && disk_without_file(stage, host.local_boot)
+    {
+        return BootAnswer::none(*reason, detail.clone());
+    }
+    match stage {
+        Stage::Os => BootAnswer::none(Reason::NetworkOnly, None),
+        Stage::Ipxe {
+            firmware,
+            http,
+            linux,
+        } => {
+            let needs_linux = matches!(
+                &plan,
+                Plan::Install { profile, .. } if matches!(profile.boot, Boot::Linux { .. })
+            );
+            if needs_linux && !linux {
+                return fuller_ipxe(firmware, facts);
+            }
+            let script = format!("{}/boot.ipxe", request.mac.dashed());
+            if http {
+                let base = base_url(server, snapshot.server.http_port);
+                BootAnswer::file(format!("{base}/boot/{script}"), Reason::Script)
+            } else {
+                BootAnswer::file(script, Reason::Script).with_note("by TFTP: this iPXE has no HTTP")
+            }
+        }
+        Stage::Pxe { .. } | Stage::HttpBoot { .. } => {
+            let answer = loader(request, stage, snapshot, facts, host, server);
+            match (&answer.file, plan) {
+                (Some(_), Plan::Disk { reason, detail }) => {
+                    let why = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+                    answer.with_note(format!("then its disk ({reason}{why})"))
+                }
+                _ => answer,
+            }
+        }
+    }
+}
+
+/// Whether a machine that boots its disk gets no boot file at all (design section 3.3). A BIOS goes
+/// on to its disk at once; EDK2 ignores an offer without a boot file and loses a minute for each of
+/// its entries, so it gets the loader and a script that ends the network boot.
+fn disk_without_file(stage: Stage, form: LocalBoot) -> bool {
+    match form {
+        LocalBoot::NoFile => true,
+        LocalBoot::Exit | LocalBoot::Sanboot => false,
+        LocalBoot::Auto => matches!(
+            stage,
+            Stage::Pxe {
+                firmware: Some(Firmware::Bios) | None,
+                ..
+            }
+        ),
+    }
+}
+
+fn fuller_ipxe(firmware: Option<Firmware>, facts: &Facts<'_>) -> BootAnswer {
+    let cannot = "this iPXE cannot boot a Linux kernel (option 175)";
+    if firmware.is_some_and(Firmware::is_uefi) {
+        return BootAnswer::none(
+            Reason::NoLoader,
+            Some(format!(
+                "{cannot}; let its firmware load iPXE from here instead of its own"
+            )),
+        );
+    }
+    if facts.files.is_there(FULLER_IPXE) {
+        BootAnswer::file(FULLER_IPXE, Reason::Loader).with_note(cannot)
+    } else {
+        BootAnswer::none(
+            Reason::NoLoader,
+            Some(format!("{cannot} and {FULLER_IPXE} is not there")),
+        )
+    }
+}
+
+/// The boot loader for firmware: the host's own, else the one for the number that its firmware tells,
+/// else the one for its firmware.
+fn loader(
+    request: &Request,
+    stage: Stage,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    host: &Host,
+    server: Ipv4Addr,
+) -> BootAnswer {
+    let (firmware, code) = match stage {
+        Stage::Pxe { firmware, code } | Stage::HttpBoot { firmware, code } => (firmware, code),
+        Stage::Ipxe { .. } | Stage::Os => (stage.firmware(), None),
+    };
+    let settings = &snapshot.server;
+    let by_code = by_number(request, code, &settings.loaders_by_code);
+    let by_firmware = || firmware.and_then(|firmware| settings.loaders.get(&firmware));
+    let Some(value) = host.loader.as_ref().or(by_code).or_else(by_firmware) else {
+        return no_loader_configured(stage, firmware, code.map(|code| code.0));
+    };
+    match Loader::read(value) {
+        Loader::Path(path) if !facts.files.is_there(path) => {
+            BootAnswer::none(Reason::NoLoader, Some(format!("{path} is not there")))
+        }
+        Loader::Path(path) => match stage {
+            Stage::HttpBoot { .. } => {
+                let base = base_url(server, settings.http_port);
+                BootAnswer::file(format!("{base}/assets/{}", escaped(path)), Reason::Loader)
+            }
+            _ => BootAnswer::file(path, Reason::Loader),
+        },
+        Loader::Tftp(address, path) if matches!(stage, Stage::Pxe { .. }) => BootAnswer {
+            server: Some(address),
+            ..BootAnswer::file(path, Reason::Loader)
+        },
+        Loader::Http if matches!(stage, Stage::HttpBoot { .. }) => {
+            BootAnswer::file(value, Reason::Loader)
+        }
+        Loader::Tftp(..) | Loader::Http | Loader::OtherUrl => BootAnswer::none(
+            Reason::NoLoader,
+            Some(match stage {
+                Stage::HttpBoot { .. } => {
+                    format!("HTTP Boot cannot load {value}; it takes a path or an http URL")
+                }
+                _ => format!(
+                    "this firmware loads by TFTP and cannot load {value}; give a path or tftp://ADDRESS/PATH"
+                ),
+            }),
+        ),
+    }
+}
+
+/// The loader configured for a number: the first of option 93 that has one, up to the first number
+/// that is known by itself. `code` may stem from option 60.
+fn by_number<'a>(
+    request: &Request,
+    code: Option<ClientSystemArchitecture>,
+    loaders: &'a BTreeMap<u16, String>,
+) -> Option<&'a String> {
+    for number in request.architectures().into_iter().chain(code) {
+        let configured = loaders.get(&number.0);
+        if configured.is_some() || number.firmware().is_some() {
+            return configured;
+        }
+    }
+    None
+}
+
+fn no_loader_configured(stage: Stage, firmware: Option<Firmware>, code: Option<u16>) -> BootAnswer {
+    match (firmware, code) {
+        (Some(firmware), _) => BootAnswer::none(
+            Reason::NoLoader,
+            Some(format!("[boot] loaders has none for {firmware}")),
+        ),
+        (None, Some(code)) => BootAnswer::none(
+            Reason::UnknownArchitecture,
+            Some(format!(
+                "option 93 says {code}; [boot] loaders may name one for it: loaders = {{ \"{code}\" = \"…\" }}"
+            )),
+        ),
+        (None, None) => BootAnswer::none(
+            Reason::UnknownArchitecture,
+            Some(format!(
+                "{stage_word} tells no architecture",
+                stage_word = stage.as_str()
+            )),
+        ),
+    }
+}
+
+/// What a configured loader is.
+enum Loader<'a> {
+    /// A path under `boot_assets`.
+    Path(&'a str),
+    /// `tftp://ADDRESS/PATH`, which is what `siaddr` and `file` can say.
+    Tftp(Ipv4Addr, &'a str),
+    /// An http or https URL.
+    Http,
+    /// A URL that no firmware here can be given.
+    OtherUrl,
+}
+
+impl<'a> Loader<'a> {
+    fn read(value: &'a str) -> Self {
+        let Some((scheme, rest)) = value.split_once("://") else {
+            return Self::Path(value.trim_start_matches('/'));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => Self::Http,
+            "tftp" => rest
+                .split_once('/')
+                .and_then(|(address, path)| Some(Self::Tftp(address.parse().ok()?, path)))
+                .unwrap_or(Self::OtherUrl),
+            _ => Self::OtherUrl,
+        }
+    }
+}
+
+/// A path as it stands in a URL (RFC 3986 section 3.3).
+fn escaped(path: &str) -> String {
+    const KEPT: AsciiSet = NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b'+');
+    utf8_percent_encode(path, &KEPT).to_string()
+}

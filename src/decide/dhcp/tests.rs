@@ -1,0 +1,705 @@
+//! Each message in each state, with what it meets and where the answer goes.
+
+use std::net::SocketAddrV4;
+
+use super::super::testing::{self, AllThere, Missing, WEB01};
+use super::super::{BootFiles, Known};
+use super::*;
+use crate::base::Timestamp;
+use crate::config::snapshot::LocalBoot;
+use crate::record::{InstallState, Record};
+
+const BROADCAST: Ipv4Addr = Ipv4Addr::BROADCAST;
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+/// A message as a client would send it, field by field.
+#[derive(Clone)]
+struct Ask {
+    mac: &'static str,
+    flags: u16,
+    ciaddr: &'static str,
+    giaddr: &'static str,
+    options: Vec<u8>,
+    to: Ipv4Addr,
+    op: u8,
+}
+
+impl Ask {
+    fn new(message_type: u8) -> Self {
+        Self {
+            mac: WEB01,
+            flags: 0,
+            ciaddr: "0.0.0.0",
+            giaddr: "0.0.0.0",
+            options: vec![53, 1, message_type],
+            to: BROADCAST,
+            op: 1,
+        }
+    }
+
+    fn with(mut self, code: u8, data: &[u8]) -> Self {
+        self.options
+            .extend_from_slice(&[code, u8::try_from(data.len()).unwrap()]);
+        self.options.extend_from_slice(data);
+        self
+    }
+
+    fn with_ip(self, code: u8, address: &str) -> Self {
+        self.with(code, &ip(address).octets())
+    }
+
+    fn bios(self) -> Self {
+        self.with(60, b"PXEClient:Arch:00000:UNDI:002001")
+            .with(93, &[0, 0])
+    }
+
+    fn uefi(self) -> Self {
+        self.with(60, b"PXEClient:Arch:00007:UNDI:003000")
+            .with(93, &[0, 7])
+    }
+
+    fn http_boot(self) -> Self {
+        self.with(60, b"HTTPClient:Arch:00016:UNDI:003000")
+            .with(93, &[0, 16])
+    }
+
+    fn ipxe(self, features: &[u8]) -> Self {
+        self.bios().with(77, b"iPXE").with(175, features)
+    }
+
+    fn request(&self) -> Request {
+        let mut bytes = vec![self.op, 1, 6, 0, 1, 2, 3, 4, 0, 0];
+        bytes.extend_from_slice(&self.flags.to_be_bytes());
+        for address in [self.ciaddr, "0.0.0.0", "0.0.0.0", self.giaddr] {
+            bytes.extend_from_slice(&ip(address).octets());
+        }
+        let mac: crate::base::HardwareAddr = self.mac.parse().unwrap();
+        bytes.extend_from_slice(mac.as_bytes());
+        bytes.resize(236, 0);
+        bytes.extend_from_slice(&[99, 130, 83, 99]);
+        bytes.extend_from_slice(&self.options);
+        Request::parse(&bytes).unwrap()
+    }
+}
+
+fn arrival(to: Ipv4Addr) -> Arrival {
+    Arrival {
+        iface: "br0".into(),
+        addresses: [
+            "192.0.2.1/24".parse().unwrap(),
+            "10.99.0.2/24".parse().unwrap(),
+        ]
+        .into(),
+        to,
+        source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
+        at: Timestamp::from_secs(0),
+    }
+}
+
+fn answer_with(
+    ask: &Ask,
+    snapshot: &Snapshot,
+    known: Known<'_>,
+    files: &dyn BootFiles,
+) -> Decision {
+    let facts = Facts {
+        known,
+        files,
+        route_source: Some(ip("192.0.2.1")),
+    };
+    decide(&ask.request(), &arrival(ask.to), snapshot, &facts)
+}
+
+fn answer(ask: &Ask) -> Decision {
+    answer_with(ask, &testing::snapshot(), Known::Nothing, &AllThere)
+}
+
+fn armed() -> Record {
+    testing::record("web01", InstallState::Armed)
+}
+
+/// The answer to a host that is to be installed.
+fn answer_armed(ask: &Ask) -> Decision {
+    answer_with(
+        ask,
+        &testing::snapshot(),
+        Known::Record(&armed()),
+        &AllThere,
+    )
+}
+
+fn sent(decision: &Decision) -> (&Reply, Destination) {
+    match &decision.outcome {
+        Outcome::Send { reply, to, .. } => (reply, *to),
+        Outcome::Ignore => panic!("no answer: {decision:?}"),
+    }
+}
+
+#[track_caller]
+fn is_silent(decision: &Decision, reason: Reason) {
+    assert_eq!(decision.outcome, Outcome::Ignore, "{decision:?}");
+    assert_eq!(
+        (decision.kind, decision.reason),
+        (Kind::DhcpIgnored, reason)
+    );
+}
+
+#[track_caller]
+fn is(decision: &Decision, kind: Kind, reason: Reason, to: Destination) {
+    assert_eq!(sent(decision).1, to, "{decision:?}");
+    assert_eq!((decision.kind, decision.reason), (kind, reason));
+}
+
+fn link() -> Destination {
+    Destination::Link {
+        yiaddr: ip("10.99.0.11"),
+        chaddr: WEB01.parse().unwrap(),
+    }
+}
+
+fn codes(decision: &Decision) -> Vec<u8> {
+    let bytes = sent(decision).0.encode();
+    crate::wire::dhcp::options::encapsulated(&bytes[240..])
+        .map(|(code, _)| code)
+        .collect()
+}
+
+#[test]
+fn discover_is_offered_the_reservation() {
+    let offer = answer(&Ask::new(1).with_ip(50, "10.99.0.200"));
+    is(&offer, Kind::DhcpOffer, Reason::NetworkOnly, link());
+    let (reply, _) = sent(&offer);
+    assert_eq!(reply.yiaddr, ip("10.99.0.11"));
+    assert_eq!(reply.siaddr, Ipv4Addr::UNSPECIFIED);
+    // Nothing asked for in 55: all there is, and no boot file.
+    assert_eq!(codes(&offer), [53, 54, 51, 1, 3, 6, 12, 15, 28, 42, 58, 59]);
+    assert_eq!(offer.detail.as_deref(), Some("10.99.0.11 to web01"));
+    // Only what is asked for, in that order, but for what every client needs.
+    let asked = answer(&Ask::new(1).with(55, &[15, 6]));
+    assert_eq!(codes(&asked), [53, 54, 51, 1, 15, 6, 3]);
+    let to_all = Ask {
+        flags: 0x8000,
+        ..Ask::new(1)
+    };
+    is(
+        &answer(&to_all),
+        Kind::DhcpOffer,
+        Reason::NetworkOnly,
+        Destination::Broadcast,
+    );
+}
+
+#[test]
+fn strangers_hear_nothing() {
+    for message_type in 0..=18 {
+        let stranger = Ask {
+            mac: "52:54:00:ff:ff:ff",
+            ..Ask::new(message_type).with_ip(50, "10.99.0.11")
+        };
+        is_silent(&answer(&stranger), Reason::UnknownHost);
+        let rebinding = Ask {
+            ciaddr: "10.99.0.11",
+            ..stranger
+        };
+        is_silent(&answer(&rebinding), Reason::UnknownHost);
+    }
+}
+
+#[test]
+fn selecting() {
+    let asked = |address: &str, server: &str| Ask::new(3).with_ip(50, address).with_ip(54, server);
+    is(
+        &answer(&asked("10.99.0.11", "10.99.0.2")),
+        Kind::DhcpAck,
+        Reason::NetworkOnly,
+        link(),
+    );
+    // Another address of the same interface is this server too.
+    assert_eq!(
+        answer(&asked("10.99.0.11", "192.0.2.1")).kind,
+        Kind::DhcpAck
+    );
+    is_silent(
+        &answer(&asked("10.99.0.11", "10.99.0.3")),
+        Reason::OtherServer,
+    );
+    is(
+        &answer(&asked("10.99.0.12", "10.99.0.2")),
+        Kind::DhcpNak,
+        Reason::WrongAddress,
+        Destination::Broadcast,
+    );
+}
+
+#[test]
+fn init_reboot_needs_no_lease_on_record() {
+    let asked = |address| Ask::new(3).with_ip(50, address);
+    is(
+        &answer(&asked("10.99.0.11")),
+        Kind::DhcpAck,
+        Reason::NetworkOnly,
+        link(),
+    );
+    let nak = answer(
+        &asked("10.99.0.12")
+            .with(61, &[1, 2, 3])
+            .with(82, &[1, 1, 9]),
+    );
+    is(
+        &nak,
+        Kind::DhcpNak,
+        Reason::WrongAddress,
+        Destination::Broadcast,
+    );
+    assert_eq!(codes(&nak), [53, 54, 56, 61, 82]);
+    let (reply, _) = sent(&nak);
+    assert_eq!(reply.yiaddr, Ipv4Addr::UNSPECIFIED);
+    // On the wrong net: a NAK, so that the client asks anew at once.
+    let away = Ask {
+        mac: "52:54:00:00:50:01",
+        ..asked("10.50.0.11")
+    };
+    is(
+        &answer(&away),
+        Kind::DhcpNak,
+        Reason::WrongSubnet,
+        Destination::Broadcast,
+    );
+    is_silent(&answer(&Ask::new(3)), Reason::BadRequest);
+}
+
+#[test]
+fn renewing_and_rebinding() {
+    let client = Destination::Client(ip("10.99.0.11"));
+    for to in [ip("10.99.0.2"), BROADCAST] {
+        let renewing = Ask {
+            ciaddr: "10.99.0.11",
+            to,
+            ..Ask::new(3)
+        };
+        let ack = answer(&renewing);
+        is(&ack, Kind::DhcpAck, Reason::NetworkOnly, client);
+        assert_eq!(sent(&ack).0.ciaddr, ip("10.99.0.11"));
+        let moved = Ask {
+            ciaddr: "10.99.0.12",
+            ..renewing
+        };
+        is(
+            &answer(&moved),
+            Kind::DhcpNak,
+            Reason::WrongAddress,
+            Destination::Broadcast,
+        );
+    }
+}
+
+#[test]
+fn renewing_through_a_router_comes_without_a_relay() {
+    let far = Ask {
+        mac: "52:54:00:00:50:01",
+        ciaddr: "10.50.0.11",
+        to: ip("10.99.0.2"),
+        ..Ask::new(3)
+    };
+    is(
+        &answer(&far),
+        Kind::DhcpAck,
+        Reason::NetworkOnly,
+        Destination::Client(ip("10.50.0.11")),
+    );
+    // The same by broadcast on this wire is a machine on the wrong net.
+    let here = Ask {
+        to: BROADCAST,
+        ..far
+    };
+    is(
+        &answer(&here),
+        Kind::DhcpNak,
+        Reason::WrongSubnet,
+        Destination::Broadcast,
+    );
+}
+
+#[test]
+fn relayed() {
+    let relay = Destination::Relay(ip("10.50.0.1"));
+    let far = Ask {
+        mac: "52:54:00:00:50:01",
+        giaddr: "10.50.0.1",
+        to: ip("10.99.0.2"),
+        ..Ask::new(1).with(82, &[9, 1, 1, 1, 1, 7])
+    };
+    let offer = answer(&far);
+    is(&offer, Kind::DhcpOffer, Reason::NetworkOnly, relay);
+    assert_eq!(codes(&offer).last(), Some(&82));
+    // The address that the relay speaks to is the one that this server is known by.
+    let (reply, _) = sent(&offer);
+    assert_eq!(reply.giaddr, ip("10.50.0.1"));
+    assert!(
+        reply
+            .options
+            .contains(&DhcpOption::ServerIdentifier(ip("10.99.0.2")))
+    );
+    let nak = answer(&Ask {
+        options: Ask::new(3).with_ip(50, "10.50.0.99").options,
+        ..far.clone()
+    });
+    is(&nak, Kind::DhcpNak, Reason::WrongAddress, relay);
+    assert!(sent(&nak).0.broadcast);
+    let unknown = answer(&Ask {
+        giaddr: "10.9.0.1",
+        ..far.clone()
+    });
+    is_silent(&unknown, Reason::UnknownRelay);
+    assert!(unknown.detail.unwrap().contains("10.9.0.1"));
+    // A host of the local subnet behind that relay.
+    is_silent(&answer(&Ask { mac: WEB01, ..far }), Reason::WrongSubnet);
+}
+
+#[test]
+fn a_relay_may_name_another_link_than_its_own() {
+    let ask = Ask {
+        mac: "52:54:00:00:50:01",
+        giaddr: "10.9.0.1",
+        ..Ask::new(1).with(82, &[5, 4, 10, 50, 0, 0])
+    };
+    is(
+        &answer(&ask),
+        Kind::DhcpOffer,
+        Reason::NetworkOnly,
+        Destination::Relay(ip("10.9.0.1")),
+    );
+}
+
+#[test]
+fn what_is_not_answered() {
+    let reply = Ask {
+        op: 2,
+        ..Ask::new(2)
+    };
+    is_silent(&answer(&reply), Reason::NotARequest);
+    is_silent(&answer(&Ask::new(2)), Reason::MessageType);
+    is_silent(&answer(&Ask::new(13)), Reason::MessageType);
+    let bootp = Ask {
+        options: vec![255],
+        ..Ask::new(1)
+    };
+    is_silent(&answer(&bootp), Reason::Bootp);
+    let away = Ask {
+        mac: "52:54:00:00:50:01",
+        ..Ask::new(1)
+    };
+    let away = answer(&away);
+    is_silent(&away, Reason::WrongSubnet);
+    assert_eq!(
+        away.detail.as_deref(),
+        Some("far01 is reserved in far, this came from lab")
+    );
+    let mut snapshot = testing::snapshot();
+    snapshot.subnets[0].network = "10.1.0.0/24".parse().unwrap();
+    is_silent(
+        &answer_with(&Ask::new(1), &snapshot, Known::Nothing, &AllThere),
+        Reason::NoSubnet,
+    );
+}
+
+#[test]
+fn decline_and_release_are_told_and_change_nothing() {
+    let decline = Ask::new(4)
+        .with_ip(50, "10.99.0.11")
+        .with_ip(54, "10.99.0.2");
+    let told = answer(&decline);
+    is_silent(&told, Reason::Declined);
+    assert!(told.detail.unwrap().starts_with("10.99.0.11 is in use"));
+    assert_eq!(answer(&Ask::new(1)).kind, Kind::DhcpOffer);
+    let release = Ask {
+        ciaddr: "10.99.0.11",
+        ..Ask::new(7).with_ip(54, "10.99.0.2")
+    };
+    is_silent(&answer(&release), Reason::Released);
+    is_silent(
+        &answer(&Ask::new(7).with_ip(54, "10.99.0.3")),
+        Reason::OtherServer,
+    );
+}
+
+#[test]
+fn inform_gets_options_and_no_lease() {
+    let inform = Ask {
+        ciaddr: "10.99.0.11",
+        ..Ask::new(8)
+    };
+    let ack = answer(&inform);
+    is(
+        &ack,
+        Kind::DhcpAck,
+        Reason::NetworkOnly,
+        Destination::Client(ip("10.99.0.11")),
+    );
+    assert_eq!(sent(&ack).0.yiaddr, Ipv4Addr::UNSPECIFIED);
+    assert_eq!(codes(&ack), [53, 54, 1, 3, 6, 12, 15, 28, 42]);
+}
+
+#[test]
+fn firmware_gets_its_loader() {
+    let bios = answer_armed(&Ask::new(1).bios());
+    is(&bios, Kind::DhcpOffer, Reason::Loader, link());
+    assert_eq!(bios.boot_file.as_deref(), Some("ipxe/undionly.kpxe"));
+    assert_eq!(
+        bios.detail.as_deref(),
+        Some("10.99.0.11 to web01, ipxe/undionly.kpxe")
+    );
+    let (reply, _) = sent(&bios);
+    assert_eq!(reply.siaddr, ip("10.99.0.2"));
+    assert!(codes(&bios).contains(&66) && !codes(&bios).contains(&60));
+    let uefi = answer_armed(&Ask::new(1).uefi().with(55, &[67]));
+    assert_eq!(uefi.boot_file.as_deref(), Some("ipxe/snponly.efi"));
+    assert!(codes(&uefi).contains(&67));
+    // The ACK repeats the boot file of the offer.
+    let ack = answer_armed(
+        &Ask::new(3)
+            .uefi()
+            .with_ip(54, "10.99.0.2")
+            .with_ip(50, "10.99.0.11"),
+    );
+    assert_eq!(ack.boot_file, uefi.boot_file);
+}
+
+#[test]
+fn http_boot_gets_a_url_and_its_class_back() {
+    let offer = answer_armed(&Ask::new(1).http_boot());
+    assert_eq!(
+        offer.boot_file.as_deref(),
+        Some("http://10.99.0.2:8080/assets/ipxe/snponly.efi")
+    );
+    let (reply, _) = sent(&offer);
+    assert!(
+        reply
+            .options
+            .contains(&DhcpOption::ClassIdentifier(b"HTTPClient".to_vec()))
+    );
+    assert_eq!(
+        reply.boot_file.as_ref().map(|file| file.terminated),
+        Some(false)
+    );
+}
+
+#[test]
+fn ipxe_gets_its_script() {
+    let full = [19, 1, 1, 24, 1, 1];
+    for answer in [
+        answer(&Ask::new(1).ipxe(&full)),
+        answer_armed(&Ask::new(1).ipxe(&full)),
+        answer_armed(&Ask::new(1).bios().with(77, b"iPXE")),
+    ] {
+        assert_eq!(answer.reason, Reason::Script);
+        assert_eq!(
+            answer.boot_file.as_deref(),
+            Some("http://10.99.0.2:8080/boot/52-54-00-47-86-8e/boot.ipxe")
+        );
+    }
+    // Without HTTP by TFTP, without bzImage a fuller iPXE: never undionly.
+    let no_http = answer_armed(&Ask::new(1).ipxe(&[24, 1, 1]));
+    assert_eq!(
+        no_http.boot_file.as_deref(),
+        Some("52-54-00-47-86-8e/boot.ipxe")
+    );
+    assert_eq!(sent(&no_http).0.siaddr, ip("10.99.0.2"));
+    let no_linux = Ask::new(1).ipxe(&[19, 1, 1]);
+    let fuller = answer_armed(&no_linux);
+    assert_eq!(fuller.boot_file.as_deref(), Some("ipxe/ipxe.pxe"));
+    let none = answer_with(
+        &no_linux,
+        &testing::snapshot(),
+        Known::Record(&armed()),
+        &OnlyMissing("ipxe/ipxe.pxe"),
+    );
+    assert_eq!((none.reason, none.boot_file), (Reason::NoLoader, None));
+    // It needs no Linux to boot its disk.
+    assert_eq!(answer(&no_linux).reason, Reason::Script);
+    // No BIOS program for an EFI iPXE.
+    let efi = answer_armed(&Ask::new(1).uefi().with(77, b"iPXE").with(175, &[19, 1, 1]));
+    assert_eq!((efi.reason, efi.boot_file), (Reason::NoLoader, None));
+}
+
+/// One boot file is missing; what installers load is there.
+struct OnlyMissing(&'static str);
+
+impl BootFiles for OnlyMissing {
+    fn is_there(&self, path: &str) -> bool {
+        path != self.0
+    }
+    fn missing_for(
+        &self,
+        _: &Host,
+        _: &crate::config::snapshot::Profile,
+        _: crate::base::Architecture,
+    ) -> Option<String> {
+        None
+    }
+}
+
+#[test]
+fn the_disk_is_booted_as_the_firmware_does_it_best() {
+    let file = |ask: Ask| answer(&ask).boot_file;
+    let bios = answer(&Ask::new(1).bios());
+    is(&bios, Kind::DhcpOffer, Reason::DiskLocal, link());
+    assert_eq!(bios.boot_file, None);
+    assert_eq!(sent(&bios).0.siaddr, Ipv4Addr::UNSPECIFIED);
+    assert!(!codes(&bios).contains(&66));
+    let uefi = answer(&Ask::new(1).uefi());
+    assert_eq!(uefi.boot_file.as_deref(), Some("ipxe/snponly.efi"));
+    assert_eq!(
+        uefi.detail.as_deref(),
+        Some("10.99.0.11 to web01, ipxe/snponly.efi; then its disk (disk/local)")
+    );
+    assert!(file(Ask::new(1).http_boot()).is_some());
+    let forced = |form, ask: Ask| {
+        let snapshot = testing::changed(|hosts| hosts[0].local_boot = form);
+        answer_with(&ask, &snapshot, Known::Nothing, &AllThere).boot_file
+    };
+    for ask in [
+        Ask::new(1).bios(),
+        Ask::new(1).uefi(),
+        Ask::new(1).http_boot(),
+        Ask::new(1).ipxe(&[19, 1, 1]),
+    ] {
+        assert_eq!(forced(LocalBoot::NoFile, ask.clone()), None);
+        assert!(forced(LocalBoot::Exit, ask.clone()).is_some());
+        assert!(forced(LocalBoot::Sanboot, ask).is_some());
+    }
+    // Forms of booting the disk do not keep a host from its installer.
+    let snapshot = testing::changed(|hosts| hosts[0].local_boot = LocalBoot::NoFile);
+    let install = answer_with(
+        &Ask::new(1).bios(),
+        &snapshot,
+        Known::Record(&armed()),
+        &AllThere,
+    );
+    assert_eq!(install.boot_file.as_deref(), Some("ipxe/undionly.kpxe"));
+}
+
+#[test]
+fn without_a_store_machines_get_addresses_and_disks() {
+    let answer = answer_with(
+        &Ask::new(1).bios(),
+        &testing::snapshot(),
+        Known::Unavailable,
+        &AllThere,
+    );
+    assert_eq!(answer.reason, Reason::DiskStoreUnavailable);
+    assert_eq!(answer.kind, Kind::DhcpOffer);
+    assert_eq!(answer.boot_file, None);
+}
+
+#[test]
+fn loaders_by_host_number_and_firmware() {
+    let with = |change: &dyn Fn(&mut Snapshot), ask: &Ask| {
+        let mut snapshot = testing::changed(|_| {});
+        change(&mut snapshot);
+        let decision = answer_with(ask, &snapshot, Known::Record(&armed()), &AllThere);
+        (decision.reason, decision.boot_file)
+    };
+    let loaded = |file: &str| (Reason::Loader, Some(file.to_owned()));
+    let by_number = |code: u16| {
+        move |snapshot: &mut Snapshot| {
+            snapshot
+                .server
+                .loaders_by_code
+                .insert(code, "own/loader.efi".to_owned());
+        }
+    };
+    let pxe = |codes: &[u8]| Ask::new(1).with(60, b"PXEClient").with(93, codes);
+    assert_eq!(with(&by_number(7), &pxe(&[0, 7])), loaded("own/loader.efi"));
+    assert_eq!(
+        with(&by_number(7), &pxe(&[0, 9])),
+        loaded("ipxe/snponly.efi")
+    );
+    assert_eq!(
+        with(&by_number(27), &pxe(&[0, 27])),
+        loaded("own/loader.efi")
+    );
+    assert_eq!(
+        with(&by_number(27), &pxe(&[0, 27, 0, 7])),
+        loaded("own/loader.efi")
+    );
+    assert_eq!(
+        with(&by_number(27), &pxe(&[0, 7, 0, 27])),
+        loaded("ipxe/snponly.efi")
+    );
+    let nothing = |_: &mut Snapshot| {};
+    assert_eq!(
+        with(&nothing, &pxe(&[0, 27])),
+        (Reason::UnknownArchitecture, None)
+    );
+    let no_ia32 = |snapshot: &mut Snapshot| {
+        snapshot
+            .server
+            .loaders
+            .remove(&crate::base::Firmware::UefiIa32);
+    };
+    assert_eq!(with(&no_ia32, &pxe(&[0, 6])), (Reason::NoLoader, None));
+}
+
+#[test]
+fn loader_of_the_host_and_urls() {
+    let with = |loader: &str, ask: &Ask| {
+        let snapshot = testing::changed(|hosts| hosts[0].loader = Some(loader.to_owned()));
+        answer_with(ask, &snapshot, Known::Record(&armed()), &AllThere)
+    };
+    let (pxe, http) = (Ask::new(1).uefi(), Ask::new(1).http_boot());
+    assert_eq!(
+        with("x/y z.efi", &http).boot_file.as_deref(),
+        Some("http://10.99.0.2:8080/assets/x/y%20z.efi")
+    );
+    assert_eq!(
+        with("x/y z.efi", &pxe).boot_file.as_deref(),
+        Some("x/y z.efi")
+    );
+    let url = "http://files.example/ipxe.efi";
+    assert_eq!(with(url, &http).boot_file.as_deref(), Some(url));
+    let refused = with(url, &pxe);
+    assert_eq!(
+        (refused.reason, &refused.boot_file),
+        (Reason::NoLoader, &None)
+    );
+    assert!(refused.detail.unwrap().contains(url));
+    let tftp = with("tftp://10.99.0.9/ipxe.efi", &pxe);
+    assert_eq!(tftp.boot_file.as_deref(), Some("ipxe.efi"));
+    assert_eq!(sent(&tftp).0.siaddr, ip("10.99.0.9"));
+    assert_eq!(with("tftp://10.99.0.9/ipxe.efi", &http).boot_file, None);
+    assert_eq!(with("tftp://name/ipxe.efi", &pxe).boot_file, None);
+}
+
+#[test]
+fn an_absent_loader_is_no_other_architectures() {
+    let decision = answer_with(
+        &Ask::new(1).uefi(),
+        &testing::snapshot(),
+        Known::Nothing,
+        &Missing("ipxe/snponly.efi"),
+    );
+    assert_eq!(decision.reason, Reason::NoLoader);
+    assert_eq!(decision.boot_file, None);
+    assert_eq!(
+        decision.detail.as_deref(),
+        Some("10.99.0.11 to web01; ipxe/snponly.efi is not there")
+    );
+    assert_eq!(sent(&decision).0.yiaddr, ip("10.99.0.11"));
+}
+
+#[test]
+fn what_finds_no_room_is_told() {
+    let mut snapshot = testing::snapshot();
+    snapshot.subnets[0].ntp = vec![Ipv4Addr::LOCALHOST; 120];
+    let decision = answer_with(
+        &Ask::new(1).bios(),
+        &snapshot,
+        Known::Record(&armed()),
+        &AllThere,
+    );
+    assert!(decision.detail.unwrap().contains("no room for option 42"));
+}

@@ -1,0 +1,139 @@
+//! What the unit tests of decisions share: one small site.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::BootFiles;
+use crate::base::{Architecture, Token};
+use crate::config::Snapshot;
+use crate::config::snapshot::{
+    Boot, Host, InstallPolicy, LocalBoot, Profile, Server, Subnet, TemplateText,
+};
+use crate::record::{InstallState, Record};
+
+/// A machine's address as the tests write it.
+pub(crate) const WEB01: &str = "52:54:00:47:86:8e";
+
+pub(crate) struct AllThere;
+
+impl BootFiles for AllThere {
+    fn is_there(&self, _path: &str) -> bool {
+        true
+    }
+    fn missing_for(&self, _: &Host, _: &Profile, _: Architecture) -> Option<String> {
+        None
+    }
+}
+
+/// One file is missing.
+pub(crate) struct Missing(pub(crate) &'static str);
+
+impl BootFiles for Missing {
+    fn is_there(&self, path: &str) -> bool {
+        path != self.0
+    }
+    fn missing_for(&self, _: &Host, _: &Profile, _: Architecture) -> Option<String> {
+        Some(self.0.to_owned())
+    }
+}
+
+fn subnet(name: &str, network: &str) -> Subnet {
+    let network: ipnet::Ipv4Net = network.parse().unwrap();
+    let base = u32::from(network.network());
+    Subnet {
+        name: name.parse().unwrap(),
+        network,
+        server: None,
+        example_server: Ipv4Addr::from(base + 2),
+        router: Some(Ipv4Addr::from(base + 1)),
+        dns: vec![Ipv4Addr::from(base + 1)],
+        ntp: vec![Ipv4Addr::from(base + 3)],
+        domain: Some("lab.example".to_owned()),
+        lease_time: Duration::from_secs(3_600),
+        nat: Vec::new(),
+        span: None,
+    }
+}
+
+fn reserved(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
+    Host {
+        name: name.parse().unwrap(),
+        fqdn: Some(format!("{name}.lab.example")),
+        domain: Some("lab.example".to_owned()),
+        macs: vec![mac.parse().unwrap()],
+        ip: ip.parse().unwrap(),
+        subnet,
+        groups: Vec::new(),
+        profile: "debian-12".parse().ok(),
+        arch: None,
+        loader: None,
+        local_boot: LocalBoot::Auto,
+        install: InstallPolicy::Once,
+        uuid: None,
+        serial: None,
+        vars: toml::Table::new(),
+        notes: None,
+        span: None,
+    }
+}
+
+fn text(text: &str) -> TemplateText {
+    TemplateText {
+        text: text.to_owned(),
+        span: None,
+    }
+}
+
+/// `web01` in the local subnet 10.99.0.0/24, `far01` in the relayed 10.50.0.0/24.
+pub(crate) fn snapshot() -> Snapshot {
+    changed(|_| {})
+}
+
+/// The same after a change of its hosts.
+pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
+    let mut hosts = vec![
+        reserved("web01", WEB01, "10.99.0.11", 0),
+        reserved("far01", "52:54:00:00:50:01", "10.50.0.11", 1),
+    ];
+    change(&mut hosts);
+    let profile = Profile {
+        name: "debian-12".parse().unwrap(),
+        title: "Debian 12".to_owned(),
+        family: "debian".to_owned(),
+        arch: vec![Architecture::X86_64],
+        boot: Boot::Linux {
+            kernel: text("debian/linux"),
+            initrd: vec![text("debian/initrd.gz")],
+            cmdline: text("auto"),
+        },
+        answers: Vec::new(),
+        stalled_after: None,
+        span: None,
+    };
+    Snapshot::new(
+        Server::default(),
+        vec![subnet("lab", "10.99.0.0/24"), subnet("far", "10.50.0.0/24")],
+        hosts,
+        vec![profile],
+        BTreeMap::new(),
+    )
+}
+
+pub(crate) fn host(snapshot: &Snapshot, name: &str) -> Arc<Host> {
+    Arc::clone(snapshot.host(&name.parse().unwrap()).unwrap())
+}
+
+/// A record of a host in a state, as armed from [`snapshot`].
+pub(crate) fn record(name: &str, state: InstallState) -> Record {
+    let host = host(&snapshot(), name);
+    Record {
+        state,
+        profile: host.profile.clone(),
+        macs: host.macs.clone(),
+        ip: Some(host.ip),
+        token: Some(Token::from_bytes([7; 16])),
+        ..Record::new(host.name.clone())
+    }
+}

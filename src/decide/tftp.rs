@@ -1,0 +1,57 @@
+//! What a file name means, by TFTP and by HTTP alike.
+
+use crate::base::HardwareAddr;
+use crate::wire::names::{self, BadName};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileRequest {
+    /// A boot file, by its clean path under `boot_assets`.
+    Asset(String),
+    /// The boot script of the machine with this hardware address: `{mac}/boot.ipxe`.
+    Script(HardwareAddr),
+    /// The script that any iPXE may have: `boot.ipxe`, and `autoexec.ipxe`, which iPXE looks for
+    /// beside wherever it was itself loaded from.
+    ChainScript,
+}
+
+/// Reads a file name. Rendered names win over a boot file of the same name, in any folder.
+pub fn file_request(raw: &[u8]) -> Result<FileRequest, BadName> {
+    let path = names::clean_path(raw)?;
+    let mut parts = path.rsplit('/');
+    let file = parts.next().unwrap_or_default();
+    let folder = parts.next().unwrap_or_default();
+    Ok(match file {
+        "boot.ipxe" => folder
+            .parse()
+            .map_or(FileRequest::ChainScript, FileRequest::Script),
+        "autoexec.ipxe" => FileRequest::ChainScript,
+        _ => FileRequest::Asset(path),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_what_they_mean() {
+        let mac = "52:54:00:47:86:8e".parse().unwrap();
+        for (name, expected) in [
+            ("52-54-00-47-86-8e/boot.ipxe", FileRequest::Script(mac)),
+            ("//52-54-00-47-86-8E//boot.ipxe", FileRequest::Script(mac)),
+            ("ipxe/52-54-00-47-86-8e/boot.ipxe", FileRequest::Script(mac)),
+            ("boot.ipxe", FileRequest::ChainScript),
+            ("/ipxe/boot.ipxe", FileRequest::ChainScript),
+            ("autoexec.ipxe", FileRequest::ChainScript),
+            ("ipxe/x/autoexec.ipxe", FileRequest::ChainScript),
+            (
+                "\\ipxe\\snponly.efi",
+                FileRequest::Asset("ipxe/snponly.efi".to_owned()),
+            ),
+        ] {
+            assert_eq!(file_request(name.as_bytes()), Ok(expected), "{name}");
+        }
+        assert_eq!(file_request(b"../../boot.ipxe"), Err(BadName::Parent));
+    }
+}

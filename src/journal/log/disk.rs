@@ -1,0 +1,501 @@
+//! The writer behind the ring, and the file `journal.redb`.
+//!
+//! - *Keys.* Table `events`: id → a version byte and the event in postcard. Table `of`: (host name, or
+//!   hardware address where an event names no host; id) → nothing, by which one host's events are found
+//!   among a million. Table `meta`: `format`, and `bytes`, the size of what is kept.
+//! - *Commits* are synced to disk: redb keeps nothing of an unsynced commit when the process is killed,
+//!   and a file that is written but not synced may be mangled by a power loss. So that a slow disk has
+//!   time for the records as well, the writer waits four times as long as the last commit took.
+//! - *A disk that refuses.* What cannot be written is dropped and counted; the file is opened again
+//!   every few seconds, and the count is told when it works again. A mangled file is set aside and a new
+//!   one made, also while running.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    TableDefinition,
+};
+use tokio::sync::oneshot;
+
+use super::{Shared, lost, write_log};
+use crate::base::{Clock as _, SystemClock};
+use crate::journal::event::{Event, Kind, Reason};
+use crate::store::OpenOutcome;
+use crate::store::file::{self, Trouble};
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+const OF: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("of");
+
+/// What the file holds altogether.
+const FORMAT: u64 = 1;
+
+/// How one event is written. Events of another version are left out when read.
+const EVENT_VERSION: u8 = 1;
+
+/// How long events gather before they are committed.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// The longest that a slow disk makes them wait.
+const GATHER_AT_MOST: Duration = Duration::from_secs(2);
+
+/// Events of one commit.
+const BATCH: usize = 16_384;
+
+/// How often a disk that refused is tried again.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// What an event takes beside its own bytes: keys, the entry by host, and the room that redb's pages
+/// leave free (measured; see `the_file_stays_near_its_bound`).
+const fn cost(bytes: usize) -> u64 {
+    bytes as u64 * 2 + 96
+}
+
+/// What comes through the queue.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Log it and write it down.
+    Event(Arc<Event>),
+    /// Write down what has come so far, then answer.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The open file, for those who read it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reader {
+    database: Arc<RwLock<Option<Arc<Database>>>>,
+}
+
+impl Reader {
+    fn set(&self, database: Option<Arc<Database>>) {
+        *self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = database;
+    }
+
+    fn get(&self) -> Option<Arc<Database>> {
+        self.database
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The newest events with ids between `after` and `before`, both not included; oldest first.
+    pub(super) fn newest(&self, after: u64, before: u64, limit: usize) -> Vec<Event> {
+        self.read(|transaction| {
+            let table = transaction.open_table(EVENTS)?;
+            let mut found = Vec::new();
+            for entry in table
+                .range(after.saturating_add(1)..before)?
+                .rev()
+                .take(limit)
+            {
+                let (id, bytes) = entry?;
+                found.extend(decode(id.value(), bytes.value()));
+            }
+            Ok(found)
+        })
+    }
+
+    /// The same, of one host or hardware address.
+    pub(super) fn newest_of(
+        &self,
+        whose: &str,
+        after: u64,
+        before: u64,
+        limit: usize,
+    ) -> Vec<Event> {
+        self.read(|transaction| {
+            let events = transaction.open_table(EVENTS)?;
+            let of = transaction.open_table(OF)?;
+            let mut found = Vec::new();
+            let range = (whose, after.saturating_add(1))..(whose, before);
+            for entry in of.range(range)?.rev().take(limit) {
+                let (key, _) = entry?;
+                let (_, id) = key.value();
+                if let Some(bytes) = events.get(id)? {
+                    found.extend(decode(id, bytes.value()));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Reads, and reverses; a file that cannot be read has nothing to tell. The writer will notice.
+    fn read(
+        &self,
+        work: impl FnOnce(&redb::ReadTransaction) -> Result<Vec<Event>, redb::Error>,
+    ) -> Vec<Event> {
+        let Some(database) = self.get() else {
+            return Vec::new();
+        };
+        let found = file::guarded(|| {
+            let read = || work(&database.begin_read()?);
+            read().map_err(|error| Trouble::Damaged(error.to_string()))
+        });
+        let mut found = found.unwrap_or_default();
+        found.reverse();
+        found
+    }
+}
+
+/// The file and what is known of it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    path: PathBuf,
+    keep: u64,
+    reader: Reader,
+    /// When it was last tried to open the file, while it is not.
+    tried: Option<Instant>,
+    /// Events dropped since the disk began to refuse, and why it does.
+    refused: Option<(u64, String)>,
+}
+
+impl Disk {
+    /// Opens or makes the file; also tells the first id that is free.
+    pub(super) fn open(path: &Path, keep: u64) -> (Self, u64, OpenOutcome) {
+        let mut disk = Self {
+            path: path.to_owned(),
+            keep,
+            reader: Reader::default(),
+            tried: None,
+            refused: None,
+        };
+        match open_or_make(path) {
+            Ok((database, last, outcome)) => {
+                disk.reader.set(Some(Arc::new(database)));
+                (disk, last.saturating_add(1), outcome)
+            }
+            Err(trouble) => {
+                disk.tried = Some(Instant::now());
+                let why = trouble.text();
+                disk.refused = Some((0, why.clone()));
+                (disk, 1, OpenOutcome::Unavailable { why })
+            }
+        }
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Writes events down, or drops and counts them. What there is to tell about that comes back.
+    fn write(&mut self, events: &[Arc<Event>], dropped: &mut u64) -> Vec<Event> {
+        let mut tell = Vec::new();
+        if self.reader.get().is_none() {
+            self.reopen(&mut tell);
+        }
+        let Some(database) = self.reader.get() else {
+            self.drop_all(events, dropped);
+            return tell;
+        };
+        match file::guarded(|| {
+            commit(&database, events, self.keep).map_err(|error| Trouble::of(&self.path, error))
+        }) {
+            Ok(()) => {
+                if let Some((count, why)) = self.refused.take() {
+                    tell.push(lost(SystemClock.now(), Reason::DiskFull, count, &why));
+                }
+            }
+            Err(trouble) => {
+                self.reader.set(None);
+                let _ = file::guarded(move || {
+                    drop(database);
+                    Ok(())
+                });
+                let why = trouble.text();
+                if self.refused.is_none() {
+                    tell.push(
+                        Event::new(SystemClock.now(), Kind::ServerTrouble, Reason::DiskFull)
+                            .detail(format!("the journal cannot be written: {why}; events are dropped until it can")),
+                    );
+                }
+                self.refused.get_or_insert((0, why));
+                self.drop_all(events, dropped);
+                // A mangled file is replaced at once, a full disk gets time.
+                self.tried = matches!(trouble, Trouble::Disk(_)).then(Instant::now);
+            }
+        }
+        tell
+    }
+
+    fn drop_all(&mut self, events: &[Arc<Event>], dropped: &mut u64) {
+        let count = events.len() as u64;
+        *dropped += count;
+        if let Some((refused, _)) = &mut self.refused {
+            *refused += count;
+        }
+    }
+
+    fn reopen(&mut self, tell: &mut Vec<Event>) {
+        if self.tried.is_some_and(|tried| tried.elapsed() < RETRY) {
+            return;
+        }
+        self.tried = Some(Instant::now());
+        match open_or_make(&self.path) {
+            Ok((database, _, outcome)) => {
+                self.reader.set(Some(Arc::new(database)));
+                self.tried = None;
+                if let OpenOutcome::Damaged { kept_as, why } = outcome {
+                    tell.push(
+                        Event::new(SystemClock.now(), Kind::ServerTrouble, Reason::DamagedStore)
+                            .detail(format!(
+                                "the journal was damaged ({why}); it is kept as {}",
+                                kept_as.display()
+                            )),
+                    );
+                }
+            }
+            Err(trouble) => {
+                self.refused.get_or_insert_with(|| (0, trouble.text()));
+            }
+        }
+    }
+}
+
+/// The thread that writes the log and the file.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    disk: Option<Disk>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, disk: Option<Disk>) -> Self {
+        Self { shared, disk }
+    }
+
+    pub(super) fn run(mut self, taken: &Receiver<Message>) {
+        let mut gather = GATHER;
+        loop {
+            let mut batch = Vec::new();
+            let mut flushes = Vec::new();
+            let first = taken.recv_timeout(Duration::from_millis(250));
+            let mut open = !matches!(first, Err(RecvTimeoutError::Disconnected));
+            if let Ok(message) = first {
+                self.take(message, &mut batch, &mut flushes);
+                let until = Instant::now() + gather;
+                while flushes.is_empty() && batch.len() < BATCH {
+                    match taken.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                        Ok(message) => self.take(message, &mut batch, &mut flushes),
+                        Err(RecvTimeoutError::Timeout) => break,
+                        Err(RecvTimeoutError::Disconnected) => {
+                            open = false;
+                            break;
+                        }
+                    }
+                }
+            }
+            self.summarise(&mut batch);
+            let begun = Instant::now();
+            self.write(&batch);
+            gather = (begun.elapsed() * 4).clamp(GATHER, GATHER_AT_MOST);
+            for flush in flushes {
+                let _ = flush.send(());
+            }
+            if !open {
+                return;
+            }
+        }
+    }
+
+    fn take(
+        &self,
+        message: Message,
+        batch: &mut Vec<Arc<Event>>,
+        flushes: &mut Vec<oneshot::Sender<()>>,
+    ) {
+        match message {
+            Message::Event(event) => {
+                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                write_log(&event);
+                batch.push(event);
+            }
+            Message::Flush(reply) => flushes.push(reply),
+        }
+    }
+
+    /// Tells what was counted instead of kept.
+    fn summarise(&self, batch: &mut Vec<Arc<Event>>) {
+        let mut tell = Vec::new();
+        {
+            let mut ring = self.shared.ring();
+            if ring.flood.is_over() {
+                tell = ring.flood.close();
+            }
+        }
+        let overrun = self.shared.overrun.swap(0, Ordering::Relaxed);
+        if overrun > 0 {
+            tell.push(lost(
+                SystemClock.now(),
+                Reason::Overload,
+                overrun,
+                "they came faster than they could be written",
+            ));
+        }
+        for event in tell {
+            let event = self.shared.tell(event);
+            write_log(&event);
+            batch.push(event);
+        }
+    }
+
+    fn write(&mut self, batch: &[Arc<Event>]) {
+        let Some(disk) = &mut self.disk else {
+            return;
+        };
+        if batch.is_empty() {
+            return;
+        }
+        let mut dropped = 0;
+        let told = disk.write(batch, &mut dropped);
+        self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+        let told: Vec<_> = told
+            .into_iter()
+            .map(|event| {
+                let event = self.shared.tell(event);
+                write_log(&event);
+                event
+            })
+            .collect();
+        if !told.is_empty() {
+            // What there is to tell about this is told already.
+            let mut dropped = 0;
+            disk.write(&told, &mut dropped);
+            self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Opens or makes the file; also gives the last id in it.
+fn open_or_make(path: &Path) -> Result<(Database, u64, OpenOutcome), Trouble> {
+    let make = || {
+        file::create(path, |database| {
+            prepare(database).map_err(|error| Trouble::of(path, error))
+        })
+    };
+    if path
+        .symlink_metadata()
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    {
+        return Ok((make()?, 0, OpenOutcome::New));
+    }
+    let read = file::open_unverified(path).and_then(|database| {
+        let found = file::guarded(|| look(path, &database))?;
+        Ok((database, found))
+    });
+    match read {
+        Ok((database, (records, last))) => Ok((database, last, OpenOutcome::Existing { records })),
+        Err(Trouble::Damaged(why)) => {
+            let kept_as =
+                file::set_aside(path, &why, SystemClock.now()).map_err(Trouble::Hopeless)?;
+            Ok((make()?, 0, OpenOutcome::Damaged { kept_as, why }))
+        }
+        Err(trouble) => Err(trouble),
+    }
+}
+
+fn prepare(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("format", FORMAT)?;
+        meta.insert("bytes", 0)?;
+        transaction.open_table(EVENTS)?;
+        transaction.open_table(OF)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// How many events there are, and the last id.
+fn look(path: &Path, database: &Database) -> Result<(usize, u64), Trouble> {
+    let read = || -> Result<Result<(usize, u64), String>, redb::Error> {
+        let transaction = database.begin_read()?;
+        let format = match transaction.open_table(META) {
+            Ok(table) => table.get("format")?.map(|value| value.value()),
+            Err(redb::TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if format != Some(FORMAT) {
+            return Ok(Err(
+                "it is no journal of this version of bootwright".to_owned()
+            ));
+        }
+        let events = transaction.open_table(EVENTS)?;
+        transaction.open_table(OF)?;
+        let last = events.last()?.map_or(0, |(id, _)| id.value());
+        Ok(Ok((
+            usize::try_from(events.len()?).unwrap_or(usize::MAX),
+            last,
+        )))
+    };
+    read()
+        .map_err(|error| Trouble::of(path, error))?
+        .map_err(Trouble::Damaged)
+}
+
+/// Writes events and removes the oldest ones over the bound, in one synced transaction.
+fn commit(database: &Database, batch: &[Arc<Event>], keep: u64) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        let mut events = transaction.open_table(EVENTS)?;
+        let mut of = transaction.open_table(OF)?;
+        let mut bytes = meta.get("bytes")?.map_or(0, |value| value.value());
+        for event in batch {
+            let Ok(encoded) = postcard::to_extend(event.as_ref(), vec![EVENT_VERSION]) else {
+                continue;
+            };
+            bytes = bytes.saturating_add(cost(encoded.len()));
+            if let Some(replaced) = events.insert(event.id, encoded.as_slice())? {
+                bytes = bytes.saturating_sub(cost(replaced.value().len()));
+            }
+            if let Some(whose) = whose(event) {
+                of.insert((whose.as_str(), event.id), ())?;
+            }
+        }
+        if bytes > keep {
+            // A little more than needed, so that not every commit has to.
+            let bound = keep - keep / 16;
+            while bytes > bound {
+                let Some((id, encoded)) = events.pop_first()? else {
+                    bytes = 0;
+                    break;
+                };
+                bytes = bytes.saturating_sub(cost(encoded.value().len()));
+                if let Some(whose) = decode(id.value(), encoded.value()).as_ref().and_then(whose) {
+                    of.remove((whose.as_str(), id.value()))?;
+                }
+            }
+        }
+        meta.insert("bytes", bytes)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// By what an event is found.
+fn whose(event: &Event) -> Option<String> {
+    match (&event.host, event.mac) {
+        (Some(host), _) => Some(host.to_string()),
+        (None, Some(mac)) => Some(mac.to_string()),
+        (None, None) => None,
+    }
+}
+
+fn decode(id: u64, bytes: &[u8]) -> Option<Event> {
+    match bytes.split_first() {
+        Some((&EVENT_VERSION, bytes)) => {
+            let mut event: Event = postcard::from_bytes(bytes).ok()?;
+            event.id = id;
+            Some(event)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,219 @@
+//! Floods: more events than anybody can read become counts with examples.
+//!
+//! Within one second, [`PER_SECOND`] events of one kind are kept, and as many of machines that nobody
+//! reserved, whatever their kind; a stranger's flood thereby takes no room from the hosts'. The rest is
+//! counted and told as one `journal.summary` when the second is over.
+//!
+//! **Invariant:** changes of state, reports and what concerns the server itself are always kept.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::base::Timestamp;
+use crate::journal::event::{Event, Kind, Reason};
+
+/// Events of one class that are kept in one second.
+pub(super) const PER_SECOND: u64 = 2_000;
+
+/// Examples named in a summary.
+const EXAMPLES: usize = 3;
+
+/// How long a second may stay open when no later event closes it.
+const OPEN: Duration = Duration::from_secs(1);
+
+/// What is counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// Events of one kind.
+    Kind(Kind),
+    /// Events of machines that nobody reserved.
+    Strangers,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    all: u64,
+    held: u64,
+    examples: Vec<String>,
+    last: Option<Timestamp>,
+}
+
+/// The second that is being counted.
+#[derive(Debug, Default)]
+pub(super) struct Flood {
+    second: i64,
+    opened: Option<Instant>,
+    counts: BTreeMap<Class, Count>,
+}
+
+impl Flood {
+    /// Takes an event, or counts it. Also gives the summaries of the second before, when this event is
+    /// the first of a new one.
+    pub(super) fn admit(&mut self, event: Event) -> (Option<Event>, Vec<Event>) {
+        let Some(class) = class(&event) else {
+            return (Some(event), Vec::new());
+        };
+        let second = event.at.as_micros().div_euclid(1_000_000);
+        let summaries = if second == self.second {
+            Vec::new()
+        } else {
+            self.close()
+        };
+        if self.opened.is_none() {
+            self.second = second;
+            self.opened = Some(Instant::now());
+        }
+        let count = self.counts.entry(class).or_default();
+        count.all += 1;
+        if count.all <= PER_SECOND {
+            return (Some(event), summaries);
+        }
+        count.held += 1;
+        count.last = Some(event.at);
+        if count.examples.len() < EXAMPLES {
+            let who = match (&event.host, event.mac) {
+                (Some(host), _) => host.to_string(),
+                (None, Some(mac)) => mac.to_string(),
+                (None, None) => "nobody".to_owned(),
+            };
+            let example = format!("{who}: {}/{}", event.kind, event.reason);
+            if !count.examples.contains(&example) {
+                count.examples.push(example);
+            }
+        }
+        (None, summaries)
+    }
+
+    /// Ends the second and gives its summaries.
+    pub(super) fn close(&mut self) -> Vec<Event> {
+        self.opened = None;
+        self.second = i64::MIN;
+        std::mem::take(&mut self.counts)
+            .into_iter()
+            .filter_map(|(class, count)| {
+                let at = count.last?;
+                let what = match class {
+                    Class::Kind(kind) => format!("{kind} events"),
+                    Class::Strangers => "events of machines without a reservation".to_owned(),
+                };
+                let mut event =
+                    Event::new(at, Kind::JournalSummary, Reason::Flood).detail(format!(
+                        "{} more {what} within one second, among them {}",
+                        count.held,
+                        count.examples.join(", ")
+                    ));
+                event.count = Some(count.held);
+                Some(event)
+            })
+            .collect()
+    }
+
+    /// Whether the second is over although no later event has closed it.
+    pub(super) fn is_over(&self) -> bool {
+        self.opened.is_some_and(|opened| opened.elapsed() >= OPEN)
+    }
+}
+
+/// What an event is counted with; `None`: it is always kept.
+fn class(event: &Event) -> Option<Class> {
+    match event.kind {
+        Kind::DhcpOffer
+        | Kind::DhcpAck
+        | Kind::DhcpNak
+        | Kind::DhcpIgnored
+        | Kind::DhcpMalformed
+        | Kind::DhcpFailed
+        | Kind::TftpSent
+        | Kind::TftpFailed
+        | Kind::HttpScript
+        | Kind::HttpAsset
+        | Kind::HttpAnswer
+        | Kind::HttpRefused
+        | Kind::HostUnknown => {
+            if event.host.is_none() && event.mac.is_some() {
+                Some(Class::Strangers)
+            } else {
+                Some(Class::Kind(event.kind))
+            }
+        }
+        Kind::ReportIgnored
+        | Kind::ReportLog
+        | Kind::InstallArmed
+        | Kind::InstallBooting
+        | Kind::InstallStarted
+        | Kind::InstallProgress
+        | Kind::InstallInstalled
+        | Kind::InstallUp
+        | Kind::InstallFailed
+        | Kind::InstallStalled
+        | Kind::InstallLapsed
+        | Kind::InstallCancelled
+        | Kind::InstallNote
+        | Kind::ConfigReloaded
+        | Kind::ConfigRejected
+        | Kind::ServerStarted
+        | Kind::ServerStopped
+        | Kind::ServerLinks
+        | Kind::ServerTrouble
+        | Kind::JournalSummary => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::HardwareAddr;
+
+    fn event(second: i64, kind: Kind) -> Event {
+        Event::new(Timestamp::from_secs(second), kind, Reason::Done)
+    }
+
+    #[test]
+    fn what_is_over_the_bound_is_counted_with_examples() {
+        let mut flood = Flood::default();
+        let mut kept = 0;
+        for _ in 0..PER_SECOND + 500 {
+            kept += u64::from(flood.admit(event(7, Kind::TftpFailed)).0.is_some());
+        }
+        assert_eq!(kept, PER_SECOND);
+        // Another kind has room of its own.
+        assert!(flood.admit(event(7, Kind::HttpAsset)).0.is_some());
+        let (kept, summaries) = flood.admit(event(8, Kind::TftpFailed));
+        assert!(kept.is_some());
+        assert_eq!(summaries.len(), 1);
+        assert_eq!(summaries[0].count, Some(500));
+        assert_eq!(summaries[0].kind, Kind::JournalSummary);
+        assert!(
+            summaries[0]
+                .detail
+                .as_ref()
+                .unwrap()
+                .contains("tftp.failed")
+        );
+        assert!(flood.close().is_empty());
+    }
+
+    #[test]
+    fn strangers_take_no_room_from_hosts_and_changes_are_never_counted() {
+        let mut flood = Flood::default();
+        let mac = HardwareAddr::ethernet([2, 0, 0, 0, 0, 1]);
+        for _ in 0..PER_SECOND * 2 {
+            let _ = flood.admit(event(7, Kind::DhcpIgnored).mac(mac));
+            let _ = flood.admit(event(7, Kind::DhcpOffer).mac(mac));
+        }
+        let host: crate::base::HostName = "web01".parse().unwrap();
+        assert!(
+            flood
+                .admit(event(7, Kind::DhcpIgnored).mac(mac).host(host))
+                .0
+                .is_some()
+        );
+        for _ in 0..PER_SECOND * 2 {
+            assert!(flood.admit(event(7, Kind::InstallProgress)).0.is_some());
+            assert!(flood.admit(event(7, Kind::ReportIgnored)).0.is_some());
+        }
+        let summaries = flood.close();
+        assert_eq!(summaries.len(), 1, "{summaries:?}");
+        assert_eq!(summaries[0].count, Some(PER_SECOND * 3));
+    }
+}

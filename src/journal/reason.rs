@@ -1,0 +1,225 @@
+//! L2, what each [`Reason`] means in words, and what can be done.
+//!
+//! The log, `events`, `why` and the texts that machines are sent all take their words from here. The
+//! particulars (which file, which address) stand in an event's `detail`.
+
+use super::event::Reason;
+
+impl Reason {
+    /// What it means: a sentence without capital and full stop, to stand after a name and a colon.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Loader => "the firmware gets its boot loader",
+            Self::Script => "iPXE gets the address of its script",
+            Self::NetworkOnly => {
+                "an installer or operating system gets its address and network options, and no boot file"
+            }
+            Self::Installer => "the machine gets its installer",
+            Self::DiskLocal => "the machine boots its disk: nothing is asked for",
+            Self::DiskInstalled => "the machine boots its disk: it is installed",
+            Self::DiskFailed => "the machine boots its disk: its installation has failed",
+            Self::DiskWaiting => "the machine boots its disk: it is waiting for another host",
+            Self::DiskFileMissing => {
+                "the machine boots its disk: a boot file of its installer is not there"
+            }
+            Self::DiskStoreUnavailable => {
+                "the machine boots its disk: its installation could not be recorded"
+            }
+            Self::DiskIdentity => {
+                "the machine boots its disk: its UUID or serial number is not the reserved one"
+            }
+            Self::DiskArchitecture => {
+                "the machine boots its disk: its profile is not for its architecture"
+            }
+            Self::DiskProfileGone => {
+                "the machine boots its disk: the profile it was armed with is gone from the configuration"
+            }
+            Self::ChainScript => "any iPXE may have the script that leads to its own",
+            Self::UnknownHost => "no reservation has this hardware address",
+            Self::NoSubnet => "no configured subnet fits the interface that the packet came in on",
+            Self::UnknownRelay => "the relay is in no configured subnet",
+            Self::WrongSubnet => "the reservation belongs to another subnet than the packet",
+            Self::OtherServer => "the client chose another DHCP server",
+            Self::WrongAddress => "the client asks for another address than the reserved one",
+            Self::Declined => "the client declined its address: somebody else holds it",
+            Self::Released => "the client gave its address back",
+            Self::NotARequest => "a reply of another server came in on the server's port",
+            Self::MessageType => "a DHCP server does not answer messages of this type",
+            Self::Bootp => "a BOOTP request; only DHCP is answered",
+            Self::NoLoader => "there is no boot loader that this machine could be given",
+            Self::UnknownArchitecture => {
+                "the firmware is of an architecture that is not known here"
+            }
+            Self::Malformed => "the packet cannot be read",
+            Self::Overload => "more came in than can be worked off",
+            Self::SendFailed => "the system refused to send",
+            Self::NoRawSocket => {
+                "the reply was broadcast, because no frame can be sent to the machine itself"
+            }
+            Self::NotFound => "there is no such file",
+            Self::BadName => "the name leads out of the boot files or is hidden",
+            Self::Aborted => "the client ended the transfer, as a size probe does",
+            Self::Timeout => "the client fell silent",
+            Self::Busy => "too many transfers at once",
+            Self::ReadOnly => "files cannot be written here",
+            Self::ReadFailed => "the file could not be read",
+            Self::Changed => "the file changed while it was sent",
+            Self::Incomplete => "the connection ended before all was sent",
+            Self::NotThisMachine => "the request came from another address than the machine's",
+            Self::UnknownToken => "no arming has this token",
+            Self::VoidToken => "the token is no longer good for this",
+            Self::UnknownAnswer => "the profile has no answer file of this name",
+            Self::RenderFailed => "the template could not be rendered",
+            Self::StoreUnavailable => "the store cannot be read or written",
+            Self::NoChange => "the report changes nothing in this state",
+            Self::BadRequest => "the request is not understood",
+            Self::TooLarge => "the body is larger than allowed",
+            Self::Operator => "an operator asked for it",
+            Self::ScriptServed => "the boot script was served",
+            Self::FurtherBoot => "the installer was booted once more",
+            Self::SameBoot => "the script was asked for again within the same boot",
+            Self::AnswerServed => "an answer file was served",
+            Self::Reported => "the installer or the installed system reported it",
+            Self::AttemptsUsed => "as many boots of the installer as allowed were used up",
+            Self::Stalled => "nothing was heard of the installation for too long",
+            Self::Lapsed => "no machine took the arming up in time",
+            Self::FailedWhileBooting => {
+                "a failure was reported before the installer had begun; the next boot is another attempt"
+            }
+            Self::NoLongerFits => "the configuration no longer has what the arming was given for",
+            Self::SignOfLife => "the installation goes on",
+            Self::Reload => "a file changed, or a reload was asked for",
+            Self::Invalid => "the configuration has errors",
+            Self::Signal => "an end was asked for",
+            Self::NewStore => "the store was made anew; every host is local",
+            Self::DamagedStore => "the store was damaged and was set aside; every host is local",
+            Self::LinkChange => "an address or interface came or went",
+            Self::TaskFailed => "a task of the server ended unexpectedly and was started again",
+            Self::DiskFull => "the server's disk is full or cannot be written",
+            Self::Flood => "too many events of one kind came to write down each",
+        }
+    }
+
+    /// What somebody can do, where somebody can: an instruction without capital and full stop. HOST
+    /// stands for the host's name.
+    pub const fn remedy(self) -> Option<&'static str> {
+        Some(match self {
+            Self::DiskLocal | Self::Lapsed => "to install it: bootwright install HOST",
+            Self::DiskInstalled => "to install it again: bootwright install HOST",
+            Self::DiskFailed | Self::AttemptsUsed | Self::Stalled => {
+                "see what it said with bootwright why HOST, mend it, then bootwright install HOST"
+            }
+            Self::DiskFileMissing => {
+                "bring the file (bootwright assets list says which are missing), then boot the machine again"
+            }
+            Self::DiskStoreUnavailable | Self::StoreUnavailable => {
+                "see that state_dir has room and belongs to the daemon's user; bootwright events tells the error"
+            }
+            Self::DiskIdentity => {
+                "see whether the right machine is at this hardware address, or correct uuid and serial of the host"
+            }
+            Self::DiskArchitecture => {
+                "give the host another profile, correct its arch, or add the architecture to the profile's arch"
+            }
+            Self::DiskProfileGone | Self::NoLongerFits | Self::NewStore | Self::DamagedStore => {
+                "arm it anew if it is to be installed: bootwright install HOST"
+            }
+            Self::UnknownHost => "add a host with this hardware address to the reservations file",
+            Self::NoSubnet => {
+                "add a [[subnet]] whose network holds an address of this interface, or give the interface its address"
+            }
+            Self::UnknownRelay => "add a [[subnet]] whose network holds the relay's address",
+            Self::WrongSubnet => {
+                "plug the machine into the network of its reservation, or correct the address of the host"
+            }
+            Self::OtherServer => {
+                "stop the other DHCP server on this network, or leave this machine out of it"
+            }
+            Self::WrongAddress => {
+                "nothing, if the reservation was changed: the machine asks anew at once"
+            }
+            Self::Declined => {
+                "find the machine that holds the address (arp, neighbour table) and give one of the two another"
+            }
+            Self::NotARequest => "see who else serves DHCP on this network",
+            Self::NoLoader => {
+                "bring the loader (bootwright assets fetch ipxe), or name one in [boot] loaders or in loader of the host"
+            }
+            Self::UnknownArchitecture => {
+                "name a loader for the number of option 93 in [boot] loaders, or loader of the host"
+            }
+            Self::Overload | Self::Busy | Self::Flood => {
+                "see which machine sends so much: bootwright events"
+            }
+            Self::SendFailed => "see the interface, its address and the firewall of this server",
+            Self::NoRawSocket => "let the daemon keep the capability NET_RAW",
+            Self::NotFound => {
+                "see the name for a typing error, or bring the file (bootwright assets list)"
+            }
+            Self::Timeout | Self::Incomplete => {
+                "see cable, switch port and firewall; for TFTP also an MTU smaller than the block size"
+            }
+            Self::ReadFailed => "see that the daemon's user may read the file",
+            Self::Changed => "bring boot files by renaming a finished copy into place",
+            Self::NotThisMachine => {
+                "name the address in nat of its subnet, if the machine is behind address translation"
+            }
+            Self::VoidToken | Self::UnknownToken => {
+                "nothing, if an old installer still asks; otherwise bootwright install HOST"
+            }
+            Self::UnknownAnswer => "add an [[answers]] of this name to the profile",
+            Self::RenderFailed | Self::Invalid => "bootwright check names file, line and remedy",
+            Self::FailedWhileBooting => "see what it said: bootwright why HOST",
+            Self::DiskFull => "make room on the disk that holds state_dir",
+            Self::TaskFailed => "report it with the log of the daemon",
+            Self::Done
+            | Self::Loader
+            | Self::Script
+            | Self::NetworkOnly
+            | Self::Installer
+            | Self::DiskWaiting
+            | Self::ChainScript
+            | Self::Released
+            | Self::MessageType
+            | Self::Bootp
+            | Self::Malformed
+            | Self::BadName
+            | Self::Aborted
+            | Self::ReadOnly
+            | Self::NoChange
+            | Self::BadRequest
+            | Self::TooLarge
+            | Self::Operator
+            | Self::ScriptServed
+            | Self::FurtherBoot
+            | Self::SameBoot
+            | Self::AnswerServed
+            | Self::Reported
+            | Self::SignOfLife
+            | Self::Reload
+            | Self::Signal
+            | Self::LinkChange => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_words_of_its_own() {
+        let mut seen = HashSet::new();
+        for reason in Reason::ALL {
+            let sentence = reason.sentence();
+            assert!(seen.insert(sentence), "{reason}: {sentence} stands twice");
+            for text in [Some(sentence), reason.remedy()].into_iter().flatten() {
+                assert!(!text.is_empty() && !text.ends_with('.'), "{reason}: {text}");
+                assert!(!text.starts_with(' '), "{reason}: {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,518 @@
+//! Each row of the table, in each state.
+
+use std::net::Ipv4Addr;
+
+use super::*;
+use crate::base::{HostName, Token};
+use InstallState::{Armed, Booting, Failed, Installed, Installing, Local};
+
+const START: i64 = 1_800_000_000;
+const POLICY: Policy = Policy {
+    max_attempts: 3,
+    stalled_after: Duration::from_secs(2_700),
+};
+const STATES: [InstallState; 7] = [
+    Local,
+    InstallState::Waiting,
+    Armed,
+    Booting,
+    Installing,
+    Installed,
+    Failed,
+];
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(START + secs)
+}
+
+fn mac() -> HardwareAddr {
+    HardwareAddr::ethernet([0x52, 0x54, 0, 0x47, 0x86, 0x8e])
+}
+
+fn ip() -> Ipv4Addr {
+    Ipv4Addr::new(10, 99, 0, 11)
+}
+
+fn profile(name: &str) -> ProfileName {
+    name.parse().unwrap()
+}
+
+fn install(force: bool) -> Input {
+    Input::Install {
+        with: Armament {
+            profile: profile("debian-12"),
+            macs: vec![mac()],
+            ip: ip(),
+            token: Token::from_bytes([9; 16]),
+            until: at(86_400),
+        },
+        force,
+        by: "kari".to_owned(),
+    }
+}
+
+fn report(kind: ReportKind) -> Input {
+    Input::Report {
+        kind,
+        message: None,
+        percent: None,
+    }
+}
+
+fn said(kind: ReportKind, message: &str) -> Input {
+    Input::Report {
+        kind,
+        message: Some(message.to_owned()),
+        percent: Some(40),
+    }
+}
+
+const FIRST: Input = Input::Script {
+    further_boot: false,
+};
+const FURTHER: Input = Input::Script { further_boot: true };
+const KERNEL: Input = Input::Asset { kernel: true };
+
+fn cancel(force: bool) -> Input {
+    Input::Cancel {
+        force,
+        by: "kari".to_owned(),
+    }
+}
+
+fn to_local(force: bool) -> Input {
+    Input::Local {
+        force,
+        by: "kari".to_owned(),
+    }
+}
+
+fn fresh() -> Record {
+    Record::new("web01".parse::<HostName>().unwrap())
+}
+
+#[track_caller]
+fn changed(record: &Record, input: &Input, now: Timestamp) -> Transition {
+    match step(record, input, POLICY, now) {
+        Step::Change(transition) => *transition,
+        other => panic!("{input:?} in {}: {other:?}", record.state),
+    }
+}
+
+#[track_caller]
+fn play(record: Record, inputs: &[Input], now: Timestamp) -> Record {
+    inputs
+        .iter()
+        .fold(record, |record, input| changed(&record, input, now).next)
+}
+
+/// A record in this state, as it comes about.
+fn in_state(state: InstallState) -> Record {
+    let armed = || play(fresh(), &[install(false)], at(0));
+    match state {
+        Local => fresh(),
+        InstallState::Waiting => Record {
+            state: InstallState::Waiting,
+            ..armed()
+        },
+        Armed => armed(),
+        Booting => play(armed(), &[FIRST], at(0)),
+        Installing => play(armed(), &[FIRST, Input::Answer], at(0)),
+        Installed => play(
+            armed(),
+            &[FIRST, Input::Answer, report(ReportKind::Installed)],
+            at(0),
+        ),
+        Failed => play(
+            armed(),
+            &[FIRST, Input::Answer, said(ReportKind::Failed, "no disk")],
+            at(0),
+        ),
+    }
+}
+
+/// A state and the event that leads to it.
+type Outcome = (InstallState, Option<(Kind, Reason)>);
+
+/// What an input does in every state: the state it leads to and the event, `None` where it changes
+/// nothing, in the order of [`STATES`].
+#[track_caller]
+fn row(input: &Input, expected: [Option<Outcome>; 7]) {
+    for (state, expected) in STATES.into_iter().zip(expected) {
+        let record = in_state(state);
+        let got = match step(&record, input, POLICY, at(60)) {
+            Step::Change(transition) => {
+                assert!(
+                    transition.event.is_none() || describe(&record, &transition, POLICY).is_some(),
+                    "{input:?} in {state} has no sentence"
+                );
+                if transition.next.state != state {
+                    assert_eq!(
+                        transition.next.changed_at,
+                        Some(at(60)),
+                        "{input:?} in {state}"
+                    );
+                }
+                Some((transition.next.state, transition.event))
+            }
+            Step::Same(_) | Step::Refused(_) => None,
+        };
+        assert_eq!(got, expected, "{input:?} in {state}");
+    }
+}
+
+#[test]
+fn install_arms_and_only_force_interrupts() {
+    let armed = Some((Armed, Some((Kind::InstallArmed, Reason::Operator))));
+    row(
+        &install(false),
+        [armed, armed, armed, None, None, armed, armed],
+    );
+    row(&install(true), [armed; 7]);
+    for state in [Booting, Installing] {
+        let refused = step(&in_state(state), &install(false), POLICY, at(1));
+        let Step::Refused(refusal) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(refusal.to_string().contains("--force"), "{refusal}");
+    }
+    let before = in_state(Failed);
+    let after = changed(&before, &install(false), at(60)).next;
+    assert_eq!(after.attempt, 0);
+    assert_eq!(after.armed_at, Some(at(60)));
+    assert_eq!(
+        (
+            after.script_at,
+            after.failed_at,
+            after.message,
+            after.started_at
+        ),
+        (None, None, None, None)
+    );
+}
+
+#[test]
+fn a_script_begins_the_boot_and_only_a_further_boot_counts() {
+    let first = Some((Booting, Some((Kind::InstallBooting, Reason::ScriptServed))));
+    let again = Some((Kind::InstallBooting, Reason::FurtherBoot));
+    row(&FIRST, [None, None, first, None, None, None, None]);
+    row(
+        &FURTHER,
+        [
+            None,
+            None,
+            first,
+            Some((Booting, again)),
+            Some((Installing, again)),
+            None,
+            None,
+        ],
+    );
+    let booting = in_state(Booting);
+    assert_eq!(booting.attempt, 1);
+    assert_eq!(
+        step(&booting, &FIRST, POLICY, at(1)),
+        Step::Same(Reason::SameBoot)
+    );
+    let with_kernel = play(booting, &[KERNEL], at(10));
+    assert_eq!(with_kernel.kernel_at, Some(at(10)));
+    let second = changed(&with_kernel, &FURTHER, at(60)).next;
+    assert_eq!(
+        (second.attempt, second.kernel_at, second.script_at),
+        (2, None, Some(at(60)))
+    );
+    assert_eq!(
+        second.token,
+        in_state(Armed).token,
+        "one token for all attempts"
+    );
+    let third = changed(&second, &FURTHER, at(120)).next;
+    let over = changed(&third, &FURTHER, at(180));
+    assert_eq!(over.next.state, Failed);
+    assert_eq!(
+        over.event,
+        Some((Kind::InstallFailed, Reason::AttemptsUsed))
+    );
+    assert!(
+        over.next
+            .message
+            .as_ref()
+            .unwrap()
+            .starts_with("3 of 3 attempts used")
+    );
+    assert_eq!(
+        step(&over.next, &FURTHER, POLICY, at(200)),
+        Step::Same(Reason::NoChange)
+    );
+}
+
+#[test]
+fn an_answer_or_started_makes_it_installing() {
+    let by = |reason| Some((Installing, Some((Kind::InstallStarted, reason))));
+    row(
+        &Input::Answer,
+        [
+            None,
+            None,
+            None,
+            by(Reason::AnswerServed),
+            Some((Installing, None)),
+            None,
+            None,
+        ],
+    );
+    let ignored = Some((Installing, Some((Kind::ReportIgnored, Reason::SignOfLife))));
+    row(
+        &report(ReportKind::Started),
+        [None, None, None, by(Reason::Reported), ignored, None, None],
+    );
+    assert_eq!(
+        changed(&in_state(Installing), &Input::Answer, at(9))
+            .next
+            .seen_at,
+        Some(at(9))
+    );
+}
+
+#[test]
+fn installed_and_up_make_good_what_was_taken_for_failed() {
+    let installed = Some((Installed, Some((Kind::InstallInstalled, Reason::Reported))));
+    let up = Some((Installed, Some((Kind::InstallUp, Reason::Reported))));
+    row(
+        &report(ReportKind::Installed),
+        [None, None, None, installed, installed, None, installed],
+    );
+    row(&report(ReportKind::Up), [None, None, None, up, up, up, up]);
+    let was_failed = changed(&in_state(Failed), &report(ReportKind::Installed), at(60)).next;
+    assert_eq!((was_failed.failed_at, was_failed.message), (None, None));
+    let started = changed(&in_state(Installed), &report(ReportKind::Up), at(60)).next;
+    assert_eq!(
+        (started.installed_at, started.up_at),
+        (Some(at(0)), Some(at(60)))
+    );
+    assert_eq!(
+        step(&started, &report(ReportKind::Up), POLICY, at(61)),
+        Step::Same(Reason::NoChange)
+    );
+    assert!(started.token.is_some(), "reports and logs stay open");
+}
+
+#[test]
+fn a_failure_counts_once_the_installer_runs() {
+    let failed = Some((Failed, Some((Kind::InstallFailed, Reason::Reported))));
+    let noted = Some((
+        Booting,
+        Some((Kind::InstallNote, Reason::FailedWhileBooting)),
+    ));
+    row(
+        &report(ReportKind::Failed),
+        [None, None, None, noted, failed, None, None],
+    );
+    let record = changed(
+        &in_state(Booting),
+        &said(ReportKind::Failed, "no network"),
+        at(5),
+    )
+    .next;
+    assert_eq!(record.message.as_deref(), Some("no network"));
+    let record = in_state(Failed);
+    assert_eq!(record.message.as_deref(), Some("no disk"));
+    assert!(record.token.is_some());
+}
+
+#[test]
+fn progress_is_noted_while_it_lasts() {
+    let event = Some((Kind::InstallProgress, Reason::Reported));
+    row(
+        &said(ReportKind::Progress, "partitioning"),
+        [
+            None,
+            None,
+            None,
+            Some((Booting, event)),
+            Some((Installing, event)),
+            None,
+            None,
+        ],
+    );
+    let record = in_state(Installing);
+    let transition = changed(&record, &said(ReportKind::Progress, " a\u{7}b\nc "), at(5));
+    assert_eq!(transition.next.message.as_deref(), Some("ab\nc"));
+    assert_eq!(transition.next.percent, Some(40));
+    assert_eq!(
+        describe(&record, &transition, POLICY).as_deref(),
+        Some("attempt 1 of 3, 40 %: ab\nc")
+    );
+    let long = "x".repeat(1 << 20);
+    let record = changed(&record, &said(ReportKind::Progress, &long), at(5)).next;
+    assert_eq!(record.message.unwrap().len(), MAX_MESSAGE);
+}
+
+#[test]
+fn boot_files_are_signs_of_life_and_the_kernel_is_remembered() {
+    row(
+        &KERNEL,
+        [
+            None,
+            None,
+            None,
+            Some((Booting, None)),
+            Some((Installing, None)),
+            None,
+            None,
+        ],
+    );
+    let record = in_state(Booting);
+    let asset = Input::Asset { kernel: false };
+    assert_eq!(
+        step(&record, &asset, POLICY, at(1)),
+        Step::Same(Reason::SignOfLife)
+    );
+    let record = changed(&record, &KERNEL, at(1)).next;
+    assert_eq!(
+        (record.kernel_at, record.seen_at),
+        (Some(at(1)), Some(at(1)))
+    );
+    let record = changed(&record, &asset, at(30)).next;
+    assert_eq!(
+        (record.kernel_at, record.seen_at),
+        (Some(at(1)), Some(at(30)))
+    );
+}
+
+#[test]
+fn cancel_and_local_ask_once_the_kernel_was_fetched() {
+    let back = Some((Local, Some((Kind::InstallCancelled, Reason::Operator))));
+    row(&cancel(false), [None, back, back, back, back, None, None]);
+    row(&to_local(false), [None, back, back, back, back, back, back]);
+    for state in [Booting, Installing] {
+        let record = play(in_state(state), &[KERNEL], at(10));
+        for input in [cancel(false), to_local(false)] {
+            assert!(matches!(
+                step(&record, &input, POLICY, at(20)),
+                Step::Refused(Refusal::UnderWay { .. })
+            ));
+        }
+        for input in [cancel(true), to_local(true)] {
+            let next = changed(&record, &input, at(20)).next;
+            assert_eq!((next.state, next.token), (Local, None));
+        }
+    }
+    for state in [Local, Installed, Failed] {
+        assert!(matches!(
+            step(&in_state(state), &cancel(true), POLICY, at(1)),
+            Step::Refused(Refusal::NothingToCancel { .. })
+        ));
+    }
+    assert_eq!(in_state(Installed).state, Installed);
+    let next = changed(&in_state(Installed), &to_local(false), at(1)).next;
+    assert_eq!((next.state, next.token), (Local, None));
+}
+
+#[test]
+fn silence_and_lapse_are_judged_at_every_input() {
+    let armed = in_state(Armed);
+    assert_eq!(
+        step(&armed, &Input::Look, POLICY, at(86_400)),
+        Step::Same(Reason::NoChange)
+    );
+    let lapsed = changed(&armed, &Input::Look, at(86_401));
+    assert_eq!(lapsed.event, Some((Kind::InstallLapsed, Reason::Lapsed)));
+    assert_eq!(
+        (lapsed.next.state, lapsed.next.token.clone()),
+        (Local, None)
+    );
+    assert_eq!(
+        changed(&armed, &FIRST, at(86_401)),
+        lapsed,
+        "too late for a script"
+    );
+
+    for state in [Booting, Installing] {
+        let record = in_state(state);
+        assert_eq!(
+            step(&record, &Input::Look, POLICY, at(2_699)),
+            Step::Same(Reason::NoChange)
+        );
+        let stalled = changed(&record, &Input::Look, at(2_700));
+        assert_eq!(stalled.event, Some((Kind::InstallStalled, Reason::Stalled)));
+        assert_eq!(stalled.next.state, Failed);
+        assert_eq!(
+            stalled.next.message.as_deref(),
+            Some("no sign of life for 45 min")
+        );
+        assert_eq!(
+            changed(&record, &FURTHER, at(2_700)),
+            stalled,
+            "its disk is booted"
+        );
+        assert_eq!(changed(&record, &Input::Answer, at(2_700)), stalled);
+        let late = changed(&record, &report(ReportKind::Installed), at(9_000)).next;
+        assert_eq!((late.state, late.message), (Installed, None));
+        assert_eq!(
+            changed(&record, &install(false), at(9_000)).next.state,
+            Armed
+        );
+    }
+    let alive = play(in_state(Booting), &[KERNEL], at(2_000));
+    assert_eq!(
+        step(&alive, &Input::Look, POLICY, at(4_000)),
+        Step::Same(Reason::NoChange)
+    );
+    // A clock that was set back is no silence.
+    assert_eq!(
+        step(&alive, &Input::Look, POLICY, at(-90_000)),
+        Step::Same(Reason::NoChange)
+    );
+    row(&Input::Look, [None; 7]);
+}
+
+#[test]
+fn a_reload_takes_back_what_no_longer_fits_and_nothing_else() {
+    let fits = |macs: Vec<HardwareAddr>, ip: Option<Ipv4Addr>, name: Option<&str>| Input::Reload {
+        macs,
+        ip,
+        profile: name.map(profile),
+    };
+    let other = HardwareAddr::ethernet([2, 0, 0, 0, 0, 9]);
+    row(
+        &fits(vec![other, mac()], Some(ip()), Some("debian-12")),
+        [None; 7],
+    );
+    let back = Some((Local, Some((Kind::InstallCancelled, Reason::NoLongerFits))));
+    for misfit in [
+        fits(vec![other], Some(ip()), Some("debian-12")),
+        fits(
+            vec![mac()],
+            Some(Ipv4Addr::new(10, 99, 0, 12)),
+            Some("debian-12"),
+        ),
+        fits(vec![mac()], Some(ip()), Some("rocky-9")),
+        fits(vec![mac()], Some(ip()), None),
+        fits(vec![], None, None),
+    ] {
+        row(&misfit, [None, back, back, None, None, None, None]);
+        let record = in_state(Armed);
+        let transition = changed(&record, &misfit, at(1));
+        let text = describe(&record, &transition, POLICY).unwrap();
+        assert!(text.contains("bootwright install web01"), "{text}");
+        assert_eq!(transition.next.token, None);
+    }
+}
+
+#[test]
+fn events_have_sentences_with_the_attempt() {
+    let armed = in_state(Armed);
+    let transition = changed(&armed, &FIRST, at(1));
+    assert_eq!(
+        describe(&armed, &transition, POLICY).as_deref(),
+        Some("attempt 1 of 3")
+    );
+    let before = fresh();
+    let transition = changed(&before, &install(false), at(0));
+    assert_eq!(
+        describe(&before, &transition, POLICY).as_deref(),
+        Some("armed with debian-12 by kari until 2027-01-16T08:00:00.000Z")
+    );
+    assert!(!format!("{transition:?}").contains(Token::from_bytes([9; 16]).reveal()));
+}

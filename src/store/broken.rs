@@ -1,0 +1,98 @@
+//! A store that fails on demand: how everything above behaves without one is tested against it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::{Change, CommitError, Memory, StoreError, Versioned};
+use crate::base::{HostName, Token};
+use crate::record::Record;
+
+/// What fails; shared with the store it came with.
+#[derive(Debug, Clone, Default)]
+pub struct Switches {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    reads: AtomicBool,
+    commits: AtomicBool,
+    conflicts: AtomicU32,
+}
+
+impl Switches {
+    /// Whether reads fail from now on.
+    pub fn fail_reads(&self, fail: bool) {
+        self.inner.reads.store(fail, Ordering::SeqCst);
+    }
+
+    /// Whether commits fail from now on.
+    pub fn fail_commits(&self, fail: bool) {
+        self.inner.commits.store(fail, Ordering::SeqCst);
+    }
+
+    /// The next so many commits meet somebody else's change.
+    pub fn conflict(&self, times: u32) {
+        self.inner.conflicts.store(times, Ordering::SeqCst);
+    }
+}
+
+/// Memory behind switches.
+#[derive(Debug, Default)]
+pub struct Broken {
+    memory: Memory,
+    switches: Switches,
+}
+
+impl Broken {
+    /// A store that works until a switch is thrown.
+    pub fn new() -> (Self, Switches) {
+        let store = Self::default();
+        let switches = store.switches.clone();
+        (store, switches)
+    }
+
+    fn readable(&self) -> Result<(), StoreError> {
+        if self.switches.inner.reads.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("reads fail by order".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The record of a host.
+    pub fn record(&self, host: &HostName) -> Result<Option<Versioned<Record>>, StoreError> {
+        self.readable()?;
+        Ok(self.memory.record(host))
+    }
+
+    /// The record with this token.
+    pub fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
+        self.readable()?;
+        Ok(self.memory.by_token(token))
+    }
+
+    /// All records, by host name.
+    pub fn records(&self) -> Result<Vec<Versioned<Record>>, StoreError> {
+        self.readable()?;
+        Ok(self.memory.records())
+    }
+
+    /// Makes all changes or none.
+    pub fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        if self.switches.inner.commits.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("commits fail by order".to_owned()).into());
+        }
+        let conflict = self
+            .switches
+            .inner
+            .conflicts
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok();
+        if let (true, Some(change)) = (conflict, changes.first()) {
+            return Err(CommitError::Conflict(change.next.host.clone()));
+        }
+        self.memory.commit(changes)
+    }
+}

@@ -1,0 +1,463 @@
+//! The store in one file of this machine, `state_dir/bootwright.redb`.
+//!
+//! - *Keys.* Table `meta`: `format` (of the file), `closed` (counts clean ends). Table `records`: host
+//!   name → a version byte, then version and record in postcard.
+//! - *Atomicity.* One thread owns the file. It takes up what has gathered, judges each set of changes
+//!   as a compare-and-set, writes those that pass in one transaction with one `fsync`, and answers each.
+//!   When that fails, none of them was made.
+//! - *Reading* is from memory, filled at open: it never waits for the disk, and goes on while the disk
+//!   refuses.
+//! - *Crash.* Two-phase commits: what was answered is on disk, and a mangled newest state is recognised
+//!   as damage, where with one-phase commits redb would silently go back to the state before it, in
+//!   which a finished host may still have been to be installed. At a clean end one empty transaction
+//!   more makes both of redb's slots hold the last state, for the same reason.
+//! - *A disk that refuses.* redb must be opened again after a failed write. That is tried at each
+//!   commit and every two seconds. What was answered is then the truth: should the file hold a change
+//!   whose commit was reported as failed, it is taken back.
+//! - *Bounds.* One record for each host ever armed, about 500 bytes.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::cache::Cache;
+use super::file::{self, Trouble};
+use super::{Change, CommitError, OpenError, OpenOutcome, StoreError, Versioned};
+use crate::base::{Clock as _, HostName, SystemClock, Token};
+use crate::record::Record;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+
+/// What the file holds altogether; another number is another version of this program's.
+const FORMAT: u64 = 1;
+
+/// How one record is written.
+const RECORD_VERSION: u8 = 1;
+
+/// How often a disk that refused is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Sets of changes that share one transaction.
+const GROUP: usize = 64;
+
+/// Records in a redb file.
+#[derive(Debug)]
+pub struct Embedded {
+    shared: Arc<RwLock<Shared>>,
+    orders: Option<Sender<Order>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Everything that was committed; `None` while the file has never been read.
+    cache: Option<Cache>,
+    /// Why the file cannot be used at present.
+    trouble: Option<String>,
+}
+
+#[derive(Debug)]
+struct Order {
+    changes: Vec<Change>,
+    reply: oneshot::Sender<Result<(), CommitError>>,
+}
+
+impl Embedded {
+    /// Opens or makes the file. See [`OpenOutcome`] for what may be found.
+    pub fn open(path: &Path) -> Result<(Self, OpenOutcome), OpenError> {
+        let (database, cache, outcome) = match open_or_make(path) {
+            Ok((database, cache, outcome)) => (Some(database), Some(cache), outcome),
+            Err(Trouble::Hopeless(error)) => return Err(error),
+            Err(trouble) => {
+                let why = trouble.text();
+                (None, None, OpenOutcome::Unavailable { why })
+            }
+        };
+        let trouble = match &outcome {
+            OpenOutcome::Unavailable { why } => Some(why.clone()),
+            _ => None,
+        };
+        let shared = Arc::new(RwLock::new(Shared { cache, trouble }));
+        let (orders, taken) = channel();
+        let writer = Writer {
+            path: path.to_owned(),
+            shared: Arc::clone(&shared),
+            database,
+        };
+        let writer = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || writer.run(&taken))
+            .map_err(|error| OpenError::System {
+                path: path.to_owned(),
+                why: error.to_string(),
+            })?;
+        let store = Self {
+            shared,
+            orders: Some(orders),
+            writer: Some(writer),
+        };
+        Ok((store, outcome))
+    }
+
+    /// Why the file cannot be used at present; `None`: it can.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .trouble
+            .clone()
+    }
+
+    /// The record of a host.
+    pub fn record(&self, host: &HostName) -> Result<Option<Versioned<Record>>, StoreError> {
+        self.read(|cache| cache.get(host))
+    }
+
+    /// The record with this token; compared in constant time.
+    pub fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
+        self.read(|cache| cache.by_token(token))
+    }
+
+    /// All records, by host name.
+    pub fn records(&self) -> Result<Vec<Versioned<Record>>, StoreError> {
+        self.read(Cache::all)
+    }
+
+    /// Makes all changes or none; they are on disk when this returns.
+    pub async fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
+        let closed = || StoreError::Unavailable("it is closed".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let order = Order {
+            changes: changes.to_vec(),
+            reply,
+        };
+        self.orders
+            .as_ref()
+            .and_then(|orders| orders.send(order).ok())
+            .ok_or_else(closed)?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Cache) -> T) -> Result<T, StoreError> {
+        let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+        match &shared.cache {
+            Some(cache) => Ok(look(cache)),
+            None => Err(StoreError::Unavailable(
+                shared.trouble.clone().unwrap_or_default(),
+            )),
+        }
+    }
+}
+
+impl Drop for Embedded {
+    /// Waits until the file is closed, so that it can be opened again at once.
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The thread that owns the file.
+struct Writer {
+    path: PathBuf,
+    shared: Arc<RwLock<Shared>>,
+    database: Option<Database>,
+}
+
+impl Writer {
+    fn run(mut self, taken: &Receiver<Order>) {
+        loop {
+            match taken.recv_timeout(RETRY) {
+                Ok(first) => {
+                    let mut orders = vec![first];
+                    while orders.len() < GROUP {
+                        match taken.try_recv() {
+                            Ok(order) => orders.push(order),
+                            Err(_) => break,
+                        }
+                    }
+                    self.work(orders);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.database.is_none() {
+                        let _ = self.reopen();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if let Some(database) = &self.database {
+            let _ =
+                file::guarded(|| close(database).map_err(|error| Trouble::of(&self.path, error)));
+        }
+    }
+
+    /// Judges and writes what has gathered, and answers it.
+    fn work(&mut self, orders: Vec<Order>) {
+        if self.database.is_none()
+            && let Err(trouble) = self.reopen()
+        {
+            let error = CommitError::Store(StoreError::Unavailable(trouble.text()));
+            for order in orders {
+                let _ = order.reply.send(Err(error.clone()));
+            }
+            return;
+        }
+        let mut staged: Vec<Versioned<Record>> = Vec::new();
+        let mut waiting = Vec::new();
+        {
+            let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+            let nothing = Cache::default();
+            let cache = shared.cache.as_ref().unwrap_or(&nothing);
+            for order in orders {
+                match cache.check_after(&staged, &order.changes) {
+                    Ok(next) => {
+                        staged.extend(next);
+                        waiting.push(order.reply);
+                    }
+                    Err(error) => {
+                        let _ = order.reply.send(Err(error));
+                    }
+                }
+            }
+        }
+        let written = if staged.is_empty() {
+            Ok(())
+        } else {
+            self.write(&staged)
+        };
+        let answer = match written {
+            Ok(()) => {
+                self.with_shared(|shared| {
+                    let cache = shared.cache.get_or_insert_default();
+                    for record in staged {
+                        cache.put(record);
+                    }
+                });
+                Ok(())
+            }
+            Err(trouble) => {
+                // redb refuses everything after a failed write; it has to be opened again.
+                self.close_broken();
+                let why = trouble.text();
+                self.with_shared(|shared| shared.trouble = Some(why.clone()));
+                Err(CommitError::Store(StoreError::Unavailable(why)))
+            }
+        };
+        for reply in waiting {
+            let _ = reply.send(answer.clone());
+        }
+    }
+
+    fn write(&self, records: &[Versioned<Record>]) -> Result<(), Trouble> {
+        let Some(database) = &self.database else {
+            return Err(Trouble::Disk("it is not open".to_owned()));
+        };
+        let bytes = records
+            .iter()
+            .map(|record| Ok((record.value.host.as_str(), encode(record)?)))
+            .collect::<Result<Vec<_>, Trouble>>()?;
+        file::guarded(|| {
+            transact(database, |transaction| {
+                let mut table = transaction.open_table(RECORDS)?;
+                for (host, bytes) in &bytes {
+                    table.insert(*host, bytes.as_slice())?;
+                }
+                Ok(())
+            })
+            .map_err(|error| Trouble::of(&self.path, error))
+        })
+    }
+
+    /// Lets go of a file that failed. redb's own end may fail as well.
+    fn close_broken(&mut self) {
+        let database = self.database.take();
+        let _ = file::guarded(move || {
+            drop(database);
+            Ok(())
+        });
+    }
+
+    /// Opens the file again and brings it to what was answered.
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        let result = self.try_reopen();
+        let trouble = result.as_ref().err().map(Trouble::text);
+        self.with_shared(|shared| shared.trouble = trouble);
+        result
+    }
+
+    fn try_reopen(&mut self) -> Result<(), Trouble> {
+        let known = {
+            let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+            shared.cache.clone()
+        };
+        let Some(known) = known else {
+            // Never read so far: as at the start.
+            let (database, cache, _) = open_or_make(&self.path)?;
+            self.database = Some(database);
+            self.with_shared(|shared| shared.cache = Some(cache));
+            return Ok(());
+        };
+        let database = file::open(&self.path)?;
+        let stored = file::guarded(|| load(&self.path, &database))?;
+        let wanted = known.all();
+        let same = stored.len() == known.len()
+            && wanted
+                .iter()
+                .all(|record| stored.get(&record.value.host).as_ref() == Some(record));
+        if !same {
+            let bytes = wanted
+                .iter()
+                .map(|record| Ok((record.value.host.as_str(), encode(record)?)))
+                .collect::<Result<Vec<_>, Trouble>>()?;
+            file::guarded(|| {
+                transact(&database, |transaction| {
+                    let mut table = transaction.open_table(RECORDS)?;
+                    table.retain(|_, _| false)?;
+                    for (host, bytes) in &bytes {
+                        table.insert(*host, bytes.as_slice())?;
+                    }
+                    Ok(())
+                })
+                .map_err(|error| Trouble::of(&self.path, error))
+            })?;
+        }
+        self.database = Some(database);
+        Ok(())
+    }
+
+    fn with_shared(&self, change: impl FnOnce(&mut Shared)) {
+        change(&mut self.shared.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// One durable transaction.
+fn transact(
+    database: &Database,
+    work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_two_phase_commit(true);
+    work(&transaction)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn close(database: &Database) -> Result<(), redb::Error> {
+    transact(database, |transaction| {
+        let mut table = transaction.open_table(META)?;
+        let closed = table.get("closed")?.map_or(0, |value| value.value());
+        table.insert("closed", closed.saturating_add(1))?;
+        Ok(())
+    })
+}
+
+fn open_or_make(path: &Path) -> Result<(Database, Cache, OpenOutcome), Trouble> {
+    let make = || {
+        file::create(path, |database| {
+            transact(database, |transaction| {
+                transaction.open_table(META)?.insert("format", FORMAT)?;
+                transaction.open_table(RECORDS)?;
+                Ok(())
+            })
+            .map_err(|error| Trouble::of(path, error))
+        })
+    };
+    if path
+        .symlink_metadata()
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    {
+        return Ok((make()?, Cache::default(), OpenOutcome::New));
+    }
+    let read = file::open(path).and_then(|database| {
+        let cache = file::guarded(|| load(path, &database))?;
+        Ok((database, cache))
+    });
+    match read {
+        Ok((database, cache)) => {
+            let records = cache.len();
+            Ok((database, cache, OpenOutcome::Existing { records }))
+        }
+        Err(Trouble::Damaged(why)) => {
+            let kept_as =
+                file::set_aside(path, &why, SystemClock.now()).map_err(Trouble::Hopeless)?;
+            let outcome = OpenOutcome::Damaged { kept_as, why };
+            Ok((make()?, Cache::default(), outcome))
+        }
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// Reads everything. One record that cannot be read makes the whole file a damaged one: what else in it
+/// is wrong cannot be known.
+fn load(path: &Path, database: &Database) -> Result<Cache, Trouble> {
+    let read = || -> Result<Result<Cache, String>, redb::Error> {
+        let transaction = database.begin_read()?;
+        let format = match transaction.open_table(META) {
+            Ok(table) => table.get("format")?.map(|value| value.value()),
+            Err(redb::TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        match format {
+            Some(FORMAT) => {}
+            Some(other) => {
+                return Ok(Err(format!(
+                    "it was written by another version of bootwright (format {other})"
+                )));
+            }
+            None => return Ok(Err("it is no store of bootwright's".to_owned())),
+        }
+        let mut cache = Cache::default();
+        for entry in transaction.open_table(RECORDS)?.iter()? {
+            let (key, value) = entry?;
+            match decode(key.value(), value.value()) {
+                Ok(record) => cache.put(record),
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        Ok(Ok(cache))
+    };
+    read()
+        .map_err(|error| Trouble::of(path, error))?
+        .map_err(Trouble::Damaged)
+}
+
+#[derive(Serialize)]
+struct Written<'a>(u64, &'a Record);
+
+#[derive(Deserialize)]
+struct Read(u64, Record);
+
+fn encode(record: &Versioned<Record>) -> Result<Vec<u8>, Trouble> {
+    postcard::to_extend(
+        &Written(record.version, &record.value),
+        vec![RECORD_VERSION],
+    )
+    .map_err(|error| Trouble::Disk(format!("a record cannot be written: {error}")))
+}
+
+fn decode(host: &str, bytes: &[u8]) -> Result<Versioned<Record>, String> {
+    match bytes.split_first() {
+        Some((&RECORD_VERSION, bytes)) => match postcard::take_from_bytes::<Read>(bytes) {
+            Ok((Read(version, value), [])) if value.host.as_str() == host => {
+                Ok(Versioned { version, value })
+            }
+            Ok(_) => Err(format!("the record of {host} is not its own")),
+            Err(error) => Err(format!("the record of {host} cannot be read: {error}")),
+        },
+        Some((version, _)) => Err(format!(
+            "the record of {host} was written by another version of bootwright ({version})"
+        )),
+        None => Err(format!("the record of {host} is empty")),
+    }
+}
