@@ -156,11 +156,11 @@ async fn the_file_stays_near_its_bound() {
     let (journal, _) = Journal::open(&path, keep);
     let mut last = 0;
     for round in 0..40 {
-        for i in 0..1_500 {
+        for i in 0..1_500_u16 {
             last += 1;
             journal.append(
                 event(round, Kind::DhcpOffer)
-                    .mac(mac((i % 200) as u8))
+                    .mac(mac((i % 200).to_le_bytes()[0]))
                     .host(host(&format!("web{:03}", i % 200)))
                     .file("ipxe/undionly.kpxe")
                     .detail("the host's reservation"),
@@ -195,8 +195,8 @@ async fn the_file_stays_near_its_bound() {
 #[tokio::test]
 async fn a_flood_is_counted_and_changes_of_state_are_not() {
     let journal = Journal::in_memory();
-    for i in 0..10_000 {
-        journal.append(event(1, Kind::DhcpIgnored).mac(mac((i % 7) as u8)));
+    for i in 0..10_000_u16 {
+        journal.append(event(1, Kind::DhcpIgnored).mac(mac((i % 7).to_le_bytes()[0])));
         if i % 10 == 0 {
             journal.append(event(1, Kind::InstallProgress).host(host("web01")));
         }
