@@ -342,10 +342,7 @@ pub fn arguments(guest: &Guest) -> Vec<OsString> {
     }
     add(&[
         "-netdev",
-        &format!(
-            "tap,id=net0,ifname={},script=no,downscript=no",
-            guest.tap
-        ),
+        &format!("tap,id=net0,ifname={},script=no,downscript=no", guest.tap),
     ]);
     add(&[
         "-device",
@@ -478,6 +475,11 @@ mod tests {
             }
         }
         assert!(!GuestFirmware::UefiX64.runs(Architecture::Aarch64));
-        assert!("bois".parse::<GuestFirmware>().unwrap_err().contains("bios"));
+        assert!(
+            "bois"
+                .parse::<GuestFirmware>()
+                .unwrap_err()
+                .contains("bios")
+        );
     }
 }
