@@ -371,7 +371,9 @@ async fn a_garbled_file_never_arms_a_host() {
     // header; then a grid over the pages.
     let bits = (0..16).flat_map(|offset| (0..8).map(move |bit| (offset, 1 << bit)));
     let header = (16..320).map(|offset| (offset, 0xff));
-    let pages = (320..good.len()).step_by(1_531).map(|offset| (offset, 0x01));
+    let pages = (320..good.len())
+        .step_by(1_531)
+        .map(|offset| (offset, 0x01));
     for (offset, bits) in bits.chain(header).chain(pages) {
         let name = format!("byte {offset} ^ {bits:02x} of {}", good.len());
         damaged += u32::from(survives(&good, &name, |bytes| bytes[offset] ^= bits).await);
