@@ -49,7 +49,10 @@ pub fn good() -> MemoryFiles {
         (MAIN, GOOD_MAIN),
         (HOSTS, GOOD_HOSTS),
         (PROFILE, GOOD_PROFILE),
-        ("config/templates/debian/preseed.cfg.j2", "d-i netcfg/get_hostname string {{ host.name }}\n"),
+        (
+            "config/templates/debian/preseed.cfg.j2",
+            "d-i netcfg/get_hostname string {{ host.name }}\n",
+        ),
     ]
     .into_iter()
     .collect()
