@@ -313,28 +313,6 @@ mod tests {
 
     #[test]
     fn functions_of_later_versions_say_so() {
-        // minijinja's own take an undefined value for an empty list, also where undefined is an error.
-        let lenient = [
-            ("join", Value::from_function(minijinja::filters::join)),
-            ("groupby", Value::from_function(minijinja::filters::groupby)),
-            ("chain", Value::from_function(minijinja::filters::chain)),
-            ("zip", Value::from_function(minijinja::filters::zip)),
-            ("pprint", Value::from_function(minijinja::filters::pprint)),
-        ];
-        for (name, original) in lenient {
-            env.add_filter(
-                name,
-                move |state: &mut State<'_, '_>, value: &Value, rest: Rest<Value>| {
-                    if value.is_undefined() {
-                        value.get_attr("")?;
-                    }
-                    let args: Vec<Value> = std::iter::once(value.clone())
-                        .chain(rest.iter().cloned())
-                        .collect();
-                    original.call(state, &args)
-                },
-            );
-        }
         for name in ["secret", "secret_url", "sha512_crypt"] {
             let error = apply(&format!("{name}('a')"), 1).unwrap_err().to_string();
             assert!(error.contains("not available in this version"), "{error}");

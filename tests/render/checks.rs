@@ -48,10 +48,16 @@ fn shown(problems: &[Problem], sources: &SourceMap) -> String {
 
 /// Hosts with places of their own in a reservations file.
 fn with_hosts(draft: &mut Draft, hosts: &[(&str, &str)]) {
-    let text: String = hosts
+    let tables: Vec<String> = hosts
         .iter()
-        .map(|(name, _)| format!("[hosts.{name}]\n"))
+        .map(|(name, _)| {
+            format!(
+                "[hosts.{name}]
+"
+            )
+        })
         .collect();
+    let text = tables.concat();
     let source = draft.sources.add("config/reservations.toml", text.as_str());
     for (index, (name, vars)) in hosts.iter().enumerate() {
         let mut host = host(name, 11 + u8::try_from(index).unwrap(), vars);
@@ -183,7 +189,10 @@ fn a_command_line_too_long_for_the_kernel() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].code, "cmdline");
 
-    let words: String = (0..32).map(|n| format!("a{n}=b ")).collect();
+    let words = (0..32)
+        .map(|n| format!("a{n}=b"))
+        .collect::<Vec<_>>()
+        .join(" ");
     own.boot = Boot::Linux {
         kernel: text("k".into()),
         initrd: vec![],
