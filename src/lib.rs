@@ -17,6 +17,7 @@ pub mod assets;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod decide;
 pub mod host;
 pub mod journal;

@@ -1,4 +1,4 @@
-//! L6, the daemon: load → state folder → store and journal → sockets → drop privileges → serve → drain.
+//! L6, the daemon: load → state folder → sockets → drop privileges → store and journal → serve → drain.
 //!
 //! [`Prepared::open`] runs on the main thread before any runtime exists, because capabilities belong to
 //! threads. [`Prepared::run`] runs on whatever runtime there is: [`serve`] makes one for the command,
@@ -127,10 +127,6 @@ impl Prepared {
         let state_dir = server.state_dir.clone();
         make_state_dir(&state_dir)?;
         let (admin, admin_file) = open_admin(&state_dir.join(SOCKET))?;
-        let (store, store_found) = AnyStore::open(&state_dir.join(STORE))?;
-        let (journal, journal_found) =
-            Journal::open(&state_dir.join(JOURNAL), server.journal_keep)?;
-
         let sockets = Sockets {
             dhcp: dhcp::Sockets::open(snapshot, &links)?,
             tftp: tftp::Sockets::open(snapshot, &links)?,
@@ -143,6 +139,11 @@ impl Prepared {
         } else {
             RunsAs::Unchanged
         };
+
+        // Only now: both have a thread of their own, which would keep the privileges, and their files
+        // are to belong to the user that the daemon has become.
+        let (store, store_found) = AnyStore::open(&state_dir.join(STORE))?;
+        let (journal, journal_found) = Journal::open(&state_dir.join(JOURNAL), server.journal_keep);
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ctx = Context {
@@ -431,7 +432,7 @@ async fn judge(ctx: Context, cancel: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
         let in_force = ctx.config();
-        if let Err(error) = ctx.installs.all(&in_force.snapshot).await {
+        if let Err(error) = ctx.installs.judge_all(&in_force.snapshot).await {
             tracing::warn!(%error, "the records could not be judged");
         }
     }

@@ -89,9 +89,8 @@ async fn supervise<M, F>(
         }
         let detail = format!("the task `{name}` failed ({why}) and is started again");
         health.trouble(&part, detail.clone());
-        ctx.journal.append(
-            Event::new(ctx.now(), Kind::ServerTrouble, Reason::TaskFailed).detail(detail),
-        );
+        ctx.journal
+            .append(Event::new(ctx.now(), Kind::ServerTrouble, Reason::TaskFailed).detail(detail));
         if cancel
             .run_until_cancelled(tokio::time::sleep(pause))
             .await

@@ -32,8 +32,124 @@ pub enum Transport {
     Tcp,
 }
 
-/// Who holds a port of this machine, as far as /proc tells: `dnsmasq (pid 812)`.
+/// Who holds a port of this machine, as far as /proc tells: `dnsmasq (pid 812)`. Other users' processes
+/// show themselves to root only.
 pub fn holder(transport: Transport, port: u16) -> Option<String> {
-    let _ = (transport, port);
-    None
+    let inodes = sockets_on(transport, port);
+    if inodes.is_empty() {
+        return None;
+    }
+    let mut pids: Vec<u32> = std::fs::read_dir("/proc")
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    let pid = pids.into_iter().find(|pid| holds(*pid, &inodes))?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(format!("{} (pid {pid})", name.trim()))
+}
+
+/// The inodes of the sockets bound to a port.
+fn sockets_on(transport: Transport, port: u16) -> Vec<String> {
+    let tables = match transport {
+        Transport::Udp => ["udp", "udp6"],
+        Transport::Tcp => ["tcp", "tcp6"],
+    };
+    tables
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(format!("/proc/net/{table}")).ok())
+        .flat_map(|table| inodes(&table, transport, port))
+        .collect()
+}
+
+/// Reads one table of `/proc/net` (proc_net(5)): local address and port in hexadecimal, the state, and
+/// the inode in the tenth column.
+fn inodes(table: &str, transport: Transport, port: u16) -> Vec<String> {
+    const LISTEN: &str = "0A";
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let (_, local_port) = columns.get(1)?.rsplit_once(':')?;
+            let bound = u16::from_str_radix(local_port, 16).ok()? == port;
+            let listening = transport == Transport::Udp || *columns.get(3)? == LISTEN;
+            (bound && listening).then(|| format!("socket:[{}]", columns.get(9).unwrap_or(&"")))
+        })
+        .collect()
+}
+
+fn holds(pid: u32, inodes: &[String]) -> bool {
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    descriptors
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .any(|target| {
+            inodes
+                .iter()
+                .any(|inode| target.as_os_str() == inode.as_str())
+        })
+}
+
+/// Raises the number of descriptors that this process may open as far as the system lets it: each TFTP
+/// transfer needs two, and the usual 1,024 are too few for several hundred machines. The number in
+/// force.
+pub fn raise_descriptor_limit() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 0;
+    };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        return hard;
+    }
+    soft
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::links::Interface;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_missing_interface_is_told_beside_those_there_are() {
+        let links: LinkTable = ["lo", "eth0"]
+            .into_iter()
+            .map(|name| Interface {
+                name: name.into(),
+                index: 1,
+                up: true,
+                hardware: None,
+                addresses: Arc::default(),
+                link: None,
+            })
+            .collect();
+        assert_eq!(interfaces(&["eth0".into()], &links), Ok(()));
+        let error = interfaces(&["eth0".into(), "br0".into()], &links).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no interface br0; this machine has lo, eth0"
+        );
+    }
+
+    #[test]
+    fn a_port_of_our_own_is_ours() {
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = format!("(pid {})", std::process::id());
+        let udp = holder(Transport::Udp, udp.local_addr().unwrap().port()).unwrap();
+        let tcp = holder(Transport::Tcp, tcp.local_addr().unwrap().port()).unwrap();
+        assert!(udp.ends_with(&ours) && tcp.ends_with(&ours), "{udp}, {tcp}");
+    }
+
+    #[test]
+    fn tables_of_proc_net() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            1: 00000000:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0 0\n\
+            2: 0100007F:0045 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4712 2 0 0\n";
+        assert_eq!(inodes(table, Transport::Udp, 67), ["socket:[4711]"]);
+        assert_eq!(inodes(table, Transport::Udp, 68), [""; 0]);
+        assert_eq!(inodes(table, Transport::Tcp, 67), [""; 0], "not listening");
+    }
 }

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::health::Health;
+use crate::config::diff::SnapshotDiff;
 use crate::config::source::DiskFiles;
-use crate::config::{Problem, Severity, Snapshot, SourceMap};
+use crate::config::{Problem, Severity, SourceMap};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::{InForce, Loaded, load};
 
@@ -246,7 +247,10 @@ pub async fn run(
         let Ok(loaded) =
             tokio::task::spawn_blocking(move || load(&DiskFiles, &main, generation)).await
         else {
-            trouble(&ctx, "the configuration could not be read: its reader failed");
+            trouble(
+                &ctx,
+                "the configuration could not be read: its reader failed",
+            );
             continue;
         };
         let read = texts(&loaded.sources);
@@ -298,7 +302,7 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
         };
     };
     let new = overrides.apply(new);
-    let changes = changes_between(&old.snapshot, &new.snapshot);
+    let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
     ctx.assets.set_root(new.snapshot.server.boot_assets.clone());
     ctx.in_force.store(Arc::clone(&new));
     if let Err(error) = ctx.installs.reload(&new.snapshot).await {
@@ -311,9 +315,6 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
     if warnings > 0 {
         detail = format!("{detail}; {warnings} {}", plural(warnings, "warning"));
     }
-    if new.snapshot.server.state_dir != old.snapshot.server.state_dir {
-        detail.push_str("; another state_dir takes effect when the daemon is started again");
-    }
     let mut event = Event::new(ctx.now(), Kind::ConfigReloaded, Reason::Reload).detail(detail);
     event.generation = new.snapshot.generation;
     ctx.journal.append(event);
@@ -323,24 +324,6 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
         changes,
         problems,
     }
-}
-
-/// What is different, in words.
-fn changes_between(old: &Snapshot, new: &Snapshot) -> String {
-    let names = |snapshot: &Snapshot| -> BTreeSet<String> {
-        snapshot
-            .hosts()
-            .iter()
-            .map(|host| host.name.to_string())
-            .collect()
-    };
-    let (old, new) = (names(old), names(new));
-    format!(
-        "{} hosts, {} added, {} gone",
-        new.len(),
-        new.difference(&old).count(),
-        old.difference(&new).count()
-    )
 }
 
 fn plural(count: usize, word: &str) -> String {
@@ -371,9 +354,8 @@ pub fn first_errors(problems: &[ShownProblem]) -> String {
 }
 
 fn trouble(ctx: &Context, what: &str) {
-    ctx.journal.append(
-        Event::new(ctx.now(), Kind::ServerTrouble, Reason::Reload).detail(what.to_owned()),
-    );
+    ctx.journal
+        .append(Event::new(ctx.now(), Kind::ServerTrouble, Reason::Reload).detail(what.to_owned()));
 }
 
 /// The watch on the folders of the configuration.
@@ -542,7 +524,10 @@ mod tests {
             "/etc/b/x.toml"
         )));
         for name in ["x.toml~", ".x.toml.swp", ".#x.toml"] {
-            assert!(!matters(&event(modify, &format!("/etc/b/{name}"))), "{name}");
+            assert!(
+                !matters(&event(modify, &format!("/etc/b/{name}"))),
+                "{name}"
+            );
         }
     }
 

@@ -11,11 +11,11 @@ use super::installs;
 use crate::base::{Architecture, HardwareAddr, HostName, Uuid};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Profile};
-use crate::decide::Stage;
 use crate::decide::http::{self, ScriptDecision, ScriptRequest};
-use crate::decide::plan::Plan;
+use crate::decide::plan::{Plan, plan, why_disk};
+use crate::decide::{Known, Stage};
 use crate::journal::event::{Event, Kind, Reason};
-use crate::record::{Input, InstallState, Record};
+use crate::record::{Input, Record};
 use crate::render::load::InForce;
 use crate::render::{RenderError, View, base_url, scripts};
 
@@ -144,7 +144,7 @@ async fn answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> ScriptAns
         ScriptDecision::Host {
             host,
             plan: Plan::Disk { reason, detail },
-        } => disk(&host, reason, detail, known.record()),
+        } => disk(&host, reason, detail),
         ScriptDecision::Host {
             host,
             plan: Plan::Install { profile, arch },
@@ -176,7 +176,7 @@ impl Install<'_> {
     async fn serve(&self, record: Option<&Record>) -> ScriptAnswer {
         let Some(record) = record else {
             // A plan to install comes from a record only; without one the disk is the safe answer.
-            return disk(self.host, Reason::DiskLocal, None, None);
+            return disk(self.host, Reason::DiskLocal, None);
         };
         // Rendered before the record is advanced: a template that fails must cost no attempt.
         let rendered = match self.text(record) {
@@ -208,15 +208,20 @@ impl Install<'_> {
                     Err(error) => self.trouble(&error),
                 }
             }
+            // Its attempts are used up, or somebody took the arming back meanwhile.
             Ok(applied) => {
-                let now = applied.record();
-                disk(self.host, disk_reason(now.state), None, Some(now))
+                let known = Known::Record(applied.record());
+                let files = self.ctx.boot_files(self.in_force);
+                let snapshot = &self.in_force.snapshot;
+                match plan(snapshot, self.host, known, Some(self.arch), &files) {
+                    Plan::Disk { reason, detail } => disk(self.host, reason, detail),
+                    Plan::Install { .. } => disk(self.host, Reason::DiskLocal, None),
+                }
             }
             Err(error) => disk(
                 self.host,
                 Reason::DiskStoreUnavailable,
                 Some(error.to_string()),
-                Some(record),
             ),
         }
     }
@@ -273,67 +278,13 @@ pub fn server_for(snapshot: &Snapshot, host: &Host, local: Ipv4Addr) -> Ipv4Addr
         .unwrap_or(local)
 }
 
-/// The reason for which a state boots the disk.
-const fn disk_reason(state: InstallState) -> Reason {
-    match state {
-        InstallState::Waiting => Reason::DiskWaiting,
-        InstallState::Installed => Reason::DiskInstalled,
-        InstallState::Failed => Reason::DiskFailed,
-        InstallState::Local
-        | InstallState::Armed
-        | InstallState::Booting
-        | InstallState::Installing => Reason::DiskLocal,
-    }
-}
-
-fn disk(
-    host: &Host,
-    reason: Reason,
-    detail: Option<String>,
-    record: Option<&Record>,
-) -> ScriptAnswer {
-    let why = why_disk(host, reason, detail.as_deref(), record);
+fn disk(host: &Host, reason: Reason, detail: Option<String>) -> ScriptAnswer {
     ScriptAnswer {
-        text: scripts::disk(host, &why),
+        text: scripts::disk(host, &why_disk(host, reason, detail.as_deref())),
         reason,
         host: Some(host.name.clone()),
         detail,
     }
-}
-
-/// One line for the machine's screen: why it boots its disk, and what to type for something else.
-fn why_disk(host: &Host, reason: Reason, detail: Option<&str>, record: Option<&Record>) -> String {
-    let name = &host.name;
-    let said = detail.or_else(|| record?.message.as_deref());
-    let install = format!("; bootwright install {name}");
-    let again = format!("; again: bootwright install {name}");
-    let failed = match record.map_or(0, |record| record.attempt) {
-        0 => "failed".to_owned(),
-        1 => "failed after 1 attempt".to_owned(),
-        n => format!("failed after {n} attempts"),
-    };
-    let (what, said, remedy) = match reason {
-        Reason::DiskInstalled => ("installed", None, again.as_str()),
-        Reason::DiskFailed => (failed.as_str(), said, install.as_str()),
-        Reason::DiskWaiting => ("waiting for another host", detail, ""),
-        Reason::DiskFileMissing => ("a boot file is not there", detail, ""),
-        Reason::DiskStoreUnavailable => ("an installation cannot be recorded now", detail, ""),
-        Reason::DiskIdentity => ("this is another machine", detail, ""),
-        Reason::DiskArchitecture => ("its profile is not for this architecture", detail, ""),
-        Reason::DiskProfileGone => (
-            "its profile is no longer in the configuration",
-            detail,
-            install.as_str(),
-        ),
-        _ => ("no installation is asked for", detail, install.as_str()),
-    };
-    let said: String = said
-        .map(|text| format!(": {text}"))
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    format!("{name}: {what}{said}{remedy}")
 }
 
 /// The script for any machine (`/boot/boot.ipxe`, by TFTP `boot.ipxe` and `autoexec.ipxe`): chains to

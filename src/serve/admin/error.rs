@@ -93,7 +93,9 @@ impl From<Refusal> for ApiError {
             ),
             Refusal::NothingToCancel { host, .. } => (
                 "nothing-to-cancel",
-                Some(format!("`bootwright host show {host}` tells where it stands")),
+                Some(format!(
+                    "`bootwright host show {host}` tells where it stands"
+                )),
             ),
         };
         Self {

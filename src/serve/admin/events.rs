@@ -62,7 +62,6 @@ pub(super) async fn list(
         host: host.as_ref().map(|host| host.name.clone()),
         after: asked.after,
         limit: Some(asked.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT)),
-        ..Filter::default()
     };
     let journal = admin.ctx.journal.clone();
     // Before the kept ones are read: what comes in between is seen twice and told once.
@@ -71,8 +70,12 @@ pub(super) async fn list(
     let state = Following {
         last: kept.back().map(|event| event.id).or(asked.after),
         waiting: kept,
-        host: host.as_ref().map(|host| host.name.clone()),
-        macs: host.as_ref().map_or_else(Vec::new, |host| host.macs.clone()),
+        wanted: Wanted {
+            host: host.as_ref().map(|host| host.name.clone()),
+            macs: host
+                .as_ref()
+                .map_or_else(Vec::new, |host| host.macs.clone()),
+        },
         journal,
         live,
     };
@@ -92,10 +95,15 @@ pub(super) async fn list(
 struct Following {
     waiting: VecDeque<Event>,
     last: Option<u64>,
-    host: Option<HostName>,
-    macs: Vec<HardwareAddr>,
+    wanted: Wanted,
     journal: Journal,
     live: Option<Receiver<Arc<Event>>>,
+}
+
+/// Which of the events that come are asked for.
+struct Wanted {
+    host: Option<HostName>,
+    macs: Vec<HardwareAddr>,
 }
 
 impl Following {
@@ -112,7 +120,9 @@ impl Following {
         loop {
             match live.recv().await {
                 Ok(event) => {
-                    if self.last.is_some_and(|last| event.id <= last) || !self.wanted(&event) {
+                    if self.last.is_some_and(|last| event.id <= last)
+                        || !self.wanted.includes(&event)
+                    {
                         continue;
                     }
                     self.last = Some(event.id);
@@ -123,10 +133,9 @@ impl Following {
                 // A client that reads too slowly: what it missed is in the journal.
                 Err(RecvError::Lagged(_)) => {
                     let filter = Filter {
-                        host: self.host.clone(),
+                        host: self.wanted.host.clone(),
                         after: self.last,
                         limit: Some(MAX_LIMIT),
-                        ..Filter::default()
                     };
                     let missed = self.journal.query(&filter).await;
                     let mut lines = Vec::new();
@@ -142,8 +151,10 @@ impl Following {
             }
         }
     }
+}
 
-    fn wanted(&self, event: &Event) -> bool {
+impl Wanted {
+    fn includes(&self, event: &Event) -> bool {
         match &self.host {
             None => true,
             Some(host) => {

@@ -99,7 +99,10 @@ pub struct Installation {
 impl HostView {
     /// What the file says and what is remembered, together.
     pub fn of(ctx: &Context, snapshot: &Snapshot, host: &Host, record: Option<&Record>) -> Self {
-        let profile = host.profile.as_ref().and_then(|name| snapshot.profile(name));
+        let profile = host
+            .profile
+            .as_ref()
+            .and_then(|name| snapshot.profile(name));
         Self {
             name: host.name.clone(),
             fqdn: host.fqdn.clone(),
@@ -192,12 +195,7 @@ pub(super) async fn view(
     host: &Host,
 ) -> Result<HostView, ApiError> {
     let record = ctx.installs.known(&in_force.snapshot, &host.name).await?;
-    Ok(HostView::of(
-        ctx,
-        &in_force.snapshot,
-        host,
-        record.as_ref(),
-    ))
+    Ok(HostView::of(ctx, &in_force.snapshot, host, record.as_ref()))
 }
 
 /// The host that a name, a MAC in any spelling, or an address means.

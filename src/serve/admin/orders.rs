@@ -304,7 +304,10 @@ fn armed_for(text: Option<&str>, default: Duration) -> Result<Duration, ApiError
             format!("{text:?} is no time for which a host can be armed"),
             "give between 1s and 365d, such as 24h",
         )),
-        Err(error) => Err(ApiError::bad_request(error, "give a time such as 24h or 7d")),
+        Err(error) => Err(ApiError::bad_request(
+            error,
+            "give a time such as 24h or 7d",
+        )),
     }
 }
 
@@ -346,7 +349,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_order_with_an_unknown_key_is_none() {
-        assert_eq!(read_order(Body::from(" \n")).await.unwrap(), Order::default());
+        assert_eq!(
+            read_order(Body::from(" \n")).await.unwrap(),
+            Order::default()
+        );
         assert!(read_order(Body::from(r#"{"froce": true}"#)).await.is_err());
         let order = read_order(Body::from(r#"{"hosts": ["a"], "for": "1h"}"#))
             .await

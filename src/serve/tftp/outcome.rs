@@ -127,10 +127,10 @@ fn failed(reason: Reason, detail: String) -> Outcome {
 mod tests {
     use super::*;
 
-    fn ended(note: Option<Note>) -> Ended {
+    fn ended(note: impl Into<Option<Note>>) -> Ended {
         Ended {
             failure: None,
-            note,
+            note: note.into(),
             read: 10_000,
             block: 1_468,
             eof: true,
@@ -138,13 +138,13 @@ mod tests {
         }
     }
 
-    fn says(end: End, oack: bool, told_size: bool) -> Option<Note> {
-        Some(Note {
+    fn says(end: End, oack: bool, told_size: bool) -> Note {
+        Note {
             oack,
             told_size,
             repeats: 4,
             end: Some(end),
-        })
+        }
     }
 
     fn short(ended: &Ended) -> (Kind, Reason) {

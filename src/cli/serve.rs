@@ -1,0 +1,33 @@
+//! `bootwright serve`.
+
+use std::io::{IsTerminal as _, stderr};
+use std::path::Path;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::daemon::{self, Options};
+
+/// Runs the daemon until it is told to end.
+pub fn run(config: &Path) -> anyhow::Result<u8> {
+    log_to_stderr();
+    daemon::serve(Options::new(config))?;
+    Ok(0)
+}
+
+/// The log: the journal's own lines and what the libraries say, filtered by `$BOOTWRIGHT_LOG`.
+fn log_to_stderr() {
+    let filter =
+        EnvFilter::try_from_env("BOOTWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_target(false)
+        .with_ansi(stderr().is_terminal());
+    // The service manager's log has its own times. Not `init`: that would set the logger of `log`,
+    // which the TFTP engine's tap has.
+    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        tracing::subscriber::set_global_default(lines.without_time().finish())
+    } else {
+        tracing::subscriber::set_global_default(lines.finish())
+    };
+}

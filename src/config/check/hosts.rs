@@ -1,0 +1,354 @@
+//! Hosts: what must be theirs alone, what they name, and what comes out when their layers are merged.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use crate::base::{GroupName, ProfileName, suggest};
+use crate::config::merge::{Groups, Merged};
+use crate::config::problem::Problem;
+use crate::config::snapshot::{Host, Subnet};
+use crate::config::source::Span;
+use crate::config::table::list_words;
+use crate::config::vars;
+use crate::config::written::Written;
+use crate::config::written::hosts::{HostEntry, Layer, ReservationsFile};
+use crate::config::written::profile::ProfileFile;
+
+/// Where names are looked up.
+pub(super) struct Lookups<'a> {
+    pub(super) profile_names: &'a [&'a ProfileName],
+    pub(super) profiles_folder: &'a Path,
+    /// A group may stand where nothing could be read: do not call it unknown.
+    pub(super) groups_unsure: bool,
+}
+
+impl Lookups<'_> {
+    pub(super) fn profile(&self, layer: &Layer, problems: &mut Vec<Problem>) {
+        let Some(profile) = &layer.profile else {
+            return;
+        };
+        if self.profile_names.contains(&&profile.value) {
+            return;
+        }
+        let names = self.profile_names.iter().map(|name| name.as_str());
+        let folder = self.profiles_folder.display();
+        let help = if let Some(nearest) = suggest::nearest(profile.value.as_str(), names) {
+            format!("did you mean \"{nearest}\"?")
+        } else if self.profile_names.is_empty() {
+            format!("a profile is a file {folder}/NAME.toml; there is none")
+        } else {
+            let mut names: Vec<&str> = self
+                .profile_names
+                .iter()
+                .map(|name| name.as_str())
+                .collect();
+            names.sort_unstable();
+            format!("the profiles in {folder} are {}", list_words(names, "and"))
+        };
+        problems.push(
+            Problem::error(
+                "unknown-profile",
+                format!("there is no profile `{}`", profile.value),
+            )
+            .at(profile.span, "unknown profile")
+            .help(help),
+        );
+    }
+
+    pub(super) fn group(
+        &self,
+        groups: &Groups<'_>,
+        group: &Written<GroupName>,
+        problems: &mut Vec<Problem>,
+    ) {
+        if self.groups_unsure || groups.contains(&group.value) {
+            return;
+        }
+        let help = match suggest::nearest(group.value.as_str(), groups.names()) {
+            Some(nearest) => format!("did you mean \"{nearest}\"?"),
+            None => format!(
+                "add [groups.{}], or name a group that there is",
+                group.value
+            ),
+        };
+        problems.push(
+            Problem::error(
+                "unknown-group",
+                format!("there is no group `{}`", group.value),
+            )
+            .at(group.span, "unknown group")
+            .help(help),
+        );
+    }
+}
+
+pub(super) fn defaults(files: &[ReservationsFile], problems: &mut Vec<Problem>) -> Merged {
+    let mut all = files.iter().filter_map(|file| file.defaults.as_ref());
+    let first = all.next();
+    if let Some(first) = first {
+        for second in all {
+            problems.push(
+                Problem::error("two-defaults", "[defaults] stands in two files")
+                    .at(second.span, "the second one")
+                    .at(first.span, "the first one")
+                    .help("it holds for all hosts of all files: keep it in one of them"),
+            );
+        }
+    }
+    Merged::from_defaults(first.map(|defaults| &defaults.value), problems)
+}
+
+pub(super) fn groups<'a>(
+    files: &'a [ReservationsFile],
+    defaults: &Merged,
+    lookups: &Lookups<'_>,
+    problems: &mut Vec<Problem>,
+) -> Groups<'a> {
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for group in files.iter().flat_map(|file| &file.groups) {
+        if let Some(first) = seen.get(group.name.value.as_str()) {
+            problems.push(
+                Problem::error(
+                    "duplicate-name",
+                    format!("two groups have the name `{}`", group.name.value),
+                )
+                .at(group.name.span, "the second one")
+                .at(*first, "the first one")
+                .help("put them together, or give one of them another name"),
+            );
+        } else {
+            seen.insert(group.name.value.as_str(), group.name.span);
+        }
+    }
+    let groups = Groups::new(
+        files.iter().flat_map(|file| &file.groups),
+        defaults,
+        problems,
+    );
+    for group in files.iter().flat_map(|file| &file.groups) {
+        lookups.profile(&group.layer, problems);
+        if let Some(parent) = &group.group {
+            lookups.group(&groups, parent, problems);
+        }
+    }
+    groups
+}
+
+/// Names, MAC addresses and addresses that two hosts have.
+pub(super) fn duplicates(hosts: &[&HostEntry], problems: &mut Vec<Problem>) {
+    let mut names: HashMap<String, &HostEntry> = HashMap::new();
+    let mut macs: HashMap<_, &HostEntry> = HashMap::new();
+    let mut addresses: HashMap<_, &HostEntry> = HashMap::new();
+    for host in hosts {
+        // DNS does not tell upper from lower case.
+        let key = host.name.value.as_str().to_ascii_lowercase();
+        if let Some(first) = names.get(&key) {
+            problems.push(
+                Problem::error(
+                    "duplicate-name",
+                    format!("two hosts have the name `{}`", host.name.value),
+                )
+                .at(host.name.span, "the second one")
+                .at(first.name.span, "the first one")
+                .help("give each host a name of its own; upper and lower case do not count"),
+            );
+            continue;
+        }
+        names.insert(key, host);
+        if let Some(mac) = &host.mac {
+            if let Some(first) = macs.get(&mac.value) {
+                let mut problem = Problem::error(
+                    "duplicate-mac",
+                    format!(
+                        "`{}` and `{}` have the same MAC address {}",
+                        host.name.value, first.name.value, mac.value
+                    ),
+                )
+                .at(mac.span, format!("`{}`", host.name.value));
+                if let Some(first_mac) = &first.mac {
+                    problem = problem.at(
+                        first_mac.span,
+                        format!("`{}` has it already", first.name.value),
+                    );
+                }
+                problems.push(problem.help("write each machine's own address"));
+            } else {
+                macs.insert(mac.value, host);
+            }
+        }
+        if let Some(ip) = &host.ip {
+            if let Some(first) = addresses.get(&ip.value) {
+                let mut problem = Problem::error(
+                    "duplicate-address",
+                    format!(
+                        "`{}` and `{}` have the same address {}",
+                        host.name.value, first.name.value, ip.value
+                    ),
+                )
+                .at(ip.span, format!("`{}`", host.name.value));
+                if let Some(first_ip) = &first.ip {
+                    problem = problem.at(
+                        first_ip.span,
+                        format!("`{}` has it already", first.name.value),
+                    );
+                }
+                problems.push(problem.help("give each host an address of its own"));
+            } else {
+                addresses.insert(ip.value, host);
+            }
+        }
+    }
+}
+
+/// What the profiles run on.
+pub(super) struct RunsOn<'a> {
+    profiles: HashMap<&'a ProfileName, &'a ProfileFile>,
+}
+
+impl<'a> RunsOn<'a> {
+    pub(super) fn new(profiles: &'a [ProfileFile]) -> Self {
+        Self {
+            profiles: profiles
+                .iter()
+                .map(|profile| (&profile.name, profile))
+                .collect(),
+        }
+    }
+
+    /// A profile that cannot run on a host is told once for each pair of places, not for each host of a group.
+    pub(super) fn check(&self, host: &HostEntry, merged: &Merged, problems: &mut Vec<Problem>) {
+        let (Some(arch), Some(used)) = (&merged.arch, &merged.profile) else {
+            return;
+        };
+        let Some(list) = self
+            .profiles
+            .get(&used.value)
+            .and_then(|profile| profile.arch.as_ref())
+        else {
+            return;
+        };
+        if list.value.is_empty() || list.value.iter().any(|able| able.value == arch.value) {
+            return;
+        }
+        let told = problems.iter().any(|problem| {
+            problem.code == "arch-mismatch"
+                && problem
+                    .labels
+                    .iter()
+                    .zip([arch.span, used.span])
+                    .all(|(label, span)| label.span == span)
+        });
+        if told {
+            return;
+        }
+        let able = list_words(list.value.iter().map(|able| able.value.as_str()), "and");
+        problems.push(
+            Problem::error(
+                "arch-mismatch",
+                format!("`{}` is {}, but profile `{}` runs on {able} only", host.name.value, arch.value, used.value),
+            )
+            .at(arch.span, format!("`{}` gets its `arch` here", host.name.value))
+            .at(used.span, "and its profile here")
+            .at(list.span, "what the profile runs on")
+            .help("give the host a profile for its architecture, or add the architecture to the profile"),
+        );
+    }
+}
+
+/// Leaves out hosts whose name, MAC address or address an earlier one has.
+pub(super) fn first_of_each(
+    hosts: Vec<(&HostEntry, Merged, usize)>,
+) -> Vec<(&HostEntry, Merged, usize)> {
+    let (mut names, mut macs, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::new());
+    hosts
+        .into_iter()
+        .filter(|(host, ..)| {
+            names.insert(host.name.value.as_str().to_ascii_lowercase())
+                && host.mac.as_ref().is_none_or(|mac| macs.insert(mac.value))
+                && host.ip.as_ref().is_none_or(|ip| addresses.insert(ip.value))
+        })
+        .collect()
+}
+
+pub(super) fn host(
+    entry: &HostEntry,
+    merged: Merged,
+    subnet: usize,
+    subnets: &[Subnet],
+) -> Option<Host> {
+    let place = subnets.get(subnet)?;
+    let name = &entry.name.value;
+    let (fqdn, domain) = match &entry.fqdn {
+        Some(fqdn) => {
+            let domain = fqdn
+                .value
+                .split_once('.')
+                .map(|(_, domain)| domain.to_owned());
+            (Some(fqdn.value.clone()), domain)
+        }
+        None => (
+            place
+                .domain
+                .as_ref()
+                .map(|domain| format!("{name}.{domain}")),
+            place.domain.clone(),
+        ),
+    };
+    Some(Host {
+        name: name.clone(),
+        fqdn,
+        domain,
+        macs: entry.mac.iter().map(|mac| mac.value).collect(),
+        ip: entry.ip.as_ref()?.value,
+        subnet,
+        groups: merged.groups,
+        profile: merged.profile.map(|profile| profile.value),
+        arch: merged.arch.map(|arch| arch.value),
+        loader: merged.loader.map(|loader| loader.value),
+        local_boot: merged.local_boot.map(|boot| boot.value).unwrap_or_default(),
+        install: merged
+            .install
+            .map(|install| install.value)
+            .unwrap_or_default(),
+        uuid: entry.uuid.as_ref().map(|uuid| uuid.value),
+        serial: entry.serial.as_ref().map(|serial| serial.value.clone()),
+        vars: vars::into_table(merged.vars),
+        notes: entry.notes.as_ref().map(|notes| notes.value.clone()),
+        span: Some(entry.name.span),
+    })
+}
+
+/// Full names that two hosts have: at least one of them was written as `fqdn`.
+pub(super) fn full_names(hosts: &[Host], entries: &[&HostEntry], problems: &mut Vec<Problem>) {
+    let place = |host: &Host| {
+        let entry = entries.iter().find(|entry| entry.name.value == host.name)?;
+        Some(
+            entry
+                .fqdn
+                .as_ref()
+                .map_or(entry.name.span, |fqdn| fqdn.span),
+        )
+    };
+    let mut seen: HashMap<String, &Host> = HashMap::new();
+    for host in hosts {
+        let Some(fqdn) = &host.fqdn else { continue };
+        if let Some(first) = seen.get(&fqdn.to_ascii_lowercase())
+            && let (Some(second_place), Some(first_place)) = (place(host), place(first))
+        {
+            problems.push(
+                Problem::error(
+                    "duplicate-name",
+                    format!(
+                        "`{}` and `{}` have the same full name {fqdn}",
+                        host.name, first.name
+                    ),
+                )
+                .at(second_place, format!("`{}`", host.name))
+                .at(first_place, format!("`{}` has it already", first.name))
+                .help("correct one of the `fqdn` keys"),
+            );
+        } else {
+            seen.insert(fqdn.to_ascii_lowercase(), host);
+        }
+    }
+}

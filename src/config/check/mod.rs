@@ -1,0 +1,186 @@
+//! What is written → what is meant: looks up every name, merges the layers, compares every address.
+
+mod hosts;
+mod networks;
+mod profiles;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use self::hosts::{Lookups, RunsOn, defaults, duplicates, first_of_each, full_names, groups, host};
+use self::networks::{networks, place, subnets};
+use self::profiles::profiles;
+use super::problem::Problem;
+use super::snapshot::{Server, Snapshot, Template};
+use super::source::Span;
+use super::written::Written;
+use super::written::hosts::{HostEntry, ReservationsFile};
+use super::written::profile::ProfileFile;
+use super::written::server::ServerFile;
+use crate::base::ProfileName;
+
+/// Everything that was read.
+pub(crate) struct Input {
+    /// `bootwright.toml`.
+    pub main: PathBuf,
+    /// An empty place at its beginning.
+    pub main_span: Span,
+    pub server: ServerFile,
+    /// Something in it could not be read: what seems to be missing may be there.
+    pub server_unsure: bool,
+    pub reservations: Vec<ReservationsFile>,
+    /// A file of reservations could not be read.
+    pub reservations_unsure: bool,
+    pub profiles: Vec<ProfileFile>,
+    /// Names of profiles of which not even the file could be read.
+    pub unreadable_profiles: Vec<ProfileName>,
+    pub templates: BTreeMap<String, Template>,
+    /// A template could not be read.
+    pub templates_unsure: bool,
+}
+
+/// The folder that relative paths of a file begin at.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or_else(|| Path::new(""))
+}
+
+/// Checks everything and puts together what is good.
+pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
+    let server = server(&input, problems);
+    let profile_names: Vec<&ProfileName> = input
+        .profiles
+        .iter()
+        .map(|profile| &profile.name)
+        .chain(&input.unreadable_profiles)
+        .collect();
+    let lookups = Lookups {
+        profile_names: &profile_names,
+        profiles_folder: &server.profiles,
+        groups_unsure: input.reservations_unsure
+            || input.reservations.iter().any(|file| file.groups_unsure),
+    };
+    let networks = networks(&input, problems);
+    let defaults = defaults(&input.reservations, problems);
+    let groups = groups(&input.reservations, &defaults, &lookups, problems);
+    if let Some(defaults) = input
+        .reservations
+        .iter()
+        .find_map(|file| file.defaults.as_ref())
+    {
+        lookups.profile(&defaults.value, problems);
+    }
+    let entries: Vec<&HostEntry> = input
+        .reservations
+        .iter()
+        .flat_map(|file| &file.hosts)
+        .collect();
+    duplicates(&entries, problems);
+    let runs_on = RunsOn::new(&input.profiles);
+    let mut hosts = Vec::new();
+    for entry in &entries {
+        lookups.profile(&entry.layer, problems);
+        let mut merged = match &entry.group {
+            None => defaults.clone(),
+            Some(group) => {
+                lookups.group(&groups, group, problems);
+                groups.merged(&group.value).cloned().unwrap_or_default()
+            }
+        };
+        merged.cover(&entry.layer, problems);
+        runs_on.check(entry, &merged, problems);
+        let place = place(entry, &networks, &input, problems);
+        if let (true, Some(subnet)) = (merged.ok, place) {
+            hosts.push((*entry, merged, subnet));
+        }
+    }
+    let subnets = subnets(&networks, &entries, &server);
+    let hosts = first_of_each(hosts)
+        .into_iter()
+        .filter_map(|(entry, merged, subnet)| host(entry, merged, subnet, &subnets))
+        .collect::<Vec<_>>();
+    full_names(&hosts, &entries, problems);
+    let profiles = profiles(&input, problems);
+    let hosts = hosts
+        .into_iter()
+        .map(|mut host| {
+            // A profile that could not be read has its own problem: what it would render has none.
+            let known = |name: &ProfileName| profiles.iter().any(|profile| profile.name == *name);
+            host.profile = host.profile.filter(known);
+            host
+        })
+        .collect();
+    Snapshot::new(server, subnets, hosts, profiles, input.templates)
+}
+
+/// The daemon's settings: what is written over the defaults.
+fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
+    fn value<T: Clone>(written: Option<&Written<T>>, default: T) -> T {
+        written.map_or(default, |written| written.value.clone())
+    }
+    let written = &input.server;
+    let folder = folder_of(&input.main);
+    let path = |written: Option<&Written<String>>, default: &str| {
+        folder.join(written.map_or(default, |written| written.value.as_str()))
+    };
+    let usual = Server::default();
+    let mut loaders = usual.loaders;
+    for (firmware, loader) in &written.loaders {
+        loaders.insert(*firmware, loader.value.clone());
+    }
+    let server = Server {
+        file: input.main.clone(),
+        interfaces: written
+            .interfaces
+            .iter()
+            .flatten()
+            .map(|name| name.value.clone())
+            .collect(),
+        domain: written.domain.as_ref().map(|domain| domain.value.clone()),
+        state_dir: written
+            .state_dir
+            .as_ref()
+            .map_or(usual.state_dir, |dir| folder.join(&dir.value)),
+        boot_assets: path(written.boot_assets.as_ref(), "../boot-assets"),
+        profiles: path(written.profiles.as_ref(), "profiles"),
+        templates: path(written.templates.as_ref(), "templates"),
+        reservations: match &written.reservations {
+            None => vec![folder.join("reservations.toml")],
+            Some(list) => list.iter().map(|file| folder.join(&file.value)).collect(),
+        },
+        user: written.user.as_ref().map(|user| user.value.clone()),
+        dhcp_port: value(written.dhcp_port.as_ref(), usual.dhcp_port),
+        lease_time: value(written.lease_time.as_ref(), usual.lease_time),
+        loaders,
+        loaders_by_code: written
+            .loaders_by_code
+            .iter()
+            .map(|(code, loader)| (*code, loader.value.clone()))
+            .collect(),
+        tftp_port: value(written.tftp_port.as_ref(), usual.tftp_port),
+        tftp_max_blksize: value(written.max_blksize.as_ref(), usual.tftp_max_blksize),
+        tftp_max_windowsize: value(written.max_windowsize.as_ref(), usual.tftp_max_windowsize),
+        http_port: value(written.http_port.as_ref(), usual.http_port),
+        armed_for: value(written.armed_for.as_ref(), usual.armed_for),
+        max_attempts: value(written.max_attempts.as_ref(), usual.max_attempts),
+        stalled_after: value(written.stalled_after.as_ref(), usual.stalled_after),
+        journal_keep: value(written.journal_keep.as_ref(), usual.journal_keep),
+    };
+    if server.dhcp_port == server.tftp_port {
+        let mut places = [&written.tftp_port, &written.dhcp_port]
+            .into_iter()
+            .flatten();
+        let mut problem = Problem::error(
+            "port-clash",
+            format!("DHCP and TFTP have the same UDP port, {}", server.dhcp_port),
+        )
+        .help("machines ask port 67 for DHCP and port 69 for TFTP");
+        if let Some(first) = places.next() {
+            problem = problem.at(first.span, "this port");
+        }
+        if let Some(second) = places.next() {
+            problem = problem.at(second.span, "the same port");
+        }
+        problems.push(problem);
+    }
+    server
+}

@@ -1,0 +1,307 @@
+//! Subnets: names, networks, and whose addresses are whose.
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::Input;
+use crate::base::SubnetName;
+use crate::config::problem::Problem;
+use crate::config::snapshot::{Server, Subnet};
+use crate::config::source::Span;
+use crate::config::written::hosts::HostEntry;
+use crate::config::written::server::SubnetEntry;
+
+/// A subnet whose network is known.
+pub(super) struct Network<'a> {
+    entry: &'a SubnetEntry,
+    net: Ipv4Net,
+    name: SubnetName,
+}
+
+impl Network<'_> {
+    pub(super) fn span(&self) -> Span {
+        self.entry
+            .network
+            .as_ref()
+            .map_or(self.entry.header, |network| network.span)
+    }
+
+    /// Whether the address is the network's own or its broadcast address. Networks of one or two
+    /// addresses have neither (RFC 3021).
+    pub(super) fn is_edge(&self, ip: Ipv4Addr) -> bool {
+        self.net.prefix_len() < 31 && (ip == self.net.network() || ip == self.net.broadcast())
+    }
+
+    pub(super) fn edge_name(&self, ip: Ipv4Addr) -> &'static str {
+        if ip == self.net.network() {
+            "network address"
+        } else {
+            "broadcast address"
+        }
+    }
+}
+
+pub(super) fn networks<'a>(input: &'a Input, problems: &mut Vec<Problem>) -> Vec<Network<'a>> {
+    if !input.server.has_subnets && !input.server_unsure {
+        problems.push(
+            Problem::error("no-subnet", "there is no [[subnet]]: no machine would be answered")
+                .at(input.main_span, "")
+                .help("add [[subnet]] with `network = \"10.99.0.0/24\"`: the network that the machines are in"),
+        );
+    }
+    let mut networks: Vec<Network<'_>> = Vec::new();
+    for entry in &input.server.subnets {
+        let Some(network) = &entry.network else {
+            continue;
+        };
+        let net = network.value;
+        let name = match &entry.name {
+            Some(name) => name.value.clone(),
+            None => match net.to_string().parse() {
+                Ok(name) => name,
+                Err(_) => continue,
+            },
+        };
+        let subnet = Network { entry, net, name };
+        for first in &networks {
+            if first.name == subnet.name && first.net != net {
+                let place = |network: &Network<'_>| {
+                    network
+                        .entry
+                        .name
+                        .as_ref()
+                        .map_or_else(|| network.span(), |name| name.span)
+                };
+                problems.push(
+                    Problem::error(
+                        "duplicate-subnet",
+                        format!("two subnets have the name `{}`", first.name),
+                    )
+                    .at(place(&subnet), "the second one")
+                    .at(place(first), "the first one")
+                    .help("give each subnet a name of its own"),
+                );
+            }
+            if first.net.contains(&net) || net.contains(&first.net) {
+                let (message, help) = if first.net == net {
+                    (
+                        format!("the network {net} stands in two subnets"),
+                        "keep one of the two",
+                    )
+                } else {
+                    (
+                        format!("the networks {net} and {} overlap", first.net),
+                        "an address must belong to one subnet: correct one of the prefix lengths",
+                    )
+                };
+                problems.push(
+                    Problem::error("overlapping-subnets", message)
+                        .at(subnet.span(), "this network")
+                        .at(first.span(), "overlaps with this one")
+                        .help(help),
+                );
+            }
+        }
+        own_addresses(&subnet, problems);
+        networks.push(subnet);
+    }
+    networks
+}
+
+/// The router lies in the network; neither it nor the server has the network's own address.
+pub(super) fn own_addresses(subnet: &Network<'_>, problems: &mut Vec<Problem>) {
+    if let Some(router) = &subnet.entry.router
+        && !subnet.net.contains(&router.value)
+    {
+        problems.push(
+            Problem::error(
+                "router-outside",
+                format!(
+                    "the router {} is outside of its network {}",
+                    router.value, subnet.net
+                ),
+            )
+            .at(router.span, "outside")
+            .at(subnet.span(), "the network")
+            .help("machines reach only a router of their own network: write its address there"),
+        );
+    }
+    for (what, address) in [
+        ("router", &subnet.entry.router),
+        ("server", &subnet.entry.server),
+    ] {
+        if let Some(address) = address
+            && subnet.net.contains(&address.value)
+            && subnet.is_edge(address.value)
+        {
+            problems.push(
+                Problem::error(
+                    "reserved-address",
+                    format!(
+                        "`{what}` is the {} of {}",
+                        subnet.edge_name(address.value),
+                        subnet.net
+                    ),
+                )
+                .at(address.span, "no machine can have this address")
+                .help(format!(
+                    "the addresses of machines are {}",
+                    usable(subnet.net)
+                )),
+            );
+        }
+    }
+}
+
+/// `10.99.0.1 to 10.99.0.254`.
+pub(super) fn usable(net: Ipv4Net) -> String {
+    let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
+    let edge = u32::from(net.prefix_len() < 31);
+    format!(
+        "{} to {}",
+        Ipv4Addr::from(first + edge),
+        Ipv4Addr::from(last - edge)
+    )
+}
+
+pub(super) fn subnets(
+    networks: &[Network<'_>],
+    hosts: &[&HostEntry],
+    server: &Server,
+) -> Vec<Subnet> {
+    let mut taken: HashSet<Ipv4Addr> = hosts
+        .iter()
+        .filter_map(|host| host.ip.as_ref())
+        .map(|ip| ip.value)
+        .collect();
+    for subnet in networks {
+        taken.extend(subnet.entry.router.iter().map(|router| router.value));
+        taken.extend(&subnet.entry.dns);
+        taken.extend(&subnet.entry.ntp);
+        taken.extend(&subnet.entry.nat);
+    }
+    networks
+        .iter()
+        .map(|subnet| {
+            let entry = subnet.entry;
+            let written = entry.server.as_ref().map(|server| server.value);
+            Subnet {
+                name: subnet.name.clone(),
+                network: subnet.net,
+                server: written,
+                example_server: written.unwrap_or_else(|| {
+                    // `hosts` leaves out the network's own and its broadcast address.
+                    let mut hosts = subnet.net.hosts();
+                    hosts
+                        .find(|ip| !taken.contains(ip))
+                        .unwrap_or_else(|| subnet.net.addr())
+                }),
+                router: entry.router.as_ref().map(|router| router.value),
+                dns: entry.dns.clone(),
+                ntp: entry.ntp.clone(),
+                domain: entry
+                    .domain
+                    .as_ref()
+                    .map(|domain| domain.value.clone())
+                    .or_else(|| server.domain.clone()),
+                lease_time: entry
+                    .lease_time
+                    .as_ref()
+                    .map_or(server.lease_time, |time| time.value),
+                nat: entry.nat.clone(),
+                span: Some(entry.header),
+            }
+        })
+        .collect()
+}
+
+/// The subnet of a host: index into the networks.
+pub(super) fn place(
+    host: &HostEntry,
+    networks: &[Network<'_>],
+    input: &Input,
+    problems: &mut Vec<Problem>,
+) -> Option<usize> {
+    let ip = host.ip.as_ref()?;
+    let name = &host.name.value;
+    let found = networks
+        .iter()
+        .position(|subnet| subnet.net.contains(&ip.value));
+    let Some(index) = found else {
+        let sure = input.server.has_subnets
+            && !input.server_unsure
+            && networks.len() == input.server.subnets.len();
+        if sure {
+            let known = networks
+                .iter()
+                .take(8)
+                .map(|subnet| subnet.net.to_string())
+                .collect::<Vec<_>>()
+                .join(", ");
+            problems.push(
+                Problem::error(
+                    "outside-subnets",
+                    format!(
+                        "the address {} of `{name}` is outside of every subnet",
+                        ip.value
+                    ),
+                )
+                .at(ip.span, "in no [[subnet]]")
+                .help(format!(
+                    "the networks are {known}; correct the address, or add a [[subnet]] to {}",
+                    input.main.display()
+                )),
+            );
+        }
+        return None;
+    };
+    let subnet = networks.get(index)?;
+    if subnet.is_edge(ip.value) {
+        problems.push(
+            Problem::error(
+                "reserved-address",
+                format!(
+                    "the address {} of `{name}` is the {} of {}",
+                    ip.value,
+                    subnet.edge_name(ip.value),
+                    subnet.net
+                ),
+            )
+            .at(ip.span, "no machine can have this address")
+            .help(format!(
+                "the addresses of machines are {}",
+                usable(subnet.net)
+            )),
+        );
+        return None;
+    }
+    for other in networks {
+        for (whose, address) in [
+            ("server", &other.entry.server),
+            ("router", &other.entry.router),
+        ] {
+            if let Some(address) = address
+                && address.value == ip.value
+            {
+                problems.push(
+                    Problem::error(
+                        "reserved-address",
+                        format!("the address {} of `{name}` is the {whose}'s", ip.value),
+                    )
+                    .at(ip.span, format!("the address of the {whose}"))
+                    .at(
+                        address.span,
+                        format!("the {whose} of subnet `{}`", other.name),
+                    )
+                    .help(format!(
+                        "give `{name}` another address, or leave the {whose} out of the hosts"
+                    )),
+                );
+                return None;
+            }
+        }
+    }
+    Some(index)
+}

@@ -1,0 +1,104 @@
+//! Profiles: those that could be read whole and whose templates are there.
+
+use std::collections::BTreeMap;
+
+use super::Input;
+use crate::base::suggest;
+use crate::config::problem::Problem;
+use crate::config::snapshot::{Answer, Boot, Profile, Template};
+use crate::config::written::Written;
+
+/// The profiles that could be read whole and whose templates are there.
+pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profile> {
+    let mut good = Vec::new();
+    let known = |template: &Written<String>, problems: &mut Vec<Problem>| {
+        if input.templates.contains_key(&template.value) {
+            return true;
+        }
+        if !input.templates_unsure {
+            let nearest = nearest_template(&template.value, &input.templates);
+            problems.push(
+                Problem::error(
+                    "unknown-template",
+                    format!("there is no template `{}`", template.value),
+                )
+                .at(template.span, "unknown template")
+                .help(match nearest {
+                    Some(nearest) => format!("did you mean \"{nearest}\"?"),
+                    None => {
+                        "templates are named by their path under the folder `templates`".to_owned()
+                    }
+                }),
+            );
+        }
+        false
+    };
+    for profile in &input.profiles {
+        let mut ok = profile.ok;
+        if let Some(template) = profile
+            .boot
+            .as_ref()
+            .and_then(|boot| boot.template.as_ref())
+        {
+            ok &= known(template, problems);
+        }
+        for answer in &profile.answers {
+            ok &= known(&answer.template, problems);
+        }
+        let (true, Some(boot)) = (ok, &profile.boot) else {
+            continue;
+        };
+        good.push(Profile {
+            name: profile.name.clone(),
+            title: profile
+                .title
+                .as_ref()
+                .map_or_else(|| profile.name.to_string(), |title| title.value.clone()),
+            family: profile
+                .family
+                .as_ref()
+                .map_or("other", |family| family.value)
+                .to_owned(),
+            arch: profile
+                .arch
+                .iter()
+                .flat_map(|list| &list.value)
+                .map(|arch| arch.value)
+                .collect(),
+            boot: Boot::clone(&boot.boot),
+            answers: profile
+                .answers
+                .iter()
+                .map(|answer| Answer {
+                    name: answer.name.value.clone(),
+                    template: answer.template.value.clone(),
+                    content_type: answer
+                        .content_type
+                        .as_ref()
+                        .map_or_else(|| "text/plain".to_owned(), |kind| kind.value.clone()),
+                    span: Some(answer.template.span),
+                })
+                .collect(),
+            stalled_after: profile.stalled_after.as_ref().map(|time| time.value),
+            span: Some(profile.span),
+        });
+    }
+    good
+}
+
+/// By the whole path, or by the file's name alone when the folder was forgotten.
+pub(super) fn nearest_template<'a>(
+    name: &str,
+    templates: &'a BTreeMap<String, Template>,
+) -> Option<&'a str> {
+    let names = || templates.keys().map(String::as_str);
+    suggest::nearest(name, names()).or_else(|| {
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let stem = |path: &str| {
+            let file = path.rsplit('/').next().unwrap_or(path).to_owned();
+            file.strip_suffix(".j2").map(str::to_owned).unwrap_or(file)
+        };
+        let wanted = stem(file);
+        names().find(|path| stem(path) == wanted)
+    })
+}

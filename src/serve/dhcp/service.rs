@@ -1,0 +1,348 @@
+//! From a datagram to a reply and an event.
+//!
+//! **Invariant:** every datagram ends in one event (an unknown machine is announced besides, once in a
+//! while), and no error of a datagram ends the service.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::socket::{Datagram, DhcpSocket};
+use crate::base::HardwareAddr;
+use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
+use crate::decide::{Arrival, Destination, Facts};
+use crate::journal::event::{Event, Kind, Reason};
+use crate::render::load::InForce;
+use crate::serve::context::{Context, KnownOwned};
+use crate::serve::memory::Sighting;
+use crate::wire::dhcp::Request;
+
+/// Datagrams worked on at once; further ones wait in the socket's buffer.
+const CONCURRENT: usize = 256;
+
+/// Pause after an error of the socket itself.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The port of DHCP servers; clients listen on the next one (RFC 2131 section 4.1).
+const SERVER_PORT: u16 = 67;
+
+/// A reply this long may have had to leave something out; shorter ones have not.
+const ROOMY: usize = 500;
+
+/// Answers on one socket.
+pub(super) struct Service {
+    ctx: Context,
+    socket: DhcpSocket,
+    routes: Routes,
+}
+
+impl Service {
+    pub(super) fn new(ctx: Context, socket: DhcpSocket) -> Self {
+        Self {
+            ctx,
+            socket,
+            routes: Routes::default(),
+        }
+    }
+
+    /// Receives until cancelled, then finishes what has begun. The error is that of a socket which
+    /// cannot be used any more (its interface is gone).
+    pub(super) async fn run(self, cancel: CancellationToken) -> io::Result<()> {
+        let service = Arc::new(self);
+        let permits = Arc::new(Semaphore::new(CONCURRENT));
+        let tasks = TaskTracker::new();
+        let ended = loop {
+            let permit = tokio::select! {
+                () = cancel.cancelled() => break Ok(()),
+                permit = Arc::clone(&permits).acquire_owned() => permit,
+            };
+            let received = tokio::select! {
+                () = cancel.cancelled() => break Ok(()),
+                received = service.socket.recv() => received,
+            };
+            match received {
+                Ok(datagram) => {
+                    let began = Instant::now();
+                    let service = Arc::clone(&service);
+                    tasks.spawn(async move {
+                        service.answer(datagram, began).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) if gone(&error) => break Err(error),
+                Err(error) => {
+                    // ENETDOWN while the interface is off, ENOBUFS: told by the supervisor if it lasts.
+                    tracing::debug!(iface = %service.socket.place.iface, %error, "DHCP receive");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        tasks.close();
+        tasks.wait().await;
+        ended
+    }
+
+    async fn answer(&self, datagram: Datagram, began: Instant) {
+        let in_force = self.ctx.config();
+        let arrival = self.arrival(&datagram);
+        let request = match Request::parse(&datagram.bytes) {
+            Ok(request) => request,
+            Err(malformed) => {
+                let mut event = begin_event(
+                    &in_force,
+                    &arrival,
+                    began,
+                    Kind::DhcpMalformed,
+                    Reason::Malformed,
+                )
+                .detail(format!("from {}: {malformed}", arrival.source));
+                event.ip = known_address(*arrival.source.ip());
+                self.ctx.journal.append(event);
+                return;
+            }
+        };
+        let decision = self.decide(&in_force, &request, &arrival).await;
+        self.ctx.memory.note_dhcp(Sighting {
+            mac: request.mac,
+            reserved: in_force.snapshot.host_by_mac(request.mac).is_some(),
+            at: arrival.at,
+            stage: decision.stage,
+            uuid: request.uuid(),
+        });
+        let sent = match &decision.outcome {
+            Outcome::Ignore => None,
+            Outcome::Send { reply, to, from } => {
+                let payload = reply.encode();
+                let left_out = if payload.len() < ROOMY {
+                    Vec::new()
+                } else {
+                    reply.left_out()
+                };
+                let ip = known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr));
+                let sent = self.send(&payload, *to, *from).await;
+                Some((payload.len(), ip, left_out, sent))
+            }
+        };
+        let mut event = begin_event(&in_force, &arrival, began, decision.kind, decision.reason);
+        event.host.clone_from(&decision.host);
+        event.mac = Some(request.mac);
+        event.xid = Some(request.xid);
+        event.stage = Some(decision.stage.as_str().into());
+        event.file.clone_from(&decision.boot_file);
+        let mut details: Vec<String> = decision.detail.iter().cloned().collect();
+        match sent {
+            None => event.ip = known_address(request.ciaddr),
+            Some((len, ip, left_out, sent)) => {
+                event.ip = ip;
+                event.bytes = u64::try_from(len).ok();
+                if !left_out.is_empty() {
+                    details.push(format!(
+                        "options {left_out:?} do not fit what the client takes"
+                    ));
+                }
+                match sent {
+                    Ok(None) => {}
+                    Ok(Some(instead)) => details.push(instead),
+                    Err(error) => {
+                        event.kind = Kind::DhcpFailed;
+                        event.reason = Reason::SendFailed;
+                        details.push(error.to_string());
+                    }
+                }
+            }
+        }
+        event.detail = (!details.is_empty()).then(|| details.join("; "));
+        self.ctx.journal.append(event);
+        if decision.reason == Reason::UnknownHost {
+            self.announce(&in_force, &request, &arrival, &decision);
+        }
+    }
+
+    fn arrival(&self, datagram: &Datagram) -> Arrival {
+        let iface = &self.socket.place.iface;
+        let addresses = self
+            .ctx
+            .links
+            .current()
+            .interface(iface)
+            .map(|interface| Arc::clone(&interface.addresses))
+            .unwrap_or_default();
+        Arrival {
+            iface: Arc::clone(iface),
+            addresses,
+            to: datagram.to,
+            source: datagram.source,
+            at: self.ctx.now(),
+        }
+    }
+
+    async fn decide(&self, in_force: &InForce, request: &Request, arrival: &Arrival) -> Decision {
+        let snapshot = &in_force.snapshot;
+        let known = match asking_host(request, snapshot) {
+            Some(host) => self.ctx.known(in_force, &host.name).await,
+            None => KnownOwned::Nothing,
+        };
+        let facts = Facts {
+            known: known.as_known(),
+            files: &self.ctx.boot_files(in_force),
+            route_source: if request.giaddr.is_unspecified() {
+                None
+            } else {
+                self.routes.source_for(request.giaddr)
+            },
+        };
+        decide(request, arrival, snapshot, &facts)
+    }
+
+    /// Sends a reply. `Ok(Some(_))` says how it was sent instead of as decided.
+    async fn send(
+        &self,
+        payload: &[u8],
+        to: Destination,
+        from: Ipv4Addr,
+    ) -> io::Result<Option<String>> {
+        let server_port = self.socket.place.port;
+        let client_port = server_port.wrapping_add(1);
+        let (address, instead) = match to {
+            Destination::Relay(relay) => (SocketAddrV4::new(relay, server_port), None),
+            Destination::Client(client) => (SocketAddrV4::new(client, client_port), None),
+            Destination::Broadcast => (SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port), None),
+            Destination::Link { yiaddr, chaddr } => {
+                let why = match self.send_frame(payload, from, yiaddr, chaddr) {
+                    Ok(()) => return Ok(None),
+                    Err(why) => format!("sent by broadcast: {why}"),
+                };
+                (
+                    SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port),
+                    Some(why),
+                )
+            }
+        };
+        self.socket.send(payload, from, address).await?;
+        Ok(instead)
+    }
+
+    fn send_frame(
+        &self,
+        payload: &[u8],
+        from: Ipv4Addr,
+        yiaddr: Ipv4Addr,
+        chaddr: HardwareAddr,
+    ) -> Result<(), String> {
+        if self.socket.place.port != SERVER_PORT {
+            return Err(format!("port {SERVER_PORT} is not used"));
+        }
+        let link = self.socket.link.as_ref().map_err(Clone::clone)?;
+        let chaddr = chaddr
+            .octets()
+            .ok_or_else(|| "the client is on no Ethernet".to_owned())?;
+        link.send(payload, from, yiaddr, chaddr)
+            .map_err(|error| error.to_string())
+    }
+
+    fn announce(
+        &self,
+        in_force: &InForce,
+        request: &Request,
+        arrival: &Arrival,
+        decision: &Decision,
+    ) {
+        if !self.ctx.memory.announce_unknown(request.mac, arrival.at) {
+            return;
+        }
+        let mut event =
+            Event::new(arrival.at, Kind::HostUnknown, Reason::UnknownHost).mac(request.mac);
+        event.iface = Some(Arc::clone(&arrival.iface));
+        event.stage = Some(decision.stage.as_str().into());
+        event.xid = Some(request.xid);
+        event.generation = in_force.snapshot.generation;
+        event.detail = request
+            .uuid()
+            .filter(|uuid| !uuid.is_placeholder())
+            .map(|uuid| format!("UUID {uuid}"));
+        self.ctx.journal.append(event);
+    }
+}
+
+fn begin_event(
+    in_force: &InForce,
+    arrival: &Arrival,
+    began: Instant,
+    kind: Kind,
+    reason: Reason,
+) -> Event {
+    let mut event = Event::new(arrival.at, kind, reason);
+    event.iface = Some(Arc::clone(&arrival.iface));
+    event.generation = in_force.snapshot.generation;
+    event.took_us = u64::try_from(began.elapsed().as_micros()).ok();
+    event
+}
+
+/// Whether a socket is of no more use: its interface was taken away.
+fn gone(error: &io::Error) -> bool {
+    use nix::libc::{EBADF, ENODEV, ENXIO};
+    matches!(error.raw_os_error(), Some(ENODEV | ENXIO | EBADF))
+}
+
+fn known_address(ip: Ipv4Addr) -> Option<Ipv4Addr> {
+    (!ip.is_unspecified()).then_some(ip)
+}
+
+/// From which address the kernel would answer a relay; remembered for a second, because a rack behind
+/// one relay asks a thousand times.
+#[derive(Debug, Default)]
+struct Routes(Mutex<HashMap<Ipv4Addr, (Instant, Option<Ipv4Addr>)>>);
+
+impl Routes {
+    const FRESH: Duration = Duration::from_secs(1);
+    const MAX: usize = 1_024;
+
+    fn source_for(&self, relay: Ipv4Addr) -> Option<Ipv4Addr> {
+        let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, source)) = routes.get(&relay)
+            && at.elapsed() < Self::FRESH
+        {
+            return *source;
+        }
+        // `giaddr` is what anybody writes into a packet.
+        if routes.len() >= Self::MAX {
+            routes.clear();
+        }
+        let source = ask_kernel(relay);
+        routes.insert(relay, (Instant::now(), source));
+        source
+    }
+}
+
+/// Connecting a UDP socket sends nothing: it makes the kernel choose a route and a source address.
+fn ask_kernel(relay: Ipv4Addr) -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((relay, SERVER_PORT)).ok()?;
+    match socket.local_addr().ok()? {
+        std::net::SocketAddr::V4(address) => known_address(*address.ip()),
+        std::net::SocketAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_its_source_address() {
+        let routes = Routes::default();
+        let loopback = Ipv4Addr::new(127, 0, 0, 7);
+        assert_eq!(routes.source_for(loopback), Some(Ipv4Addr::LOCALHOST));
+        for n in 0..3_000_u16 {
+            let [high, low] = n.to_be_bytes();
+            routes.source_for(Ipv4Addr::new(127, 1, high, low));
+        }
+        assert!(routes.0.lock().unwrap().len() <= Routes::MAX);
+    }
+}

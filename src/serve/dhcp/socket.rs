@@ -1,0 +1,307 @@
+//! One UDP socket for each interface, bound to the device, telling where each datagram was sent to.
+//!
+//! Opened as a plain socket before the privileges are dropped, used by the runtime afterwards. Bound
+//! with `SO_REUSEADDR` and `SO_BINDTODEVICE`, so that another DHCP server may serve other interfaces of
+//! the same machine (libvirt's does).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::sync::Arc;
+
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
+    sockopt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+
+use super::link::LinkSocket;
+use crate::host::links::Interface;
+use crate::host::preflight::{self, Transport};
+
+/// Receive buffer, in bytes: a site that comes back after a power failure sends thousands of DISCOVERs
+/// at once, and each lost one costs its machine a second or more.
+const RECEIVE_BUFFER: usize = 16 << 20;
+
+/// Largest datagram read, in bytes; DHCP over Ethernet has at most 1,472.
+pub(super) const MAX_DATAGRAM: usize = 4_096;
+
+/// Why a socket could not be opened: what, where, and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("DHCP cannot listen on {iface}, UDP port {port}: {error}{}", remedy(.holder.as_deref(), .error))]
+pub struct OpenError {
+    /// The interface.
+    pub iface: Arc<str>,
+    /// The port.
+    pub port: u16,
+    /// Who holds the port, where that can be seen.
+    pub holder: Option<String>,
+    /// What the system says.
+    #[source]
+    pub error: io::Error,
+}
+
+fn remedy(holder: Option<&str>, error: &io::Error) -> String {
+    match (holder, error.kind()) {
+        (Some(holder), io::ErrorKind::AddrInUse) => format!(
+            "; {holder} holds it: stop it, or keep it off this interface (dnsmasq: bind-dynamic)"
+        ),
+        (None, io::ErrorKind::AddrInUse) => {
+            "; another process holds it: stop it, or keep it off this interface".to_owned()
+        }
+        (_, io::ErrorKind::PermissionDenied) => {
+            "; run it with sudo, or give the program cap_net_bind_service and cap_net_raw"
+                .to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// What a socket is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The interface's name.
+    pub(super) iface: Arc<str>,
+    /// Its index: an interface that is put back has another one.
+    pub(super) index: u32,
+    /// The UDP port.
+    pub(super) port: u16,
+}
+
+/// An open socket, not yet in the runtime's hands.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) place: Place,
+    pub(super) udp: UdpSocket,
+    /// For frames to clients without an address; `None` with the reason when there is none.
+    pub(super) link: Result<LinkSocket, String>,
+}
+
+/// Opens the socket of one interface.
+pub(super) fn open(interface: &Interface, port: u16) -> Result<Opened, OpenError> {
+    let udp = open_udp(interface, port).map_err(|error| OpenError {
+        iface: Arc::clone(&interface.name),
+        port,
+        holder: (error.kind() == io::ErrorKind::AddrInUse)
+            .then(|| preflight::holder(Transport::Udp, port))
+            .flatten(),
+        error,
+    })?;
+    Ok(Opened {
+        place: Place {
+            iface: Arc::clone(&interface.name),
+            index: interface.index,
+            port,
+        },
+        udp,
+        link: LinkSocket::open(interface),
+    })
+}
+
+fn open_udp(interface: &Interface, port: u16) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_broadcast(true)?;
+    socket.bind_device(Some(interface.name.as_bytes()))?;
+    setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+    // Beyond the system's limit only as root; otherwise as much as it allows.
+    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into())?;
+    Ok(socket.into())
+}
+
+/// A datagram that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Datagram {
+    pub(super) bytes: Vec<u8>,
+    pub(super) source: SocketAddrV4,
+    /// The destination in its header: 255.255.255.255 for a broadcast.
+    pub(super) to: Ipv4Addr,
+}
+
+/// A socket in the runtime's hands.
+#[derive(Debug)]
+pub(super) struct DhcpSocket {
+    pub(super) place: Place,
+    udp: tokio::net::UdpSocket,
+    pub(super) link: Result<LinkSocket, String>,
+}
+
+impl DhcpSocket {
+    /// Hands an open socket to the runtime.
+    pub(super) fn new(opened: Opened) -> io::Result<Self> {
+        Ok(Self {
+            place: opened.place,
+            udp: tokio::net::UdpSocket::from_std(opened.udp)?,
+            link: opened.link,
+        })
+    }
+
+    /// The next datagram. After an error the socket can be used again.
+    pub(super) async fn recv(&self) -> io::Result<Datagram> {
+        self.udp
+            .async_io(Interest::READABLE, || receive(self.udp.as_raw_fd()))
+            .await
+    }
+
+    /// Sends a datagram by this interface, from this address where it is one of this machine's.
+    pub(super) async fn send(
+        &self,
+        bytes: &[u8],
+        from: Ipv4Addr,
+        to: SocketAddrV4,
+    ) -> io::Result<()> {
+        let sent = self.send_from(bytes, from, to).await;
+        match sent {
+            // The address that machines know this server by need not be one of this machine's own
+            // (a virtual one, or one behind a translation): then the kernel chooses.
+            Err(error)
+                if !from.is_unspecified()
+                    && matches!(
+                        error.raw_os_error(),
+                        Some(libc::EINVAL | libc::ENETUNREACH | libc::EADDRNOTAVAIL)
+                    ) =>
+            {
+                self.send_from(bytes, Ipv4Addr::UNSPECIFIED, to).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn send_from(&self, bytes: &[u8], from: Ipv4Addr, to: SocketAddrV4) -> io::Result<()> {
+        let index = libc::c_int::try_from(self.place.index).unwrap_or_default();
+        self.udp
+            .async_io(Interest::WRITABLE, || {
+                transmit(self.udp.as_raw_fd(), bytes, index, from, to)
+            })
+            .await
+    }
+}
+
+fn receive(fd: RawFd) -> io::Result<Datagram> {
+    let mut bytes = vec![0; MAX_DATAGRAM];
+    let mut control = nix::cmsg_space!(libc::in_pktinfo);
+    let (len, source, to) = {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let message = recvmsg::<SockaddrIn>(
+            fd,
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC,
+        )?;
+        let to = message
+            .cmsgs()?
+            .find_map(|control| match control {
+                ControlMessageOwned::Ipv4PacketInfo(info) => Some(address(info.ipi_addr)),
+                _ => None,
+            })
+            .unwrap_or(Ipv4Addr::BROADCAST);
+        let source = message
+            .address
+            .map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), Into::into);
+        (message.bytes, source, to)
+    };
+    bytes.truncate(len);
+    Ok(Datagram { bytes, source, to })
+}
+
+fn transmit(
+    fd: RawFd,
+    bytes: &[u8],
+    index: libc::c_int,
+    from: Ipv4Addr,
+    to: SocketAddrV4,
+) -> io::Result<()> {
+    let info = libc::in_pktinfo {
+        ipi_ifindex: index,
+        ipi_spec_dst: libc::in_addr {
+            s_addr: u32::from_ne_bytes(from.octets()),
+        },
+        ipi_addr: libc::in_addr { s_addr: 0 },
+    };
+    let sent = sendmsg(
+        fd,
+        &[IoSlice::new(bytes)],
+        &[ControlMessage::Ipv4PacketInfo(&info)],
+        MsgFlags::MSG_DONTWAIT,
+        Some(&SockaddrIn::from(to)),
+    )?;
+    if sent == bytes.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::WriteZero.into())
+    }
+}
+
+fn address(raw: libc::in_addr) -> Ipv4Addr {
+    Ipv4Addr::from(raw.s_addr.to_ne_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::links::Links;
+    use std::time::Duration;
+
+    /// On the loopback: bound to the device, so it needs no privilege since Linux 5.7.
+    fn loopback() -> DhcpSocket {
+        let lo = Links::read().unwrap().for_interface("lo").unwrap();
+        DhcpSocket::new(open(&lo, 0).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn tells_where_a_datagram_was_sent_to_and_answers_from_there() {
+        let server = loopback();
+        let port = server.udp.local_addr().unwrap().port();
+        let client = tokio::net::UdpSocket::bind("127.0.0.5:0").await.unwrap();
+        client.send_to(b"hello", ("127.0.0.9", port)).await.unwrap();
+        let got = server.recv().await.unwrap();
+        assert_eq!(got.bytes, b"hello");
+        assert_eq!(got.to, Ipv4Addr::new(127, 0, 0, 9));
+        assert_eq!(
+            SocketAddrV4::new([127, 0, 0, 5].into(), got.source.port()),
+            got.source
+        );
+
+        server.send(b"back", got.to, got.source).await.unwrap();
+        let mut buf = [0; 16];
+        let (len, from) = client.recv_from(&mut buf).await.unwrap();
+        assert_eq!(&buf[..len], b"back");
+        assert_eq!(from.to_string(), format!("127.0.0.9:{port}"));
+
+        // An address that is not this machine's: the kernel chooses one.
+        let foreign = Ipv4Addr::new(192, 0, 2, 1);
+        server.send(b"again", foreign, got.source).await.unwrap();
+        let (len, from) = client.recv_from(&mut buf).await.unwrap();
+        assert_eq!((&buf[..len], from.port()), (b"again".as_slice(), port));
+    }
+
+    #[tokio::test]
+    async fn waits_for_a_datagram() {
+        let server = loopback();
+        let waited = tokio::time::timeout(Duration::from_millis(20), server.recv()).await;
+        assert!(waited.is_err(), "nothing was sent");
+    }
+
+    #[test]
+    fn a_taken_port_names_the_remedy() {
+        let lo = Links::read().unwrap().for_interface("lo").unwrap();
+        let taken = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = open(&lo, port).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("DHCP cannot listen on lo, UDP port {port}: ")));
+        assert!(
+            error.contains("stop it, or keep it off this interface"),
+            "{error}"
+        );
+        assert!(
+            error.contains(&format!("(pid {})", std::process::id())),
+            "{error}"
+        );
+    }
+}

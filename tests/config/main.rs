@@ -1,0 +1,7 @@
+//! Configurations, good and bad, through the public door: files in, snapshot and problems out.
+
+mod files;
+mod good;
+mod mistakes;
+mod robust;
+mod shown;

@@ -1,0 +1,250 @@
+//! One small change of a good configuration per kind of mistake, and what the operator is told.
+//!
+//! Read the snapshots as a stranger would: is the place right, is the right text underlined, does the
+//! help say what to do?
+
+use crate::files::{GOOD_HOSTS, GOOD_MAIN, GOOD_PROFILE, HOSTS, MAIN, PROFILE, good, shown, with};
+
+/// Shows what is told of the good configuration with these files in it.
+macro_rules! mistake {
+    ($name:ident, $($path:expr => $text:expr),+ $(,)?) => {
+        #[test]
+        fn $name() {
+            let text = shown(&with(&[$(($path, $text.as_ref())),+]));
+            insta::assert_snapshot!(stringify!($name), text);
+        }
+    };
+}
+
+/// The good `bootwright.toml` with something after `[server]`'s keys.
+fn main_with(more: &str) -> String {
+    GOOD_MAIN.replace("\n[[subnet]]", &format!("\n{more}\n[[subnet]]"))
+}
+
+/// The good subnet with further keys.
+fn subnet_with(more: &str) -> String {
+    format!("{GOOD_MAIN}{more}\n")
+}
+
+/// The good host with further keys.
+fn host_with(more: &str) -> String {
+    format!("{GOOD_HOSTS}{more}\n")
+}
+
+fn profile_with(old: &str, new: &str) -> String {
+    assert!(GOOD_PROFILE.contains(old));
+    GOOD_PROFILE.replace(old, new)
+}
+
+#[test]
+fn the_good_configuration_is_good() {
+    insta::assert_snapshot!(shown(&good()), @"configuration is good: 1 host, 1 profile, 1 subnet");
+}
+
+mod syntax {
+    use super::*;
+
+    mistake!(value_missing, HOSTS => "[hosts.a]\nip =\n\n[hosts.b]\nip = \"10.99.0.300\"\n");
+    mistake!(text_without_quotes, MAIN => GOOD_MAIN.replace("\"10.99.0.2\"", "10.99.0.2"));
+    mistake!(text_not_closed, HOSTS => GOOD_HOSTS.replace("8e\"", "8e"));
+    mistake!(list_not_closed, MAIN => GOOD_MAIN.replace("[\"br0\"]", "[\"br0\""));
+    mistake!(header_not_closed, HOSTS => host_with("\n[hosts.web02\nip = \"10.99.0.12\""));
+    mistake!(header_with_a_blank, HOSTS => host_with("\n[hosts.web 02]\nip = \"10.99.0.12\""));
+    mistake!(key_without_value, HOSTS => host_with("group"));
+    mistake!(key_twice, HOSTS => host_with("ip = \"10.99.0.12\""));
+    mistake!(host_twice_in_one_file, HOSTS => host_with("\n[hosts.web01]\nip = \"10.99.0.12\"\nmac = \"52:54:00:00:00:01\""));
+    mistake!(backslash_in_a_text, HOSTS => host_with("notes = \"C:\\Windows\""));
+    mistake!(one_bad_host_does_not_hide_the_next, HOSTS => host_with(
+        "\n[hosts.web02]\nip = nonsense\n\n[hosts.web03]\nip = \"10.99.1.1\"\nmca = \"52:54:00:00:00:03\"\n\n[hosts.web04]\nip = \"10.99.0.14\"\ngroup = \"wbe\""
+    ));
+}
+
+mod keys {
+    use super::*;
+
+    mistake!(unknown_key_of_a_host, HOSTS => GOOD_HOSTS.replace("group =", "gruop ="));
+    mistake!(unknown_key_without_a_near_one, HOSTS => host_with("colour = \"red\""));
+    mistake!(unknown_key_in_defaults_and_group, HOSTS => format!("[defaults]\nlocal-boot = \"exit\"\n{GOOD_HOSTS}\n[groups.db]\nprofil = \"debian-12\"\n"));
+    mistake!(unknown_table, MAIN => main_with("[tftpd]\nport = 69\n"));
+    mistake!(hosts_in_the_wrong_file, MAIN => format!("{GOOD_MAIN}\n[hosts.web01]\nip = \"10.99.0.11\"\n"));
+    mistake!(key_of_another_table, MAIN => main_with("[dhcp]\nrouter = \"10.99.0.1\"\n"));
+    mistake!(unknown_key_of_a_subnet, MAIN => subnet_with("gateway = \"10.99.0.1\"\nruoter = \"10.99.0.1\""));
+    mistake!(unknown_key_of_a_profile, PROFILE => profile_with("title", "titel"));
+    mistake!(vars_in_a_profile, PROFILE => profile_with("[boot]", "[vars]\na = 1\n\n[boot]"));
+    mistake!(unknown_key_of_an_answer, PROFILE => format!("{GOOD_PROFILE}content-type = \"text/plain\"\n"));
+    mistake!(key_of_another_kind, PROFILE => profile_with("kind = \"linux\"", "kind = \"linux\"\nmodules = [\"a\"]"));
+    mistake!(interfaces_missing, MAIN => GOOD_MAIN.replace("interfaces = [\"br0\"]\n", ""));
+    mistake!(server_table_missing, MAIN => "[[subnet]]\nnetwork = \"10.99.0.0/24\"\n");
+    mistake!(address_missing, HOSTS => GOOD_HOSTS.replace("ip = \"10.99.0.11\"\n", ""));
+    mistake!(network_missing, MAIN => format!("{GOOD_MAIN}\n[[subnet]]\nname = \"second\"\n"));
+    mistake!(boot_missing, PROFILE => "title = \"x\"\n");
+    mistake!(kind_missing, PROFILE => profile_with("kind = \"linux\"\n", ""));
+    mistake!(kernel_missing, PROFILE => profile_with("kernel = \"debian/12/{{ arch }}/linux\"\n", ""));
+    mistake!(answer_without_template, PROFILE => profile_with("template = \"debian/preseed.cfg.j2\"\n", ""));
+    mistake!(key_directly_in_hosts, HOSTS => "[hosts]\nmac = \"52:54:00:47:86:8e\"\n");
+    mistake!(single_brackets_for_a_subnet, MAIN => GOOD_MAIN.replace("[[subnet]]", "[subnet]"));
+}
+
+mod values {
+    use super::*;
+
+    mistake!(wrong_types, MAIN => main_with("user = 7\n[dhcp]\nport = \"67\"\nconflict_probe = \"no\"\n[boot]\nloaders = \"x\"\n"));
+    mistake!(text_in_place_of_a_list, MAIN => GOOD_MAIN.replace("[\"br0\"]", "\"br0\""));
+    mistake!(mac_addresses, HOSTS => "[hosts.a]\nmac = \"52:54:00:47:86\"\nip = \"10.99.0.11\"\n[hosts.b]\nmac = \"01:00:5e:00:00:01\"\nip = \"10.99.0.12\"\n[hosts.c]\nmac = \"00:00:00:00:00:00\"\nip = \"10.99.0.13\"\n[hosts.d]\nmac = \"ff:ff:ff:ff:ff:ff\"\nip = \"10.99.0.14\"\n[hosts.e]\nmac = \"52:54:00:47:86:8g\"\nip = \"10.99.0.15\"\n");
+    mistake!(addresses, HOSTS => "[hosts.a]\nip = \"10.99.0.300\"\n[hosts.b]\nip = \"10.99.0.11/24\"\n[hosts.c]\nip = \"fe80::1\"\n[hosts.d]\nip = \"224.0.0.5\"\n[hosts.e]\nip = \"10.99.0\"\n[hosts.f]\nip = \"10.99.0.011\"\n");
+    mistake!(networks, MAIN => "[server]\ninterfaces = [\"br0\"]\n[[subnet]]\nnetwork = \"10.99.0.2/24\"\n[[subnet]]\nnetwork = \"10.98.0.0\"\n[[subnet]]\nnetwork = \"10.97.0.0/255.255.255.0\"\n[[subnet]]\nnetwork = \"224.0.0.0/8\"\n");
+    mistake!(names, HOSTS => "[hosts.\"web 01\"]\nip = \"10.99.0.11\"\n[hosts.\"web01.lab\"]\nip = \"10.99.0.12\"\n[hosts.-x]\nip = \"10.99.0.13\"\n[groups.\"a b\"]\n");
+    mistake!(name_of_a_profile_file, "config/profiles/debian 12.toml" => GOOD_PROFILE);
+    mistake!(ports, MAIN => main_with("[dhcp]\nport = 0\n[tftp]\nport = 65536\n[http]\nport = -1\n"));
+    mistake!(two_services_on_one_port, MAIN => main_with("[dhcp]\nport = 6900\n[tftp]\nport = 6900\n"));
+    mistake!(tftp_limits, MAIN => main_with("[tftp]\nmax_blksize = 4\nmax_windowsize = 0\n"));
+    mistake!(lengths_of_time, MAIN => main_with("[dhcp]\nlease_time = \"1 hour\"\n[install]\narmed_for = \"24\"\nstalled_after = \"0s\"\nmax_attempts = 0\n"));
+    mistake!(size_of_the_journal, MAIN => main_with("[journal]\nkeep = \"256\"\n"));
+    mistake!(interfaces_empty, MAIN => GOOD_MAIN.replace("[\"br0\"]", "[]"));
+    mistake!(interface_names, MAIN => GOOD_MAIN.replace("[\"br0\"]", "[\"br0\", \"br0\", \"a/b\", \"enp0s31f6-and-more\"]"));
+    mistake!(domains, MAIN => GOOD_MAIN.replace("\"lab.example\"", "\"lab..example\""));
+    mistake!(fqdn_without_a_domain, HOSTS => host_with("fqdn = \"web01\""));
+    mistake!(loaders, MAIN => main_with("[boot]\nloaders = { uefi_x64 = \"a.efi\", amiga = \"b\", bios = \"/srv/undionly.kpxe\", \"9\" = \"../x.efi\", \"70000\" = \"c\" }\n"));
+    mistake!(loader_too_long, HOSTS => host_with(&format!("loader = \"http://boot.example/{}\"", "x".repeat(240))));
+    mistake!(architectures, HOSTS => host_with("arch = \"amd64\"\n[hosts.b]\nip = \"10.99.0.12\"\narch = \"sparc\""));
+    mistake!(words, HOSTS => host_with("local_boot = \"nofile\"\ninstall = \"sometimes\""));
+    mistake!(uuid_of_nobody, HOSTS => host_with("uuid = \"00000000-0000-0000-0000-000000000000\"\n[hosts.b]\nip = \"10.99.0.12\"\nuuid = \"4c4c\""));
+    mistake!(mac_as_an_empty_list, HOSTS => GOOD_HOSTS.replace("\"52:54:00:47:86:8e\"", "[]"));
+    mistake!(group_as_a_list, HOSTS => GOOD_HOSTS.replace("group = \"web\"", "group = [\"web\"]"));
+    mistake!(families_and_kinds, PROFILE => profile_with("\"debian\"\n", "\"debain\"\n").replace("\"linux\"", "\"freebsd\""));
+    mistake!(answer_names, PROFILE => profile_with("\"preseed.cfg\"", "\"a/b\""));
+    mistake!(same_answer_twice, PROFILE => format!("{GOOD_PROFILE}\n[[answers]]\nname = \"preseed.cfg\"\ntemplate = \"debian/preseed.cfg.j2\"\n"));
+    mistake!(number_too_large, HOSTS => host_with("vars.disk = 99999999999999999999"));
+    mistake!(kernel_outside_of_boot_assets, PROFILE => profile_with("\"debian/12/{{ arch }}/linux\"", "\"../{{ arch }}/linux\"").replace("[\"debian/12/{{ arch }}/initrd.gz\"]", "\"/boot/initrd\""));
+}
+
+mod clashes {
+    use super::*;
+
+    const SECOND: &str = "config/more.toml";
+
+    fn two_files() -> String {
+        GOOD_MAIN.replace(
+            "domain",
+            "reservations = [\"reservations.toml\", \"more.toml\"]\ndomain",
+        )
+    }
+
+    mistake!(mac_twice, HOSTS => host_with("\n[hosts.web02]\nmac = \"5254.0047.868E\"\nip = \"10.99.0.12\""));
+    mistake!(mac_twice_in_two_files, MAIN => two_files(), SECOND => "[hosts.db01]\nip = \"10.99.0.12\"\nmac = \"52-54-00-47-86-8e\"\n");
+    mistake!(address_twice, HOSTS => host_with("\n[hosts.web02]\nip = \"10.99.0.11\""));
+    mistake!(name_twice_in_two_files, MAIN => two_files(), SECOND => "[hosts.WEB01]\nip = \"10.99.0.12\"\n");
+    mistake!(group_twice, MAIN => two_files(), SECOND => "[groups.web]\narch = \"x86_64\"\n");
+    mistake!(full_name_twice, HOSTS => host_with("\n[hosts.web02]\nip = \"10.99.0.12\"\nfqdn = \"web01.lab.example\""));
+    mistake!(two_defaults, MAIN => two_files(), HOSTS => format!("[defaults]\nprofile = \"debian-12\"\n{GOOD_HOSTS}"), SECOND => "# more\n\n[defaults]\nlocal_boot = \"exit\"\n");
+    mistake!(address_outside_every_subnet, HOSTS => GOOD_HOSTS.replace("10.99.0.11", "10.98.0.11"));
+    mistake!(addresses_of_others, HOSTS => "[hosts.a]\nip = \"10.99.0.2\"\n[hosts.b]\nip = \"10.99.0.1\"\n[hosts.c]\nip = \"10.99.0.0\"\n[hosts.d]\nip = \"10.99.0.255\"\n");
+    mistake!(small_networks_have_no_broadcast_address, MAIN => format!("{GOOD_MAIN}\n[[subnet]]\nnetwork = \"10.98.0.0/31\"\n[[subnet]]\nnetwork = \"10.98.0.8/32\"\n"), HOSTS => "[hosts.a]\nip = \"10.98.0.0\"\n[hosts.b]\nip = \"10.98.0.1\"\n[hosts.c]\nip = \"10.98.0.8\"\n");
+    mistake!(router_outside, MAIN => GOOD_MAIN.replace("\"10.99.0.1\"", "\"10.99.1.1\""));
+    mistake!(router_at_the_edge, MAIN => GOOD_MAIN.replace("\"10.99.0.1\"", "\"10.99.0.255\""));
+    mistake!(networks_overlap, MAIN => format!("{GOOD_MAIN}\n[[subnet]]\nname = \"big\"\nnetwork = \"10.99.0.0/16\"\n"));
+    mistake!(network_twice, MAIN => format!("{GOOD_MAIN}\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\n"));
+    mistake!(subnet_name_twice, MAIN => format!("{GOOD_MAIN}\n[[subnet]]\nname = \"lab\"\nnetwork = \"10.98.0.0/24\"\n"));
+    mistake!(no_subnet, MAIN => "[server]\ninterfaces = [\"br0\"]\n");
+    mistake!(unknown_group, HOSTS => GOOD_HOSTS.replace("group = \"web\"", "group = \"wbe\""));
+    mistake!(unknown_parent_group, HOSTS => format!("[groups.a]\ngroup = \"nobody\"\n{GOOD_HOSTS}"));
+    mistake!(unknown_profile, HOSTS => GOOD_HOSTS.replace("\"debian-12\"", "\"debian12\""));
+    mistake!(unknown_profile_without_a_near_one, HOSTS => format!("[defaults]\nprofile = \"solaris\"\n{GOOD_HOSTS}"));
+    mistake!(groups_in_a_circle, HOSTS => "[groups.a]\ngroup = \"b\"\n[groups.b]\ngroup = \"c\"\n[groups.c]\ngroup = \"a\"\n[hosts.x]\nip = \"10.99.0.11\"\ngroup = \"a\"\n");
+    mistake!(group_in_itself, HOSTS => "[groups.a]\ngroup = \"a\"\n");
+    mistake!(profile_for_another_architecture, PROFILE => format!("arch = [\"aarch64\"]\n{GOOD_PROFILE}"), HOSTS => format!("{GOOD_HOSTS}arch = \"x86_64\"\n"));
+    mistake!(unknown_template, PROFILE => profile_with("\"debian/preseed.cfg.j2\"", "\"preseed.cfg.j2\""));
+    mistake!(inherits_from_no_list, HOSTS => format!("[defaults.vars]\nkeys = \"one\"\n{GOOD_HOSTS}[hosts.web01.vars]\nkeys = [\"...\", \"two\"]\n"));
+    mistake!(inherits_nothing, HOSTS => format!("[defaults.vars]\nkeys = [\"...\"]\n{GOOD_HOSTS}"));
+}
+
+mod files {
+    use super::*;
+    use crate::files::load_all;
+    use bootwright::config::source::MemoryFiles;
+
+    #[test]
+    fn nothing_there() {
+        let files = MemoryFiles::default();
+        assert!(load_all(&files).snapshot.is_none());
+        insta::assert_snapshot!("nothing_there", shown(&files));
+    }
+
+    #[test]
+    fn reservations_not_there() {
+        let files: MemoryFiles = [(MAIN, GOOD_MAIN)].into_iter().collect();
+        insta::assert_snapshot!("reservations_not_there", shown(&files));
+    }
+
+    mistake!(named_files_not_there, MAIN => GOOD_MAIN.replace("domain", "reservations = [\"hosts.toml\"]\nprofiles = \"no-profiles\"\ntemplates = \"no-templates\"\ndomain"));
+    mistake!(reservations_named_twice, MAIN => GOOD_MAIN.replace("domain", "reservations = [\"hosts.d\", \"hosts.d/a.toml\"]\ndomain"), "config/hosts.d/a.toml" => GOOD_HOSTS);
+    mistake!(profile_in_a_subfolder, "config/profiles/old/debian-11.toml" => GOOD_PROFILE);
+}
+
+mod not_available {
+    use super::*;
+
+    mistake!(later_in_the_server_file, MAIN => main_with(r#"secrets = "secrets.toml"
+[dhcp]
+proxy_port = 4011
+unknown = "lease"
+discovery_profile = "discovery"
+conflict_probe = true
+[boot]
+secure = { uefi-x64 = "shim/shimx64.efi" }
+router_advertisement = "ipxe"
+[tftp]
+engine = "native"
+[assets]
+cache = "512MiB"
+[admin]
+listen = "127.0.0.1:8081"
+tokens = "admin-tokens.toml"
+[install]
+when_new = "install"
+[store]
+kind = "etcd"
+endpoints = ["http://127.0.0.1:2379"]
+prefix = "/bootwright"
+[[hook]]
+url = "http://127.0.0.1:9000/events"
+[[mirror]]
+path = "debian-mirror"
+"#));
+    mistake!(later_in_a_subnet, MAIN => subnet_with(r#"mode = "proxy"
+pool = "10.99.0.200-10.99.0.250"
+options = [{ code = 26, u16 = 1500 }]
+dns_search = ["lab.example"]
+unknown = "discover"
+secure_boot = true"#));
+    mistake!(later_in_hosts, HOSTS => r#"[defaults]
+snippets = ["ssh-keys"]
+options = []
+secure_boot = true
+install = "always"
+
+[hosts.web01]
+mac = ["52:54:00:47:86:8e", "52:54:00:47:86:8f"]
+ip = "10.99.0.11"
+subnet = "lab"
+after = { host = "hv-042", event = "up" }
+bmc = "10.0.0.1"
+
+[[hosts.web01.nic]]
+mac = "52:54:00:47:86:90"
+"#);
+    mistake!(later_in_a_profile, PROFILE => profile_with("[boot]", "lifecycle = \"live\"\n[boot]").replace("\"linux\"", "\"multiboot\""));
+    mistake!(what_this_version_does_is_no_mistake, MAIN => main_with(r#"[dhcp]
+unknown = "ignore"
+conflict_probe = false
+[boot]
+router_advertisement = "off"
+[tftp]
+engine = "async-tftp"
+[admin]
+[install]
+when_new = "local"
+[store]
+kind = "embedded"
+"#), HOSTS => format!("{GOOD_HOSTS}secure_boot = false\ninstall = \"once\"\n"), PROFILE => profile_with("[boot]", "lifecycle = \"install\"\n[boot]"));
+}
