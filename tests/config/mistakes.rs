@@ -124,7 +124,10 @@ mod clashes {
     const SECOND: &str = "config/more.toml";
 
     fn two_files() -> String {
-        GOOD_MAIN.replace("domain", "reservations = [\"reservations.toml\", \"more.toml\"]\ndomain")
+        GOOD_MAIN.replace(
+            "domain",
+            "reservations = [\"reservations.toml\", \"more.toml\"]\ndomain",
+        )
     }
 
     mistake!(mac_twice, HOSTS => host_with("\n[hosts.web02]\nmac = \"5254.0047.868E\"\nip = \"10.99.0.12\""));
