@@ -13,6 +13,7 @@ pub mod orders;
 pub mod output;
 pub mod rehearse;
 pub mod reload;
+pub mod render;
 pub mod serve;
 pub mod table;
 
