@@ -6,20 +6,23 @@
 //! | --- | --- | --- |
 //! | L0 | [`base`] | vocabulary: addresses, names, time |
 //! | L1 | [`wire`] | bytes ↔ values |
-//! | L2 | [`config`], [`record`], [`journal::event`] | what was written, what is remembered, what happened |
+//! | L2 | [`config`], [`record`], [`journal::event`], [`journal::reason`] | what was written, what is remembered, what happened |
 //! | L3 | [`decide`], [`render`], [`diagnose`] | what a machine gets and why; pure |
 //! | L4 | [`store`], [`journal::log`] | durable state |
-//! | L5 | [`serve`], [`host`] | sockets and tasks; the machine we run on |
+//! | L5 | [`serve`], [`host`], [`assets`] | sockets and tasks; the machine we run on; boot files from packages |
 //! | L6 | [`daemon`], [`rehearse`] | the wiring |
 //! | L7 | [`cli`] | what people type |
 
+pub mod assets;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod decide;
 pub mod host;
 pub mod journal;
 pub mod record;
+pub mod rehearse;
 pub mod render;
 pub mod serve;
 pub mod store;

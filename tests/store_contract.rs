@@ -319,7 +319,9 @@ async fn survives(good: &[u8], name: &str, mangle: impl FnOnce(&mut Vec<u8>)) ->
     damaged
 }
 
-async fn good_file(folder: &Path) -> Vec<u8> {
+/// A store of forty hosts, installed one after the other: as it is while it is open (what a kill
+/// leaves), and as it is after a clean end.
+async fn good_file(folder: &Path) -> (Vec<u8>, Vec<u8>) {
     let path = folder.join("bootwright.redb");
     let (store, _) = open(&path);
     // Each host is armed first and installed then: both are somewhere in the file.
@@ -330,14 +332,15 @@ async fn good_file(folder: &Path) -> Vec<u8> {
             store.commit(&[change(version, next)]).await.unwrap();
         }
     }
+    let killed = std::fs::read(&path).unwrap();
     drop(store);
-    std::fs::read(path).unwrap()
+    (killed, std::fs::read(path).unwrap())
 }
 
 #[tokio::test]
 async fn a_truncated_file_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
-    let good = good_file(folder.path()).await;
+    let (_, good) = good_file(folder.path()).await;
     let len = good.len();
     for keep in [
         0,
@@ -365,7 +368,7 @@ async fn a_truncated_file_is_set_aside() {
 #[tokio::test]
 async fn a_garbled_file_never_arms_a_host() {
     let folder = tempfile::tempdir().unwrap();
-    let good = good_file(folder.path()).await;
+    let (killed, good) = good_file(folder.path()).await;
     let mut damaged = 0;
     // Each bit of the first bytes, of which one says which of two states holds; every further byte of the
     // header; then a grid over the pages.
@@ -379,13 +382,24 @@ async fn a_garbled_file_never_arms_a_host() {
         damaged += u32::from(survives(&good, &name, |bytes| bytes[offset] ^= bits).await);
     }
     assert!(damaged > 50, "{damaged}: the file is hardly looked at");
-    for start in (0..good.len()).step_by(4_096) {
-        let name = format!("page at {start} zeroed");
-        survives(&good, &name, |bytes| {
+    for (file, bytes) in [("closed", &good), ("killed", &killed)] {
+        for start in (0..bytes.len()).step_by(4_096) {
             let end = (start + 4_096).min(bytes.len());
-            bytes[start..end].fill(0);
-        })
-        .await;
+            survives(bytes, &format!("{file}: page at {start} zeroed"), |bytes| {
+                bytes[start..end].fill(0);
+            })
+            .await;
+            survives(
+                bytes,
+                &format!("{file}: page at {start} garbled"),
+                |bytes| {
+                    bytes[start + 100..end]
+                        .iter_mut()
+                        .for_each(|byte| *byte ^= 0x55);
+                },
+            )
+            .await;
+        }
     }
     assert!(
         survives(&good, "another file", |bytes| *bytes =

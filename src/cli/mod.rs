@@ -1,4 +1,116 @@
 //! L7, the command line: what people type. Only this layer prints.
+//!
+//! Exit status: 0 done, 1 refused or failed (the reason on standard error), 2 wrong usage.
 
+pub mod args;
+pub mod assets;
 pub mod check;
+pub mod client;
+pub mod events;
+pub mod hosts;
+pub mod later;
+pub mod orders;
 pub mod output;
+pub mod rehearse;
+pub mod reload;
+pub mod serve;
+pub mod table;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::args::{Args, Command, HostCommand};
+use self::client::Client;
+
+/// Where the configuration is looked for, in this order, when nothing names it.
+const PLACES: [&str; 2] = ["config/bootwright.toml", "/etc/bootwright/bootwright.toml"];
+
+/// Runs the command that was typed.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are no errors: they go to standard output with status 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(args) {
+        Ok(status) => ExitCode::from(status),
+        // A reader that has had enough, as `head` does, is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "bootwright: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<u8> {
+    let mut stdout = io::stdout().lock();
+    let out = &mut stdout;
+    let format = args.format;
+    let config = || find_config(args.config.as_deref());
+    let client = || config().and_then(|config| Client::of(&config));
+    match args.command {
+        Command::Serve => {
+            drop(stdout);
+            serve::run(&config()?)
+        }
+        Command::Check { strict } => check::run(&config()?, strict, format, out),
+        Command::Reload => reload::run(&client()?, format, out),
+        Command::Hosts => hosts::list(&client()?, format, out),
+        Command::Host { command } => match command {
+            HostCommand::Show { host } => hosts::show(&client()?, &host, format, out),
+            HostCommand::Add(_) => later::refuse("host add"),
+            HostCommand::Set(_) => later::refuse("host set"),
+            HostCommand::Remove(_) => later::refuse("host remove"),
+        },
+        Command::Install(install) => orders::install(&client()?, install, format, out),
+        Command::Cancel(order) => orders::cancel(&client()?, order, format, out),
+        Command::Local(order) => orders::local(&client()?, order, format, out),
+        Command::Events(asked) => events::run(&client()?, &asked, format, out),
+        Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
+        Command::Assets { command } => assets::run(&config()?, &command, format, out),
+        other => later::refuse(other.name()),
+    }
+}
+
+/// The configuration that is meant.
+fn find_config(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    if let Some(named) = std::env::var_os("BOOTWRIGHT_CONFIG").filter(|name| !name.is_empty()) {
+        return Ok(named.into());
+    }
+    PLACES
+        .iter()
+        .map(PathBuf::from)
+        .find(|place| place.exists())
+        .ok_or_else(|| {
+            anyhow::anyhow!(
+                "there is no configuration: neither {} nor {} is there; name it with --config FILE or $BOOTWRIGHT_CONFIG",
+                PLACES[0],
+                PLACES[1]
+            )
+        })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// A runtime for one command.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}

@@ -36,6 +36,9 @@ const RING: usize = 65_536;
 /// Events that a follower may lag behind before it loses some.
 const LAG: usize = 4_096;
 
+/// Events of a host that are looked at for its hardware addresses.
+const LEARN_FROM: usize = 64;
+
 /// The journal; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Journal {
@@ -248,11 +251,19 @@ impl Shared {
     fn query(&self, filter: &Filter) -> Vec<Event> {
         let limit = filter.limit.unwrap_or(usize::MAX);
         let after = filter.after.unwrap_or(0);
-        let (recent, first): (Vec<Arc<Event>>, u64) = {
+        let (recent, first, mut macs) = {
             let ring = self.ring();
             let first = ring.events.front().map_or(ring.next_id, |event| event.id);
             let later = ring.events.partition_point(|event| event.id <= after);
-            (ring.events.range(later..).cloned().collect(), first)
+            let recent: Vec<Arc<Event>> = ring.events.range(later..).cloned().collect();
+            let own = |event: &&Arc<Event>| filter.host.is_some() && event.host == filter.host;
+            let macs: BTreeSet<HardwareAddr> = ring
+                .events
+                .iter()
+                .filter(own)
+                .filter_map(|event| event.mac)
+                .collect();
+            (recent, first, macs)
         };
         let Some(host) = &filter.host else {
             let skip = recent.len().saturating_sub(limit);
@@ -264,20 +275,12 @@ impl Shared {
             found.extend(recent.iter().skip(skip).map(|event| Event::clone(event)));
             return found;
         };
+        // Which hardware addresses are the host's is known from its own events.
+        let known = self.reader.newest_of(host.as_str(), 0, first, LEARN_FROM);
+        macs.extend(known.iter().filter_map(|event| event.mac));
         let mut found: Vec<Event> = Vec::new();
-        let mut macs = BTreeSet::new();
-        let older = after.saturating_add(1) < first;
-        if older {
+        if after.saturating_add(1) < first {
             found = self.reader.newest_of(host.as_str(), after, first, limit);
-        }
-        macs.extend(found.iter().filter_map(|event| event.mac));
-        macs.extend(
-            recent
-                .iter()
-                .filter(|event| event.host.as_ref() == Some(host))
-                .filter_map(|event| event.mac),
-        );
-        if older {
             for mac in &macs {
                 found.extend(self.reader.newest_of(&mac.to_string(), after, first, limit));
             }
@@ -409,3 +412,6 @@ fn lost(at: Timestamp, reason: Reason, count: u64, why: &str) -> Event {
     event.count = Some(count);
     event
 }
+
+#[cfg(test)]
+mod tests;

@@ -264,6 +264,7 @@ fn label(code: &str) -> &'static str {
     match code {
         "undefined-variable" => "undefined here",
         "template-syntax" => "does not parse",
+        "preseed-syntax" => "rendered from this",
         _ => "here",
     }
 }

@@ -91,10 +91,11 @@ impl Templates {
             self.broken
                 .values()
                 .find(|broken| {
+                    let name = &broken.template;
                     explained.code == "template-missing"
-                        && explained
-                            .message
-                            .contains(&format!("{:?}", broken.template))
+                        && [format!("'{name}'"), format!("\"{name}\"")]
+                            .iter()
+                            .any(|quoted| explained.message.contains(quoted))
                 })
                 .cloned()
                 .unwrap_or(explained)
@@ -175,8 +176,13 @@ fn explain(error: &Error, rendered: &str) -> RenderError {
     RenderError {
         template: inner.name().unwrap_or(rendered).to_owned(),
         line: inner.line().unwrap_or(1),
+        range: match inner.kind() {
+            ErrorKind::UndefinedError => {
+                variable_range(inner, message.split('`').nth(1).unwrap_or_default())
+            }
+            _ => inner.range().map(|range| (range.start, range.end)),
+        },
         message,
-        range: inner.range().map(|range| (range.start, range.end)),
         code,
         help,
     }
@@ -198,47 +204,52 @@ fn sentence_or(kind: ErrorKind, detail: &str) -> String {
     }
 }
 
+/// The bytes of an undefined variable. An error of a filter points to the filter's name, behind it.
+fn variable_range(error: &Error, variable: &str) -> Option<(usize, usize)> {
+    let range = error.range()?;
+    let given = Some((range.start, range.end));
+    let Some(before) = error
+        .template_source()
+        .and_then(|text| text.get(..range.end))
+    else {
+        return given;
+    };
+    let line = before.rfind('\n').map_or(0, |at| at + 1);
+    let found = before.get(line..).and_then(|text| text.rfind(variable));
+    match found {
+        Some(at) if !variable.is_empty() => Some((line + at, line + at + variable.len())),
+        _ => given,
+    }
+}
+
 /// What to do about an undefined variable.
 fn undefined_help(variable: &str) -> String {
-    let root = variable.split(['.', '[']).next().unwrap_or_default();
     let optional = format!("or ask `{{% if {variable} is defined %}}` where it is optional");
+    let mut parts = variable.split(['.', '[']);
+    let root = parts.next().unwrap_or_default();
+    let field = parts.next().unwrap_or_default();
+    if let Some((_, fields)) = context::FIELDS.iter().find(|(name, _)| *name == root)
+        && !fields.contains(&field)
+    {
+        return match suggest::nearest(field, fields.iter().copied()) {
+            Some(known) => format!("did you mean `{root}.{known}`?"),
+            None => format!("`{root}` has {}", fields.join(", ")),
+        };
+    }
     match root {
         "vars" => format!(
             "give it in the host's vars, in those of one of its groups, or in [defaults.vars]; {optional}"
         ),
         "subnet" => format!("give it in the host's [[subnet]], {optional}"),
-        "host" => {
-            let field = variable.split('.').nth(1).unwrap_or_default();
-            match nearest_field("host", field) {
-                Some(known) => format!("did you mean `host.{known}`?"),
-                None => format!("give it to the host in the reservations, {optional}"),
-            }
-        }
+        "host" => format!("give it to the host in the reservations, {optional}"),
         "" => "ask `is defined` where it is optional".to_owned(),
-        root => {
-            let field = variable.split('.').nth(1).unwrap_or_default();
-            if let Some(known) = nearest_field(root, field) {
-                return format!("did you mean `{root}.{known}`?");
-            }
-            if context::ROOTS.contains(&root) {
-                return format!("there is no such value here; {optional}");
-            }
-            match suggest::nearest(root, context::ROOTS.iter().copied()) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => format!(
-                    "templates see {}; a variable of the operator's is `vars.{root}`",
-                    context::ROOTS.join(", ")
-                ),
-            }
-        }
+        root if context::ROOTS.contains(&root) => format!("this profile has none; {optional}"),
+        root => match suggest::nearest(root, context::ROOTS.iter().copied()) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => format!(
+                "templates see {}; a variable of the operator's is `vars.{root}`",
+                context::ROOTS.join(", ")
+            ),
+        },
     }
-}
-
-/// The known field of an object that is nearest to a field it does not have at all.
-fn nearest_field(object: &str, field: &str) -> Option<&'static str> {
-    let (_, fields) = context::FIELDS.iter().find(|(name, _)| *name == object)?;
-    if fields.contains(&field) {
-        return None;
-    }
-    suggest::nearest(field, fields.iter().copied())
 }

@@ -7,8 +7,8 @@
 
 use std::fmt::Write as _;
 
-use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 /// Adds the filters, and the functions that a later version fills in.
 pub(super) fn add_to(env: &mut Environment<'static>) {
@@ -18,6 +18,30 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("tojson", tojson);
     env.add_filter("b64encode", b64encode);
     env.add_filter("line", line);
+    // minijinja's own take an undefined value for an empty list, also where undefined is an error.
+    let lenient = [
+        ("join", Value::from_function(minijinja::filters::join)),
+        ("groupby", Value::from_function(minijinja::filters::groupby)),
+        ("chain", Value::from_function(minijinja::filters::chain)),
+        ("zip", Value::from_function(minijinja::filters::zip)),
+        ("pprint", Value::from_function(minijinja::filters::pprint)),
+    ];
+    for (name, original) in lenient {
+        env.add_filter(
+            name,
+            move |state: &mut State<'_, '_>, value: &Value, rest: Rest<Value>, named: Kwargs| {
+                if value.is_undefined() {
+                    value.get_attr("")?;
+                }
+                let mut args = vec![value.clone()];
+                args.extend(rest.iter().cloned());
+                if named.args().next().is_some() {
+                    args.push(named.into());
+                }
+                original.call(state, &args)
+            },
+        );
+    }
     for name in ["secret", "secret_url", "sha512_crypt"] {
         env.add_function(name, move |_: &Value| -> Result<Value, Error> {
             Err(Error::new(
@@ -279,6 +303,14 @@ mod tests {
             ));
             assert!(error.contains("`x.y` is undefined"), "{filter}: {error}");
         }
+    }
+
+    #[test]
+    fn join_takes_what_it_took() {
+        let list = vec!["a", "b"];
+        assert_eq!(apply("x | join(', ')", list.clone()).unwrap(), "a, b");
+        assert_eq!(apply("x | join(d='-')", list).unwrap(), "a-b");
+        assert!(apply("x.y | join(',')", Value::from_iter([("a", 1)])).is_err());
     }
 
     #[test]

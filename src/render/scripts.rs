@@ -178,7 +178,7 @@ pub fn unknown(mac: HardwareAddr) -> String {
         format!("mac = \"{mac}\""),
         "ip = \"a free address of the subnet\"".to_owned(),
     ] {
-        let _ = writeln!(script, "echo . {line}");
+        let _ = writeln!(script, "echo {NOTHING} {line}");
     }
     ending(&mut script);
     script

@@ -450,3 +450,6 @@ impl Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

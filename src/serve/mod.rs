@@ -3,6 +3,7 @@
 //! **Invariant:** a service never decides: it gathers facts, asks `decide`, commits, sends, and
 //! records one event for each datagram or request.
 
+pub mod admin;
 pub mod assets;
 pub mod boot;
 pub mod context;
@@ -11,5 +12,6 @@ pub mod health;
 pub mod installs;
 pub mod listener;
 pub mod memory;
+pub mod reload;
 pub mod script;
 pub mod tftp;

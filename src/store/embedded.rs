@@ -1,7 +1,7 @@
 //! The store in one file of this machine, `state_dir/bootwright.redb`.
 //!
-//! - *Keys.* Table `meta`: `format` (of the file), `closed` (counts clean ends). Table `records`: host
-//!   name → a version byte, then version and record in postcard.
+//! - *Keys.* Table `meta`: `format` (of the file). Table `records`: host name → a version byte, then
+//!   version and record in postcard.
 //! - *Atomicity.* One thread owns the file. It takes up what has gathered, judges each set of changes
 //!   as a compare-and-set, writes those that pass in one transaction with one `fsync`, and answers each.
 //!   When that fails, none of them was made.
@@ -9,8 +9,7 @@
 //!   refuses.
 //! - *Crash.* Two-phase commits: what was answered is on disk, and a mangled newest state is recognised
 //!   as damage, where with one-phase commits redb would silently go back to the state before it, in
-//!   which a finished host may still have been to be installed. At a clean end one empty transaction
-//!   more makes both of redb's slots hold the last state, for the same reason.
+//!   which a finished host may still have been to be installed.
 //! - *A disk that refuses.* redb must be opened again after a failed write. That is tried at each
 //!   commit and every two seconds. What was answered is then the truth: should the file hold a change
 //!   whose commit was reported as failed, it is taken back.
@@ -195,10 +194,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        if let Some(database) = &self.database {
-            let _ =
-                file::guarded(|| close(database).map_err(|error| Trouble::of(&self.path, error)));
-        }
+        self.close();
     }
 
     /// Judges and writes what has gathered, and answers it.
@@ -247,7 +243,7 @@ impl Writer {
             }
             Err(trouble) => {
                 // redb refuses everything after a failed write; it has to be opened again.
-                self.close_broken();
+                self.close();
                 let why = trouble.text();
                 self.with_shared(|shared| shared.trouble = Some(why.clone()));
                 Err(CommitError::Store(StoreError::Unavailable(why)))
@@ -278,8 +274,8 @@ impl Writer {
         })
     }
 
-    /// Lets go of a file that failed. redb's own end may fail as well.
-    fn close_broken(&mut self) {
+    /// Lets go of the file. redb writes at its end, which may fail as well.
+    fn close(&mut self) {
         let database = self.database.take();
         let _ = file::guarded(move || {
             drop(database);
@@ -351,15 +347,6 @@ fn transact(
     work(&transaction)?;
     transaction.commit()?;
     Ok(())
-}
-
-fn close(database: &Database) -> Result<(), redb::Error> {
-    transact(database, |transaction| {
-        let mut table = transaction.open_table(META)?;
-        let closed = table.get("closed")?.map_or(0, |value| value.value());
-        table.insert("closed", closed.saturating_add(1))?;
-        Ok(())
-    })
 }
 
 fn open_or_make(path: &Path) -> Result<(Database, Cache, OpenOutcome), Trouble> {

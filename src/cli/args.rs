@@ -1,0 +1,262 @@
+//! The commands and their arguments.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValue;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::output::Format;
+
+/// Network boot from a file of MAC reservations: DHCP, TFTP, HTTP, and each machine's own answers.
+#[derive(Debug, Parser)]
+#[command(name = "bootwright", version, max_term_width = 100)]
+pub struct Args {
+    /// The configuration [default: $BOOTWRIGHT_CONFIG, config/bootwright.toml, /etc/bootwright/bootwright.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How results are printed
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub format: Format,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Text, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Text => PossibleValue::new("text"),
+            Self::Json => PossibleValue::new("json"),
+        })
+    }
+}
+
+/// What can be typed.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon in the foreground; log to standard error
+    Serve,
+    /// Take changed files up now and wait for the result
+    Reload,
+    /// Check the whole configuration; exit status 1 on an error
+    Check {
+        /// Warnings count as errors
+        #[arg(long)]
+        strict: bool,
+    },
+    /// List all hosts and where they stand
+    Hosts,
+    /// One host
+    Host {
+        /// What about it
+        #[command(subcommand)]
+        command: HostCommand,
+    },
+    /// Arm hosts: their next network boot installs them, once
+    Install(Install),
+    /// Take an arming back
+    Cancel(Order),
+    /// Have hosts boot their disks, whatever they stand at
+    Local(Order),
+    /// Show what happened
+    Events(Events),
+    /// Boot a virtual machine through the configuration, in a network of its own
+    Rehearse(super::rehearse::Rehearse),
+    /// Boot files: what is needed, what is there, and bringing it
+    Assets {
+        /// What about them
+        #[command(subcommand)]
+        command: super::assets::Assets,
+    },
+
+    // Of the contract, not yet in this version.
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Simulate(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Unknown(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Adopt(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Bind(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Ip(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Doctor(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Capture(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Import(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Export(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    RouterConfig(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Schema(Later),
+}
+
+impl Command {
+    /// As it was typed, for commands that are refused by name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Simulate(_) => "simulate",
+            Self::Unknown(_) => "unknown",
+            Self::Adopt(_) => "adopt",
+            Self::Bind(_) => "bind",
+            Self::Ip(_) => "ip",
+            Self::Doctor(_) => "doctor",
+            Self::Capture(_) => "capture",
+            Self::Import(_) => "import",
+            Self::Export(_) => "export",
+            Self::RouterConfig(_) => "router-config",
+            Self::Schema(_) => "schema",
+            _ => "this command",
+        }
+    }
+}
+
+/// About one host.
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// Show what the file says of it and where its installation stands
+    Show {
+        /// Name, MAC or address
+        host: String,
+    },
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Add(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Set(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    #[expect(missing_docs, reason = "refused by name")]
+    Remove(Later),
+}
+
+/// `install`.
+#[derive(Debug, clap::Args)]
+pub struct Install {
+    /// Names, MACs, addresses, or quoted globs such as 'web*'
+    #[arg(value_name = "HOST", required_unless_present_any = ["group"])]
+    pub hosts: Vec<String>,
+    /// How long the arming holds, such as 7d [default: `[install] armed_for`]
+    #[arg(long = "for", value_name = "TIME")]
+    pub armed_for: Option<String>,
+    /// Do not ask before arming more than one host
+    #[arg(long)]
+    pub yes: bool,
+    /// Also while an installation is under way: it begins anew
+    #[arg(long)]
+    pub force: bool,
+    /// Later.
+    #[arg(long, hide = true, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Later.
+    #[arg(long, hide = true, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Later.
+    #[arg(long, hide = true, value_name = "HOST:EVENT")]
+    pub after: Option<String>,
+    /// Later.
+    #[arg(long, hide = true)]
+    pub dry_run: bool,
+}
+
+/// `cancel` and `local`.
+#[derive(Debug, clap::Args)]
+pub struct Order {
+    /// Names, MACs, addresses, or quoted globs such as 'web*'
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+    /// Also when the installer is running already
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `events`.
+#[derive(Debug, clap::Args)]
+pub struct Events {
+    /// Go on with what comes, until interrupted
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only of this host: name, MAC or address
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    pub limit: usize,
+}
+
+/// Whatever follows a command that is not in this version.
+#[derive(Debug, clap::Args)]
+pub struct Later {
+    /// Anything.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        num_args = 0..,
+        hide = true
+    )]
+    pub rest: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_comes_later_takes_anything() {
+        for line in [
+            "bootwright simulate --mac 52:54:00:00:00:01 --firmware bios",
+            "bootwright import kea a.json --into x.toml",
+            "bootwright host add web09 --ip 10.0.0.9",
+            "bootwright doctor",
+            "bootwright install web01 --after hv:up --dry-run",
+        ] {
+            assert!(Args::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage() {
+        for line in [
+            "bootwright",
+            "bootwright instal web01",
+            "bootwright install",
+            "bootwright events --limit many",
+            "bootwright hosts --format yaml",
+        ] {
+            let error = Args::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `bootwright hosts`, `bootwright host show`.
+
+use std::io::Write;
+
+use super::client::{Client, part};
+use super::output::Format;
+use super::{runtime, table};
+use crate::record::InstallState;
+use crate::serve::admin::hosts::HostView;
+
+/// Lists all hosts.
+pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let hosts: Vec<HostView> = runtime()?.block_on(client.get("/hosts"))?;
+    if format == Format::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&hosts)?)?;
+        return Ok(0);
+    }
+    let rows: Vec<_> = hosts
+        .iter()
+        .map(|host| {
+            [
+                host.name.to_string(),
+                host.state.to_string(),
+                host.ip.to_string(),
+                host.macs
+                    .first()
+                    .map_or_else(|| "-".to_owned(), ToString::to_string),
+                host.profile
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), ToString::to_string),
+                standing(host),
+            ]
+        })
+        .collect();
+    table::write(out, ["NAME", "STATE", "IP", "MAC", "PROFILE", ""], &rows)?;
+    Ok(0)
+}
+
+/// Where an installation stands, in a few words.
+pub fn standing(host: &HostView) -> String {
+    let Some(install) = &host.installation else {
+        return String::new();
+    };
+    let attempt = format!("attempt {} of {}", install.attempt, install.max_attempts);
+    let said = install
+        .message
+        .as_ref()
+        .map(|message| format!(": {message}"))
+        .unwrap_or_default();
+    match host.state {
+        InstallState::Local | InstallState::Waiting => String::new(),
+        InstallState::Armed => install
+            .armed_until
+            .map(|until| format!("until {}", table::time(until)))
+            .unwrap_or_default(),
+        InstallState::Booting => format!("{attempt}{said}"),
+        InstallState::Installing => match install.percent {
+            Some(percent) => format!("{attempt}, {percent}%{said}"),
+            None => format!("{attempt}{said}"),
+        },
+        InstallState::Installed => match (install.up_at, install.installed_at) {
+            (Some(up), _) => format!("up since {}", table::time(up)),
+            (None, Some(at)) => format!("since {}", table::time(at)),
+            (None, None) => String::new(),
+        },
+        InstallState::Failed => install.message.clone().unwrap_or_default(),
+    }
+}
+
+/// Shows one host.
+pub fn show(
+    client: &Client,
+    host: &str,
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<u8> {
+    let host: HostView = runtime()?.block_on(client.get(&format!("/hosts/{}", part(host))))?;
+    if format == Format::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&host)?)?;
+        return Ok(0);
+    }
+    let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
+    let install = host.installation.as_ref();
+    let at =
+        |pick: fn(&crate::serve::admin::hosts::Installation) -> Option<crate::base::Timestamp>| {
+            install.and_then(pick).map(table::time)
+        };
+    table::pairs(
+        out,
+        &[
+            ("name", Some(host.name.to_string())),
+            ("fqdn", host.fqdn.clone()),
+            (
+                "mac",
+                list(host.macs.iter().map(ToString::to_string).collect()),
+            ),
+            ("ip", Some(host.ip.to_string())),
+            ("subnet", host.subnet.as_ref().map(ToString::to_string)),
+            (
+                "groups",
+                list(host.groups.iter().map(ToString::to_string).collect()),
+            ),
+            ("profile", host.profile.as_ref().map(ToString::to_string)),
+            ("arch", Some(host.arch.to_string())),
+            ("install", Some(host.install.clone())),
+            ("notes", host.notes.clone()),
+            ("state", Some(host.state.to_string())),
+            (
+                "attempt",
+                install
+                    .filter(|install| install.attempt > 0)
+                    .map(|install| format!("{} of {}", install.attempt, install.max_attempts)),
+            ),
+            (
+                "percent",
+                install
+                    .and_then(|install| install.percent)
+                    .map(|percent| percent.to_string()),
+            ),
+            (
+                "message",
+                install.and_then(|install| install.message.clone()),
+            ),
+            (
+                "armed with",
+                install
+                    .and_then(|install| install.profile.as_ref())
+                    .map(ToString::to_string),
+            ),
+            ("token", install.and_then(|install| install.token.clone())),
+            ("by", install.and_then(|install| install.by.clone())),
+            ("armed", at(|install| install.armed_at)),
+            ("armed until", at(|install| install.armed_until)),
+            ("script served", at(|install| install.script_at)),
+            ("kernel fetched", at(|install| install.kernel_at)),
+            ("installing", at(|install| install.started_at)),
+            ("installed", at(|install| install.installed_at)),
+            ("up", at(|install| install.up_at)),
+            ("failed", at(|install| install.failed_at)),
+            ("last seen", at(|install| install.seen_at)),
+            ("last change", at(|install| install.changed_at)),
+        ],
+    )?;
+    Ok(0)
+}

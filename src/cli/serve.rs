@@ -1,0 +1,42 @@
+//! `bootwright serve`.
+
+use std::io::{IsTerminal as _, stderr};
+use std::path::Path;
+
+use tracing_subscriber::EnvFilter;
+
+use super::check;
+use super::output::Format;
+use crate::daemon::{self, Options, StartError};
+
+/// Runs the daemon until it is told to end.
+pub fn run(config: &Path) -> anyhow::Result<u8> {
+    log_to_stderr();
+    match daemon::serve(Options::new(config)) {
+        Ok(()) => Ok(0),
+        Err(StartError::Config { .. }) => {
+            // The same words as `check`, each mistake with its line.
+            check::run(config, false, Format::Text, &mut stderr())?;
+            anyhow::bail!("not started: the configuration has errors")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The log: the journal's own lines and what the libraries say, filtered by `$BOOTWRIGHT_LOG`.
+fn log_to_stderr() {
+    let filter =
+        EnvFilter::try_from_env("BOOTWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_target(false)
+        .with_ansi(stderr().is_terminal());
+    // The service manager's log has its own times. Not `init`: that would set the logger of `log`,
+    // which the TFTP engine's tap has.
+    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        tracing::subscriber::set_global_default(lines.without_time().finish())
+    } else {
+        tracing::subscriber::set_global_default(lines.finish())
+    };
+}

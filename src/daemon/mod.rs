@@ -1,0 +1,443 @@
+//! L6, the daemon: load → state folder → sockets → drop privileges → store and journal → serve → drain.
+//!
+//! [`Prepared::open`] runs on the main thread before any runtime exists, because capabilities belong to
+//! threads. [`Prepared::run`] runs on whatever runtime there is: [`serve`] makes one for the command,
+//! `rehearse` runs a daemon inside its own process.
+//!
+//! **Invariant:** when `open` fails nothing is left behind but the state folder; only this module starts
+//! tasks that live as long as the daemon.
+
+mod error;
+mod service;
+mod task;
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+pub use self::error::StartError;
+pub use self::service::serve;
+use self::task::Tasks;
+use crate::base::{Clock, SystemClock, Timestamp};
+use crate::config::source::DiskFiles;
+use crate::host::links::Links;
+use crate::host::preflight;
+use crate::host::privilege::{self, RunsAs};
+use crate::journal::Journal;
+use crate::journal::event::{Event, Kind, Reason};
+use crate::render::load::{InForce, load};
+use crate::serve::admin::{self, Admin};
+use crate::serve::assets::AssetTree;
+use crate::serve::boot::{self, BootPlane};
+use crate::serve::context::Context;
+use crate::serve::health::Health;
+use crate::serve::installs::Installs;
+use crate::serve::memory::Memory;
+use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem};
+use crate::serve::{dhcp, tftp};
+use crate::store::{AnyStore, OpenOutcome};
+
+/// Name of the operators' socket in the state folder.
+pub const SOCKET: &str = "bootwright.sock";
+/// Name of the store in the state folder.
+pub const STORE: &str = "records.redb";
+/// Name of the journal in the state folder.
+pub const JOURNAL: &str = "journal.redb";
+/// What the store is called in events.
+const RECORDS: &str = "records";
+/// How often all records are judged, so that a stall or a lapse is told without anybody asking.
+const JUDGE_EVERY: Duration = Duration::from_secs(10);
+/// How long the parts may take to end.
+const DRAIN: Duration = Duration::from_millis(2_500);
+/// File descriptors asked for: each transfer and each connection holds one or two.
+const FILES: u64 = 65_536;
+
+/// What is started, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `bootwright.toml`.
+    pub config: PathBuf,
+    /// A configuration that is loaded already; `config` is still what a reload reads.
+    pub in_force: Option<Arc<InForce>>,
+    /// What replaces parts of the configuration.
+    pub overrides: Overrides,
+    /// Whether a start as root becomes the configured user.
+    pub drop_privileges: bool,
+    /// Whether changed files are taken up by themselves.
+    pub watch_files: bool,
+}
+
+impl Options {
+    /// As `bootwright serve` starts.
+    pub fn new(config: impl Into<PathBuf>) -> Self {
+        Self {
+            config: config.into(),
+            in_force: None,
+            overrides: Overrides::default(),
+            drop_privileges: true,
+            watch_files: true,
+        }
+    }
+}
+
+/// A daemon with its store and sockets open that does not serve yet.
+pub struct Prepared {
+    ctx: Context,
+    health: Health,
+    settings: Settings,
+    reloader: Reloader,
+    asks: reload::Asks,
+    sockets: Sockets,
+    started: Timestamp,
+}
+
+struct Sockets {
+    dhcp: dhcp::Sockets,
+    tftp: tftp::Sockets,
+    http: boot::plane::Sockets,
+    admin: UnixListener,
+    /// Dropped last: the file goes when nobody listens any more.
+    admin_file: SocketFile,
+}
+
+/// The file of the operators' socket; removed when dropped.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Prepared {
+    /// Loads, opens and binds everything, then drops the privileges.
+    pub fn open(options: Options) -> Result<Self, StartError> {
+        let (in_force, texts, warnings) = load_config(&options)?;
+        let snapshot = &in_force.snapshot;
+        let server = &snapshot.server;
+        let links = Links::read().map_err(StartError::Links)?;
+        preflight::interfaces(&server.interfaces, &links.current())?;
+        privilege::check(&[server.dhcp_port, server.tftp_port, server.http_port])?;
+        raise_file_limit();
+
+        let state_dir = server.state_dir.clone();
+        make_state_dir(&state_dir)?;
+        let (admin, admin_file) = open_admin(&state_dir.join(SOCKET))?;
+        let sockets = Sockets {
+            dhcp: dhcp::Sockets::open(snapshot, &links)?,
+            tftp: tftp::Sockets::open(snapshot, &links)?,
+            http: boot::plane::Sockets::open(snapshot, &links.current())?,
+            admin,
+            admin_file,
+        };
+        let runs_as = if options.drop_privileges {
+            privilege::settle(server.user.as_deref(), &state_dir)?
+        } else {
+            RunsAs::Unchanged
+        };
+
+        // Only now: both have a thread of their own, which would keep the privileges, and their files
+        // are to belong to the user that the daemon has become.
+        let (store, store_found) = AnyStore::open(&state_dir.join(STORE))?;
+        let (journal, journal_found) = Journal::open(&state_dir.join(JOURNAL), server.journal_keep);
+
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ctx = Context {
+            installs: Installs::new(Arc::new(store), journal.clone(), Arc::clone(&clock)),
+            assets: AssetTree::new(server.boot_assets.clone()),
+            memory: Memory::new(),
+            links,
+            journal,
+            clock,
+            in_force: Arc::new(ArcSwap::new(Arc::clone(&in_force))),
+        };
+        let health = Health::default();
+        tell_found(&ctx, &health, RECORDS, &store_found);
+        tell_found(&ctx, &health, "journal", &journal_found);
+        tell_start(&ctx, &runs_as, &texts, &warnings);
+        let (reloader, asks) = Reloader::new();
+        Ok(Self {
+            started: ctx.now(),
+            ctx,
+            health,
+            settings: Settings {
+                main: options.config,
+                overrides: options.overrides,
+                watch_files: options.watch_files,
+                texts,
+            },
+            reloader,
+            asks,
+            sockets,
+        })
+    }
+
+    /// What its services will hold: for arming hosts and reading the journal in the same process.
+    pub fn context(&self) -> Context {
+        self.ctx.clone()
+    }
+
+    /// Asks for reloads.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
+    /// What is well.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Serves until cancelled; ends within three seconds after that.
+    pub async fn run(self, cancel: CancellationToken) {
+        let Self {
+            ctx,
+            health,
+            settings,
+            reloader,
+            asks,
+            sockets,
+            started,
+        } = self;
+        let mut tasks = Tasks::new(ctx.clone(), health.clone(), cancel.clone());
+        let plane = BootPlane {
+            ctx: ctx.clone(),
+            health: health.clone(),
+            logs: ctx.config().snapshot.server.state_dir.join("logs"),
+        };
+        let operators = Admin {
+            ctx: ctx.clone(),
+            health: health.clone(),
+            reloader,
+            config: settings.main.clone(),
+            started,
+        };
+
+        tasks.start("links", {
+            let ctx = ctx.clone();
+            move |cancel| ctx.links.clone().follow(cancel)
+        });
+        tasks.start("dhcp", {
+            let (ctx, mut sockets) = (ctx.clone(), sockets.dhcp);
+            move |cancel| dhcp::run(ctx.clone(), std::mem::take(&mut sockets), cancel)
+        });
+        tasks.start("tftp", {
+            let (ctx, mut sockets) = (ctx.clone(), sockets.tftp);
+            move |cancel| tftp::run(ctx.clone(), std::mem::take(&mut sockets), cancel)
+        });
+        tasks.start("boot plane", {
+            let mut sockets = sockets.http;
+            move |cancel| boot::plane::run(plane.clone(), std::mem::take(&mut sockets), cancel)
+        });
+        tasks.start("admin", {
+            let listener = Arc::new(sockets.admin);
+            move |cancel| admin::run(operators.clone(), Arc::clone(&listener), cancel)
+        });
+        tasks.start("reload", {
+            let (ctx, health) = (ctx.clone(), health.clone());
+            move |cancel| {
+                reload::run(
+                    ctx.clone(),
+                    health.clone(),
+                    settings.clone(),
+                    asks.clone(),
+                    cancel,
+                )
+            }
+        });
+        tasks.start("judge", {
+            let ctx = ctx.clone();
+            move |cancel| judge(ctx.clone(), cancel)
+        });
+
+        cancel.cancelled().await;
+        tasks.end(DRAIN).await;
+        let mut event = Event::new(ctx.now(), Kind::ServerStopped, Reason::Signal);
+        event.generation = ctx.config().snapshot.generation;
+        ctx.journal.append(event);
+        let _ = tokio::time::timeout(Duration::from_millis(300), ctx.journal.flush()).await;
+        drop(sockets.admin_file);
+    }
+}
+
+/// A configuration, the texts it was read from, and its warnings.
+type Config = (Arc<InForce>, Vec<(PathBuf, String)>, Vec<ShownProblem>);
+
+fn load_config(options: &Options) -> Result<Config, StartError> {
+    if let Some(in_force) = &options.in_force {
+        let in_force = options.overrides.apply(Arc::clone(in_force));
+        return Ok((in_force, Vec::new(), Vec::new()));
+    }
+    let loaded = load(&DiskFiles, &options.config, 1);
+    let problems = loaded
+        .problems
+        .iter()
+        .map(|problem| ShownProblem::of(problem, &loaded.sources))
+        .collect();
+    let texts = reload::texts(&loaded.sources);
+    match loaded.config {
+        Some(in_force) => Ok((options.overrides.apply(in_force), texts, problems)),
+        None => Err(StartError::Config {
+            file: options.config.clone(),
+            problems,
+        }),
+    }
+}
+
+/// The folder and those above it, for the daemon's user only.
+fn make_state_dir(path: &Path) -> Result<(), StartError> {
+    let failed = |error| StartError::StateDir {
+        path: path.to_owned(),
+        error,
+    };
+    if path.is_dir() {
+        // Whether it can be written is better told now than by the store.
+        let probe = path.join(".writable");
+        std::fs::write(&probe, b"").map_err(failed)?;
+        return std::fs::remove_file(&probe).map_err(failed);
+    }
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    std::fs::DirBuilder::new()
+        .mode(0o750)
+        .create(path)
+        .map_err(failed)
+}
+
+/// Opens the operators' socket. One that is left over is taken away only if nobody answers on it.
+fn open_admin(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
+    let failed = |error| StartError::Socket {
+        path: path.to_owned(),
+        error,
+    };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something else than a socket is there",
+            )));
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path).map_err(failed)?;
+            }
+            Ok(_) => return Err(StartError::Running(path.to_owned())),
+            // Not allowed to ask: somebody else's daemon.
+            Err(error) => return Err(failed(error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    let file = SocketFile(path.to_owned());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok((listener, file))
+}
+
+/// Takes the hard limit of file descriptors, up to a bound. Without it the usual 1,024 have to do.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let wanted = hard.min(FILES);
+        if soft < wanted {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
+        }
+    }
+}
+
+/// Tells when the store or the journal is not the one that was left.
+fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
+    let (kind, reason, detail) = match found {
+        OpenOutcome::Existing { .. } => return,
+        OpenOutcome::New => (
+            Kind::ServerStarted,
+            Reason::NewStore,
+            format!("there was no {what} file: a new one was made"),
+        ),
+        OpenOutcome::Damaged { kept_as, why } => (
+            Kind::ServerTrouble,
+            Reason::DamagedStore,
+            format!(
+                "the {what} file could not be read ({why}): it is kept as {}, a new one was made{}",
+                kept_as.display(),
+                if what == RECORDS {
+                    "; every host is `local`, nothing is installed until it is armed anew"
+                } else {
+                    ""
+                }
+            ),
+        ),
+        OpenOutcome::Unavailable { why } => {
+            health.trouble(what, why.clone());
+            (
+                Kind::ServerTrouble,
+                Reason::StoreUnavailable,
+                format!("the {what} file cannot be used ({why})"),
+            )
+        }
+    };
+    ctx.journal
+        .append(Event::new(ctx.now(), kind, reason).detail(detail));
+}
+
+fn tell_start(
+    ctx: &Context,
+    runs_as: &RunsAs,
+    texts: &[(PathBuf, String)],
+    warnings: &[ShownProblem],
+) {
+    let in_force = ctx.config();
+    let snapshot = &in_force.snapshot;
+    let mut detail = format!(
+        "bootwright {} on {}, {} hosts",
+        env!("CARGO_PKG_VERSION"),
+        snapshot.server.interfaces.join(", "),
+        snapshot.hosts().len()
+    );
+    match runs_as {
+        RunsAs::Unchanged => {}
+        RunsAs::User(name) => detail = format!("{detail}, as {name}"),
+        RunsAs::Root => detail.push_str(
+            ", as root: create an account `bootwright` (useradd --system bootwright) or set [server] user",
+        ),
+    }
+    if !warnings.is_empty() {
+        let count = warnings.len();
+        detail = format!("{detail}; {count} warnings, see `bootwright check`");
+    }
+    let mut event = Event::new(ctx.now(), Kind::ServerStarted, Reason::Done).detail(detail);
+    event.generation = snapshot.generation;
+    ctx.journal.append(event);
+
+    let unreadable = texts
+        .iter()
+        .find_map(|(path, _)| std::fs::read(path).err().map(|error| (path, error)));
+    if let Some((path, error)) = unreadable {
+        ctx.journal.append(
+            Event::new(ctx.now(), Kind::ServerTrouble, Reason::Reload).detail(format!(
+                "{} cannot be read by the user that the daemon has become ({error}): it cannot be \
+                 reloaded; let that user read it",
+                path.display()
+            )),
+        );
+    }
+}
+
+/// Judges all records from time to time.
+async fn judge(ctx: Context, cancel: CancellationToken) {
+    let mut ticks = tokio::time::interval(JUDGE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+        let in_force = ctx.config();
+        if let Err(error) = ctx.installs.judge_all(&in_force.snapshot).await {
+            tracing::warn!(%error, "the records could not be judged");
+        }
+    }
+}

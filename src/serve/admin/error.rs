@@ -1,0 +1,124 @@
+//! Errors of the operators' plane: `{"error": {"code", "message", "remedy"}}`.
+//!
+//! Domain errors know no HTTP; their status is given here and nowhere else.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use crate::record::Refusal;
+use crate::serve::installs::ApplyError;
+use crate::store::StoreError;
+
+/// A refusal, as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .body.message)]
+pub struct ApiError {
+    status: StatusCode,
+    body: Body,
+}
+
+/// What an error reply holds below `error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// A stable name.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// An error reply as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The error.
+    pub error: Body,
+}
+
+impl ApiError {
+    /// An error with its remedy.
+    pub fn new(
+        status: StatusCode,
+        code: &str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            body: Body {
+                code: code.to_owned(),
+                message: message.into(),
+                remedy: Some(remedy.into()),
+            },
+        }
+    }
+
+    /// What was asked for makes no sense.
+    pub fn bad_request(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", message, remedy)
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.body.remedy.as_deref()
+    }
+
+    /// Its stable name.
+    pub fn code(&self) -> &str {
+        &self.body.code
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, Json(Envelope { error: self.body })).into_response()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store-unavailable",
+            error.to_string(),
+            "see `bootwright events` for what happened to it; nothing was changed",
+        )
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let (code, remedy) = match &refusal {
+            Refusal::UnderWay { .. } => (
+                "under-way",
+                Some("wait for it, or say --force to interrupt it".to_owned()),
+            ),
+            Refusal::NothingToCancel { host, .. } => (
+                "nothing-to-cancel",
+                Some(format!(
+                    "`bootwright host show {host}` tells where it stands"
+                )),
+            ),
+        };
+        Self {
+            status: StatusCode::CONFLICT,
+            body: Body {
+                code: code.to_owned(),
+                message: refusal.to_string(),
+                remedy,
+            },
+        }
+    }
+}
+
+impl From<ApplyError> for ApiError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Refused(refusal) => refusal.into(),
+            ApplyError::Store(error) => error.into(),
+        }
+    }
+}

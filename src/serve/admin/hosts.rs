@@ -1,0 +1,263 @@
+//! Hosts as operators see them: what the file says and where the installation stands.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use super::{Admin, Named};
+use crate::base::suggest::nearest;
+use crate::base::{
+    Architecture, GroupName, HardwareAddr, HostName, ProfileName, SubnetName, Timestamp,
+};
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, InstallPolicy};
+use crate::decide::BootFiles as _;
+use crate::decide::plan::architecture;
+use crate::record::{InstallState, Record};
+use crate::render::AssetRef;
+use crate::render::files::needed;
+use crate::render::load::InForce;
+use crate::serve::context::Context;
+use crate::store::StoreError;
+
+/// A host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// Its name.
+    pub name: HostName,
+    /// Name and domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fqdn: Option<String>,
+    /// Its hardware addresses.
+    pub macs: Vec<HardwareAddr>,
+    /// Its reserved address.
+    pub ip: Ipv4Addr,
+    /// Its subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<SubnetName>,
+    /// Its groups, nearest first.
+    pub groups: Vec<GroupName>,
+    /// What it would be installed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
+    /// What it is booted for.
+    pub arch: Architecture,
+    /// Whether it may be armed: `once` or `never`.
+    pub install: String,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// Where it stands.
+    pub state: InstallState,
+    /// What is remembered of its installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<Installation>,
+}
+
+/// What is remembered of an installation. The token is cut to its hint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as in `record::Record`")]
+pub struct Installation {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    pub attempt: u32,
+    pub max_attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed_until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Timestamp>,
+}
+
+impl HostView {
+    /// What the file says and what is remembered, together.
+    pub fn of(ctx: &Context, snapshot: &Snapshot, host: &Host, record: Option<&Record>) -> Self {
+        let profile = host
+            .profile
+            .as_ref()
+            .and_then(|name| snapshot.profile(name));
+        Self {
+            name: host.name.clone(),
+            fqdn: host.fqdn.clone(),
+            macs: host.macs.clone(),
+            ip: host.ip,
+            subnet: snapshot.subnet_of(host).map(|subnet| subnet.name.clone()),
+            groups: host.groups.clone(),
+            profile: host.profile.clone(),
+            arch: architecture(host, profile.map(|profile| &**profile), seen(ctx, host)),
+            install: match host.install {
+                InstallPolicy::Once => "once",
+                InstallPolicy::Never => "never",
+            }
+            .to_owned(),
+            notes: host.notes.clone(),
+            state: record.map_or(InstallState::Local, |record| record.state),
+            installation: record.map(|record| Installation::of(record, snapshot)),
+        }
+    }
+}
+
+impl Installation {
+    fn of(record: &Record, snapshot: &Snapshot) -> Self {
+        Self {
+            profile: record.profile.clone(),
+            token: record.token.as_ref().map(ToString::to_string),
+            attempt: record.attempt,
+            max_attempts: snapshot.server.max_attempts,
+            percent: record.percent,
+            message: record.message.clone(),
+            by: record.by.clone(),
+            armed_at: record.armed_at,
+            armed_until: record
+                .armed_until
+                .filter(|_| record.state == InstallState::Armed),
+            script_at: record.script_at,
+            kernel_at: record.kernel_at,
+            started_at: record.started_at,
+            installed_at: record.installed_at,
+            up_at: record.up_at,
+            failed_at: record.failed_at,
+            seen_at: record.seen_at,
+            changed_at: record.changed_at,
+        }
+    }
+}
+
+/// The architecture that a host's own packets told.
+fn seen(ctx: &Context, host: &Host) -> Option<Architecture> {
+    host.macs
+        .iter()
+        .find_map(|mac| ctx.memory.get(*mac)?.architecture)
+}
+
+/// All hosts, in the order of the file.
+pub async fn views(ctx: &Context, in_force: &InForce) -> Result<Vec<HostView>, StoreError> {
+    let snapshot = &in_force.snapshot;
+    let records: HashMap<HostName, Record> = ctx
+        .installs
+        .all(snapshot)
+        .await?
+        .into_iter()
+        .map(|record| (record.host.clone(), record))
+        .collect();
+    Ok(snapshot
+        .hosts()
+        .iter()
+        .map(|host| HostView::of(ctx, snapshot, host, records.get(&host.name)))
+        .collect())
+}
+
+pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<HostView>>, ApiError> {
+    let in_force = admin.ctx.config();
+    Ok(Json(views(&admin.ctx, &in_force).await?))
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Path(name): Named,
+) -> Result<Json<HostView>, ApiError> {
+    let in_force = admin.ctx.config();
+    let host = find(&in_force.snapshot, &name)?;
+    Ok(Json(view(&admin.ctx, &in_force, &host).await?))
+}
+
+/// One host as it stands now.
+pub(super) async fn view(
+    ctx: &Context,
+    in_force: &InForce,
+    host: &Host,
+) -> Result<HostView, ApiError> {
+    let record = ctx.installs.known(&in_force.snapshot, &host.name).await?;
+    Ok(HostView::of(ctx, &in_force.snapshot, host, record.as_ref()))
+}
+
+/// The host that a name, a MAC in any spelling, or an address means.
+pub fn find(snapshot: &Snapshot, text: &str) -> Result<Arc<Host>, ApiError> {
+    let text = text.trim();
+    let found = if let Ok(ip) = text.parse::<Ipv4Addr>() {
+        snapshot.host_by_ip(ip)
+    } else if let Some(host) = text
+        .parse::<HostName>()
+        .ok()
+        .and_then(|name| snapshot.host(&name))
+    {
+        // A name may look like a MAC without separators; it is the host of that name then.
+        Some(host)
+    } else {
+        text.parse::<HardwareAddr>()
+            .ok()
+            .and_then(|mac| snapshot.host_by_mac(mac))
+    };
+    found.cloned().ok_or_else(|| {
+        let names = snapshot.hosts().iter().map(|host| host.name.as_str());
+        let remedy = match nearest(text, names) {
+            Some(name) => format!("did you mean {name}?"),
+            None => "`bootwright hosts` lists them; HOST is a name, a MAC or an address".to_owned(),
+        };
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "unknown-host",
+            format!("no reservation has {text:?}"),
+            remedy,
+        )
+    })
+}
+
+/// The first file that keeps a host from being installed: its boot loader, or what its profile loads.
+/// What firmware it has is known only once it was seen; until then each usual loader is needed.
+pub(super) fn missing_file(ctx: &Context, in_force: &InForce, host: &Host) -> Option<String> {
+    let snapshot = &in_force.snapshot;
+    let files = ctx.boot_files(in_force);
+    let loaders = &snapshot.server.loaders;
+    let own = host
+        .macs
+        .iter()
+        .find_map(|mac| ctx.memory.get(*mac)?.firmware)
+        .and_then(|firmware| loaders.get(&firmware));
+    let is_loader = |path: &String| match (&host.loader, own) {
+        (Some(loader), _) | (None, Some(loader)) => path == loader,
+        (None, None) => loaders.values().any(|loader| loader == path),
+    };
+    let loader = needed(in_force, host)
+        .into_iter()
+        .filter_map(|(asset, _)| match asset {
+            AssetRef::Path(path) => Some(path),
+            AssetRef::Url(_) => None,
+        })
+        .find(|path| is_loader(path) && !files.is_there(path));
+    if loader.is_some() {
+        return loader;
+    }
+    let profile = snapshot.profile(host.profile.as_ref()?)?;
+    let arch = architecture(host, Some(profile), seen(ctx, host));
+    files.missing_for(host, profile, arch)
+}

@@ -1,0 +1,180 @@
+//! The operators' plane: JSON over the Unix socket `state_dir/bootwright.sock`.
+//!
+//! **Invariant:** who may open the socket may do everything (its mode is 0660); who asked is the peer's
+//! user. No reply holds a whole token. Several hosts are armed in one change of the store, or none.
+
+pub mod error;
+pub mod events;
+pub mod hosts;
+pub mod orders;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::error::ApiError;
+use super::context::Context;
+use super::health::Health;
+use super::listener::{Operator, serve_unix};
+use super::reload::{Cause, Outcome, Reloader};
+use crate::base::Timestamp;
+
+/// What the operators' plane stands on; cheap to clone.
+#[derive(Clone)]
+pub struct Admin {
+    /// What every service holds.
+    pub ctx: Context,
+    /// What is well.
+    pub health: Health,
+    /// Asks for reloads.
+    pub reloader: Reloader,
+    /// `bootwright.toml`.
+    pub config: PathBuf,
+    /// When the daemon was started.
+    pub started: Timestamp,
+}
+
+/// The operators' plane as a service. Every request needs an [`Operator`] among its extensions.
+pub fn router(admin: Admin) -> Router {
+    let api = Router::new()
+        .route("/status", get(status))
+        .route("/hosts", get(hosts::list))
+        .route("/hosts/{name}", get(hosts::show))
+        .route("/hosts/{name}/{order}", post(orders::one))
+        .route("/install", post(orders::install_all))
+        .route("/cancel", post(orders::cancel_all))
+        .route("/local", post(orders::local_all))
+        .route("/events", get(events::list))
+        .route("/reload", post(reload));
+    Router::new()
+        .nest("/api/v1", api)
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(admin)
+}
+
+/// Serves on the socket until cancelled, and then until what is under way has ended or was cut.
+pub async fn run(
+    admin: Admin,
+    listener: Arc<std::os::unix::net::UnixListener>,
+    cancel: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    let opened: io::Result<UnixListener> = listener.try_clone().and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener)
+    });
+    match opened {
+        Ok(listener) => serve_unix(listener, router(admin), cancel, tasks.clone()).await,
+        Err(error) => tracing::error!(%error, "the operators' socket cannot be served"),
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// What the daemon is and how it does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it was started.
+    pub started: Timestamp,
+    /// `bootwright.toml`.
+    pub config: PathBuf,
+    /// Counts up with each configuration that took effect.
+    pub generation: u64,
+    /// Where it keeps what it remembers.
+    pub state_dir: PathBuf,
+    /// The interfaces it serves.
+    pub interfaces: Vec<String>,
+    /// How many hosts there are in each state.
+    pub hosts: BTreeMap<String, usize>,
+    /// What is wrong, by part; empty when all is well.
+    pub troubles: BTreeMap<String, String>,
+}
+
+async fn status(State(admin): State<Admin>) -> Result<Json<Status>, ApiError> {
+    let in_force = admin.ctx.config();
+    let snapshot = &in_force.snapshot;
+    let mut troubles: BTreeMap<String, String> = admin.health.troubles().into_iter().collect();
+    let mut hosts = BTreeMap::new();
+    match hosts::views(&admin.ctx, &in_force).await {
+        Ok(views) => {
+            for view in views {
+                *hosts.entry(view.state.as_str().to_owned()).or_insert(0) += 1;
+            }
+        }
+        Err(error) => {
+            troubles.insert("records".to_owned(), error.to_string());
+        }
+    }
+    Ok(Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started: admin.started,
+        config: admin.config.clone(),
+        generation: snapshot.generation,
+        state_dir: snapshot.server.state_dir.clone(),
+        interfaces: snapshot.server.interfaces.clone(),
+        hosts,
+        troubles,
+    }))
+}
+
+/// 200 with the outcome, also when the configuration was refused: the request itself was done.
+async fn reload(
+    State(admin): State<Admin>,
+    Extension(operator): Extension<Operator>,
+) -> Result<Json<Outcome>, ApiError> {
+    let by = orders::user_of(operator).await;
+    let outcome = admin
+        .reloader
+        .reload(Cause::Operator(by))
+        .await
+        .map_err(|error| {
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ending",
+                error.to_string(),
+                "try again when it has been started again",
+            )
+        })?;
+    Ok(Json(outcome))
+}
+
+async fn nothing() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no-such-url",
+        "there is no such URL",
+        "see /api/v1/status, /api/v1/hosts and /api/v1/events",
+    )
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong-method",
+        "this URL does not know the method",
+        "reading is GET, commands are POST",
+    )
+}
+
+/// A path parameter; what cannot be decoded is no host.
+type Named = Path<String>;
+
+/// A reply that is streamed.
+type Streamed = Response;

@@ -1,0 +1,435 @@
+use super::*;
+use crate::base::TestClock;
+use crate::config::snapshot::{Host, Server, Subnet};
+use crate::journal::Filter;
+use crate::record::{Armament, ReportKind};
+use crate::store::Switches;
+
+struct Bench {
+    installs: Installs,
+    journal: Journal,
+    clock: Arc<TestClock>,
+    switches: Switches,
+    snapshot: Snapshot,
+}
+
+fn host(name: &str) -> HostName {
+    name.parse().unwrap()
+}
+
+fn mac(n: u8) -> HardwareAddr {
+    HardwareAddr::ethernet([2, 0, 0, 0, 0, n])
+}
+
+fn ip(n: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 99, 0, n)
+}
+
+fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
+    let subnet = Subnet {
+        name: "lab".parse().unwrap(),
+        network: "10.99.0.0/24".parse().unwrap(),
+        server: None,
+        example_server: ip(2),
+        router: None,
+        dns: Vec::new(),
+        ntp: Vec::new(),
+        domain: None,
+        lease_time: Duration::from_secs(3_600),
+        nat: Vec::new(),
+        span: None,
+    };
+    let hosts = hosts
+        .iter()
+        .map(|(name, n)| Host {
+            name: host(name),
+            fqdn: None,
+            domain: None,
+            macs: vec![mac(*n)],
+            ip: ip(*n),
+            subnet: 0,
+            groups: Vec::new(),
+            profile: Some(profile.parse().unwrap()),
+            arch: None,
+            loader: None,
+            local_boot: crate::config::snapshot::LocalBoot::Auto,
+            install: crate::config::snapshot::InstallPolicy::Once,
+            uuid: None,
+            serial: None,
+            vars: toml::Table::new(),
+            notes: None,
+            span: None,
+        })
+        .collect();
+    Snapshot::new(
+        Server::default(),
+        vec![subnet],
+        hosts,
+        Vec::new(),
+        std::collections::BTreeMap::new(),
+    )
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (store, switches) = AnyStore::broken();
+        let journal = Journal::in_memory();
+        let clock = Arc::new(TestClock::new(Timestamp::from_secs(1_800_000_000)));
+        Self {
+            installs: Installs::new(
+                Arc::new(store),
+                journal.clone(),
+                Arc::clone(&clock) as Arc<dyn Clock>,
+            ),
+            journal,
+            clock,
+            switches,
+            snapshot: snapshot("debian-12", &[("web01", 11), ("web02", 12)]),
+        }
+    }
+
+    fn install(&self, n: u8) -> Input {
+        Input::Install {
+            with: Armament {
+                profile: "debian-12".parse().unwrap(),
+                macs: vec![mac(n)],
+                ip: ip(n),
+                token: Token::from_bytes([n; 16]),
+                until: self.clock.now().plus(self.snapshot.server.armed_for),
+            },
+            force: false,
+            by: "kari".to_owned(),
+        }
+    }
+
+    async fn apply(&self, name: &str, input: &Input) -> Result<Applied, ApplyError> {
+        self.installs
+            .apply(&self.snapshot, &host(name), input, &Context::default())
+            .await
+    }
+
+    async fn state(&self, name: &str) -> InstallState {
+        self.installs
+            .known(&self.snapshot, &host(name))
+            .await
+            .unwrap()
+            .map_or(InstallState::Local, |record| record.state)
+    }
+
+    async fn kinds(&self) -> Vec<Kind> {
+        let events = self.journal.query(&Filter::default()).await;
+        events.iter().map(|event| event.kind).collect()
+    }
+}
+
+const SCRIPT: Input = Input::Script {
+    further_boot: false,
+};
+
+fn report(kind: ReportKind) -> Input {
+    Input::Report {
+        kind,
+        message: None,
+        percent: None,
+    }
+}
+
+#[tokio::test]
+async fn one_event_for_each_change_and_none_without() {
+    let bench = Bench::new();
+    assert!(
+        bench
+            .installs
+            .known(&bench.snapshot, &host("web01"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let same = bench.apply("web01", &SCRIPT).await.unwrap();
+    assert!(matches!(same, Applied::Same(_, Reason::NoChange)));
+    for input in [
+        bench.install(11),
+        SCRIPT,
+        SCRIPT,
+        Input::Answer,
+        Input::Answer,
+        report(ReportKind::Installed),
+        report(ReportKind::Installed),
+        report(ReportKind::Up),
+    ] {
+        bench.apply("web01", &input).await.unwrap();
+    }
+    assert_eq!(
+        bench.kinds().await,
+        [
+            Kind::InstallArmed,
+            Kind::InstallBooting,
+            Kind::InstallStarted,
+            Kind::InstallInstalled,
+            Kind::InstallUp
+        ]
+    );
+    let events = bench.journal.query(&Filter::default()).await;
+    assert_eq!(events[1].detail.as_deref(), Some("attempt 1 of 3"));
+    assert_eq!(events[1].mac, Some(mac(11)));
+    assert_eq!(bench.state("web01").await, InstallState::Installed);
+    let by_token = bench
+        .installs
+        .by_token(&bench.snapshot, &Token::from_bytes([11; 16]))
+        .await;
+    assert_eq!(by_token.unwrap().unwrap().host, host("web01"));
+}
+
+#[tokio::test]
+async fn a_stall_is_told_once_and_a_late_report_makes_it_good() {
+    let bench = Bench::new();
+    for input in [bench.install(11), SCRIPT, Input::Answer] {
+        bench.apply("web01", &input).await.unwrap();
+    }
+    bench.clock.advance(Duration::from_secs(3_000));
+    for _ in 0..3 {
+        assert_eq!(bench.state("web01").await, InstallState::Failed);
+    }
+    bench.installs.judge_all(&bench.snapshot).await.unwrap();
+    let kinds = bench.kinds().await;
+    assert_eq!(
+        kinds
+            .iter()
+            .filter(|kind| **kind == Kind::InstallStalled)
+            .count(),
+        1
+    );
+
+    let bench = Bench::new();
+    for input in [bench.install(11), SCRIPT, Input::Answer] {
+        bench.apply("web01", &input).await.unwrap();
+    }
+    bench.clock.advance(Duration::from_secs(3_000));
+    bench
+        .apply("web01", &report(ReportKind::Installed))
+        .await
+        .unwrap();
+    assert_eq!(
+        bench.kinds().await[3..],
+        [Kind::InstallStalled, Kind::InstallInstalled]
+    );
+}
+
+#[tokio::test]
+async fn a_lapsed_token_opens_nothing() {
+    let bench = Bench::new();
+    bench.apply("web01", &bench.install(11)).await.unwrap();
+    let token = Token::from_bytes([11; 16]);
+    let found = bench
+        .installs
+        .by_token(&bench.snapshot, &token)
+        .await
+        .unwrap();
+    assert_eq!(found.unwrap().state, InstallState::Armed);
+    bench.clock.advance(Duration::from_secs(86_401));
+    assert_eq!(
+        bench
+            .installs
+            .by_token(&bench.snapshot, &token)
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        bench.kinds().await,
+        [Kind::InstallArmed, Kind::InstallLapsed]
+    );
+}
+
+#[tokio::test]
+async fn a_conflict_is_tried_again_and_told_once() {
+    let bench = Bench::new();
+    bench.switches.conflict(5);
+    bench.apply("web01", &bench.install(11)).await.unwrap();
+    assert_eq!(bench.kinds().await, [Kind::InstallArmed]);
+}
+
+#[tokio::test]
+async fn without_a_store_nothing_changes_and_it_is_told_now_and_then() {
+    let bench = Bench::new();
+    bench.apply("web01", &bench.install(11)).await.unwrap();
+    bench.switches.fail_commits(true);
+    for _ in 0..20 {
+        assert!(matches!(
+            bench.apply("web01", &SCRIPT).await,
+            Err(ApplyError::Store(_))
+        ));
+    }
+    assert_eq!(bench.state("web01").await, InstallState::Armed);
+    assert_eq!(
+        bench.kinds().await,
+        [Kind::InstallArmed, Kind::ServerTrouble]
+    );
+    bench.clock.advance(Duration::from_secs(31));
+    assert!(bench.apply("web01", &SCRIPT).await.is_err());
+    assert_eq!(bench.kinds().await.len(), 3);
+
+    // What time has changed is seen although it cannot be stored, and told once it can.
+    bench.clock.advance(Duration::from_secs(90_000));
+    assert_eq!(bench.state("web01").await, InstallState::Local);
+    assert!(!bench.kinds().await.contains(&Kind::InstallLapsed));
+    bench.switches.fail_commits(false);
+    assert_eq!(bench.state("web01").await, InstallState::Local);
+    assert_eq!(bench.kinds().await.last(), Some(&Kind::InstallLapsed));
+
+    bench.switches.fail_reads(true);
+    assert!(
+        bench
+            .installs
+            .known(&bench.snapshot, &host("web01"))
+            .await
+            .is_err()
+    );
+    assert!(bench.installs.all(&bench.snapshot).await.is_err());
+    assert!(bench.installs.reload(&bench.snapshot).await.is_err());
+}
+
+#[tokio::test]
+async fn several_hosts_are_armed_together_or_not_at_all() {
+    let bench = Bench::new();
+    for input in [bench.install(12), SCRIPT] {
+        bench.apply("web02", &input).await.unwrap();
+    }
+    let both = [
+        (host("web01"), bench.install(11)),
+        (host("web02"), bench.install(12)),
+    ];
+    let refused = bench
+        .installs
+        .apply_all(&bench.snapshot, &both, &Context::default())
+        .await;
+    assert!(matches!(
+        refused,
+        Err(ApplyError::Refused(Refusal::UnderWay { .. }))
+    ));
+    assert_eq!(bench.state("web01").await, InstallState::Local);
+    assert_eq!(
+        bench.kinds().await,
+        [Kind::InstallArmed, Kind::InstallBooting]
+    );
+
+    // The refusal stands beside what time has changed meanwhile, which is stored and told.
+    bench.apply("web01", &bench.install(11)).await.unwrap();
+    bench.clock.advance(Duration::from_secs(2_000));
+    bench
+        .apply("web02", &report(ReportKind::Progress))
+        .await
+        .unwrap();
+    bench.clock.advance(Duration::from_secs(85_000));
+    bench.apply("web02", &Input::Look).await.unwrap();
+    let refused = bench
+        .installs
+        .apply_all(
+            &bench.snapshot,
+            &[
+                (
+                    host("web01"),
+                    Input::Cancel {
+                        force: false,
+                        by: "kari".to_owned(),
+                    },
+                ),
+                (host("web02"), bench.install(12)),
+            ],
+            &Context::default(),
+        )
+        .await;
+    assert!(matches!(
+        refused,
+        Err(ApplyError::Refused(Refusal::NothingToCancel { .. }))
+    ));
+    let kinds = bench.kinds().await;
+    assert_eq!(kinds.last(), Some(&Kind::InstallLapsed));
+    assert_eq!(bench.state("web02").await, InstallState::Failed);
+
+    let applied = bench
+        .installs
+        .apply_all(
+            &bench.snapshot,
+            &[
+                (host("web01"), bench.install(11)),
+                (host("web02"), bench.install(12)),
+            ],
+            &Context::default(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(applied.len(), 2);
+    assert!(
+        applied
+            .iter()
+            .all(|applied| applied.record().state == InstallState::Armed)
+    );
+}
+
+#[tokio::test]
+async fn a_reload_disarms_what_no_longer_fits_and_arms_nothing() {
+    let mut bench = Bench::new();
+    bench.apply("web01", &bench.install(11)).await.unwrap();
+    bench.apply("web02", &bench.install(12)).await.unwrap();
+    bench.installs.reload(&bench.snapshot).await.unwrap();
+    assert_eq!(bench.kinds().await.len(), 2, "nothing has changed");
+
+    bench.snapshot = snapshot("debian-12", &[("web01", 11), ("web03", 13)]);
+    bench.snapshot.generation = 2;
+    bench.installs.reload(&bench.snapshot).await.unwrap();
+    assert_eq!(bench.state("web01").await, InstallState::Armed);
+    assert_eq!(bench.state("web02").await, InstallState::Local);
+    assert_eq!(bench.state("web03").await, InstallState::Local);
+    let events = bench.journal.query(&Filter::default()).await;
+    assert_eq!(events.len(), 3);
+    assert_eq!(
+        (events[2].kind, events[2].reason),
+        (Kind::InstallCancelled, Reason::NoLongerFits)
+    );
+    assert_eq!(events[2].generation, 2);
+
+    bench.snapshot = snapshot("rocky-9", &[("web01", 11)]);
+    bench.installs.reload(&bench.snapshot).await.unwrap();
+    assert_eq!(bench.state("web01").await, InstallState::Local);
+    bench.snapshot = snapshot("debian-12", &[("web01", 11), ("web02", 12)]);
+    bench.installs.reload(&bench.snapshot).await.unwrap();
+    for name in ["web01", "web02"] {
+        assert_eq!(bench.state(name).await, InstallState::Local);
+    }
+    assert_eq!(
+        bench.installs.all(&bench.snapshot).await.unwrap().len(),
+        2,
+        "kept in mind"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_ask_at_once_one_begins_the_boot() {
+    let bench = Arc::new(Bench::new());
+    bench.apply("web01", &bench.install(11)).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let bench = Arc::clone(&bench);
+        tasks.spawn(async move {
+            matches!(
+                bench.apply("web01", &SCRIPT).await.unwrap(),
+                Applied::Changed(_)
+            )
+        });
+    }
+    let changed = tasks
+        .join_all()
+        .await
+        .into_iter()
+        .filter(|changed| *changed)
+        .count();
+    assert_eq!(changed, 1);
+    let record = bench
+        .installs
+        .known(&bench.snapshot, &host("web01"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(record.attempt, 1);
+}

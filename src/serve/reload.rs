@@ -1,0 +1,547 @@
+//! Taking a changed configuration up: on a signal, on request, and when a file has changed.
+//!
+//! **Invariant:** one load at a time; a configuration with an error changes nothing that runs; a
+//! request reads either the old configuration or the new one, never parts of both. No reload arms a
+//! host.
+//!
+//! Watched are the *folders* of all configuration files: editors and configuration management write
+//! a new file and rename it, which a watch on the file itself does not survive.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::health::Health;
+use crate::config::diff::SnapshotDiff;
+use crate::config::source::DiskFiles;
+use crate::config::{Problem, Severity, SourceMap};
+use crate::journal::event::{Event, Kind, Reason};
+use crate::render::load::{InForce, Loaded, load};
+
+/// Changes that come within this time are taken up together.
+const DEBOUNCE: Duration = Duration::from_millis(300);
+
+/// Problems named in an event; the rest is counted.
+const SHOWN: usize = 3;
+
+/// The part's name in `/healthz`.
+const PART: &str = "watching files";
+
+/// What the command line puts in place of the configuration's own; applied to each one loaded.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Instead of `[server] state_dir`.
+    pub state_dir: Option<PathBuf>,
+    /// Instead of `[server] interfaces`.
+    pub interfaces: Option<Vec<String>>,
+}
+
+impl Overrides {
+    /// The configuration with these in place.
+    pub fn apply(&self, in_force: Arc<InForce>) -> Arc<InForce> {
+        if self.state_dir.is_none() && self.interfaces.is_none() {
+            return in_force;
+        }
+        let mut in_force = Arc::unwrap_or_clone(in_force);
+        let server = &mut in_force.snapshot.server;
+        if let Some(state_dir) = &self.state_dir {
+            server.state_dir.clone_from(state_dir);
+        }
+        if let Some(interfaces) = &self.interfaces {
+            server.interfaces.clone_from(interfaces);
+        }
+        Arc::new(in_force)
+    }
+}
+
+/// Why a reload is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// SIGHUP.
+    Signal,
+    /// `bootwright reload`, by this user.
+    Operator(String),
+    /// A file has changed.
+    Files,
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Signal => f.write_str("on SIGHUP"),
+            Self::Operator(by) => write!(f, "asked for by {by}"),
+            Self::Files => f.write_str("files changed"),
+        }
+    }
+}
+
+/// A problem as the operators' API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownProblem {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// Its stable name.
+    pub code: String,
+    /// `file:line:column`.
+    pub place: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl ShownProblem {
+    /// As shown with the files it stands in.
+    pub fn of(problem: &Problem, sources: &SourceMap) -> Self {
+        Self {
+            severity: match problem.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            }
+            .to_owned(),
+            code: problem.code.to_owned(),
+            place: problem.place(sources),
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for ShownProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(help) = &self.help {
+            write!(f, " ({help})")?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of a reload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Whether the files are in force now.
+    pub accepted: bool,
+    /// The generation that is in force now.
+    pub generation: u64,
+    /// What is different, in words.
+    pub changes: String,
+    /// Errors and warnings.
+    pub problems: Vec<ShownProblem>,
+}
+
+/// Asks for reloads; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    asks: mpsc::Sender<Ask>,
+}
+
+#[derive(Debug)]
+struct Ask {
+    cause: Cause,
+    reply: Option<oneshot::Sender<Outcome>>,
+}
+
+/// The daemon ends, or its reloading task has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the daemon is ending")]
+pub struct Ending;
+
+impl Reloader {
+    /// A handle, and what [`run`] works off.
+    pub fn new() -> (Self, Asks) {
+        let (asks, inbox) = mpsc::channel(16);
+        let inbox = Arc::new(Mutex::new(inbox));
+        (Self { asks }, Asks { inbox })
+    }
+
+    /// Reloads and waits for the result.
+    pub async fn reload(&self, cause: Cause) -> Result<Outcome, Ending> {
+        let (reply, outcome) = oneshot::channel();
+        let ask = Ask {
+            cause,
+            reply: Some(reply),
+        };
+        self.asks.send(ask).await.map_err(|_| Ending)?;
+        outcome.await.map_err(|_| Ending)
+    }
+
+    /// Reloads some time soon.
+    pub fn poke(&self, cause: Cause) {
+        // A full queue holds enough reloads.
+        let _ = self.asks.try_send(Ask { cause, reply: None });
+    }
+}
+
+/// What was asked for; cheap to clone, read by one at a time.
+#[derive(Debug, Clone)]
+pub struct Asks {
+    inbox: Arc<Mutex<mpsc::Receiver<Ask>>>,
+}
+
+/// What reloads are made from.
+#[derive(Clone)]
+pub struct Settings {
+    /// `bootwright.toml`.
+    pub main: PathBuf,
+    /// What replaces parts of it.
+    pub overrides: Overrides,
+    /// Whether changed files are taken up by themselves.
+    pub watch_files: bool,
+    /// The files that the configuration in force was read from, with their texts.
+    pub texts: Vec<(PathBuf, String)>,
+}
+
+/// The files of a loaded configuration, for [`Settings::texts`].
+pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, String)> {
+    sources
+        .iter()
+        .map(|source| (source.path.clone(), source.text.clone()))
+        .collect()
+}
+
+/// Works off reloads until cancelled.
+pub async fn run(
+    ctx: Context,
+    health: Health,
+    settings: Settings,
+    asks: Asks,
+    cancel: CancellationToken,
+) {
+    let mut inbox = asks.inbox.lock().await;
+    let (changed, mut changes) = mpsc::channel::<()>(1);
+    if settings.watch_files {
+        // What was changed between the first reading and the watch is found by reading once more.
+        let _ = changed.try_send(());
+    }
+    let mut watch = Watch::new(settings.watch_files, changed, health.clone());
+    // The texts that were last looked at, to tell a change from a touch.
+    let mut last = settings.texts.clone();
+    watch.follow(&ctx, &settings.main, &last);
+    loop {
+        let ask = tokio::select! {
+            () = cancel.cancelled() => return,
+            ask = inbox.recv() => match ask {
+                Some(ask) => ask,
+                None => return,
+            },
+            Some(()) = changes.recv() => {
+                // Not cancelled while debouncing: the end waits at most this long for it.
+                tokio::time::sleep(DEBOUNCE).await;
+                while changes.try_recv().is_ok() {}
+                Ask { cause: Cause::Files, reply: None }
+            }
+        };
+        let generation = ctx.config().snapshot.generation + 1;
+        let main = settings.main.clone();
+        let Ok(loaded) =
+            tokio::task::spawn_blocking(move || load(&DiskFiles, &main, generation)).await
+        else {
+            trouble(
+                &ctx,
+                "the configuration could not be read: its reader failed",
+            );
+            continue;
+        };
+        let read = texts(&loaded.sources);
+        let same = read == last;
+        last = read;
+        if ask.cause == Cause::Files && same {
+            continue;
+        }
+        notify_reloading();
+        let outcome = settle(&ctx, &settings.overrides, loaded, &ask.cause).await;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        watch.follow(&ctx, &settings.main, &last);
+        if let Some(reply) = ask.reply {
+            let _ = reply.send(outcome);
+        }
+    }
+}
+
+/// `Type=notify-reload` wants the time of the reload beside the word of it.
+fn notify_reloading() {
+    if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading, now]);
+    }
+}
+
+/// Puts a loaded configuration in force, or tells why not.
+async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Cause) -> Outcome {
+    let (errors, warnings) = loaded.counts();
+    let problems: Vec<ShownProblem> = loaded
+        .problems
+        .iter()
+        .map(|problem| ShownProblem::of(problem, &loaded.sources))
+        .collect();
+    let old = ctx.config();
+    let Some(new) = loaded.config else {
+        let detail = format!(
+            "{errors} {}, the old configuration stays in force ({cause}): {}",
+            plural(errors, "error"),
+            first_errors(&problems)
+        );
+        let mut event = Event::new(ctx.now(), Kind::ConfigRejected, Reason::Invalid).detail(detail);
+        event.generation = old.snapshot.generation;
+        ctx.journal.append(event);
+        return Outcome {
+            accepted: false,
+            generation: old.snapshot.generation,
+            changes: String::new(),
+            problems,
+        };
+    };
+    let new = overrides.apply(new);
+    let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
+    ctx.assets.set_root(new.snapshot.server.boot_assets.clone());
+    ctx.in_force.store(Arc::clone(&new));
+    if let Err(error) = ctx.installs.reload(&new.snapshot).await {
+        trouble(
+            ctx,
+            &format!("armings could not be compared with the new configuration: {error}"),
+        );
+    }
+    let mut detail = format!("{changes} ({cause})");
+    if warnings > 0 {
+        detail = format!("{detail}; {warnings} {}", plural(warnings, "warning"));
+    }
+    let mut event = Event::new(ctx.now(), Kind::ConfigReloaded, Reason::Reload).detail(detail);
+    event.generation = new.snapshot.generation;
+    ctx.journal.append(event);
+    Outcome {
+        accepted: true,
+        generation: new.snapshot.generation,
+        changes,
+        problems,
+    }
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 {
+        word.to_owned()
+    } else {
+        format!("{word}s")
+    }
+}
+
+/// The first errors in one line.
+pub fn first_errors(problems: &[ShownProblem]) -> String {
+    let errors: Vec<String> = problems
+        .iter()
+        .filter(|problem| problem.severity == "error")
+        .map(ToString::to_string)
+        .collect();
+    let mut text = errors
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("; ");
+    if errors.len() > SHOWN {
+        text = format!("{text}; and {} more", errors.len() - SHOWN);
+    }
+    text
+}
+
+fn trouble(ctx: &Context, what: &str) {
+    ctx.journal
+        .append(Event::new(ctx.now(), Kind::ServerTrouble, Reason::Reload).detail(what.to_owned()));
+}
+
+/// The watch on the folders of the configuration.
+struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    health: Health,
+}
+
+impl Watch {
+    fn new(wanted: bool, changed: mpsc::Sender<()>, health: Health) -> Self {
+        let watcher = wanted.then(|| {
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // An error (a lost event, too) is reason enough to look.
+                if event.map_or(true, |event| matters(&event)) {
+                    let _ = changed.try_send(());
+                }
+            })
+        });
+        let watcher = match watcher {
+            None => None,
+            Some(Ok(watcher)) => Some(watcher),
+            Some(Err(error)) => {
+                health.trouble(PART, cannot_watch(&error));
+                None
+            }
+        };
+        Self {
+            watcher,
+            folders: BTreeSet::new(),
+            health,
+        }
+    }
+
+    /// Watches the folders of these files and of the configuration in force; leaves others.
+    fn follow(&mut self, ctx: &Context, main: &Path, texts: &[(PathBuf, String)]) {
+        let Some(watcher) = self.watcher.as_mut() else {
+            return;
+        };
+        let wanted = folders(ctx, main, texts);
+        for gone in self.folders.difference(&wanted) {
+            let _ = watcher.unwatch(gone);
+        }
+        let mut failed = None;
+        let mut watched = BTreeSet::new();
+        for folder in wanted {
+            if self.folders.contains(&folder) {
+                watched.insert(folder);
+                continue;
+            }
+            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    watched.insert(folder);
+                }
+                Err(error) => failed = Some(cannot_watch(&error)),
+            }
+        }
+        self.folders = watched;
+        match failed {
+            None => self.health.well(PART),
+            Some(error) => self.health.trouble(PART, error),
+        }
+    }
+}
+
+fn cannot_watch(error: &notify::Error) -> String {
+    format!(
+        "changed files are not taken up by themselves ({error}); run `bootwright reload` after a change"
+    )
+}
+
+/// Reading a file is an event as well; only what may have changed a text matters.
+fn matters(event: &notify::Event) -> bool {
+    use notify::event::{AccessKind, AccessMode};
+    let changes = match event.kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        EventKind::Any
+        | EventKind::Other
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_) => true,
+    };
+    // Editors' swap and backup files; `..data` is how a ConfigMap is swapped.
+    let of_an_editor = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| {
+            let name = name.to_string_lossy();
+            name.ends_with('~')
+                || name.ends_with(".swp")
+                || name.ends_with(".swx")
+                || (name.starts_with('.') && !name.starts_with("..data"))
+        })
+    };
+    changes && (event.paths.is_empty() || !event.paths.iter().all(of_an_editor))
+}
+
+/// The folders of all files that were read, of what they are links to, and those that are listed.
+fn folders(ctx: &Context, main: &Path, texts: &[(PathBuf, String)]) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    let mut add = |folder: Option<&Path>| {
+        if let Some(folder) = folder {
+            let folder = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
+            if let Ok(folder) = folder.canonicalize()
+                && folder.is_dir()
+            {
+                folders.insert(folder);
+            }
+        }
+    };
+    let in_force = ctx.config();
+    let server = &in_force.snapshot.server;
+    for path in texts
+        .iter()
+        .map(|(path, _)| path.as_path())
+        .chain([main, &server.file])
+    {
+        add(path.parent());
+        add(path.canonicalize().ok().as_deref().and_then(Path::parent));
+    }
+    for path in &server.reservations {
+        add(if path.is_dir() {
+            Some(path)
+        } else {
+            path.parent()
+        });
+    }
+    for root in [&server.profiles, &server.templates] {
+        let mut open = vec![root.clone()];
+        while let Some(folder) = open.pop() {
+            add(Some(&folder));
+            let Ok(entries) = std::fs::read_dir(&folder) else {
+                continue;
+            };
+            open.extend(
+                entries
+                    .filter_map(Result::ok)
+                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                    .map(|entry| entry.path()),
+            );
+        }
+    }
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+
+    use super::*;
+
+    #[test]
+    fn reading_and_editors_leavings_are_no_change() {
+        let event = |kind, path: &str| notify::Event::new(kind).add_path(path.into());
+        let modify = EventKind::Modify(ModifyKind::Any);
+        assert!(matters(&event(modify, "/etc/b/reservations.toml")));
+        assert!(matters(&event(
+            EventKind::Create(CreateKind::Folder),
+            "/etc/b/..data"
+        )));
+        assert!(matters(&event(
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            "/etc/b/x.toml"
+        )));
+        assert!(!matters(&event(
+            EventKind::Access(AccessKind::Open(AccessMode::Read)),
+            "/etc/b/x.toml"
+        )));
+        for name in ["x.toml~", ".x.toml.swp", ".#x.toml"] {
+            assert!(
+                !matters(&event(modify, &format!("/etc/b/{name}"))),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn overrides_replace() {
+        let overrides = Overrides {
+            state_dir: Some("/tmp/x".into()),
+            interfaces: Some(vec!["br1".into()]),
+        };
+        let in_force = overrides.apply(Arc::new(InForce::default()));
+        assert_eq!(in_force.snapshot.server.state_dir, Path::new("/tmp/x"));
+        assert_eq!(in_force.snapshot.server.interfaces, ["br1"]);
+    }
+}

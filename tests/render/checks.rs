@@ -1,0 +1,345 @@
+//! The check: every host's every file, and problems that can be read.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use bootwright::base::{Architecture, Firmware};
+use bootwright::config::snapshot::{Boot, TemplateText};
+use bootwright::config::{Problem, Severity, SourceMap, Span};
+use bootwright::render::load::InForce;
+use bootwright::render::{check, files};
+
+use crate::fixture::{Draft, Site, host, profile};
+
+const KEYS: &str = "ssh_authorized_keys = ['ssh-ed25519 A']\n";
+
+fn problems(site: &Site) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    check::check(&site.snapshot, &site.renderer, &site.sources, &mut problems);
+    problems
+}
+
+/// Problems as text: place, underlined text, message, help.
+fn shown(problems: &[Problem], sources: &SourceMap) -> String {
+    let mut out = String::new();
+    for problem in problems {
+        let severity = match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let _ = writeln!(out, "{severity}[{}]: {}", problem.code, problem.message);
+        for label in &problem.labels {
+            let (line, column) = sources.line_column(label.span).unwrap();
+            let source = sources.get(label.span.source).unwrap();
+            let text = &source.text[label.span.start..label.span.end];
+            let _ = writeln!(
+                out,
+                "  {}:{line}:{column} `{text}` {}",
+                source.path.display(),
+                label.text
+            );
+        }
+        if let Some(help) = &problem.help {
+            let _ = writeln!(out, "  help: {help}");
+        }
+    }
+    out
+}
+
+/// Hosts with places of their own in a reservations file.
+fn with_hosts(draft: &mut Draft, hosts: &[(&str, &str)]) {
+    let tables: Vec<String> = hosts
+        .iter()
+        .map(|(name, _)| {
+            format!(
+                "[hosts.{name}]
+"
+            )
+        })
+        .collect();
+    let text = tables.concat();
+    let source = draft.sources.add("config/reservations.toml", text.as_str());
+    for (index, (name, vars)) in hosts.iter().enumerate() {
+        let mut host = host(name, 11 + u8::try_from(index).unwrap(), vars);
+        let start = text.find(&format!(".{name}]")).unwrap() + 1;
+        host.span = Some(Span {
+            source,
+            start,
+            end: start + name.len(),
+        });
+        draft.hosts.push(host);
+    }
+}
+
+fn one_template(template: &str, hosts: &[(&str, &str)]) -> Site {
+    let mut draft = Draft::shipped();
+    draft.template("site/answer.j2", template);
+    draft.profiles = vec![profile("debian-12", "site/answer.j2")];
+    with_hosts(&mut draft, hosts);
+    draft.build()
+}
+
+#[test]
+fn the_shipped_profile_is_without_fault() {
+    let mut draft = Draft::shipped();
+    with_hosts(&mut draft, &[("web01", KEYS)]);
+    assert_eq!(shown(&problems(&draft.build()), &SourceMap::default()), "");
+}
+
+#[test]
+fn a_variable_that_nobody_gives_is_one_problem_for_all_its_hosts() {
+    let hosts: Vec<(String, &str)> = (1..=12).map(|n| (format!("web{n:02}"), "")).collect();
+    let hosts: Vec<(&str, &str)> = hosts
+        .iter()
+        .map(|(name, vars)| (name.as_str(), *vars))
+        .collect();
+    let site = one_template("one\ntwo {{ vars.rootpw | shq }}\n", &hosts);
+    insta::assert_snapshot!("undefined-variable", shown(&problems(&site), &site.sources));
+}
+
+#[test]
+fn a_misspelt_variable_is_recognised() {
+    let site = one_template(
+        "{{ vars.root_pasword_hash }}\n",
+        &[
+            ("web01", "root_password_hash = '$6$x'"),
+            ("web02", "root_password_hash = '$6$x'"),
+        ],
+    );
+    insta::assert_snapshot!("misspelt-variable", shown(&problems(&site), &site.sources));
+    let site = one_template("{{ subnet.gateway }} {{ host.nmae }}\n", &[("web01", "")]);
+    insta::assert_snapshot!("misspelt-field", shown(&problems(&site), &site.sources));
+}
+
+#[test]
+fn templates_that_do_not_parse_are_told_even_when_unused() {
+    let mut draft = Draft::shipped();
+    draft.template("site/unused.j2", "fine\n{% if x %}\n");
+    draft.template("site/answer.j2", "{% include 'site/unused.j2' %}");
+    draft.profiles = vec![profile("debian-12", "site/answer.j2")];
+    with_hosts(&mut draft, &[("web01", ""), ("web02", "")]);
+    let site = draft.build();
+    insta::assert_snapshot!("template-syntax", shown(&problems(&site), &site.sources));
+}
+
+#[test]
+fn missing_templates_filters_and_functions() {
+    let site = one_template("{% include 'site/other.j2' %}", &[("web01", "")]);
+    insta::assert_snapshot!("template-missing", shown(&problems(&site), &site.sources));
+    let site = one_template("a\n{{ host.name | nosuch }}", &[("web01", "")]);
+    insta::assert_snapshot!("filter-unknown", shown(&problems(&site), &site.sources));
+    let site = one_template("a\n{{ secret('x') }}", &[("web01", "")]);
+    insta::assert_snapshot!("function-later", shown(&problems(&site), &site.sources));
+}
+
+#[test]
+fn boot_texts_are_underlined_in_the_profile() {
+    let written = "[boot]\nkernel  = \"../linux\"\ninitrd  = \"i\"\ncmdline = \"a={{ vars.b }}\"\n";
+    let mut draft = Draft::shipped();
+    let source = draft.sources.add("config/profiles/debian-12.toml", written);
+    let text = |value: &str| {
+        let start = written.find(&format!("\"{value}\"")).unwrap();
+        TemplateText {
+            text: value.to_owned(),
+            span: Some(Span {
+                source,
+                start,
+                end: start + value.len() + 2,
+            }),
+        }
+    };
+    let mut own = profile("debian-12", "debian/preseed.cfg.j2");
+    own.boot = Boot::Linux {
+        kernel: text("../linux"),
+        initrd: vec![text("i")],
+        cmdline: text("a={{ vars.b }}"),
+    };
+    draft.profiles = vec![own.clone()];
+    with_hosts(&mut draft, &[("web01", KEYS)]);
+    let site = draft.build();
+    let mut told = shown(&problems(&site), &site.sources);
+
+    let mut draft = Draft::shipped();
+    draft.sources = site.sources.clone();
+    own.boot = Boot::Linux {
+        kernel: text("i"),
+        initrd: vec![],
+        cmdline: text("a={{ vars.b }}"),
+    };
+    draft.profiles = vec![own];
+    with_hosts(&mut draft, &[("web01", KEYS)]);
+    let site = draft.build();
+    told.push_str(&shown(&problems(&site), &site.sources));
+    insta::assert_snapshot!("boot-texts", told);
+}
+
+#[test]
+fn a_command_line_too_long_for_the_kernel() {
+    let mut draft = Draft::shipped();
+    let mut own = profile("debian-12", "debian/preseed.cfg.j2");
+    let text = |text: String| TemplateText { text, span: None };
+    own.boot = Boot::Linux {
+        kernel: text("k".into()),
+        initrd: vec![],
+        cmdline: text("x".repeat(2_100)),
+    };
+    draft.profiles = vec![own.clone()];
+    with_hosts(&mut draft, &[("web01", KEYS)]);
+    let found = problems(&draft.build());
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].code, "cmdline");
+
+    let words = (0..32)
+        .map(|n| format!("a{n}=b"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    own.boot = Boot::Linux {
+        kernel: text("k".into()),
+        initrd: vec![],
+        cmdline: text(words),
+    };
+    let mut draft = Draft::shipped();
+    draft.profiles = vec![own];
+    with_hosts(&mut draft, &[("web01", KEYS)]);
+    let found = problems(&draft.build());
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].code, found[0].severity),
+        ("init-environment", Severity::Warning)
+    );
+}
+
+#[test]
+fn a_preseed_file_with_a_broken_line() {
+    let mut draft = Draft::shipped();
+    draft.template(
+        "site/answer.j2",
+        "#_preseed_V1\nd-i time/zone {{ vars.zone }}\n",
+    );
+    let mut own = profile("debian-12", "site/answer.j2");
+    own.family = "debian".to_owned();
+    draft.profiles = vec![own];
+    with_hosts(
+        &mut draft,
+        &[("web01", "zone = 'Oslo'"), ("web02", "zone = 'Oslo'")],
+    );
+    let site = draft.build();
+    insta::assert_snapshot!("preseed-syntax", shown(&problems(&site), &site.sources));
+}
+
+#[test]
+fn nobody_gets_in() {
+    let mut draft = Draft::shipped();
+    with_hosts(
+        &mut draft,
+        &[
+            ("web01", ""),
+            ("web02", KEYS),
+            ("web03", "root_password_hash = '$6$x'"),
+            ("web04", "ssh_authorized_keys = []\nroot_password_hash = ''"),
+        ],
+    );
+    let site = draft.build();
+    insta::assert_snapshot!("nobody-gets-in", shown(&problems(&site), &site.sources));
+    // A profile that has no use for them is left alone.
+    let site = one_template("nothing", &[("web01", "")]);
+    assert_eq!(problems(&site), []);
+}
+
+#[test]
+fn both_architectures_of_a_profile_are_tried() {
+    let mut draft = Draft::shipped();
+    draft.template(
+        "site/answer.j2",
+        "{% if arch == 'aarch64' %}{{ vars.arm }}{% endif %}",
+    );
+    let mut own = profile("debian-12", "site/answer.j2");
+    own.arch = vec![Architecture::X86_64, Architecture::Aarch64];
+    draft.profiles = vec![own];
+    with_hosts(&mut draft, &[("web01", "")]);
+    assert_eq!(problems(&draft.build()).len(), 1);
+}
+
+fn in_force(site: &Site) -> InForce {
+    InForce {
+        snapshot: site.snapshot.clone(),
+        renderer: site.renderer.clone(),
+    }
+}
+
+#[test]
+fn missing_boot_files_are_told_with_the_command_that_brings_them() {
+    let mut draft = Draft::shipped();
+    with_hosts(&mut draft, &[("web01", ""), ("web02", ""), ("web03", "")]);
+    draft.hosts[2].loader = Some("site/own.kpxe".to_owned());
+    let site = draft.build();
+    let config = in_force(&site);
+    let all = files::missing(&config, &|_| false);
+    insta::assert_snapshot!("boot-files-missing", shown(&all, &site.sources));
+    assert_eq!(files::missing(&config, &|_| true), []);
+    let kernel = files::missing(&config, &|path| path != "debian/12/x86_64/linux");
+    assert_eq!(kernel.len(), 1);
+}
+
+#[test]
+fn a_host_without_a_profile_needs_no_file() {
+    let mut draft = Draft::shipped();
+    with_hosts(&mut draft, &[("web01", "")]);
+    draft.hosts[0].profile = None;
+    assert_eq!(files::missing(&in_force(&draft.build()), &|_| false), []);
+}
+
+#[test]
+fn loaders_are_needed_for_the_architecture_of_the_host() {
+    for (arch, loaders) in [
+        (
+            Architecture::X86_64,
+            &[Firmware::Bios, Firmware::UefiX64][..],
+        ),
+        (Architecture::Aarch64, &[Firmware::UefiArm64]),
+    ] {
+        let mut draft = Draft::shipped();
+        with_hosts(&mut draft, &[("web01", "")]);
+        draft.hosts[0].arch = Some(arch);
+        let config = in_force(&draft.build());
+        let needed: BTreeSet<String> = files::needed(&config, &config.snapshot.hosts()[0])
+            .into_iter()
+            .map(|(asset, for_arch)| {
+                assert_eq!(for_arch, arch);
+                asset.path().unwrap().to_owned()
+            })
+            .collect();
+        let mut expected: BTreeSet<String> = loaders
+            .iter()
+            .map(|firmware| config.snapshot.server.loaders[firmware].clone())
+            .collect();
+        expected.insert(format!("debian/12/{arch}/linux"));
+        expected.insert(format!("debian/12/{arch}/initrd.gz"));
+        assert_eq!(needed, expected);
+    }
+}
+
+#[test]
+fn offline_commands_say_which_address_they_show() {
+    let mut draft = Draft::shipped();
+    assert_eq!(check::offline_note(&draft.subnet_only()), None);
+    draft.subnet.server = None;
+    insta::assert_snapshot!(check::offline_note(&draft.subnet_only()).unwrap(), @r#"URLs are shown with 10.99.0.2 for subnet lab, because `server` is not set there; the daemon uses the address that machines reach it by"#);
+}
+
+/// Not a measurement, a bound that a mistake such as parsing templates for each host would break by
+/// far: unoptimised, on a shared machine.
+#[test]
+fn a_thousand_hosts_are_checked_in_reasonable_time() {
+    let mut draft = Draft::shipped();
+    for n in 0..1_000_u16 {
+        let mut host = host(&format!("web{n:04}"), 11, KEYS);
+        host.ip = [10, 99, n.to_be_bytes()[0], n.to_be_bytes()[1]].into();
+        draft.hosts.push(host);
+    }
+    let site = draft.build();
+    let begin = std::time::Instant::now();
+    assert_eq!(problems(&site), []);
+    let took = begin.elapsed();
+    assert!(took.as_secs() < 20, "{took:?}");
+}

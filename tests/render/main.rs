@@ -1,0 +1,8 @@
+//! The texts that machines get: the shipped templates, hostile values, iPXE scripts, the check.
+
+mod checks;
+mod debian;
+mod disks;
+mod fixture;
+mod ipxe;
+mod templates;
