@@ -160,15 +160,16 @@ impl Plan {
         let name = host.name.clone();
         let installed = ask.until == Milestone::Disk;
         let mac = host.mac().ok_or_else(|| PlanError::NoMac(name.clone()))?;
-        let profile = match &host.profile {
-            Some(wanted) => Some(snapshot.profile(wanted).cloned().ok_or_else(|| {
-                PlanError::ProfileGone {
-                    host: name.clone(),
-                    profile: wanted.clone(),
-                }
-            })?),
-            None => None,
-        };
+        let profile =
+            match &host.profile {
+                Some(wanted) => Some(snapshot.profile(wanted).cloned().ok_or_else(|| {
+                    PlanError::ProfileGone {
+                        host: name.clone(),
+                        profile: wanted.clone(),
+                    }
+                })?),
+                None => None,
+            };
         if !installed && host.install == InstallPolicy::Never {
             return Err(PlanError::NeverInstalled(name));
         }
