@@ -71,6 +71,14 @@ pub enum Command {
     Local(Order),
     /// Show what happened
     Events(Events),
+    /// Boot a virtual machine through the configuration, in a network of its own
+    Rehearse(super::rehearse::Rehearse),
+    /// Boot files: what is needed, what is there, and bringing it
+    Assets {
+        /// What about them
+        #[command(subcommand)]
+        command: super::assets::Assets,
+    },
 
     // Of the contract, not yet in this version.
     #[command(hide = true, disable_help_flag = true)]

@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 refused or failed (the reason on standard error), 2 wrong usage.
 
 pub mod args;
+pub mod assets;
 pub mod check;
 pub mod client;
 pub mod events;
@@ -10,6 +11,7 @@ pub mod hosts;
 pub mod later;
 pub mod orders;
 pub mod output;
+pub mod rehearse;
 pub mod reload;
 pub mod serve;
 pub mod table;
@@ -71,6 +73,8 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Cancel(order) => orders::cancel(&client()?, order, format, out),
         Command::Local(order) => orders::local(&client()?, order, format, out),
         Command::Events(asked) => events::run(&client()?, &asked, format, out),
+        Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
+        Command::Assets { command } => assets::run(&config()?, &command, format, out),
         other => later::refuse(other.name()),
     }
 }
