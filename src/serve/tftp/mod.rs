@@ -140,6 +140,7 @@ fn open(address: SocketAddrV4) -> Result<UdpSocket, OpenError> {
 pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
     let mut supervisor = Supervisor {
         ctx,
+        cancel: cancel.clone(),
         limits: Limits::default(),
         opened: sockets.opened,
         engines: BTreeMap::new(),
@@ -163,6 +164,7 @@ pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
 
 struct Supervisor {
     ctx: Context,
+    cancel: CancellationToken,
     limits: Limits,
     /// Opened before the start and not yet used.
     opened: BTreeMap<SocketAddrV4, UdpSocket>,
@@ -200,8 +202,7 @@ impl Supervisor {
             .collect();
         for address in unwanted {
             if let Some(engine) = self.engines.remove(&address) {
-                engine.stop();
-                engine.ended().await;
+                engine.stop().await;
                 if !wanted.contains_key(&address) {
                     self.tell(
                         Kind::ServerLinks,
@@ -232,7 +233,8 @@ impl Supervisor {
         };
         let (address, iface) = (spec.address, Arc::clone(&spec.iface));
         let engine = socket.and_then(|socket| {
-            Engine::start(&self.ctx, &self.limits, spec, socket).map_err(|error| error.to_string())
+            Engine::start(&self.ctx, &self.limits, spec, socket, &self.cancel)
+                .map_err(|error| error.to_string())
         });
         match engine {
             Ok(engine) => {
@@ -263,11 +265,7 @@ impl Supervisor {
     }
 
     async fn stop_all(self) {
-        for engine in self.engines.values() {
-            engine.stop();
-        }
-        for engine in self.engines.into_values() {
-            engine.ended().await;
-        }
+        let stops = self.engines.into_values().map(Engine::stop);
+        futures_util::future::join_all(stops).await;
     }
 }
