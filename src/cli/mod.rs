@@ -12,6 +12,7 @@ pub mod orders;
 pub mod output;
 pub mod reload;
 pub mod serve;
+pub mod show_events;
 pub mod table;
 
 use std::io::{self, Write as _};
