@@ -13,6 +13,7 @@ pub mod orders;
 pub mod output;
 pub mod rehearse;
 pub mod reload;
+pub mod render;
 pub mod serve;
 pub mod table;
 
@@ -73,6 +74,9 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Cancel(order) => orders::cancel(&client()?, order, format, out),
         Command::Local(order) => orders::local(&client()?, order, format, out),
         Command::Events(asked) => events::run(&client()?, &asked, format, out),
+        Command::Render(asked) => {
+            render::run(&config()?, &asked.into(), format, out, &mut io::stderr())
+        }
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         other => later::refuse(other.name()),
