@@ -12,6 +12,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::hosts::find;
@@ -78,6 +79,7 @@ pub(super) async fn list(
         },
         journal,
         live,
+        ending: admin.ending,
     };
     let lines = stream::unfold(state, |mut state| async move {
         let lines = state.next().await?;
@@ -98,6 +100,7 @@ struct Following {
     wanted: Wanted,
     journal: Journal,
     live: Option<Receiver<Arc<Event>>>,
+    ending: CancellationToken,
 }
 
 /// Which of the events that come are asked for.
@@ -118,7 +121,7 @@ impl Following {
         }
         let live = self.live.as_mut()?;
         loop {
-            match live.recv().await {
+            match self.ending.run_until_cancelled(live.recv()).await? {
                 Ok(event) => {
                     if self.last.is_some_and(|last| event.id <= last)
                         || !self.wanted.includes(&event)
