@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootwright::base::{Clock, HostName, SystemClock, Timestamp, Token};
+use bootwright::config::Snapshot;
 use bootwright::config::source::MemoryFiles;
 use bootwright::host::links::Links;
 use bootwright::journal::event::{Event, Kind};
@@ -91,6 +92,25 @@ impl Site {
 
     /// With this store and clock.
     pub fn with(store: AnyStore, clock: Arc<dyn Clock>) -> Self {
+        Self::of(store, clock, SERVER, RESERVATIONS)
+    }
+
+    /// On interfaces and subnets of its own. `ASSETS` in `server` stands for the folder of boot files.
+    pub fn on(server: &str, reservations: &str) -> Self {
+        let (store, clock) = (AnyStore::in_memory(), Arc::new(SystemClock));
+        let site = Self::of(store, clock, server, reservations);
+        site.change(|snapshot| snapshot.server.tftp_port = 69);
+        site
+    }
+
+    /// Another configuration, from now on.
+    pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut next = InForce::clone(&self.ctx.config());
+        change(&mut next.snapshot);
+        self.ctx.in_force.store(Arc::new(next));
+    }
+
+    fn of(store: AnyStore, clock: Arc<dyn Clock>, server: &str, reservations: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let assets = folder.path().join("boot-assets");
         std::fs::create_dir_all(assets.join("debian")).expect("boot files");
@@ -98,7 +118,12 @@ impl Site {
         std::fs::write(assets.join("debian/initrd.gz"), b"an initrd").expect("an initrd");
         let journal = Journal::in_memory();
         let ctx = Context {
-            in_force: Arc::new(ArcSwap::new(in_force(&assets, PROFILE))),
+            in_force: Arc::new(ArcSwap::new(in_force(
+                &assets,
+                server,
+                reservations,
+                PROFILE,
+            ))),
             installs: Installs::new(Arc::new(store), journal.clone(), Arc::clone(&clock)),
             journal,
             clock,
@@ -122,7 +147,9 @@ impl Site {
     /// Another profile, from now on.
     pub fn set_profile(&self, from: &str, to: &str) {
         let profile = PROFILE.replace(from, to);
-        self.ctx.in_force.store(in_force(&self.assets(), &profile));
+        self.ctx
+            .in_force
+            .store(in_force(&self.assets(), SERVER, RESERVATIONS, &profile));
     }
 
     /// Arms a host.
@@ -179,13 +206,13 @@ impl Site {
     }
 }
 
-fn in_force(assets: &Path, profile: &str) -> Arc<InForce> {
+fn in_force(assets: &Path, server: &str, reservations: &str, profile: &str) -> Arc<InForce> {
     let files: MemoryFiles = [
         (
             "bootwright.toml",
-            SERVER.replace("ASSETS", &assets.display().to_string()),
+            server.replace("ASSETS", &assets.display().to_string()),
         ),
-        ("reservations.toml", RESERVATIONS.to_owned()),
+        ("reservations.toml", reservations.to_owned()),
         ("profiles/debian-12.toml", profile.to_owned()),
         (
             "templates/preseed.cfg.j2",
