@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use futures_util::stream;
@@ -41,8 +42,14 @@ pub(super) struct Asked {
 
 pub(super) async fn list(
     State(admin): State<Admin>,
-    Query(asked): Query<Asked>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Streamed, ApiError> {
+    let Query(asked) = asked.map_err(|error| {
+        ApiError::bad_request(
+            error.body_text(),
+            "the query knows host, after, limit and follow=1",
+        )
+    })?;
     let in_force = admin.ctx.config();
     let host = asked
         .host
