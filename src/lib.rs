@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod decide;
+pub mod diagnose;
 pub mod host;
 pub mod journal;
 pub mod record;

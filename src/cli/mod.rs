@@ -15,6 +15,7 @@ pub mod rehearse;
 pub mod reload;
 pub mod render;
 pub mod serve;
+pub mod show_events;
 pub mod table;
 
 use std::io::{self, Write as _};

@@ -15,3 +15,4 @@ pub mod memory;
 pub mod reload;
 pub mod script;
 pub mod tftp;
+pub mod why;

@@ -1,0 +1,556 @@
+//! The rules: from the step that did not come to its likely causes, the likeliest first, each with what
+//! was seen and what tells or mends it.
+//!
+//! They come from the behaviour of real firmware and from what operators report; where one names a
+//! number (seconds, fetches), the number is what was measured there.
+
+use serde::{Deserialize, Serialize};
+
+use super::attempts::{Attempt, Sent, StepKind};
+use super::why::Subject;
+use crate::base::{HardwareAddr, Timestamp};
+use crate::journal::event::{Event, Kind, Reason};
+
+/// Pauses of firmware and switches that come from the link, not from a fault further on.
+const LINK_RESET_MS: u64 = 25_000;
+
+/// One likely cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// A stable name.
+    pub code: String,
+    /// What it is.
+    pub what: String,
+    /// What was seen that speaks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// What to do, or the command that tells.
+    pub remedy: String,
+}
+
+fn cause(code: &str, what: impl Into<String>, remedy: impl Into<String>) -> Cause {
+    Cause {
+        code: code.to_owned(),
+        what: what.into(),
+        evidence: Vec::new(),
+        remedy: remedy.into(),
+    }
+}
+
+impl Cause {
+    fn seen(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
+        self.evidence.extend(evidence);
+        self
+    }
+}
+
+/// What stands behind a reason, in the reason's own words.
+fn of_reason(subject: &Subject<'_>, reason: Reason, evidence: Option<String>) -> Cause {
+    let remedy = match reason {
+        // Their usual remedy is to ask here.
+        Reason::DiskFailed
+        | Reason::AttemptsUsed
+        | Reason::Stalled
+        | Reason::FailedWhileBooting
+        | Reason::Reported => {
+            "mend what the message or the machine's console says, then bootwright install HOST"
+        }
+        _ => reason
+            .remedy()
+            .unwrap_or("bootwright events --host HOST shows what came before"),
+    };
+    cause(
+        reason.code(),
+        reason.sentence(),
+        remedy.replace("HOST", subject.host.as_str()),
+    )
+    .seen(evidence)
+}
+
+/// What was remarked on the way and has a remedy, in the order of its time.
+fn of_remarks(subject: &Subject<'_>, attempt: &Attempt, kinds: &[Kind]) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    for remark in attempt.remarks.iter().filter(|r| kinds.contains(&r.kind)) {
+        let found = of_reason(subject, remark.reason, Some(remark.what.clone()));
+        match causes.iter_mut().find(|had| had.code == found.code) {
+            Some(had) => had.evidence.extend(found.evidence),
+            None => causes.push(found),
+        }
+    }
+    causes
+}
+
+/// Why nothing at all was seen of the machine since `since`.
+pub fn nothing_seen(
+    subject: &Subject<'_>,
+    events: &[Event],
+    others: &[Event],
+    since: Option<Timestamp>,
+) -> Vec<Cause> {
+    let mut causes = near_misses(subject, others);
+    let macs: Vec<String> = subject.macs.iter().map(ToString::to_string).collect();
+    let watch = subject.macs.first().map_or_else(
+        || "tcpdump -ni any port 67 or port 68".to_owned(),
+        |mac| format!("tcpdump -eni any ether host {mac} and port 67"),
+    );
+    if subject.macs.is_empty() {
+        causes.insert(
+            0,
+            cause(
+                "no-mac",
+                format!(
+                    "{} has no hardware address yet: no packet can be its own",
+                    subject.host
+                ),
+                format!("add mac to [hosts.{}]", subject.host),
+            ),
+        );
+        return causes;
+    }
+    let system: Vec<&Event> = events
+        .iter()
+        .filter(|event| since.is_none_or(|since| event.at >= since))
+        .filter(|event| event.kind == Kind::DhcpAck && event.stage.as_deref() == Some("os"))
+        .collect();
+    if let Some(last) = system.last() {
+        causes.push(
+            cause(
+                "boots-its-disk-first",
+                "an operating system runs on the machine; its firmware does not boot from the network",
+                "put network boot first in the boot order, or choose it once (often F12), and restart the machine",
+            )
+            .seen([format!("it renewed its address at {}", last.at)]),
+        );
+        return causes;
+    }
+    let before = since.and_then(|since| {
+        events
+            .iter()
+            .rfind(|event| event.at < since && event.mac.is_some())
+    });
+    if let Some(last) = before {
+        causes.push(
+            cause(
+                "not-restarted",
+                "the machine was not restarted since it was armed",
+                "switch it off and on, with network boot first in the boot order",
+            )
+            .seen([format!("the last packet of it came at {}", last.at)]),
+        );
+    }
+    causes.extend([
+        cause(
+            "no-link",
+            format!("no packet of {} reaches this server: cable, switch port, VLAN, or a relay that does not forward", macs.join(", ")),
+            format!("see the link's light and the port's VLAN; `{watch}` shows what arrives"),
+        ),
+        cause(
+            "no-network-boot",
+            "the firmware does not boot from the network: switched off, after the disk, or from another port",
+            "switch on network boot (PXE, UEFI network stack) in the firmware's setup and put it first; see which port it uses",
+        ),
+        cause(
+            "port-not-forwarding",
+            "the switch port or bridge learns for 30 to 50 s (spanning tree) and the firmware gives up before",
+            "make it an edge port (portfast); on a Linux bridge: ip link set BRIDGE type bridge forward_delay 0",
+        ),
+    ]);
+    causes
+}
+
+/// Machines without a reservation that may be this one.
+fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
+    let mut strangers: Vec<(HardwareAddr, Timestamp)> = Vec::new();
+    for event in others {
+        let unknown = event.kind == Kind::HostUnknown
+            || event.kind == Kind::DhcpIgnored && event.reason == Reason::UnknownHost;
+        let Some(mac) = event.mac.filter(|_| unknown && event.host.is_none()) else {
+            continue;
+        };
+        if !subject.macs.contains(&mac) {
+            strangers.retain(|(had, _)| *had != mac);
+            strangers.push((mac, event.at));
+        }
+    }
+    let near = strangers.iter().find_map(|(mac, at)| {
+        let own = subject.macs.iter().find(|own| is_near(**own, *mac))?;
+        Some((own, mac, at))
+    });
+    if let Some((own, mac, at)) = near {
+        let found = cause(
+            "mac-typo",
+            format!(
+                "the reservation says {own}, but a machine with {mac} asks: a typing error, or its other port"
+            ),
+            format!(
+                "compare with the machine's label and correct mac of {} in the reservations file",
+                subject.host
+            ),
+        );
+        return vec![found.seen([format!("{mac} was last seen at {at}")])];
+    }
+    if strangers.is_empty() {
+        return Vec::new();
+    }
+    let shown: Vec<String> = strangers
+        .iter()
+        .rev()
+        .take(5)
+        .map(|(mac, at)| format!("{mac} was last seen at {at}"))
+        .collect();
+    vec![
+        cause(
+            "other-mac",
+            format!(
+                "machines without a reservation ask; {} may be one of them",
+                subject.host
+            ),
+            format!(
+                "compare with the machine's label and correct mac of {} in the reservations file",
+                subject.host
+            ),
+        )
+        .seen(shown),
+    ]
+}
+
+/// Whether two addresses differ as a slip of the pen makes them: in up to two digits, by two bytes in the
+/// other order, or by one in the last byte's neighbourhood (the next port of the same card).
+fn is_near(one: HardwareAddr, other: HardwareAddr) -> bool {
+    let (Some(one), Some(other)) = (one.octets(), other.octets()) else {
+        return false;
+    };
+    let digits = |octets: [u8; 6]| octets.into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let different = digits(one)
+        .zip(digits(other))
+        .filter(|(a, b)| a != b)
+        .count();
+    let mut swapped = one;
+    let is_swapped = (0..5).any(|i| {
+        swapped = one;
+        swapped.swap(i, i + 1);
+        swapped == other
+    });
+    let number = |octets: [u8; 6]| {
+        octets
+            .into_iter()
+            .fold(0_u64, |acc, byte| acc << 8 | u64::from(byte))
+    };
+    different <= 2 || is_swapped || number(one).abs_diff(number(other)) <= 3
+}
+
+/// Why a step of a boot did not come.
+pub fn of_missing(
+    subject: &Subject<'_>,
+    attempt: &Attempt,
+    before: &[Attempt],
+    missing: StepKind,
+) -> Vec<Cause> {
+    match missing {
+        StepKind::FirmwareOffer => refused_packets(subject, attempt),
+        StepKind::FirmwareAddress => offer_not_taken(subject, attempt),
+        StepKind::Loader => loader_not_fetched(subject, attempt),
+        StepKind::IpxeAddress => loader_not_run(subject, attempt, before),
+        StepKind::Script => script_not_fetched(subject, attempt, before),
+        StepKind::Kernel | StepKind::Initrd => boot_file_not_fetched(subject, attempt),
+        StepKind::InstallerAddress => installer_without_address(subject, attempt),
+        StepKind::Answers => answers_not_fetched(subject, attempt),
+        StepKind::Started | StepKind::Installed | StepKind::Up => {
+            installer_silent(subject, attempt)
+        }
+    }
+}
+
+/// Why a machine that was sent to its disk was.
+pub fn of_disk(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    match attempt.sent {
+        Sent::Disk(reason) => {
+            let evidence = attempt.step(StepKind::Script).map(|step| step.what.clone());
+            vec![of_reason(subject, reason, evidence)]
+        }
+        Sent::Undecided | Sent::Installer => Vec::new(),
+    }
+}
+
+const DHCP: [Kind; 4] = [
+    Kind::DhcpIgnored,
+    Kind::DhcpNak,
+    Kind::DhcpFailed,
+    Kind::HttpRefused,
+];
+const FILES: [Kind; 5] = [
+    Kind::TftpFailed,
+    Kind::TftpSent,
+    Kind::HttpRefused,
+    Kind::HttpAsset,
+    Kind::HttpScript,
+];
+
+fn refused_packets(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    of_remarks(subject, attempt, &DHCP)
+}
+
+fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    let mut causes = of_remarks(subject, attempt, &DHCP);
+    let offers = format!("{} offers and no request", attempt.offers);
+    if attempt.is_uefi()
+        && attempt
+            .step(StepKind::FirmwareOffer)
+            .is_some_and(|offer| offer.what.ends_with("no boot file"))
+    {
+        causes.push(
+            cause(
+                "uefi-ignores-offer",
+                "UEFI firmware ignores an offer without a boot file",
+                format!("bring the boot loader for {} (bootwright assets list), or set local_boot = \"auto\"", attempt.firmware.as_deref().unwrap_or("it")),
+            )
+            .seen([offers.clone()]),
+        );
+    }
+    causes.extend([
+        cause(
+            "reply-lost-on-bridge",
+            "the offer does not reach the machine: bridged packets pass through iptables (br_netfilter, Docker), or the switch or VLAN lets broadcasts through one way only",
+            "sysctl net.bridge.bridge-nf-call-iptables=0 on the host of the bridge; on the machine's port: tcpdump -ni PORT port 68",
+        )
+        .seen([offers]),
+        cause(
+            "other-dhcp-server",
+            "another DHCP server answered first and the machine took its address there",
+            "stop the other server on this network; `nmap --script broadcast-dhcp-discover` names it",
+        ),
+        cause(
+            "udp-checksum",
+            "a virtual link delivers the reply without its checksum (offloading) and the client drops it",
+            "ethtool -K BRIDGE tx off on the bridge that the reply passes",
+        ),
+    ]);
+    causes
+}
+
+fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    let mut causes = of_remarks(subject, attempt, &FILES);
+    let http = attempt.firmware.as_deref() == Some("httpboot");
+    if http {
+        causes.push(cause(
+            "boot-plane-unreachable",
+            "the firmware does not reach the boot plane over HTTP",
+            "open the port of [http] in the firewall of this server",
+        ));
+    } else {
+        causes.push(cause(
+            "tftp-blocked",
+            "a firewall lets DHCP through and TFTP not (UDP 69, then high ports both ways)",
+            "open UDP 69 and load nf_conntrack_tftp on the firewalls between; try it from the machine's network: curl tftp://SERVER/ipxe/undionly.kpxe -o /dev/null",
+        ));
+    }
+    causes.push(cause(
+        "other-boot-server",
+        "another server's offer names another boot file or boot server, and the firmware follows that one",
+        "look for a second DHCP or proxyDHCP server on this network",
+    ));
+    causes
+}
+
+/// How often the loader was fetched lately without a script asked for in between.
+fn fruitless_fetches(attempt: &Attempt, before: &[Attempt]) -> u32 {
+    let lately = before
+        .iter()
+        .rev()
+        .take_while(|earlier| {
+            !earlier.has(StepKind::Script) && attempt.began.since(earlier.began).as_secs() < 600
+        })
+        .map(|earlier| earlier.loader_fetches)
+        .sum::<u32>();
+    lately + attempt.loader_fetches
+}
+
+fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) -> Vec<Cause> {
+    let fetches = fruitless_fetches(attempt, before);
+    let counted =
+        format!("the loader was fetched {fetches} times and iPXE never asked for an address");
+    let mut causes = of_remarks(subject, attempt, &DHCP);
+    let secure_boot = cause(
+        "secure-boot",
+        "the firmware refuses the loader's signature (Secure Boot is on)",
+        "switch Secure Boot off in the firmware's setup",
+    )
+    .seen((fetches > 1).then(|| counted.clone()));
+    let link = cause(
+        "link-reset",
+        "iPXE's own driver takes the link down and up: the switch port learns anew (spanning tree, LACP) for 30 to 50 s, longer than iPXE waits",
+        "make it an edge port (portfast), or give the host a loader that keeps the firmware's link (undionly.kpxe, snponly.efi)",
+    );
+    let architecture = cause(
+        "wrong-loader",
+        "the loader is not for this firmware, or its driver hangs on this card",
+        format!(
+            "look at the machine's screen; name another one in loader of {}",
+            subject.host
+        ),
+    )
+    .seen((fetches > 1).then_some(counted));
+    if attempt.is_uefi() {
+        causes.extend([secure_boot, link, architecture]);
+    } else {
+        causes.extend([link, architecture]);
+    }
+    causes
+}
+
+fn script_not_fetched(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) -> Vec<Cause> {
+    let mut causes = of_remarks(subject, attempt, &FILES);
+    let fetches = fruitless_fetches(attempt, before);
+    if fetches >= 3 {
+        causes.insert(
+            0,
+            cause(
+                "chainload-loop",
+                "the loader is fetched again and again: it does not use the script's address that it is given",
+                format!("use iPXE as Debian ships it; an iPXE with a script of its own inside goes its own way; see loader of {}", subject.host),
+            )
+            .seen([format!("{fetches} fetches of the loader and no script asked for")]),
+        );
+    }
+    causes.extend([
+        cause(
+            "boot-plane-unreachable",
+            "iPXE does not reach the boot plane: a firewall closes its port, or the route back is missing",
+            "open the port of [http] in the firewall of this server; from the machine's network: curl http://SERVER:8080/healthz",
+        ),
+        cause(
+            "other-boot-server",
+            "another DHCP or proxyDHCP server gives iPXE another boot file",
+            "look for a second server on this network",
+        ),
+    ]);
+    causes
+}
+
+fn boot_file_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    let mut causes = of_remarks(subject, attempt, &FILES);
+    causes.extend([
+        cause(
+            "boot-files",
+            "the file is cut short, is another one than the script says, or this iPXE cannot boot it",
+            "bootwright assets list; the machine's screen shows iPXE's error and its number (ipxe.org/NUMBER)",
+        ),
+        cause(
+            "memory",
+            "the machine has too little memory for kernel and initial RAM disk",
+            "give it at least 1 GiB (iPXE says: not enough space)",
+        ),
+    ]);
+    causes
+}
+
+fn installer_without_address(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    let mut causes = of_remarks(subject, attempt, &DHCP);
+    causes.extend([
+        cause(
+            "kernel-stopped",
+            "the kernel did not start, or stopped: memory, command line, a kernel that does not know the machine",
+            format!("look at the machine's console; bootwright render {} shows its command line; bootwright rehearse {} boots the same in a virtual machine", subject.host, subject.host),
+        ),
+        cause(
+            "no-driver",
+            "the installer's kernel has no driver or firmware for the network card",
+            "add the firmware to the initial RAM disk, or take a newer kernel for the profile",
+        ),
+        cause(
+            "other-card",
+            "the installer asks on another card than the one that booted",
+            "name the card on the command line: interface=auto (Debian), BOOTIF from the booting MAC",
+        ),
+    ]);
+    if let (Some(kernel), true) = (attempt.step(StepKind::Kernel), attempt.is_uefi()) {
+        causes.push(
+            cause(
+                "initrd-name",
+                "under UEFI the kernel is told the name of its initial RAM disk (initrd=NAME), and it is not this one",
+                format!("bootwright render {} shows the script", subject.host),
+            )
+            .seen([kernel.what.clone()]),
+        );
+    }
+    causes
+}
+
+fn answers_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    let mut causes = of_remarks(subject, attempt, &[Kind::HttpRefused]);
+    causes.extend([
+        cause(
+            "installer-network",
+            "the installer has its address and does not reach the boot plane, or asks a person something before",
+            "look at the machine's console; from its network: curl http://SERVER:8080/healthz",
+        ),
+        cause(
+            "answers-url",
+            "the command line does not name the answers",
+            format!("bootwright render {} shows it; the profile's cmdline needs {{{{ answers.url }}}}", subject.host),
+        ),
+    ]);
+    causes
+}
+
+fn installer_silent(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    let mut causes = of_remarks(
+        subject,
+        attempt,
+        &[
+            Kind::InstallFailed,
+            Kind::InstallStalled,
+            Kind::InstallNote,
+            Kind::HttpRefused,
+            Kind::ReportIgnored,
+        ],
+    );
+    causes.push(cause(
+        "installer-waits",
+        "the installer waits for a person, or works on: partitioning, packages, a mirror that does not answer",
+        format!("look at the machine's console; its log, when it sent one, lies in state_dir; bootwright events --host {}", subject.host),
+    ));
+    causes
+}
+
+/// What of this server's own was in trouble during a boot.
+pub fn of_server(others: &[Event], attempt: &Attempt) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    let during = others.iter().filter(|event| {
+        event.kind == Kind::ServerTrouble && event.at >= attempt.began && event.at <= attempt.ended
+    });
+    for event in during {
+        let code = format!("server/{}", event.reason.code());
+        if causes.iter().any(|had| had.code == code) {
+            continue;
+        }
+        let remedy = event
+            .reason
+            .remedy()
+            .unwrap_or("bootwright events tells more");
+        causes.push(
+            cause(
+                &code,
+                format!("this server was in trouble: {}", event.reason.sentence()),
+                remedy,
+            )
+            .seen(event.detail.clone()),
+        );
+    }
+    causes
+}
+
+/// A pause between loader and iPXE that a switch makes, although the boot went on.
+pub fn slow_link(attempt: &Attempt) -> Option<Cause> {
+    let loader = attempt.step(StepKind::Loader)?;
+    let ipxe = attempt.step(StepKind::IpxeAddress)?;
+    let pause = ipxe.after_ms.checked_sub(loader.after_ms)?;
+    (pause >= LINK_RESET_MS).then(|| {
+        cause(
+            "slow-link",
+            "iPXE waited long for its address: the switch port learns anew when iPXE takes the link",
+            "make it an edge port (portfast), or take a loader that keeps the firmware's link",
+        )
+        .seen([format!("{} s between loader and address", pause / 1_000)])
+    })
+}

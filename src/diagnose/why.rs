@@ -1,0 +1,239 @@
+//! `bootwright why HOST`: where a machine stands, its last boot step by step, the step that did not come,
+//! and the likely causes.
+
+use serde::{Deserialize, Serialize};
+
+use super::attempts::{Attempt, Sent, StepKind, attempts, is_about};
+use super::causes::{self, Cause};
+use crate::base::{HardwareAddr, HostName, Timestamp};
+use crate::journal::event::Event;
+use crate::record::{InstallState, Policy, Record};
+
+/// Whom it is about, and what is known of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The host.
+    pub host: &'a HostName,
+    /// Its hardware addresses as the file has them.
+    pub macs: &'a [HardwareAddr],
+    /// What is remembered of it, judged at the present time; `None`: nothing.
+    pub record: Option<&'a Record>,
+    /// The limits it is judged by.
+    pub policy: Policy,
+    /// Whether the profile it is armed with has answers: they are a step of its boot.
+    pub has_answers: bool,
+}
+
+/// The step that did not come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Which.
+    pub step: StepKind,
+    /// In words.
+    pub what: String,
+    /// It may still come: the machine was heard of a moment ago.
+    pub under_way: bool,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// The host.
+    pub host: HostName,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Where it stands.
+    pub state: InstallState,
+    /// The same in one sentence.
+    pub standing: String,
+    /// The last boot that was seen; `None`: none.
+    pub boot: Option<Attempt>,
+    /// How many boots the journal knows.
+    pub boots_seen: usize,
+    /// The last step that was reached, in words.
+    pub last_step: Option<String>,
+    /// The step that did not come; `None` when nothing is missing.
+    pub missing: Option<Missing>,
+    /// What it comes to, in one sentence.
+    pub verdict: String,
+    /// Likely causes, the likeliest first.
+    pub causes: Vec<Cause>,
+}
+
+/// How long a step may take before it counts as missing, in seconds.
+const fn patience(step: StepKind) -> u64 {
+    match step {
+        // EDK2 asks again after 4, 8, 16 and 32 s.
+        StepKind::FirmwareOffer | StepKind::FirmwareAddress => 40,
+        // A ROM fetches at once, at 512 bytes a block on a slow link.
+        StepKind::Loader | StepKind::Kernel | StepKind::Initrd => 60,
+        // Spanning tree takes up to 50 s, iPXE with IPv6 waits 13 s.
+        StepKind::IpxeAddress | StepKind::Script => 70,
+        StepKind::InstallerAddress | StepKind::Answers => 180,
+        StepKind::Started | StepKind::Installed | StepKind::Up => 1_200,
+    }
+}
+
+/// Explains. `events` holds the host's own events, `others` those of machines nobody reserved and of the
+/// server itself; both oldest first, and what does not belong there does no harm.
+pub fn diagnose(
+    subject: &Subject<'_>,
+    events: &[Event],
+    others: &[Event],
+    now: Timestamp,
+) -> Diagnosis {
+    let own: Vec<Event> = events
+        .iter()
+        .filter(|event| is_about(event, subject.host, subject.macs))
+        .cloned()
+        .collect();
+    let mut boots = attempts(&own);
+    let boots_seen = boots.len();
+    let state = subject
+        .record
+        .map_or(InstallState::Local, |record| record.state);
+    let armed_at = subject
+        .record
+        .filter(|_| state == InstallState::Armed)
+        .and_then(|record| record.armed_at);
+    let boot = boots.pop();
+    // Boots from before the arming explain nothing about it.
+    let current = boot
+        .as_ref()
+        .filter(|boot| armed_at.is_none_or(|armed| boot.ended >= armed));
+    let mut diagnosis = Diagnosis {
+        host: subject.host.clone(),
+        at: now,
+        state,
+        standing: standing(subject, state),
+        boot: boot.clone(),
+        boots_seen,
+        last_step: boot
+            .as_ref()
+            .and_then(Attempt::furthest)
+            .map(|step| step.describe().to_owned()),
+        missing: None,
+        verdict: String::new(),
+        causes: Vec::new(),
+    };
+    let Some(boot) = current else {
+        diagnosis.verdict = match (&diagnosis.boot, state) {
+            (Some(_), _) => "no packet came from it since it was armed".to_owned(),
+            (None, InstallState::Local) => {
+                "no network boot of it was ever seen, and none is needed: nothing is asked for"
+                    .to_owned()
+            }
+            (None, _) => "no network boot of it was ever seen".to_owned(),
+        };
+        diagnosis.causes = causes::nothing_seen(subject, &own, others, armed_at);
+        return diagnosis;
+    };
+    if let Sent::Disk(reason) = boot.sent {
+        diagnosis.verdict = format!("it was sent to its disk: {}", reason.sentence());
+        diagnosis.causes = causes::of_disk(subject, boot);
+    } else if state == InstallState::Installed || boot.has(StepKind::Installed) {
+        "nothing is missing: it is installed".clone_into(&mut diagnosis.verdict);
+    } else if let Some(step) = missing(subject, boot) {
+        let under_way =
+            now.since(boot.ended).as_secs() < patience(step) && state != InstallState::Failed;
+        diagnosis.verdict = if under_way {
+            format!("it is under way; next comes {}", step.describe())
+        } else {
+            format!("the step that did not come: {}", step.describe())
+        };
+        diagnosis.missing = Some(Missing {
+            step,
+            what: step.describe().to_owned(),
+            under_way,
+        });
+        if !under_way {
+            diagnosis.causes = causes::of_missing(subject, boot, &boots, step);
+        }
+    }
+    diagnosis.causes.extend(causes::slow_link(boot));
+    let server = causes::of_server(others, boot);
+    diagnosis.causes.splice(0..0, server);
+    diagnosis
+}
+
+/// The first step on the way that was not reached, after the furthest one that was.
+fn missing(subject: &Subject<'_>, boot: &Attempt) -> Option<StepKind> {
+    let furthest = boot.furthest();
+    StepKind::ALL.into_iter().find(|step| {
+        let on_the_way = match step {
+            // No initial RAM disk that was named is known to be missing; and not every installer tells
+            // that it has begun, nor every system that it is up.
+            StepKind::Initrd | StepKind::Started | StepKind::Up => false,
+            // Nothing is known of addresses where another server gives them.
+            StepKind::InstallerAddress => {
+                boot.firmware.is_some() || boot.has(StepKind::IpxeAddress)
+            }
+            StepKind::Answers => subject.has_answers,
+            _ => true,
+        };
+        on_the_way && Some(*step) > furthest
+    })
+}
+
+/// Where a host stands, in one sentence.
+fn standing(subject: &Subject<'_>, state: InstallState) -> String {
+    let host = subject.host;
+    let Some(record) = subject.record else {
+        return format!("{host} is local: it was never armed and boots its disk");
+    };
+    let profile = record
+        .profile
+        .as_ref()
+        .map_or_else(String::new, |profile| format!(" {profile}"));
+    let attempt = format!(
+        "attempt {} of {}",
+        record.attempt, subject.policy.max_attempts
+    );
+    let said = record
+        .message
+        .as_ref()
+        .map_or_else(String::new, |message| format!(": {message}"));
+    let at = |time: Option<Timestamp>| time.map_or_else(String::new, |at| format!(" at {at}"));
+    match state {
+        InstallState::Local => format!(
+            "{host} is local: it boots its disk{}",
+            match &record.message {
+                Some(message) => format!(" ({message})"),
+                None => String::new(),
+            }
+        ),
+        InstallState::Waiting => format!("{host} is waiting for another host; it boots its disk"),
+        InstallState::Armed => format!(
+            "{host} is armed with{profile}{}; its boot script was not asked for yet",
+            record
+                .armed_until
+                .map_or_else(String::new, |until| format!(" until {until}"))
+        ),
+        InstallState::Booting => {
+            format!("{host} is booting its installer,{profile}, {attempt}{said}")
+        }
+        InstallState::Installing => {
+            let percent = record
+                .percent
+                .map_or_else(String::new, |percent| format!(", {percent} %"));
+            format!("{host} is installing{profile}, {attempt}{percent}{said}")
+        }
+        InstallState::Installed => {
+            let up = match record.up_at {
+                Some(up) => format!(", its system is up since {up}"),
+                None => String::new(),
+            };
+            format!(
+                "{host} was installed with{profile}{}{up}; it boots its disk",
+                at(record.installed_at)
+            )
+        }
+        InstallState::Failed => format!(
+            "{host} has failed{} in {attempt}{said}; it boots its disk",
+            at(record.failed_at)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

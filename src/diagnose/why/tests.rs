@@ -1,0 +1,264 @@
+use super::super::attempts::tests::{at, event, host, mac, whole_boot};
+use super::*;
+use crate::journal::event::{Kind, Reason};
+use std::time::Duration;
+
+const POLICY: Policy = Policy {
+    max_attempts: 3,
+    stalled_after: Duration::from_secs(2_700),
+};
+
+fn record(state: InstallState) -> Record {
+    Record {
+        state,
+        profile: Some("debian-12".parse().unwrap()),
+        attempt: 1,
+        armed_at: Some(at(-60_000)),
+        armed_until: Some(at(86_400_000)),
+        ..Record::new(host())
+    }
+}
+
+fn about(record: Option<&Record>, events: &[Event], others: &[Event], now_ms: i64) -> Diagnosis {
+    let host = host();
+    let subject = Subject {
+        host: &host,
+        macs: &[mac()],
+        record,
+        policy: POLICY,
+        has_answers: true,
+    };
+    diagnose(&subject, events, others, at(now_ms))
+}
+
+/// The boot cut after some events, looked at an hour later.
+fn cut(state: InstallState, events: &[Event]) -> Diagnosis {
+    about(Some(&record(state)), events, &[], 3_600_000)
+}
+
+fn codes(diagnosis: &Diagnosis) -> Vec<&str> {
+    diagnosis
+        .causes
+        .iter()
+        .map(|cause| cause.code.as_str())
+        .collect()
+}
+
+fn missing(diagnosis: &Diagnosis) -> Option<StepKind> {
+    diagnosis.missing.as_ref().map(|missing| missing.step)
+}
+
+#[test]
+fn each_gap_names_the_step_that_did_not_come() {
+    let whole = whole_boot(0);
+    let booting = InstallState::Booting;
+    for (after, step, first) in [
+        (1, StepKind::FirmwareAddress, "reply-lost-on-bridge"),
+        (2, StepKind::Loader, "tftp-blocked"),
+        (4, StepKind::IpxeAddress, "link-reset"),
+        (6, StepKind::Script, "boot-plane-unreachable"),
+        (8, StepKind::Kernel, "boot-files"),
+        (9, StepKind::InstallerAddress, "kernel-stopped"),
+        (10, StepKind::InstallerAddress, "kernel-stopped"),
+        (11, StepKind::Answers, "installer-network"),
+        (13, StepKind::Installed, "installer-waits"),
+    ] {
+        let found = cut(booting, &whole[..after]);
+        assert_eq!(missing(&found), Some(step), "after {after}");
+        assert_eq!(codes(&found).first(), Some(&first), "after {after}");
+        assert!(!found.missing.unwrap().under_way);
+        assert!(found.causes.iter().all(|cause| !cause.remedy.is_empty()));
+        // Looked at while it goes on, nothing is wrong yet.
+        let last = whole[after - 1].at;
+        let soon = (last.as_micros() - at(0).as_micros()) / 1_000 + 5_000;
+        let found = about(Some(&record(booting)), &whole[..after], &[], soon);
+        assert!(found.missing.as_ref().unwrap().under_way, "after {after}");
+        assert_eq!(found.causes, [], "after {after}");
+    }
+    let found = cut(InstallState::Installed, &whole);
+    assert_eq!((missing(&found), codes(&found)), (None, vec![]));
+    assert!(
+        found.verdict.contains("nothing is missing"),
+        "{}",
+        found.verdict
+    );
+}
+
+#[test]
+fn sent_to_its_disk_for_a_reason() {
+    let mut events = whole_boot(0)[..6].to_vec();
+    events.push(
+        event(
+            4_600,
+            Kind::HttpScript,
+            Reason::DiskFileMissing,
+            "",
+            "/boot/52-54-00-47-86-8e/boot.ipxe",
+        )
+        .detail("debian/12/x86_64/linux is not there"),
+    );
+    let found = cut(InstallState::Armed, &events);
+    assert_eq!(codes(&found), ["disk/boot-file-missing"]);
+    assert!(found.causes[0].evidence[0].contains("linux is not there"));
+    assert!(found.causes[0].remedy.contains("bootwright assets list"));
+    assert_eq!(found.missing, None);
+
+    // Nobody armed it.
+    let events = [
+        event(0, Kind::DhcpOffer, Reason::DiskLocal, "bios", ""),
+        event(100, Kind::DhcpAck, Reason::DiskLocal, "bios", ""),
+    ];
+    let found = about(None, &events, &[], 3_600_000);
+    assert_eq!(codes(&found), ["disk/local"]);
+    assert_eq!(
+        found.causes[0].remedy,
+        "to install it: bootwright install web01"
+    );
+}
+
+#[test]
+fn nothing_seen_finds_the_slip_of_the_pen() {
+    let stranger = |last: u8| {
+        Event::new(at(0), Kind::HostUnknown, Reason::UnknownHost)
+            .mac(HardwareAddr::ethernet([0x52, 0x54, 0, 0x47, 0x86, last]))
+    };
+    let armed = record(InstallState::Armed);
+    let found = about(Some(&armed), &[], &[stranger(0x83)], 1_000);
+    assert_eq!(codes(&found)[0], "mac-typo");
+    assert!(
+        found.causes[0].what.contains("52:54:00:47:86:83"),
+        "{:?}",
+        found.causes[0]
+    );
+    assert!(found.boot.is_none());
+
+    let far = Event::new(at(0), Kind::DhcpIgnored, Reason::UnknownHost)
+        .mac(HardwareAddr::ethernet([2, 9, 8, 7, 6, 5]));
+    let found = about(Some(&armed), &[], &[far.clone(), far], 1_000);
+    assert_eq!(codes(&found)[..2], ["other-mac", "no-link"]);
+    assert_eq!(found.causes[0].evidence.len(), 1);
+
+    let swapped = Event::new(at(0), Kind::HostUnknown, Reason::UnknownHost)
+        .mac(HardwareAddr::ethernet([0x52, 0x54, 0, 0x86, 0x47, 0x8e]));
+    assert_eq!(
+        codes(&about(Some(&armed), &[], &[swapped], 1_000))[0],
+        "mac-typo"
+    );
+
+    let found = about(Some(&armed), &[], &[], 1_000);
+    assert_eq!(codes(&found)[0], "no-link");
+}
+
+#[test]
+fn a_machine_that_was_not_restarted_is_told_so() {
+    let mut armed = record(InstallState::Armed);
+    armed.armed_at = Some(at(10_000_000));
+    let events = whole_boot(0);
+    let found = about(Some(&armed), &events, &[], 20_000_000);
+    assert_eq!(codes(&found)[0], "not-restarted");
+    assert!(
+        found.boot.is_some(),
+        "the boot before is shown all the same"
+    );
+    // Its system renews its address: it runs, and boots its disk first.
+    let mut events = events;
+    events.push(event(
+        15_000_000,
+        Kind::DhcpAck,
+        Reason::NetworkOnly,
+        "os",
+        "",
+    ));
+    let found = about(Some(&armed), &events, &[], 20_000_000);
+    assert_eq!(codes(&found)[0], "boots-its-disk-first");
+}
+
+#[test]
+fn a_loader_that_never_runs() {
+    let efi = "ipxe/snponly.efi";
+    let boot = |ms| {
+        [
+            event(ms, Kind::DhcpOffer, Reason::Loader, "uefi-x64", efi),
+            event(ms + 100, Kind::DhcpAck, Reason::Loader, "uefi-x64", efi),
+            event(ms + 300, Kind::TftpSent, Reason::Done, "", efi),
+        ]
+    };
+    let events: Vec<Event> = [0, 5_000, 10_000].into_iter().flat_map(boot).collect();
+    let found = cut(InstallState::Armed, &events);
+    assert_eq!(found.boots_seen, 3);
+    assert_eq!(codes(&found)[0], "secure-boot");
+    assert!(
+        found.causes[0].evidence[0].contains("3 times"),
+        "{:?}",
+        found.causes[0]
+    );
+
+    // The same with iPXE taking an address each time: a loop.
+    let mut events = events;
+    events.push(event(
+        12_000,
+        Kind::DhcpAck,
+        Reason::Script,
+        "ipxe",
+        "http://10.99.0.2:8080/boot/x/boot.ipxe",
+    ));
+    let found = cut(InstallState::Armed, &events);
+    assert_eq!(missing(&found), Some(StepKind::Script));
+    assert_eq!(codes(&found)[0], "chainload-loop");
+}
+
+#[test]
+fn refusals_on_the_way_come_first() {
+    let whole = whole_boot(0);
+    let mut events = whole[..11].to_vec();
+    events.push(
+        event(
+            31_000,
+            Kind::HttpRefused,
+            Reason::NotThisMachine,
+            "",
+            "/answers/abcd…/preseed.cfg",
+        )
+        .detail("10.99.0.77 asks"),
+    );
+    let found = cut(InstallState::Booting, &events);
+    assert_eq!(missing(&found), Some(StepKind::Answers));
+    assert_eq!(codes(&found)[0], "not-this-machine");
+    assert!(found.causes[0].evidence[0].contains("10.99.0.77"));
+
+    let mut events = vec![event(0, Kind::DhcpIgnored, Reason::WrongSubnet, "bios", "")];
+    events.push(event(
+        4_000,
+        Kind::DhcpIgnored,
+        Reason::WrongSubnet,
+        "bios",
+        "",
+    ));
+    let found = cut(InstallState::Armed, &events);
+    assert_eq!(missing(&found), Some(StepKind::FirmwareOffer));
+    assert_eq!(codes(&found), ["wrong-subnet"]);
+}
+
+#[test]
+fn trouble_of_the_server_and_a_slow_link_are_told() {
+    let mut events = whole_boot(0);
+    for event in &mut events[4..] {
+        event.at = event.at.plus(Duration::from_secs(32));
+    }
+    let trouble = Event::new(at(3_000), Kind::ServerTrouble, Reason::StoreUnavailable)
+        .detail("No space left on device");
+    let found = about(
+        Some(&record(InstallState::Installed)),
+        &events,
+        &[trouble],
+        9_000_000,
+    );
+    assert_eq!(codes(&found), ["server/store-unavailable", "slow-link"]);
+}
+
+#[test]
+fn it_survives_json() {
+    let found = cut(InstallState::Booting, &whole_boot(0)[..4]);
+    let json = serde_json::to_string(&found).unwrap();
+    assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap(), found);
+}

@@ -1,0 +1,50 @@
+//! Gathers what the diagnosis of a host reads: its record, its events, and those of strangers and of the
+//! server itself.
+
+use super::context::{Context, KnownOwned};
+use super::installs::Installs;
+use crate::config::snapshot::Host;
+use crate::diagnose::{Diagnosis, Subject, diagnose};
+use crate::journal::Filter;
+use crate::render::load::InForce;
+
+/// Events of the host that are read: dozens of boots.
+const OWN: usize = 4_000;
+
+/// Of all events, the newest that are looked through for strangers and for trouble of the server's own.
+const OTHERS: usize = 8_000;
+
+/// Explains where a host stands and why it is not further. When the store cannot be read, the events are
+/// explained without the record, and the trouble is among the causes.
+pub async fn why(ctx: &Context, in_force: &InForce, host: &Host) -> Diagnosis {
+    let snapshot = &in_force.snapshot;
+    let record = match ctx.known(in_force, &host.name).await {
+        KnownOwned::Record(record) => Some(*record),
+        KnownOwned::Nothing | KnownOwned::Unavailable => None,
+    };
+    let own = Filter {
+        host: Some(host.name.clone()),
+        limit: Some(OWN),
+        ..Filter::default()
+    };
+    let all = Filter {
+        limit: Some(OTHERS),
+        ..Filter::default()
+    };
+    let events = ctx.journal.query(&own).await;
+    let mut others = ctx.journal.query(&all).await;
+    others.retain(|event| event.host.is_none());
+    let profile = record
+        .as_ref()
+        .and_then(|record| record.profile.as_ref())
+        .or(host.profile.as_ref())
+        .and_then(|name| snapshot.profile(name));
+    let subject = Subject {
+        host: &host.name,
+        macs: &host.macs,
+        record: record.as_ref(),
+        policy: Installs::policy(snapshot, record.as_ref()),
+        has_answers: profile.is_some_and(|profile| !profile.answers.is_empty()),
+    };
+    diagnose(&subject, &events, &others, ctx.now())
+}
