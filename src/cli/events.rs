@@ -39,5 +39,6 @@ pub fn run(
         out.flush()?;
         Ok(())
     }))?;
+    anyhow::ensure!(!asked.follow, "the daemon has ended");
     Ok(0)
 }

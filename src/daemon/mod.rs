@@ -216,6 +216,7 @@ impl Prepared {
             reloader,
             config: settings.main.clone(),
             started,
+            ending: cancel.clone(),
         };
 
         tasks.start("links", {
