@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | L0 | [`base`] | vocabulary: addresses, names, time |
 //! | L1 | [`wire`] | bytes ↔ values |
-//! | L2 | [`config`], [`record`], [`journal::event`] | what was written, what is remembered, what happened |
+//! | L2 | [`config`], [`record`], [`journal::event`], [`journal::reason`] | what was written, what is remembered, what happened |
 //! | L3 | [`decide`], [`render`], [`diagnose`] | what a machine gets and why; pure |
 //! | L4 | [`store`], [`journal::log`] | durable state |
 //! | L5 | [`serve`], [`host`], [`assets`] | sockets and tasks; the machine we run on; boot files from packages |

@@ -71,6 +71,16 @@ pub enum Command {
     Local(Order),
     /// Show what happened
     Events(Events),
+    /// Show what a machine would get, without serving it
+    Render(Render),
+    /// Boot a virtual machine through the configuration, in a network of its own
+    Rehearse(super::rehearse::Rehearse),
+    /// Boot files: what is needed, what is there, and bringing it
+    Assets {
+        /// What about them
+        #[command(subcommand)]
+        command: super::assets::Assets,
+    },
 
     // Of the contract, not yet in this version.
     #[command(hide = true, disable_help_flag = true)]
@@ -145,6 +155,28 @@ pub enum HostCommand {
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Remove(Later),
+}
+
+/// `render`.
+#[derive(Debug, clap::Args)]
+pub struct Render {
+    /// Name, MAC or address
+    pub host: String,
+    /// One answer file; without it all of them and the boot script
+    pub name: Option<String>,
+    /// The boot script for this loader: ipxe
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<String>,
+}
+
+impl From<Render> for super::render::Asked {
+    fn from(render: Render) -> Self {
+        Self {
+            host: render.host,
+            name: render.name,
+            stage: render.stage,
+        }
+    }
 }
 
 /// `install`.

@@ -178,7 +178,7 @@ fn state_dir(config: &Path) -> anyhow::Result<PathBuf> {
         .and_then(|server| server.get("state_dir"))
         .and_then(toml::Value::as_str);
     Ok(match written {
-        Some(path) => config.parent().unwrap_or(Path::new(".")).join(path),
+        Some(path) => config.parent().unwrap_or_else(|| Path::new(".")).join(path),
         None => crate::config::snapshot::Server::default().state_dir,
     })
 }

@@ -17,7 +17,7 @@ pub fn run(
 ) -> anyhow::Result<u8> {
     let mut path = format!("/events?limit={}", asked.limit);
     if let Some(host) = &asked.host {
-        path.push_str(&format!("&host={}", part(host)));
+        path = format!("{path}&host={}", part(host));
     }
     if asked.follow {
         path.push_str("&follow=1");
@@ -39,5 +39,6 @@ pub fn run(
         out.flush()?;
         Ok(())
     }))?;
+    anyhow::ensure!(!asked.follow, "the daemon has ended");
     Ok(0)
 }

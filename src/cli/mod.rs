@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 refused or failed (the reason on standard error), 2 wrong usage.
 
 pub mod args;
+pub mod assets;
 pub mod check;
 pub mod client;
 pub mod events;
@@ -10,7 +11,9 @@ pub mod hosts;
 pub mod later;
 pub mod orders;
 pub mod output;
+pub mod rehearse;
 pub mod reload;
+pub mod render;
 pub mod serve;
 pub mod show_events;
 pub mod table;
@@ -72,6 +75,11 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Cancel(order) => orders::cancel(&client()?, order, format, out),
         Command::Local(order) => orders::local(&client()?, order, format, out),
         Command::Events(asked) => events::run(&client()?, &asked, format, out),
+        Command::Render(asked) => {
+            render::run(&config()?, &asked.into(), format, out, &mut io::stderr())
+        }
+        Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
+        Command::Assets { command } => assets::run(&config()?, &command, format, out),
         other => later::refuse(other.name()),
     }
 }

@@ -167,7 +167,7 @@ fn ask(hosts: &[String]) -> anyhow::Result<()> {
         .collect::<Vec<_>>()
         .join(", ");
     if hosts.len() > LISTED {
-        names.push_str(&format!(" and {} more", hosts.len() - LISTED));
+        names = format!("{names} and {} more", hosts.len() - LISTED);
     }
     let stdin = io::stdin();
     if !stdin.is_terminal() || !io::stderr().is_terminal() {

@@ -5,13 +5,22 @@ use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::daemon::{self, Options};
+use super::check;
+use super::output::Format;
+use crate::daemon::{self, Options, StartError};
 
 /// Runs the daemon until it is told to end.
 pub fn run(config: &Path) -> anyhow::Result<u8> {
     log_to_stderr();
-    daemon::serve(Options::new(config))?;
-    Ok(0)
+    match daemon::serve(Options::new(config)) {
+        Ok(()) => Ok(0),
+        Err(StartError::Config { .. }) => {
+            // The same words as `check`, each mistake with its line.
+            check::run(config, false, Format::Text, &mut stderr())?;
+            anyhow::bail!("not started: the configuration has errors")
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The log: the journal's own lines and what the libraries say, filtered by `$BOOTWRIGHT_LOG`.

@@ -1,5 +1,6 @@
 //! Aligned columns and times.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::base::Timestamp;
@@ -26,7 +27,7 @@ pub fn write<const N: usize>(
 fn line(out: &mut dyn Write, cells: &[&str], widths: &[usize]) -> io::Result<()> {
     let mut text = String::new();
     for (cell, width) in cells.iter().zip(widths) {
-        text.push_str(&format!("{cell:<width$}  "));
+        let _ = write!(text, "{cell:<width$}  ");
     }
     writeln!(out, "{}", text.trim_end())
 }

@@ -68,7 +68,7 @@ impl Loader<'_> {
         let (source, text) = self.read(main, None, help)?;
         let (server, server_unsure) = self.parsed(source, &text, |cx, parsed| {
             let server = ServerFile::read(cx, parsed.table.get_ref());
-            (server, !cx.broken.is_empty())
+            (server, !cx.is_sure_of("subnet"))
         });
         let folder = folder_of(main);
         let (reservations, reservations_unsure) =
@@ -138,6 +138,7 @@ impl Loader<'_> {
         let mut parsed = parse(source, text, &mut self.problems);
         let mut cx = Context {
             source,
+            text,
             broken: std::mem::take(&mut parsed.broken),
             problems: &mut self.problems,
         };

@@ -37,7 +37,7 @@ pub(crate) fn parse<'i>(
         };
     }
     let lines = Lines::new(text);
-    let mut open_lists = Vec::new();
+    let mut open_lists: Vec<Range<usize>> = Vec::new();
     find_open_lists(table.get_ref(), text, &mut open_lists);
     let mut found: Vec<Fault> = open_lists
         .iter()
@@ -45,6 +45,7 @@ pub(crate) fn parse<'i>(
             at: list.start,
             span: list.start..lines.end_of(list.start),
             message: "the list is not closed".to_owned(),
+            repeats: false,
             first: None,
             label: "begins here".to_owned(),
             help: Some("end it with `]`, and put a comma between its elements".to_owned()),
@@ -59,7 +60,7 @@ pub(crate) fn parse<'i>(
         (!swallowed).then(|| fault(text, &lines, error.message(), at))
     }));
     found.sort_by_key(|fault| fault.at);
-    let mut broken: Vec<Range<usize>> = Vec::new();
+    let mut broken: Vec<Range<usize>> = open_lists;
     let mut last_line = None;
     let mut repeated: Option<Range<usize>> = None;
     let mut shown = 0;
@@ -67,15 +68,15 @@ pub(crate) fn parse<'i>(
         let line = lines.start_of(fault.at);
         let region = lines.region(fault.at);
         // The keys below a repeated header are repeated too: the header says it all.
-        let below_repeated = fault.first.is_some() && repeated.as_ref() == Some(&region);
-        if fault.first.is_some() && lines.is_header(line) {
+        let below_repeated = fault.repeats && repeated.as_ref() == Some(&region);
+        if fault.repeats && lines.is_header(line) {
             repeated = Some(region.clone());
         }
         if last_line == Some(line) || below_repeated {
             continue;
         }
         last_line = Some(line);
-        if broken.last() != Some(&region) {
+        if !broken.contains(&region) {
             broken.push(region);
         }
         shown += 1;
@@ -92,7 +93,9 @@ struct Fault {
     span: Range<usize>,
     message: String,
     label: String,
-    /// Where the same key or table stood before.
+    /// Whether a key or table is there a second time.
+    repeats: bool,
+    /// Where it stood first, when that was found.
     first: Option<Range<usize>>,
     help: Option<String>,
 }
@@ -104,7 +107,7 @@ impl Fault {
             start: range.start,
             end: range.end,
         };
-        let code = if self.first.is_some() {
+        let code = if self.repeats {
             "written-twice"
         } else {
             "syntax"
@@ -133,6 +136,7 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
         span,
         message: message.to_owned(),
         label: label.to_owned(),
+        repeats: false,
         first: None,
         help: (!help.is_empty()).then(|| help.to_owned()),
     };
@@ -161,7 +165,8 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
                 span: if header { whole_line } else { at },
                 message,
                 label: "the second time".to_owned(),
-                first: Some(first.unwrap_or(0..0)).filter(|first| !first.is_empty()),
+                repeats: true,
+                first,
                 help: Some(help.to_owned()),
             }
         }
@@ -191,6 +196,12 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
             let span = after_equals.start..after_equals.start + value.len();
             plain(span, "a text must stand in quotes", "", &help)
         }
+        "invalid boolean" => plain(
+            visible(at.clone(), &after_equals),
+            "this is neither true nor false",
+            "",
+            "write true or false; a text stands in quotes",
+        ),
         "invalid basic string" | "invalid literal string" => plain(
             after_equals,
             "the text is not closed",
@@ -209,6 +220,11 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
             "",
             "double the backslash, or put the text in single quotes",
         ),
+        _ if bare_text(text, &after_equals).is_some_and(|span| span.end >= at.start) => {
+            let span = bare_text(text, &after_equals).unwrap_or(after_equals);
+            let help = format!("write `\"{}\"`", text.get(span.clone()).unwrap_or_default());
+            plain(span, "a text must stand in quotes", "", &help)
+        }
         first_part => {
             let span = visible(at.clone(), &whole_line);
             let expected = message.get(first_part.len()..).unwrap_or_default();
@@ -224,6 +240,15 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
             plain(span, first_part, &label, "")
         }
     }
+}
+
+/// A value that is meant as a text but has no quotes: `10.99.0.2`, `web`.
+fn bare_text(text: &str, value: &Range<usize>) -> Option<Range<usize>> {
+    let written = text.get(value.clone())?.split('#').next()?.trim_end();
+    let looks_like_text = !written.starts_with(['[', '{', '"', '\''])
+        && (written.contains(|c: char| c.is_alphabetic() || matches!(c, ':' | '/'))
+            || written.matches('.').count() > 1);
+    looks_like_text.then(|| value.start..value.start + written.len())
 }
 
 fn visible(span: Range<usize>, otherwise: &Range<usize>) -> Range<usize> {

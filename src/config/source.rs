@@ -99,11 +99,12 @@ impl Files for DiskFiles {
                     continue;
                 }
                 let path = entry.path();
-                let kind = std::fs::metadata(&path)?;
-                if kind.is_dir() {
-                    folders.push(path);
-                } else if kind.is_file() {
-                    found.push(path);
+                match std::fs::metadata(&path) {
+                    Ok(kind) if kind.is_dir() => folders.push(path),
+                    Ok(kind) if kind.is_file() => found.push(path),
+                    Ok(_) => {}
+                    // A link that leads nowhere: who reads it tells its name and why.
+                    Err(_) => found.push(path),
                 }
             }
         }

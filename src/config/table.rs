@@ -19,6 +19,8 @@ use crate::base::suggest;
 pub(crate) struct Context<'p> {
     /// The file.
     pub source: SourceId,
+    /// Its text.
+    pub text: &'p str,
     /// Its parts with syntax errors.
     pub broken: Vec<Range<usize>>,
     /// Where its problems go.
@@ -33,6 +35,25 @@ impl Context<'_> {
             start: range.start,
             end: range.end,
         }
+    }
+
+    /// Whether all tables of this name could be read: each part with a syntax error has the whole header
+    /// of another table.
+    pub(crate) fn is_sure_of(&self, table: &str) -> bool {
+        self.broken.iter().all(|range| {
+            let region = self.text.get(range.start..).unwrap_or_default();
+            let line = region.lines().next().unwrap_or_default().trim_start();
+            let header = line.split('#').next().unwrap_or_default().trim_end();
+            let Some(name) = header
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+            else {
+                return false;
+            };
+            let name = name.trim_start_matches('[').trim_end_matches(']');
+            let first = name.split('.').next().unwrap_or_default().trim();
+            !name.contains(['[', ']', '=', ',']) && first != table
+        })
     }
 
     fn is_broken(&self, span: Span) -> bool {
@@ -125,23 +146,34 @@ impl<'t, 'i> Reader<'t, 'i> {
     }
 
     fn unknown(&self, name: &str, span: Span, keys: &Keys) -> Problem {
-        let problem = Problem::error(
-            "unknown-key",
-            format!("unknown key `{name}` in {}", self.title),
-        );
+        let kind = match self.value(name).map(Spanned::get_ref) {
+            Some(DeValue::Table(_)) => "table",
+            _ => "key",
+        };
+        let message = format!("unknown {kind} `{name}` in {}", self.title);
+        let problem = Problem::error("unknown-key", message);
         let known = keys.known.iter().chain(keys.later).copied();
+        let label = format!("unknown {kind}");
         let hint = keys.hints.iter().find(|(key, _)| *key == name);
         if let Some((_, hint)) = hint {
-            problem.at(span, "not a key of this table").help(*hint)
+            problem.at(span, label).help(*hint)
         } else if let Some(nearest) = suggest::nearest(name, known) {
             problem
-                .at(span, "not a key of this table")
+                .at(span, label)
                 .help(format!("did you mean `{nearest}`?"))
         } else {
-            problem.at(span, "not a key of this table").help(format!(
-                "its keys are {}",
-                list_words(keys.known.iter().copied(), "and")
-            ))
+            let has = if self.title.starts_with('[') {
+                "its keys are"
+            } else {
+                "it has"
+            };
+            let all = list_words(keys.known.iter().copied(), "and");
+            let vars = if keys.known.contains(&"vars") {
+                "; what only templates see belongs into `vars`"
+            } else {
+                ""
+            };
+            problem.at(span, label).help(format!("{has} {all}{vars}"))
         }
     }
 
@@ -398,7 +430,7 @@ impl<'t, 'i> Reader<'t, 'i> {
             }),
             Some((word, Choice::Later)) => {
                 let what = format!("`{key} = \"{word}\"`");
-                let help = format!("what there is: {}", list_words(usable(), "and"));
+                let help = format!("this version has {}", list_words(usable(), "and"));
                 self.report(cx, not_available(&what, text.span, &help));
                 None
             }
@@ -425,13 +457,13 @@ impl<'t, 'i> Reader<'t, 'i> {
         if let DeValue::Table(table) = value.get_ref() {
             return Some(table);
         }
-        self.wrong_type(
-            cx,
-            key,
-            value,
-            "a table",
-            Some(format!("write it as [{key}]")),
-        );
+        let outer = self
+            .title
+            .strip_prefix('[')
+            .and_then(|title| title.strip_suffix(']'));
+        let path = outer.map_or_else(|| key.to_owned(), |outer| format!("{outer}.{key}"));
+        let help = format!("write it as a table, [{path}]");
+        self.wrong_type(cx, key, value, "a table", Some(help));
         None
     }
 

@@ -191,16 +191,16 @@ pub(crate) fn name<T: std::str::FromStr<Err = NameError>>(
     text: &str,
 ) -> Result<T, Bad> {
     text.parse().map_err(|error| {
-        let (label, help) = match &error {
-            NameError::Character(c, hint) => (
-                format!("`{}` must not stand in it", c.escape_default()),
-                Some((*hint).to_owned()),
-            ),
-            other => (other.to_string(), None),
+        let label = match &error {
+            NameError::Character(c, _) => format!("`{}` must not stand in it", c.escape_default()),
+            other => other.to_string(),
         };
-        let mut bad = Bad::new("bad-name", format!("`{text}` is no name for {what}"), label);
-        bad.help = help;
-        bad
+        let help = if what == "a host" {
+            "a host's name has letters, digits and hyphens, such as \"web01\"; with its domain it stands in `fqdn`"
+        } else {
+            "use letters, digits, `-`, `_` and `.`"
+        };
+        Bad::new("bad-name", format!("`{text}` is no name for {what}"), label).help(help)
     })
 }
 
@@ -357,7 +357,7 @@ pub(crate) fn boot_file(text: &str) -> Result<String, Bad> {
         )
         .help(help)
     };
-    let relative = "write the path from the folder boot_assets on, such as \"ipxe/undionly.kpxe\"";
+    let relative = "write the path as it is below the folder boot_assets, without `/` before it";
     if text.is_empty() {
         return Err(bad("empty", relative));
     }

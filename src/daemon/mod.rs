@@ -49,6 +49,8 @@ pub const SOCKET: &str = "bootwright.sock";
 pub const STORE: &str = "records.redb";
 /// Name of the journal in the state folder.
 pub const JOURNAL: &str = "journal.redb";
+/// What the store is called in events.
+const RECORDS: &str = "records";
 /// How often all records are judged, so that a stall or a lapse is told without anybody asking.
 const JUDGE_EVERY: Duration = Duration::from_secs(10);
 /// How long the parts may take to end.
@@ -156,7 +158,7 @@ impl Prepared {
             in_force: Arc::new(ArcSwap::new(Arc::clone(&in_force))),
         };
         let health = Health::default();
-        tell_found(&ctx, &health, "records", &store_found);
+        tell_found(&ctx, &health, RECORDS, &store_found);
         tell_found(&ctx, &health, "journal", &journal_found);
         tell_start(&ctx, &runs_as, &texts, &warnings);
         let (reloader, asks) = Reloader::new();
@@ -214,6 +216,7 @@ impl Prepared {
             reloader,
             config: settings.main.clone(),
             started,
+            ending: cancel.clone(),
         };
 
         tasks.start("links", {
@@ -357,15 +360,19 @@ fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
         OpenOutcome::New => (
             Kind::ServerStarted,
             Reason::NewStore,
-            format!("there were no {what}: a new file was made, every host is `local`"),
+            format!("there was no {what} file: a new one was made"),
         ),
         OpenOutcome::Damaged { kept_as, why } => (
             Kind::ServerTrouble,
             Reason::DamagedStore,
             format!(
-                "the {what} could not be read ({why}): the file is kept as {}, a new one was made; \
-                 every host is `local`, nothing is installed until it is armed anew",
-                kept_as.display()
+                "the {what} file could not be read ({why}): it is kept as {}, a new one was made{}",
+                kept_as.display(),
+                if what == RECORDS {
+                    "; every host is `local`, nothing is installed until it is armed anew"
+                } else {
+                    ""
+                }
             ),
         ),
         OpenOutcome::Unavailable { why } => {
@@ -373,7 +380,7 @@ fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
             (
                 Kind::ServerTrouble,
                 Reason::StoreUnavailable,
-                format!("the {what} cannot be used ({why}): no installation is started"),
+                format!("the {what} file cannot be used ({why})"),
             )
         }
     };
@@ -397,16 +404,14 @@ fn tell_start(
     );
     match runs_as {
         RunsAs::Unchanged => {}
-        RunsAs::User(name) => detail.push_str(&format!(", as {name}")),
+        RunsAs::User(name) => detail = format!("{detail}, as {name}"),
         RunsAs::Root => detail.push_str(
             ", as root: create an account `bootwright` (useradd --system bootwright) or set [server] user",
         ),
     }
     if !warnings.is_empty() {
-        detail.push_str(&format!(
-            "; {} warnings, see `bootwright check`",
-            warnings.len()
-        ));
+        let count = warnings.len();
+        detail = format!("{detail}; {count} warnings, see `bootwright check`");
     }
     let mut event = Event::new(ctx.now(), Kind::ServerStarted, Reason::Done).detail(detail);
     event.generation = snapshot.generation;

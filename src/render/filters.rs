@@ -29,13 +29,15 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     for (name, original) in lenient {
         env.add_filter(
             name,
-            move |state: &mut State<'_, '_>, value: &Value, rest: Rest<Value>| {
+            move |state: &mut State<'_, '_>, value: &Value, rest: Rest<Value>, named: Kwargs| {
                 if value.is_undefined() {
                     value.get_attr("")?;
                 }
-                let args: Vec<Value> = std::iter::once(value.clone())
-                    .chain(rest.iter().cloned())
-                    .collect();
+                let mut args = vec![value.clone()];
+                args.extend(rest.iter().cloned());
+                if named.args().next().is_some() {
+                    args.push(named.into());
+                }
                 original.call(state, &args)
             },
         );

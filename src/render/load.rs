@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Renderer, check, files};
-use crate::config::{Files, Problem, Severity, Snapshot, SourceMap};
+use crate::config::{self, Files, Problem, Severity, Snapshot, SourceMap};
 
 /// A configuration that may take effect: the snapshot and its parsed templates.
 #[derive(Debug, Clone, Default)]
@@ -41,11 +41,18 @@ impl Loaded {
 /// Reads, checks and renders a whole configuration. `main` is the path of `bootwright.toml`;
 /// `generation` becomes the snapshot's. Boot files need not be there.
 pub fn load(files: &dyn Files, main: &Path, generation: u64) -> Loaded {
-    let _ = (files, main, generation);
-    Loaded {
-        config: None,
-        problems: Vec::new(),
-        sources: SourceMap::default(),
+    let config::LoadedConfig {
+        snapshot,
+        problems,
+        sources,
+    } = config::load(files, main);
+    match snapshot {
+        Some(snapshot) => prove(files, snapshot, problems, sources, generation),
+        None => Loaded {
+            config: None,
+            problems,
+            sources,
+        },
     }
 }
 
@@ -60,16 +67,17 @@ pub fn prove(
     snapshot.generation = generation;
     let renderer = Renderer::new(&snapshot);
     check::check(&snapshot, &renderer, &sources, &mut problems);
-    let config = InForce { snapshot, renderer };
-    let folder = &config.snapshot.server.boot_assets;
-    problems.extend(files::missing(&config, &|path| {
+    let in_force = InForce { snapshot, renderer };
+    let folder = &in_force.snapshot.server.boot_assets;
+    problems.extend(files::missing(&in_force, &|path| {
         files.is_file(&folder.join(path))
     }));
+    config::load::sort(&mut problems);
     let failed = problems
         .iter()
         .any(|problem| problem.severity == Severity::Error);
     Loaded {
-        config: (!failed).then(|| Arc::new(config)),
+        config: (!failed).then(|| Arc::new(in_force)),
         problems,
         sources,
     }

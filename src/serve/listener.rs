@@ -148,9 +148,8 @@ pub async fn serve_tcp(
         else {
             return;
         };
-        let accepted = match cancel.run_until_cancelled(listener.accept()).await {
-            None => return,
-            Some(accepted) => accepted,
+        let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await else {
+            return;
         };
         let (stream, peer) = match accepted {
             Ok((stream, SocketAddr::V4(peer))) => (stream, peer),
@@ -190,9 +189,8 @@ pub async fn serve_unix(
     tasks: TaskTracker,
 ) {
     loop {
-        let accepted = match cancel.run_until_cancelled(listener.accept()).await {
-            None => return,
-            Some(accepted) => accepted,
+        let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await else {
+            return;
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,

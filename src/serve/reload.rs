@@ -348,7 +348,7 @@ pub fn first_errors(problems: &[ShownProblem]) -> String {
         .collect::<Vec<_>>()
         .join("; ");
     if errors.len() > SHOWN {
-        text.push_str(&format!("; and {} more", errors.len() - SHOWN));
+        text = format!("{text}; and {} more", errors.len() - SHOWN);
     }
     text
 }
@@ -432,8 +432,11 @@ fn matters(event: &notify::Event) -> bool {
     use notify::event::{AccessKind, AccessMode};
     let changes = match event.kind {
         EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
-        EventKind::Any | EventKind::Other => true,
-        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => true,
+        EventKind::Any
+        | EventKind::Other
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_) => true,
     };
     // Editors' swap and backup files; `..data` is how a ConfigMap is swapped.
     let of_an_editor = |path: &PathBuf| {

@@ -5,11 +5,11 @@ use std::path::Path;
 use bootwright::config::source::MemoryFiles;
 use bootwright::config::{LoadedConfig, load, show};
 
-pub const MAIN: &str = "config/bootwright.toml";
-pub const HOSTS: &str = "config/reservations.toml";
-pub const PROFILE: &str = "config/profiles/debian-12.toml";
+pub(crate) const MAIN: &str = "config/bootwright.toml";
+pub(crate) const HOSTS: &str = "config/reservations.toml";
+pub(crate) const PROFILE: &str = "config/profiles/debian-12.toml";
 
-pub const GOOD_MAIN: &str = r#"[server]
+pub(crate) const GOOD_MAIN: &str = r#"[server]
 interfaces = ["br0"]
 domain = "lab.example"
 
@@ -20,7 +20,7 @@ server = "10.99.0.2"
 router = "10.99.0.1"
 "#;
 
-pub const GOOD_HOSTS: &str = r#"[groups.web]
+pub(crate) const GOOD_HOSTS: &str = r#"[groups.web]
 profile = "debian-12"
 
 [hosts.web01]
@@ -29,7 +29,7 @@ ip = "10.99.0.11"
 group = "web"
 "#;
 
-pub const GOOD_PROFILE: &str = r#"title = "Debian 12"
+pub(crate) const GOOD_PROFILE: &str = r#"title = "Debian 12"
 family = "debian"
 
 [boot]
@@ -44,7 +44,7 @@ template = "debian/preseed.cfg.j2"
 "#;
 
 /// The good configuration.
-pub fn good() -> MemoryFiles {
+pub(crate) fn good() -> MemoryFiles {
     [
         (MAIN, GOOD_MAIN),
         (HOSTS, GOOD_HOSTS),
@@ -59,7 +59,7 @@ pub fn good() -> MemoryFiles {
 }
 
 /// The good configuration with some files replaced or added.
-pub fn with(files: &[(&str, &str)]) -> MemoryFiles {
+pub(crate) fn with(files: &[(&str, &str)]) -> MemoryFiles {
     let mut all = good();
     for (path, text) in files {
         all.insert(*path, *text);
@@ -67,12 +67,12 @@ pub fn with(files: &[(&str, &str)]) -> MemoryFiles {
     all
 }
 
-pub fn load_all(files: &MemoryFiles) -> LoadedConfig {
+pub(crate) fn load_all(files: &MemoryFiles) -> LoadedConfig {
     load(files, Path::new(MAIN))
 }
 
 /// What `check` shows of a configuration.
-pub fn shown(files: &MemoryFiles) -> String {
+pub(crate) fn shown(files: &MemoryFiles) -> String {
     let loaded = load_all(files);
     let text = show::text(&loaded.problems, &loaded.sources, false, false);
     let summary = show::summary(&loaded.problems, loaded.snapshot.as_ref(), false);

@@ -1,1 +1,365 @@
-//! good
+//! What a good configuration comes to: defaults, merged layers, looked-up names, differences.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bootwright::base::{Architecture, Firmware};
+use bootwright::config::snapshot::{Boot, InstallPolicy, LocalBoot};
+use bootwright::config::source::MemoryFiles;
+use bootwright::config::{Snapshot, SnapshotDiff};
+
+use crate::files::{GOOD_HOSTS, GOOD_MAIN, HOSTS, MAIN, PROFILE, good, load_all, with};
+
+/// The snapshot of a configuration without any problem.
+fn snapshot(files: &MemoryFiles) -> Snapshot {
+    let loaded = load_all(files);
+    assert_eq!(loaded.problems, []);
+    loaded.snapshot.expect("a snapshot")
+}
+
+fn names<T: ToString>(list: &[T]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_is_not_written_has_its_default() {
+    let snapshot = snapshot(&good());
+    let server = &snapshot.server;
+    assert_eq!(server.file, PathBuf::from("config/bootwright.toml"));
+    assert_eq!(server.boot_assets, PathBuf::from("config/../boot-assets"));
+    assert_eq!(server.state_dir, PathBuf::from("/var/lib/bootwright"));
+    assert_eq!(
+        (server.dhcp_port, server.tftp_port, server.http_port),
+        (67, 69, 8080)
+    );
+    assert_eq!(
+        (server.tftp_max_blksize, server.tftp_max_windowsize),
+        (1468, 64)
+    );
+    assert_eq!(server.armed_for, Duration::from_secs(86_400));
+    assert_eq!(server.max_attempts, 3);
+    assert_eq!(server.loaders[&Firmware::UefiX64], "ipxe/snponly.efi");
+    let host = &snapshot.hosts()[0];
+    assert_eq!(host.fqdn.as_deref(), Some("web01.lab.example"));
+    assert_eq!(host.local_boot, LocalBoot::Auto);
+    assert_eq!(host.install, InstallPolicy::Once);
+    let profile = &snapshot.profiles()["debian-12"];
+    assert_eq!(profile.answers[0].content_type, "text/plain");
+    assert!(profile.arch.is_empty());
+}
+
+#[test]
+fn everything_written_is_taken() {
+    let files = with(&[
+        (
+            MAIN,
+            r#"
+[server]
+interfaces = ["br0", "eth1.20"]
+domain = "lab.example"
+state_dir = "state"
+boot_assets = "/srv/boot"
+profiles = "os"
+templates = "answers"
+reservations = ["a.toml", "more"]
+user = "netboot"
+[dhcp]
+port = 1067
+lease_time = "30m"
+[boot.loaders]
+bios = "ipxe/ipxe.pxe"
+"9" = "http://boot.example/x.efi"
+[tftp]
+port = 1069
+max_blksize = 8192
+max_windowsize = 16
+[http]
+port = 80
+[install]
+armed_for = "2d"
+max_attempts = 5
+stalled_after = "1h30m"
+[journal]
+keep = "1GiB"
+[[subnet]]
+network = "10.99.0.0/24"
+router = "10.99.0.1"
+dns = ["10.99.0.2", "10.99.0.3"]
+ntp = "10.99.0.4"
+nat = ["192.0.2.1"]
+[[subnet]]
+name = "far"
+network = "10.98.0.0/30"
+server = "10.1.1.1"
+domain = "far.example"
+lease_time = "5m"
+"#,
+        ),
+        ("config/a.toml", "[hosts.one]\nip = \"10.99.0.5\"\n"),
+        (
+            "config/more/b.toml",
+            "[hosts.two]\nip = \"10.98.0.2\"\nfqdn = \"zwei.other.example\"\n",
+        ),
+        (
+            "config/more/deeper/c.toml",
+            "[hosts.three]\nip = \"10.98.0.1\"\n",
+        ),
+        ("config/more/readme.md", "no TOML = at all ["),
+        (
+            "config/os/tool.toml",
+            "arch = [\"x86_64\", \"i386\"]\nstalled_after = \"5m\"\n[boot]\nkind = \"chain\"\nurl = \"http://boot.example/{{ host.name }}\"\n",
+        ),
+        (
+            "config/os/own.toml",
+            "family = \"tool\"\n[boot]\nkind = \"script\"\ntemplate = \"own.ipxe.j2\"\n",
+        ),
+        ("config/answers/own.ipxe.j2", "#!ipxe\n"),
+        ("config/answers/own.ipxe.j2~", "an editor's copy {{"),
+    ]);
+    let snapshot = snapshot(&files);
+    let server = &snapshot.server;
+    assert_eq!(server.interfaces, ["br0", "eth1.20"]);
+    assert_eq!(server.state_dir, PathBuf::from("config/state"));
+    assert_eq!(server.boot_assets, PathBuf::from("/srv/boot"));
+    assert_eq!(server.user.as_deref(), Some("netboot"));
+    assert_eq!(
+        (server.dhcp_port, server.tftp_port, server.http_port),
+        (1067, 1069, 80)
+    );
+    assert_eq!(server.loaders[&Firmware::Bios], "ipxe/ipxe.pxe");
+    assert_eq!(server.loaders[&Firmware::UefiX64], "ipxe/snponly.efi");
+    assert_eq!(server.loaders_by_code[&9], "http://boot.example/x.efi");
+    assert_eq!(server.stalled_after, Duration::from_secs(5400));
+    assert_eq!(server.journal_keep, 1 << 30);
+
+    let [near, far] = snapshot.subnets.as_slice() else {
+        panic!("two subnets")
+    };
+    assert_eq!(near.name.as_str(), "10.99.0.0/24");
+    assert_eq!(near.lease_time, Duration::from_secs(1800));
+    assert_eq!(near.domain.as_deref(), Some("lab.example"));
+    // .1 to .4 are router, name and time servers, .5 is a host's.
+    assert_eq!(near.example_server, Ipv4Addr::new(10, 99, 0, 6));
+    assert_eq!(near.ntp, [Ipv4Addr::new(10, 99, 0, 4)]);
+    assert_eq!(far.example_server, Ipv4Addr::new(10, 1, 1, 1));
+    assert_eq!(far.lease_time, Duration::from_secs(300));
+
+    let hosts: Vec<_> = snapshot
+        .hosts()
+        .iter()
+        .map(|host| host.name.to_string())
+        .collect();
+    assert_eq!(hosts, ["one", "two", "three"]);
+    let two = snapshot.host(&"two".parse().unwrap()).unwrap();
+    assert_eq!(two.fqdn.as_deref(), Some("zwei.other.example"));
+    assert_eq!(two.domain.as_deref(), Some("other.example"));
+    assert_eq!(snapshot.subnet_of(two).unwrap().name.as_str(), "far");
+    let three = snapshot.host(&"three".parse().unwrap()).unwrap();
+    assert_eq!(three.fqdn.as_deref(), Some("three.far.example"));
+    assert_eq!((three.mac(), three.profile.as_ref()), (None, None));
+
+    let tool = &snapshot.profiles()["tool"];
+    assert_eq!(tool.arch, [Architecture::X86_64, Architecture::I386]);
+    assert_eq!(tool.title, "tool");
+    assert_eq!(tool.stalled_after, Some(Duration::from_secs(300)));
+    assert!(matches!(&tool.boot, Boot::Chain { url } if url.text.contains("{{ host.name }}")));
+    assert!(
+        matches!(&snapshot.profiles()["own"].boot, Boot::Script { template } if template == "own.ipxe.j2")
+    );
+    assert_eq!(
+        snapshot.templates().keys().collect::<Vec<_>>(),
+        ["own.ipxe.j2"]
+    );
+}
+
+#[test]
+fn the_nearest_layer_wins_and_variables_merge_key_by_key() {
+    let files = with(&[
+        (PROFILE, "[boot]\nkind = \"linux\"\nkernel = \"k\"\n"),
+        (
+            "config/profiles/other.toml",
+            "[boot]\nkind = \"linux\"\nkernel = \"k\"\n",
+        ),
+        (
+            HOSTS,
+            r#"
+[defaults]
+profile = "debian-12"
+local_boot = "exit"
+arch = "x86_64"
+[defaults.vars]
+timezone = "Europe/Oslo"
+keys = ["ops"]
+proxy = { host = "p", port = 3128 }
+when = 2026-11-30T10:00:00Z
+
+[groups.rack1]
+local_boot = "no-file"
+[groups.rack1.vars]
+keys = ["...", "rack"]
+proxy.port = 8080
+
+[groups.web]
+group = "rack1"
+profile = "other"
+[groups.web.vars]
+keys = ["web", "..."]
+extra = ["...", 1]
+
+[hosts.web01]
+mac = ["52-54-00-47-86-8E"]
+ip = "10.99.0.11"
+group = "web"
+arch = "aarch64"
+install = "never"
+loader = "special.efi"
+uuid = "E2E00000-0000-0000-0000-000000000001"
+serial = "ABC123"
+notes = """two
+lines"""
+[hosts.web01.vars]
+timezone = "UTC"
+keys = ["...", "host", "..."]
+[hosts.web01.vars.proxy]
+user = "u"
+
+[hosts.plain]
+ip = "10.99.0.12"
+"#,
+        ),
+    ]);
+    let snapshot = snapshot(&files);
+    let host = snapshot.host(&"web01".parse().unwrap()).unwrap();
+    assert_eq!(host.mac().unwrap().to_string(), "52:54:00:47:86:8e");
+    assert_eq!(names(&host.groups), ["web", "rack1"]);
+    assert_eq!(host.profile.as_ref().unwrap().as_str(), "other");
+    assert_eq!(host.arch, Some(Architecture::Aarch64));
+    assert_eq!(host.local_boot, LocalBoot::NoFile);
+    assert_eq!(host.install, InstallPolicy::Never);
+    assert_eq!(host.loader.as_deref(), Some("special.efi"));
+    assert_eq!(host.serial.as_deref(), Some("ABC123"));
+    let expected: toml::Table = toml::from_str(
+        r#"
+timezone = "UTC"
+keys = ["web", "ops", "rack", "host", "web", "ops", "rack"]
+proxy = { host = "p", port = 8080, user = "u" }
+when = "2026-11-30T10:00:00Z"
+extra = [1]
+"#,
+    )
+    .unwrap();
+    assert_eq!(host.vars, expected);
+
+    let plain = snapshot.host(&"plain".parse().unwrap()).unwrap();
+    assert_eq!(plain.profile.as_ref().unwrap().as_str(), "debian-12");
+    assert_eq!(plain.vars["keys"], toml::Value::from(vec!["ops"]));
+    assert_eq!(plain.vars["proxy"]["port"], toml::Value::from(3128));
+}
+
+#[test]
+fn the_good_parts_of_a_bad_configuration_are_there_for_further_checks() {
+    let loaded = load_all(&with(&[(
+        HOSTS,
+        "[groups.good]\nprofile = \"debian-12\"\n[groups.bad]\narch = \"z80\"\n\
+         [hosts.a]\nip = \"10.99.0.11\"\ngroup = \"good\"\n\
+         [hosts.b]\nip = \"10.99.0.12\"\ngroup = \"bad\"\n\
+         [hosts.c]\nip = \"10.99.0.11\"\n\
+         [hosts.d]\nip = \"10.99.0.14\"\ncolour = 1\n\
+         [hosts.e]\nip = \"10.99.0.15\"\nprofile = \"none\"\n",
+    )]));
+    let codes: Vec<_> = loaded.problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(
+        codes,
+        [
+            "unknown-arch",
+            "duplicate-address",
+            "unknown-key",
+            "unknown-profile"
+        ]
+    );
+    let snapshot = loaded.snapshot.unwrap();
+    let hosts: Vec<_> = snapshot
+        .hosts()
+        .iter()
+        .map(|host| host.name.to_string())
+        .collect();
+    assert_eq!(hosts, ["a", "e"]);
+    assert_eq!(snapshot.hosts()[1].profile, None);
+}
+
+#[test]
+fn deep_nesting_is_no_danger() {
+    let mut text = String::from("[groups.g0]\narch = \"arm\"\n");
+    for depth in 1..500 {
+        let parent = depth - 1;
+        let _ = writeln!(text, "[groups.g{depth}]\ngroup = \"g{parent}\"");
+    }
+    text.push_str("[hosts.x]\nip = \"10.99.0.11\"\ngroup = \"g499\"\n");
+    let snapshot = snapshot(&with(&[(HOSTS, &text)]));
+    assert_eq!(snapshot.hosts()[0].arch, Some(Architecture::Arm));
+    assert_eq!(snapshot.hosts()[0].groups.len(), 500);
+}
+
+#[test]
+fn files_of_other_systems_are_read() {
+    let dos = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let snapshot = snapshot(&with(&[(MAIN, &dos(GOOD_MAIN)), (HOSTS, &dos(GOOD_HOSTS))]));
+    assert_eq!(snapshot.hosts().len(), 1);
+}
+
+#[test]
+fn a_reload_tells_what_it_changes() {
+    let old = snapshot(&good());
+    assert_eq!(
+        SnapshotDiff::between(&old, &snapshot(&good())).to_string(),
+        "nothing changed"
+    );
+
+    // A comment above moves everything and changes nothing.
+    let moved = snapshot(&with(&[(HOSTS, &format!("# more\n\n{GOOD_HOSTS}"))]));
+    assert!(SnapshotDiff::between(&old, &moved).is_empty());
+
+    let main = GOOD_MAIN.replace("\"br0\"", "\"br1\"").replace(
+        "[[subnet]]",
+        "state_dir = \"/srv\"\n[http]\nport = 80\n[[subnet]]\ndns = [\"10.99.0.3\"]",
+    ) + "[[subnet]]\nnetwork = \"10.98.0.0/24\"\n";
+    let hosts = format!(
+        "{}install = \"never\"\n[hosts.web01.vars]\na = 1\n[hosts.web02]\nip = \"10.98.0.12\"\n",
+        GOOD_HOSTS.replace("86:8e", "86:8f")
+    );
+    let new = snapshot(&with(&[
+        (MAIN, &main),
+        (HOSTS, &hosts),
+        ("config/templates/new.j2", ""),
+        (
+            "config/profiles/b.toml",
+            "[boot]\nkind = \"chain\"\nurl = \"x\"\n",
+        ),
+    ]));
+    let diff = SnapshotDiff::between(&old, &new);
+    assert_eq!(
+        diff.to_string(),
+        "hosts added: web02; hosts changed: web01 (mac, install, vars); subnets added: 10.98.0.0/24; \
+         subnets changed: lab (dns); profiles changed: b; templates changed: new.j2; \
+         settings changed: [server] interfaces; needs a restart: [server] state_dir, [http] port"
+    );
+    let back = SnapshotDiff::between(&new, &old);
+    assert_eq!(names(&back.hosts_removed), ["web02"]);
+    assert_eq!(names(&back.subnets_removed), ["10.98.0.0/24"]);
+    assert_eq!(names(&back.profiles), ["b"]);
+}
+
+#[test]
+fn a_long_list_of_changes_is_counted() {
+    let mut hosts = GOOD_HOSTS.to_owned();
+    for number in 20..29 {
+        let _ = writeln!(hosts, "[hosts.h{number}]\nip = \"10.99.0.{number}\"");
+    }
+    let diff = SnapshotDiff::between(&snapshot(&good()), &snapshot(&with(&[(HOSTS, &hosts)])));
+    assert_eq!(
+        diff.to_string(),
+        "hosts added: h20, h21, h22, h23, h24 and 4 more"
+    );
+}

@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use bootwright::base::Token;
-use bootwright::render::{RenderedBoot, preseed, scripts};
+use bootwright::base::{Architecture, Token};
+use bootwright::config::source::DiskFiles;
+use bootwright::render::load::load;
+use bootwright::render::{RenderedBoot, View, preseed, scripts};
 use tempfile::TempDir;
 
 use crate::fixture::{root, run, shipped};
@@ -20,20 +22,40 @@ root_password_hash = "$6$salt$a/b.c&'\"`id`"
 ssh_authorized_keys = ["ssh-ed25519 AAAA o'brien@ünï \"x\" $HOME `id` \\", "ssh-rsa BBBB & two  spaces"]
 "#;
 
+/// As an operator reads it: everything that the shipped files give their first host.
 #[test]
-fn the_shipped_answers() {
-    let site = shipped(PLAIN);
-    insta::assert_snapshot!("preseed.cfg", site.answer("preseed.cfg"));
-    insta::assert_snapshot!("install.sh", site.answer("install.sh"));
-}
-
-#[test]
-fn the_shipped_script() {
-    let site = shipped(PLAIN);
+fn the_shipped_configuration() {
+    let config = root().join("config/bootwright.toml");
+    let loaded = load(&DiskFiles, &config, 1);
+    let mut codes: Vec<&str> = loaded.problems.iter().map(|problem| problem.code).collect();
+    // Boot files are there or not; nobody's key is shipped.
+    codes.retain(|code| *code != "boot-file-missing");
+    assert_eq!(codes, ["nobody-gets-in"], "{:?}", loaded.problems);
+    let config = loaded.config.unwrap();
     let token = Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap();
-    let view = site.view(Some(&token));
-    let boot = site.renderer.boot(&view).unwrap();
-    insta::assert_snapshot!("boot.ipxe", scripts::install(&view, &boot, 1, 3));
+    for name in ["web01", "web02"] {
+        let host = config.snapshot.host(&name.parse().unwrap()).unwrap();
+        let view = View {
+            snapshot: &config.snapshot,
+            host,
+            profile: config
+                .snapshot
+                .profile(host.profile.as_ref().unwrap())
+                .unwrap(),
+            arch: Architecture::X86_64,
+            server: config.snapshot.subnet_of(host).unwrap().example_server,
+            token: Some(&token),
+        };
+        let answer = |name| config.renderer.answer(&view, name).unwrap().unwrap().text;
+        check_preseed(&answer("preseed.cfg"));
+        check_shell(&answer("install.sh"));
+        if name == "web01" {
+            let boot = config.renderer.boot(&view).unwrap();
+            insta::assert_snapshot!("boot.ipxe", scripts::install(&view, &boot, 1, 3));
+            insta::assert_snapshot!("preseed.cfg", answer("preseed.cfg"));
+            insta::assert_snapshot!("install.sh", answer("install.sh"));
+        }
+    }
 }
 
 #[test]

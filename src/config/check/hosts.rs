@@ -43,7 +43,12 @@ impl Lookups<'_> {
                 .map(|name| name.as_str())
                 .collect();
             names.sort_unstable();
-            format!("the profiles in {folder} are {}", list_words(names, "and"))
+            let which = if names.len() == 1 {
+                "the only profile"
+            } else {
+                "the profiles"
+            };
+            format!("{which} in {folder}: {}", list_words(names, "and"))
         };
         problems.push(
             Problem::error(

@@ -230,7 +230,7 @@ pub(super) fn place(
         .iter()
         .position(|subnet| subnet.net.contains(&ip.value));
     let Some(index) = found else {
-        let sure = input.server.has_subnets
+        let sure = !networks.is_empty()
             && !input.server_unsure
             && networks.len() == input.server.subnets.len();
         if sure {
@@ -250,7 +250,12 @@ pub(super) fn place(
                 )
                 .at(ip.span, "in no [[subnet]]")
                 .help(format!(
-                    "the networks are {known}; correct the address, or add a [[subnet]] to {}",
+                    "the {} {known}: correct the address, or add a [[subnet]] to {}",
+                    if networks.len() == 1 {
+                        "network is"
+                    } else {
+                        "networks are"
+                    },
                     input.main.display()
                 )),
             );

@@ -174,7 +174,7 @@ impl ReservationsFile {
         let top = cx.span(0..0);
         let mut root = Reader::open(cx, document, "the reservations", top, &TABLES);
         let mut file = Self {
-            groups_unsure: !cx.broken.is_empty(),
+            groups_unsure: !cx.is_sure_of("groups"),
             ..Self::default()
         };
         if let (Some(span), Some(table)) =

@@ -61,6 +61,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", message, remedy)
     }
 
+    /// What to do about it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.body.remedy.as_deref()
+    }
+
     /// Its stable name.
     pub fn code(&self) -> &str {
         &self.body.code

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use futures_util::stream;
@@ -12,6 +13,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::hosts::find;
@@ -40,8 +42,14 @@ pub(super) struct Asked {
 
 pub(super) async fn list(
     State(admin): State<Admin>,
-    Query(asked): Query<Asked>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Streamed, ApiError> {
+    let Query(asked) = asked.map_err(|error| {
+        ApiError::bad_request(
+            error.body_text(),
+            "the query knows host, after, limit and follow=1",
+        )
+    })?;
     let in_force = admin.ctx.config();
     let host = asked
         .host
@@ -78,6 +86,7 @@ pub(super) async fn list(
         },
         journal,
         live,
+        ending: admin.ending,
     };
     let lines = stream::unfold(state, |mut state| async move {
         let lines = state.next().await?;
@@ -98,6 +107,7 @@ struct Following {
     wanted: Wanted,
     journal: Journal,
     live: Option<Receiver<Arc<Event>>>,
+    ending: CancellationToken,
 }
 
 /// Which of the events that come are asked for.
@@ -118,7 +128,7 @@ impl Following {
         }
         let live = self.live.as_mut()?;
         loop {
-            match live.recv().await {
+            match self.ending.run_until_cancelled(live.recv()).await? {
                 Ok(event) => {
                     if self.last.is_some_and(|last| event.id <= last)
                         || !self.wanted.includes(&event)

@@ -20,6 +20,8 @@ use crate::config::snapshot::{Host, InstallPolicy};
 use crate::decide::BootFiles as _;
 use crate::decide::plan::architecture;
 use crate::record::{InstallState, Record};
+use crate::render::AssetRef;
+use crate::render::files::needed;
 use crate::render::load::InForce;
 use crate::serve::context::Context;
 use crate::store::StoreError;
@@ -230,24 +232,30 @@ pub fn find(snapshot: &Snapshot, text: &str) -> Result<Arc<Host>, ApiError> {
     })
 }
 
-/// The first file that keeps a host from being installed: its own boot loader, or what its profile
-/// loads. What firmware it has is known only once it was seen.
+/// The first file that keeps a host from being installed: its boot loader, or what its profile loads.
+/// What firmware it has is known only once it was seen; until then each usual loader is needed.
 pub(super) fn missing_file(ctx: &Context, in_force: &InForce, host: &Host) -> Option<String> {
     let snapshot = &in_force.snapshot;
     let files = ctx.boot_files(in_force);
-    let firmware = host
+    let loaders = &snapshot.server.loaders;
+    let own = host
         .macs
         .iter()
-        .find_map(|mac| ctx.memory.get(*mac)?.firmware);
-    let loader = host
-        .loader
-        .as_ref()
-        .or_else(|| snapshot.server.loaders.get(&firmware?));
-    if let Some(loader) = loader
-        && !loader.contains("://")
-        && !files.is_there(loader)
-    {
-        return Some(loader.clone());
+        .find_map(|mac| ctx.memory.get(*mac)?.firmware)
+        .and_then(|firmware| loaders.get(&firmware));
+    let is_loader = |path: &String| match (&host.loader, own) {
+        (Some(loader), _) | (None, Some(loader)) => path == loader,
+        (None, None) => loaders.values().any(|loader| loader == path),
+    };
+    let loader = needed(in_force, host)
+        .into_iter()
+        .filter_map(|(asset, _)| match asset {
+            AssetRef::Path(path) => Some(path),
+            AssetRef::Url(_) => None,
+        })
+        .find(|path| is_loader(path) && !files.is_there(path));
+    if loader.is_some() {
+        return loader;
     }
     let profile = snapshot.profile(host.profile.as_ref()?)?;
     let arch = architecture(host, Some(profile), seen(ctx, host));

@@ -43,6 +43,8 @@ pub struct Admin {
     pub config: PathBuf,
     /// When the daemon was started.
     pub started: Timestamp,
+    /// Ends what would go on for ever, such as a followed journal.
+    pub ending: CancellationToken,
 }
 
 /// The operators' plane as a service. Every request needs an [`Operator`] among its extensions.

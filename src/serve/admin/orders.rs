@@ -17,6 +17,7 @@ use crate::base::time::parse_duration;
 use crate::base::{HostName, Token};
 use crate::config::snapshot::{Host, InstallPolicy};
 use crate::record::{Armament, Input};
+use crate::render::files::fetched_by;
 use crate::render::load::InForce;
 use crate::serve::boot::read_body;
 use crate::serve::installs::{Applied, Context as Change};
@@ -262,18 +263,17 @@ fn armament(
         ));
     }
     if let Some(missing) = missing_file(&admin.ctx, in_force, host) {
-        let bundle = if missing.starts_with("ipxe/") {
-            "ipxe"
-        } else {
-            profile_name.as_str()
-        };
+        let remedy = fetched_by(&missing).map_or_else(
+            || "put it there; `bootwright check` lists all that are missing".to_owned(),
+            str::to_owned,
+        );
         return Err(conflict(
             "boot-file-missing",
             format!(
                 "{name} cannot be installed: its boot file {missing} is not in {}",
                 in_force.snapshot.server.boot_assets.display()
             ),
-            format!("bootwright assets fetch {bundle}"),
+            remedy,
         ));
     }
     let mut random = [0; 16];

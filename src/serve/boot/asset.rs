@@ -108,7 +108,7 @@ pub(crate) async fn serve(
             insert(
                 response.headers_mut(),
                 header::CONTENT_RANGE,
-                format!("bytes */{}", asset.len),
+                &format_args!("bytes */{}", asset.len),
             );
             return response;
         }
@@ -117,12 +117,12 @@ pub(crate) async fn serve(
         header::CONTENT_TYPE,
         HeaderValue::from_static(content_type(path)),
     );
-    insert(&mut headers, header::CONTENT_LENGTH, end - start);
+    insert(&mut headers, header::CONTENT_LENGTH, &(end - start));
     if status == StatusCode::PARTIAL_CONTENT {
         insert(
             &mut headers,
             header::CONTENT_RANGE,
-            format!("bytes {start}-{}/{}", end - 1, asset.len),
+            &format_args!("bytes {start}-{}/{}", end - 1, asset.len),
         );
     }
     if *method == Method::HEAD {
@@ -140,7 +140,7 @@ pub(crate) async fn serve(
     response
 }
 
-fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: impl ToString) {
+fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &dyn std::fmt::Display) {
     if let Ok(value) = HeaderValue::try_from(value.to_string()) {
         headers.insert(name, value);
     }
@@ -344,8 +344,9 @@ async fn note(visit: Visit, path: String, whole: bool) {
             };
             visit.in_force.renderer.boot(&view).ok()
         })
-        .map(|boot| boot.paths().into_iter().map(str::to_owned).collect())
-        .unwrap_or_else(Vec::new);
+        .map_or_else(Vec::new, |boot| {
+            boot.paths().into_iter().map(str::to_owned).collect()
+        });
     let kernel = whole && paths.first().is_some_and(|kernel| *kernel == path);
     let recent = record
         .seen_at

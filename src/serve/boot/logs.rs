@@ -94,7 +94,13 @@ fn is_name(name: &str) -> bool {
 /// Writes beside and renames: a log of the same name is replaced as a whole or stays.
 async fn store(folder: &Path, name: &str, body: Body) -> Result<u64, LogError> {
     let disk = |error| LogError::Disk(folder.to_owned(), error);
-    tokio::fs::create_dir_all(folder).await.map_err(disk)?;
+    // Logs may hold what an installer was told: as closed as the state folder.
+    tokio::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(folder)
+        .await
+        .map_err(disk)?;
     let target = folder.join(name);
     if !tokio::fs::try_exists(&target).await.map_err(disk)? && count(folder).await? >= MAX_LOGS {
         return Err(LogError::TooMany(folder.to_owned()));
@@ -128,7 +134,14 @@ async fn count(folder: &Path) -> Result<usize, LogError> {
 
 async fn write(part: &Path, mut body: Body) -> Result<u64, LogError> {
     let disk = |error| LogError::Disk(part.to_owned(), error);
-    let mut file = tokio::fs::File::create(part).await.map_err(disk)?;
+    let mut file = tokio::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(part)
+        .await
+        .map_err(disk)?;
     let mut total = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| LogError::Body(BodyError::Broken(error.to_string())))?;

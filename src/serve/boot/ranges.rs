@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn conditions() {
         const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-        const LATER: &str = "Sun, 06 Nov 1995 08:49:37 GMT";
-        const EARLIER: &str = "Sun, 06 Nov 1993 08:49:37 GMT";
+        const LATER: &str = "Mon, 06 Nov 1995 08:49:37 GMT";
+        const EARLIER: &str = "Sat, 06 Nov 1993 08:49:37 GMT";
         let cases: &[(&[(&'static str, &str)], Selection)] = &[
             (&[("if-none-match", ETAG)], Selection::NotModified),
             (&[("if-none-match", "*")], Selection::NotModified),

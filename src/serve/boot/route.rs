@@ -118,19 +118,19 @@ fn parts(path: &str) -> Option<Vec<String>> {
         .collect()
 }
 
-/// The path as the journal may show it: every token, and every part that stands where a token
-/// belongs, is cut to its first four characters.
+/// The path as the journal may show it: what stands where a token belongs, and every run of
+/// characters that could hold one, is cut to its first four characters.
 pub fn shown(path: &str) -> String {
     let mut previous = "";
     let mut text = String::with_capacity(path.len().min(200));
     for part in path.split('/').filter(|part| !part.is_empty()) {
         text.push('/');
         let decoded = percent_decode_str(part).decode_utf8_lossy();
-        if matches!(previous, "answers" | "report") || holds_token(&decoded) {
+        if matches!(previous, "answers" | "report") {
             text.extend(decoded.chars().take(4));
             text.push('…');
         } else {
-            text.extend(decoded.chars().filter(|c| !c.is_control()).take(200));
+            without_tokens(&decoded, &mut text);
         }
         previous = part;
         if text.len() > 300 {
@@ -144,10 +144,25 @@ pub fn shown(path: &str) -> String {
     text
 }
 
-/// Whether a run of characters in it could be a token.
-fn holds_token(text: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|run| run.len() >= Token::LEN && Token::parse(run).is_some())
+fn without_tokens(part: &str, text: &mut String) {
+    let mut rest = part;
+    while !rest.is_empty() {
+        let run = rest
+            .find(|c| !matches!(c, 'a'..='z' | '2'..='7'))
+            .unwrap_or(rest.len());
+        let (head, tail) = rest.split_at(run);
+        if run < Token::LEN {
+            text.push_str(head);
+        } else {
+            text.extend(head.chars().take(4));
+            text.push('…');
+        }
+        let mut others = tail.chars();
+        if let Some(other) = others.next() {
+            text.push(if other.is_control() { ' ' } else { other });
+        }
+        rest = others.as_str();
+    }
 }
 
 /// What a machine tells of itself in the query of its script's URL.
@@ -300,6 +315,7 @@ mod tests {
                 format!("/answers/{}/{tail}", token.reveal()),
                 format!("{path}/{}", token.reveal()),
                 format!("{path}/{}.cfg", token.reveal()),
+                format!("{path}x{}y{tail}", token.reveal()),
             ] {
                 prop_assert!(!shown(&path).contains(token.reveal()));
             }

@@ -172,6 +172,17 @@ impl Supervisor {
                         format!("DHCP listens on {name}"),
                     );
                 }
+                if let Some(other) = &socket.shared_with {
+                    self.tell(
+                        Kind::ServerTrouble,
+                        Reason::LinkChange,
+                        name,
+                        format!(
+                            "{other} listens on UDP port {port} as well; unless it serves other \
+                             interfaces only, machines on {name} are answered twice"
+                        ),
+                    );
+                }
                 if let Err(why) = &socket.link {
                     self.tell(
                         Kind::ServerTrouble,

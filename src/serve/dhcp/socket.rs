@@ -1,8 +1,9 @@
 //! One UDP socket for each interface, bound to the device, telling where each datagram was sent to.
 //!
-//! Opened as a plain socket before the privileges are dropped, used by the runtime afterwards. Bound
-//! with `SO_REUSEADDR` and `SO_BINDTODEVICE`, so that another DHCP server may serve other interfaces of
-//! the same machine (libvirt's does).
+//! Opened as a plain socket before the privileges are dropped, used by the runtime afterwards.
+//! `SO_BINDTODEVICE` lets another DHCP server serve other interfaces of the same machine, as libvirt's
+//! does. Where that one listens on all of them the port is shared (`SO_REUSEADDR`, if it allows), and
+//! that is told.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -75,18 +76,28 @@ pub(super) struct Place {
 pub(super) struct Opened {
     pub(super) place: Place,
     pub(super) udp: UdpSocket,
+    /// Who listens on the same port, perhaps on the same interface.
+    pub(super) shared_with: Option<String>,
     /// For frames to clients without an address; `None` with the reason when there is none.
     pub(super) link: Result<LinkSocket, String>,
 }
 
 /// Opens the socket of one interface.
 pub(super) fn open(interface: &Interface, port: u16) -> Result<Opened, OpenError> {
-    let udp = open_udp(interface, port).map_err(|error| OpenError {
+    let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    let holder = || preflight::holder(Transport::Udp, port);
+    let mut shared_with = None;
+    let udp = match open_udp(interface, port, false) {
+        Err(error) if taken(&error) => {
+            shared_with = Some(holder().unwrap_or_else(|| "another process".to_owned()));
+            open_udp(interface, port, true)
+        }
+        opened => opened,
+    };
+    let udp = udp.map_err(|error| OpenError {
         iface: Arc::clone(&interface.name),
         port,
-        holder: (error.kind() == io::ErrorKind::AddrInUse)
-            .then(|| preflight::holder(Transport::Udp, port))
-            .flatten(),
+        holder: taken(&error).then(holder).flatten(),
         error,
     })?;
     Ok(Opened {
@@ -96,13 +107,14 @@ pub(super) fn open(interface: &Interface, port: u16) -> Result<Opened, OpenError
             port,
         },
         udp,
+        shared_with,
         link: LinkSocket::open(interface),
     })
 }
 
-fn open_udp(interface: &Interface, port: u16) -> io::Result<UdpSocket> {
+fn open_udp(interface: &Interface, port: u16, share: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_address(true)?;
+    socket.set_reuse_address(share)?;
     socket.set_broadcast(true)?;
     socket.bind_device(Some(interface.name.as_bytes()))?;
     setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
@@ -129,6 +141,7 @@ pub(super) struct Datagram {
 pub(super) struct DhcpSocket {
     pub(super) place: Place,
     udp: tokio::net::UdpSocket,
+    pub(super) shared_with: Option<String>,
     pub(super) link: Result<LinkSocket, String>,
 }
 
@@ -138,6 +151,7 @@ impl DhcpSocket {
         Ok(Self {
             place: opened.place,
             udp: tokio::net::UdpSocket::from_std(opened.udp)?,
+            shared_with: opened.shared_with,
             link: opened.link,
         })
     }
@@ -303,5 +317,24 @@ mod tests {
             error.contains(&format!("(pid {})", std::process::id())),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_port_that_may_be_shared_is_shared_and_told() {
+        let lo = Links::read().unwrap().for_interface("lo").unwrap();
+        let other = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        other.set_reuse_address(true).unwrap();
+        other
+            .bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into())
+            .unwrap();
+        let address = other.local_addr().unwrap().as_socket().unwrap();
+        let opened = open(&lo, address.port()).unwrap();
+        let holder = opened.shared_with.expect("told");
+        assert!(holder.ends_with(&format!("(pid {})", std::process::id())));
+        // Alone, it does not let a second server of its own kind in.
+        let alone = open(&lo, 0).unwrap();
+        assert_eq!(alone.shared_with, None);
+        let port = alone.udp.local_addr().unwrap().port();
+        assert!(open(&lo, port).is_err());
     }
 }

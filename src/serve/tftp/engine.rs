@@ -13,7 +13,7 @@ use async_tftp::server::TftpServerBuilder;
 use futures_lite::future::{block_on, or};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::handler::Requests;
 use super::limits::Limits;
@@ -55,19 +55,24 @@ impl Spec {
 /// A running engine.
 pub(super) struct Engine {
     pub(super) spec: Spec,
-    stop: CancellationToken,
+    /// Begins no new transfer once this is set.
+    closing: CancellationToken,
+    /// Drops what runs. Also when the engine itself is dropped: its thread must not outlive it.
+    abandon: DropGuard,
     ended: oneshot::Receiver<Result<(), String>>,
 }
 
 impl Engine {
-    /// Starts one on an open socket.
+    /// Starts one on an open socket. It closes when `cancel` is set, or when it is told.
     pub(super) fn start(
         ctx: &Context,
         limits: &Limits,
         spec: Spec,
         socket: UdpSocket,
+        cancel: &CancellationToken,
     ) -> io::Result<Self> {
-        let stop = CancellationToken::new();
+        let closing = cancel.child_token();
+        let abandon = CancellationToken::new();
         let (tell, ended) = oneshot::channel();
         let limits = limits.for_engine();
         let requests = Requests {
@@ -76,14 +81,15 @@ impl Engine {
             local: spec.address,
             iface: Arc::clone(&spec.iface),
             limits: limits.clone(),
-            closing: stop.clone(),
+            closing: closing.clone(),
         };
         let run = Run {
             requests,
             limits,
             socket,
             spec: spec.clone(),
-            stop: stop.clone(),
+            closing: closing.clone(),
+            abandon: abandon.clone(),
         };
         std::thread::Builder::new()
             .name(format!("tftp {}", spec.address))
@@ -91,12 +97,12 @@ impl Engine {
                 // Dropped without a word when the thread panics: the supervisor takes that for a failure.
                 let _ = tell.send(run.run());
             })?;
-        Ok(Self { spec, stop, ended })
-    }
-
-    /// Begins no new transfer; those that run may end within two seconds.
-    pub(super) fn stop(&self) {
-        self.stop.cancel();
+        Ok(Self {
+            spec,
+            closing,
+            abandon: abandon.drop_guard(),
+            ended,
+        })
     }
 
     /// Whether it is still there; otherwise why not.
@@ -109,9 +115,13 @@ impl Engine {
         }
     }
 
-    /// Waits for its end after [`Engine::stop`].
-    pub(super) async fn ended(self) {
-        let _ = self.ended.await;
+    /// Begins no new transfer; those that run may end within two seconds.
+    pub(super) async fn stop(mut self) {
+        self.closing.cancel();
+        if tokio::time::timeout(DRAIN, &mut self.ended).await.is_err() {
+            drop(self.abandon);
+            let _ = self.ended.await;
+        }
     }
 }
 
@@ -120,14 +130,12 @@ struct Run {
     limits: Limits,
     socket: UdpSocket,
     spec: Spec,
-    stop: CancellationToken,
+    closing: CancellationToken,
+    abandon: CancellationToken,
 }
 
 impl Run {
     fn run(self) -> Result<(), String> {
-        // Timers of the runtime are used while the engine is drained.
-        let runtime = self.requests.runtime.clone();
-        let _entered = runtime.enter();
         tap::begin_thread();
         block_on(async move {
             let server = TftpServerBuilder::with_handler(self.requests)
@@ -146,11 +154,15 @@ impl Run {
                 .map_err(|error| error.to_string())?;
             let serve = async { server.serve().await.map_err(|error| error.to_string()) };
             let stop = async {
-                self.stop.cancelled().await;
-                let _ = tokio::time::timeout(DRAIN, self.limits.idle()).await;
+                self.closing.cancelled().await;
+                self.limits.idle().await;
                 Ok(())
             };
-            or(serve, stop).await
+            let abandon = async {
+                self.abandon.cancelled().await;
+                Ok(())
+            };
+            or(serve, or(stop, abandon)).await
         })
     }
 }

@@ -79,6 +79,8 @@ pub struct Sockets {
 impl Sockets {
     /// Opens one socket for each IPv4 address of the configured interfaces.
     pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, OpenError> {
+        // Here and not later: it is the service with the most descriptors, and this runs once.
+        preflight::raise_descriptor_limit();
         let mut sockets = Self::default();
         for spec in wanted(snapshot, &links.current()).into_values() {
             let address = SocketAddrV4::new(spec.address, spec.port);
@@ -140,6 +142,7 @@ fn open(address: SocketAddrV4) -> Result<UdpSocket, OpenError> {
 pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
     let mut supervisor = Supervisor {
         ctx,
+        cancel: cancel.clone(),
         limits: Limits::default(),
         opened: sockets.opened,
         engines: BTreeMap::new(),
@@ -163,6 +166,7 @@ pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
 
 struct Supervisor {
     ctx: Context,
+    cancel: CancellationToken,
     limits: Limits,
     /// Opened before the start and not yet used.
     opened: BTreeMap<SocketAddrV4, UdpSocket>,
@@ -200,8 +204,7 @@ impl Supervisor {
             .collect();
         for address in unwanted {
             if let Some(engine) = self.engines.remove(&address) {
-                engine.stop();
-                engine.ended().await;
+                engine.stop().await;
                 if !wanted.contains_key(&address) {
                     self.tell(
                         Kind::ServerLinks,
@@ -232,7 +235,8 @@ impl Supervisor {
         };
         let (address, iface) = (spec.address, Arc::clone(&spec.iface));
         let engine = socket.and_then(|socket| {
-            Engine::start(&self.ctx, &self.limits, spec, socket).map_err(|error| error.to_string())
+            Engine::start(&self.ctx, &self.limits, spec, socket, &self.cancel)
+                .map_err(|error| error.to_string())
         });
         match engine {
             Ok(engine) => {
@@ -263,11 +267,7 @@ impl Supervisor {
     }
 
     async fn stop_all(self) {
-        for engine in self.engines.values() {
-            engine.stop();
-        }
-        for engine in self.engines.into_values() {
-            engine.ended().await;
-        }
+        let stops = self.engines.into_values().map(Engine::stop);
+        futures_util::future::join_all(stops).await;
     }
 }

@@ -268,10 +268,8 @@ impl Reply {
             let (Some(item), Some(slot)) = (items.get(index), areas.get_mut(index)) else {
                 continue;
             };
-            let mut may = free
-                .iter_mut()
-                .filter(|(area, _)| *area == Area::Options || !only_in_options(item.code));
-            if let Some((area, left)) = may.find(|(_, left)| *left >= item.bytes.len()) {
+            let fits = |(_, left): &&mut (Area, usize)| *left >= item.bytes.len();
+            if let Some((area, left)) = free.iter_mut().find(fits) {
                 *left -= item.bytes.len();
                 *slot = *area;
             }
@@ -305,7 +303,8 @@ impl Reply {
 
 const BOOT_FILE: u8 = 67;
 
-/// What a client without room for all must have first.
+/// What a client without room for all must have first. The first ranks always find room in the options
+/// area, where ROMs that follow no option 52, and relays, look for them.
 fn importance(code: u8) -> (u8, u8) {
     let rank = match OptionCode::from(code) {
         OptionCode::MessageType | OptionCode::ServerIdentifier | OptionCode::AddressLeaseTime => 0,
@@ -317,12 +316,6 @@ fn importance(code: u8) -> (u8, u8) {
         _ => 6,
     };
     (rank, code)
-}
-
-/// Whether an option is looked for in the options area only: by ROMs that follow no option 52, and
-/// by relays.
-fn only_in_options(code: u8) -> bool {
-    importance(code).0 <= 1
 }
 
 /// An option whose bytes are not to be touched; split where it is longer than one holds (RFC 3396).
@@ -472,6 +465,22 @@ mod tests {
         assert!(bytes[FILE].starts_with(&[b'x'; 30]));
         assert!(bytes.len() <= 548);
         assert_eq!(reply.left_out(), [42]);
+    }
+
+    #[test]
+    fn no_length_of_an_option_breaks_the_bound() {
+        // Forced into overload, with the options area filled to each last byte.
+        for len in 1..400 {
+            let mut reply = offer(&[]);
+            reply.options.push(DhcpOption::NisDomain("n".repeat(110)));
+            reply.options.push(DhcpOption::DomainName("d".repeat(len)));
+            let bytes = reply.encode();
+            assert!(bytes.len() <= 548, "{len}: {}", bytes.len());
+            let back = Request::parse(&bytes).unwrap();
+            let there = back.options.contains(OptionCode::DomainName);
+            assert_eq!(there, !reply.left_out().contains(&15), "{len}");
+            assert!(there || len > 250, "{len}");
+        }
     }
 
     #[test]

@@ -1,0 +1,220 @@
+//! `bootwright rehearse`: a virtual machine boots through the configuration, step by step.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::Serialize;
+
+use super::later;
+use super::output::Format;
+use crate::base::time::show_duration;
+use crate::base::{HardwareAddr, HostName};
+use crate::config::show;
+use crate::config::source::DiskFiles;
+use crate::rehearse::qemu::GuestFirmware;
+use crate::rehearse::story::{Line, Step};
+use crate::rehearse::{Ask, End, Milestone, Outcome, Plan, Told, rehearse};
+use crate::render::load::{InForce, load};
+use crate::serve::admin::hosts;
+
+/// `rehearse`.
+#[derive(Debug, clap::Args)]
+pub struct Rehearse {
+    /// Name, MAC or address
+    pub host: String,
+    /// The virtual machine's firmware [default: by the host's architecture; bios for x86_64]
+    #[arg(long, value_name = "FIRMWARE", value_parser = ["bios", "uefi-x64", "uefi-arm64", "httpboot"])]
+    pub firmware: Option<String>,
+    /// How far it is to come
+    #[arg(long, value_name = "MILESTONE", value_parser = ["script", "kernel", "answers", "installed"], default_value = "answers")]
+    pub until: String,
+    /// Rehearse the boot of a machine that is installed: it has to boot its disk
+    #[arg(long, conflicts_with = "until")]
+    pub installed: bool,
+    /// Show the machine's serial console while it boots
+    #[arg(long)]
+    pub console: bool,
+    /// How long at most
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = crate::base::time::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// Rehearses; the result is the exit status: 0 when the milestone is reached. To be called before any
+/// thread is started.
+pub fn run(
+    config: &Path,
+    asked: &Rehearse,
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<u8> {
+    let until = match asked.until.as_str() {
+        _ if asked.installed => Milestone::Disk,
+        "script" => Milestone::Script,
+        "kernel" => Milestone::Kernel,
+        "installed" => return later::refuse("rehearse --until installed"),
+        _ => Milestone::Answers,
+    };
+    let firmware = asked
+        .firmware
+        .as_deref()
+        .map(str::parse::<GuestFirmware>)
+        .transpose()
+        .map_err(|error| anyhow!(error))?;
+    let in_force = configuration(config)?;
+    let host = hosts::find(&in_force.snapshot, &asked.host).map_err(|error| {
+        anyhow!(match error.remedy() {
+            Some(remedy) => format!("{error}: {remedy}"),
+            None => error.to_string(),
+        })
+    })?;
+    let ask = Ask {
+        firmware,
+        until,
+        timeout: asked.timeout,
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let plan = Plan::make(in_force, host, &ask, &path)?;
+
+    let text = format == Format::Text;
+    if text {
+        writeln!(
+            out,
+            "rehearsing {} ({}) until {}",
+            plan.host.name,
+            plan.firmware.describe(),
+            goal(until)
+        )?;
+    }
+    let console = asked.console && text;
+    // A reader that goes away does not end the rehearsal before it has tidied up.
+    let mut written: io::Result<()> = Ok(());
+    let outcome = rehearse(&plan, &mut |told| {
+        if written.is_ok() && text {
+            written = show_told(out, &told, console);
+        }
+    })?;
+    written?;
+    match format {
+        Format::Text => show_outcome(out, &plan, &outcome)?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, &Report::of(&plan, &outcome))?;
+            writeln!(out)?;
+        }
+    }
+    if let End::Interrupted(name) = outcome.end {
+        bail!("the rehearsal was ended by {name}; nothing of it is left");
+    }
+    Ok(u8::from(outcome.end != End::Reached))
+}
+
+/// The configuration, or all that is wrong with it.
+fn configuration(config: &Path) -> anyhow::Result<Arc<InForce>> {
+    let loaded = load(&DiskFiles, config, 1);
+    loaded.config.with_context(|| {
+        let problems = show::text(&loaded.problems, &loaded.sources, false, false);
+        format!("the configuration has errors:\n\n{problems}")
+    })
+}
+
+const fn goal(until: Milestone) -> &'static str {
+    match until {
+        Milestone::Script => "its boot script is served",
+        Milestone::Kernel => "its kernel is fetched",
+        Milestone::Answers => "its installer has fetched its answers",
+        Milestone::Disk => "it boots its disk",
+    }
+}
+
+fn show_told(out: &mut dyn Write, told: &Told<'_>, console: bool) -> io::Result<()> {
+    match told {
+        Told::Note(note) => writeln!(out, "         {note}")?,
+        Told::Line(line) => writeln!(out, "{line}")?,
+        Told::Console(bytes) if console => out.write_all(bytes)?,
+        Told::Console(_) => return Ok(()),
+    }
+    out.flush()
+}
+
+fn show_outcome(out: &mut dyn Write, plan: &Plan, outcome: &Outcome) -> io::Result<()> {
+    let name = &plan.host.name;
+    let took = show_duration(outcome.took);
+    if outcome.end == End::Reached {
+        return writeln!(out, "{name}: done in {took}: {}", reached(plan.until));
+    }
+    writeln!(out)?;
+    writeln!(out, "{name}: {} after {took}", failure(&outcome.end))?;
+    match outcome.last {
+        Some(step) => writeln!(out, "  last step:    {}", step.describe())?,
+        None => writeln!(out, "  last step:    none")?,
+    }
+    if let Some(step) = outcome.missing {
+        writeln!(out, "  missing step: {}", step.describe())?;
+    }
+    if outcome.console.is_empty() {
+        writeln!(out, "  its serial console showed nothing")
+    } else {
+        writeln!(out, "  the end of its serial console:")?;
+        for line in &outcome.console {
+            writeln!(out, "    | {line}")?;
+        }
+        Ok(())
+    }
+}
+
+const fn reached(until: Milestone) -> &'static str {
+    match until {
+        Milestone::Script => "its boot script was served",
+        Milestone::Kernel => "its kernel was fetched",
+        Milestone::Answers => "its installer has fetched its answers",
+        Milestone::Disk => "it boots its disk and was not offered its installer",
+    }
+}
+
+fn failure(end: &End) -> String {
+    match end {
+        End::Reached => "done".to_owned(),
+        End::TimedOut => "not reached in time (--timeout): it stopped".to_owned(),
+        End::MachineEnded(why) => why.clone(),
+        End::OfferedInstaller => "it is installed and was offered its installer again".to_owned(),
+        End::Interrupted(name) => format!("ended by {name}"),
+    }
+}
+
+/// What `--format json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    host: &'a HostName,
+    mac: HardwareAddr,
+    firmware: &'static str,
+    until: &'static str,
+    reached: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    took_ms: u128,
+    steps: &'a [Line],
+    last: Option<Step>,
+    missing: Option<Step>,
+    console: &'a [String],
+}
+
+impl<'a> Report<'a> {
+    fn of(plan: &'a Plan, outcome: &'a Outcome) -> Self {
+        let reached = outcome.end == End::Reached;
+        Self {
+            host: &plan.host.name,
+            mac: plan.mac,
+            firmware: plan.firmware.as_str(),
+            until: plan.until.as_str(),
+            reached,
+            failure: (!reached).then(|| failure(&outcome.end)),
+            took_ms: outcome.took.as_millis(),
+            steps: &outcome.lines,
+            last: outcome.last,
+            missing: outcome.missing.filter(|_| !reached),
+            console: &outcome.console,
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The operators' plane, driven request by request over a store and a journal in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use bootwright::base::{TestClock, Timestamp};
+use bootwright::config::source::MemoryFiles;
+use bootwright::host::links::{LinkTable, Links};
+use bootwright::journal::{Event, Journal, Kind, Reason};
+use bootwright::record::InstallState;
+use bootwright::render::load::load;
+use bootwright::serve::admin::hosts::HostView;
+use bootwright::serve::admin::{Admin, router};
+use bootwright::serve::assets::AssetTree;
+use bootwright::serve::context::Context;
+use bootwright::serve::health::Health;
+use bootwright::serve::installs::Installs;
+use bootwright::serve::listener::Operator;
+use bootwright::serve::memory::Memory;
+use bootwright::serve::reload::Reloader;
+use bootwright::store::{AnyStore, Switches};
+use http_body_util::BodyExt as _;
+use hyper::service::Service as _;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const RESERVATIONS: &str = r#"
+[defaults]
+profile = "tiny"
+[hosts.web01]
+mac = "52:54:00:47:86:8e"
+ip = "10.99.0.11"
+[hosts.web02]
+mac = "52:54:00:47:86:8f"
+ip = "10.99.0.12"
+[hosts.never]
+mac = "52:54:00:47:86:90"
+ip = "10.99.0.13"
+install = "never"
+[hosts.nomac]
+ip = "10.99.0.14"
+[hosts.arm]
+mac = "52:54:00:47:86:91"
+ip = "10.99.0.15"
+loader = "ipxe/arm.efi"
+"#;
+
+const PROFILE: &str = r#"
+title = "Tiny"
+family = "other"
+[boot]
+kind = "linux"
+kernel = "tiny/linux"
+cmdline = "quiet"
+"#;
+
+/// A daemon without sockets.
+struct Site {
+    admin: Admin,
+    clock: Arc<TestClock>,
+    switches: Switches,
+    folder: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let files: MemoryFiles = [
+            (
+                "c/bootwright.toml",
+                "[server]\ninterfaces = [\"br0\"]\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\n",
+            ),
+            ("c/reservations.toml", RESERVATIONS),
+            ("c/profiles/tiny.toml", PROFILE),
+        ]
+        .into_iter()
+        .collect();
+        let loaded = load(&files, Path::new("c/bootwright.toml"), 1);
+        let in_force = loaded
+            .config
+            .unwrap_or_else(|| panic!("{:?}", loaded.problems));
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["tiny/linux", "ipxe/undionly.kpxe", "ipxe/snponly.efi"] {
+            let file = folder.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, b"x").unwrap();
+        }
+        let (store, switches) = AnyStore::broken();
+        let journal = Journal::in_memory();
+        let clock = Arc::new(TestClock::new(Timestamp::from_secs(1_800_000_000)));
+        let ctx = Context {
+            in_force: Arc::new(ArcSwap::new(in_force)),
+            installs: Installs::new(Arc::new(store), journal.clone(), clock.clone()),
+            journal,
+            clock: clock.clone(),
+            assets: AssetTree::new(folder.path()),
+            memory: Memory::new(),
+            links: Links::fixed(LinkTable::default()),
+        };
+        Self {
+            admin: Admin {
+                started: ctx.now(),
+                ctx,
+                health: Health::default(),
+                reloader: Reloader::new().0,
+                config: "c/bootwright.toml".into(),
+                ending: CancellationToken::new(),
+            },
+            clock,
+            switches,
+            folder,
+        }
+    }
+
+    async fn raw(&self, method: Method, path: &str, body: String) -> (StatusCode, Body) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .body(Body::from(body))
+            .unwrap();
+        request
+            .extensions_mut()
+            .insert(Operator { uid: 0, pid: None });
+        let service = TowerToHyperService::new(router(self.admin.clone()));
+        let response = service.call(request).await.unwrap();
+        (response.status(), response.into_body())
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let (status, body) = self.raw(method, path, body).await;
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let value = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&bytes)));
+        (status, value)
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.ask(Method::GET, path, Value::Null).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        self.ask(Method::POST, path, body).await
+    }
+
+    async fn state(&self, host: &str) -> InstallState {
+        let (_, value) = self.get(&format!("/hosts/{host}")).await;
+        serde_json::from_value::<HostView>(value).unwrap().state
+    }
+
+    async fn token(&self, host: &str) -> String {
+        let in_force = self.admin.ctx.config();
+        let record = self
+            .admin
+            .ctx
+            .installs
+            .known(&in_force.snapshot, &host.parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
+        record.token.unwrap().reveal().to_owned()
+    }
+}
+
+/// Code, message and remedy of a refusal.
+fn refusal(value: &Value) -> (String, String, String) {
+    let text = |key: &str| value["error"][key].as_str().unwrap_or_default().to_owned();
+    (text("code"), text("message"), text("remedy"))
+}
+
+#[tokio::test]
+async fn a_host_is_named_by_name_mac_or_address() {
+    let site = Site::new();
+    for name in [
+        "web01",
+        "52:54:00:47:86:8E",
+        "52-54-00-47-86-8e",
+        "10.99.0.11",
+    ] {
+        let (status, host) = site.get(&format!("/hosts/{name}")).await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+        assert_eq!(host["name"], "web01");
+        assert_eq!(host["state"], "local");
+    }
+    let (status, value) = site.get("/hosts/web1").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (code, _, remedy) = refusal(&value);
+    assert_eq!(code, "unknown-host");
+    assert!(remedy.contains("did you mean"), "{remedy}");
+    let (_, hosts) = site.get("/hosts").await;
+    assert_eq!(hosts.as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn arming_cancelling_and_the_disk() {
+    let site = Site::new();
+    let (status, done) = site
+        .post("/hosts/web01/install", json!({"for": "2h", "by": "ola"}))
+        .await;
+    assert_eq!(status, StatusCode::OK, "{done}");
+    let host = &done["hosts"][0];
+    assert_eq!(
+        (&host["state"], &host["changed"]),
+        (&json!("armed"), &json!(true))
+    );
+    let install = &host["installation"];
+    assert_eq!(install["by"], "ola");
+    let until: Timestamp = serde_json::from_value(install["armed_until"].clone()).unwrap();
+    assert_eq!(
+        until.since(site.admin.ctx.now()),
+        Duration::from_secs(7_200)
+    );
+    let token = site.token("web01").await;
+    assert!(!done.to_string().contains(&token));
+
+    let (status, _) = site.post("/hosts/web01/cancel", Value::Null).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(site.state("web01").await, InstallState::Local);
+    let (status, value) = site.post("/hosts/web01/cancel", Value::Null).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(refusal(&value).0, "nothing-to-cancel");
+    let (status, done) = site.post("/hosts/web01/local", Value::Null).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(done["hosts"][0]["changed"], false);
+
+    // An arming lapses by itself.
+    site.post("/hosts/web01/install", json!({"for": "1h"}))
+        .await;
+    site.clock.advance(Duration::from_secs(3_601));
+    assert_eq!(site.state("web01").await, InstallState::Local);
+}
+
+#[tokio::test]
+async fn what_cannot_be_armed_is_refused_with_the_remedy() {
+    let site = Site::new();
+    for (host, code, remedy) in [
+        ("never", "install-never", "take that out"),
+        ("nomac", "no-mac", "mac ="),
+        ("arm", "boot-file-missing", "bootwright assets fetch ipxe"),
+        ("nobody", "unknown-host", "bootwright hosts"),
+    ] {
+        let (status, value) = site
+            .post(&format!("/hosts/{host}/install"), json!({"force": true}))
+            .await;
+        assert!(status.is_client_error(), "{host}: {value}");
+        let (found, message, help) = refusal(&value);
+        assert_eq!(found, code, "{value}");
+        assert!(message.contains(host), "{value}");
+        assert!(help.contains(remedy), "{value}");
+    }
+    std::fs::remove_file(site.folder.path().join("tiny/linux")).unwrap();
+    let (_, value) = site.post("/hosts/web01/install", Value::Null).await;
+    let (code, message, _) = refusal(&value);
+    assert_eq!(code, "boot-file-missing");
+    assert!(message.contains("tiny/linux"), "{message}");
+    assert_eq!(site.state("web01").await, InstallState::Local);
+}
+
+#[tokio::test]
+async fn several_are_armed_together_or_not_at_all() {
+    let site = Site::new();
+    let (status, value) = site
+        .post("/install", json!({"hosts": ["web01", "web02", "never"]}))
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT, "{value}");
+    assert_eq!(site.state("web01").await, InstallState::Local);
+    site.switches.fail_commits(true);
+    let (status, value) = site
+        .post("/install", json!({"hosts": ["web01", "web02"]}))
+        .await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refusal(&value).0, "store-unavailable");
+    site.switches.fail_commits(false);
+    assert_eq!(site.state("web01").await, InstallState::Local);
+    // Two names of one machine are one machine.
+    let (status, done) = site
+        .post(
+            "/install",
+            json!({"hosts": ["web01", "10.99.0.11", "web02"]}),
+        )
+        .await;
+    assert_eq!(status, StatusCode::OK, "{done}");
+    assert_eq!(done["hosts"].as_array().unwrap().len(), 2);
+    assert_eq!(site.state("web02").await, InstallState::Armed);
+    assert_ne!(site.token("web01").await, site.token("web02").await);
+    let (status, _) = site
+        .post("/cancel", json!({"hosts": ["web01", "web02"]}))
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(site.state("web02").await, InstallState::Local);
+}
+
+#[tokio::test]
+async fn orders_that_make_no_sense() {
+    let site = Site::new();
+    for (path, body) in [
+        ("/install", json!({"hosts": []})),
+        ("/install", json!({"hosts": ["web01"], "froce": true})),
+        ("/install", json!({"hosts": ["web01"], "for": "soon"})),
+        ("/hosts/web01/install", json!({"hosts": ["web02"]})),
+    ] {
+        let (status, value) = site.post(path, body.clone()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(!refusal(&value).2.is_empty(), "{value}");
+    }
+    assert_eq!(
+        site.post("/hosts/web01/destroy", Value::Null).await.0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        site.get("/hosts/web01/install").await.0,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+    assert_eq!(site.get("/nothing").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(site.state("web01").await, InstallState::Local);
+}
+
+#[tokio::test]
+async fn by_is_the_peers_user_unless_root_says() {
+    let site = Site::new();
+    site.post("/hosts/web01/install", Value::Null).await;
+    let (_, host) = site.get("/hosts/web01").await;
+    assert_eq!(host["installation"]["by"], "root");
+
+    let mut request = Request::post("/api/v1/hosts/web02/install")
+        .body(Body::from(r#"{"by": "somebody else"}"#))
+        .unwrap();
+    let uid = 4_000_000_000;
+    request.extensions_mut().insert(Operator { uid, pid: None });
+    let service = TowerToHyperService::new(router(site.admin.clone()));
+    assert_eq!(
+        service.call(request).await.unwrap().status(),
+        StatusCode::OK
+    );
+    let (_, host) = site.get("/hosts/web02").await;
+    assert_eq!(host["installation"]["by"], format!("uid {uid}"));
+}
+
+#[tokio::test]
+async fn the_journal_is_read_and_followed() {
+    let site = Site::new();
+    site.post("/hosts/web01/install", Value::Null).await;
+    site.post("/hosts/web02/install", Value::Null).await;
+    let (status, body) = site
+        .raw(Method::GET, "/events?host=10.99.0.11", String::new())
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let text = body.collect().await.unwrap().to_bytes();
+    let events: Vec<Event> = String::from_utf8_lossy(&text)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].kind, Kind::InstallArmed);
+    assert!(!String::from_utf8_lossy(&text).contains(&site.token("web01").await));
+
+    let after = events[0].id;
+    let path = format!("/events?follow=1&host=web01&after={after}");
+    let (_, mut body) = site.raw(Method::GET, &path, String::new()).await;
+    let journal = site.admin.ctx.journal.clone();
+    let event = |host: &str, detail: &str| {
+        Event::new(site.admin.ctx.now(), Kind::InstallNote, Reason::Done)
+            .host(host.parse::<bootwright::base::HostName>().unwrap())
+            .detail(detail)
+    };
+    journal.append(event("web02", "of another"));
+    journal.append(event("web01", "it comes"));
+    let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    let line = String::from_utf8(frame.to_vec()).unwrap();
+    assert!(line.contains("it comes"), "{line}");
+    assert_eq!(line.lines().count(), 1);
+    site.admin.ending.cancel();
+    assert!(body.frame().await.is_none(), "it ends with the daemon");
+
+    for bad in [
+        "/events?follow=maybe",
+        "/events?limit=many",
+        "/events?colour=red",
+    ] {
+        let (status, _) = site.raw(Method::GET, bad, String::new()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn status_counts_and_tells_troubles() {
+    let site = Site::new();
+    site.post("/hosts/web01/install", Value::Null).await;
+    site.admin.health.trouble("tftp", "taken");
+    let (status, value) = site.get("/status").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(value["hosts"], json!({"armed": 1, "local": 4}));
+    assert_eq!(value["troubles"], json!({"tftp": "taken"}));
+    site.switches.fail_reads(true);
+    let (status, value) = site.get("/status").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(value["troubles"]["records"].is_string(), "{value}");
+    assert_eq!(site.get("/hosts").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}

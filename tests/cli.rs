@@ -1,0 +1,220 @@
+//! The command line without a daemon: exit statuses, and what is said on which stream.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// What one run gives.
+struct Ran {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn run_in(folder: &Path, args: &[&str]) -> Ran {
+    let output = Command::cargo_bin("bootwright")
+        .unwrap()
+        .current_dir(folder)
+        .env_remove("BOOTWRIGHT_CONFIG")
+        .env_remove("SUDO_USER")
+        .args(args)
+        .output()
+        .unwrap();
+    Ran {
+        status: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A small good configuration, where commands look for it.
+fn site() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    std::fs::create_dir_all(config.join("profiles")).unwrap();
+    std::fs::create_dir_all(config.join("templates")).unwrap();
+    std::fs::write(
+        config.join("bootwright.toml"),
+        "[server]\ninterfaces = [\"nosuch0\"]\nstate_dir = \"../state\"\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        config.join("reservations.toml"),
+        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\n",
+    )
+    .unwrap();
+    folder
+}
+
+#[test]
+fn wrong_usage_is_2_and_help_is_0() {
+    let site = site();
+    let ran = run_in(site.path(), &["instal", "web01"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.contains("install"), "{}", ran.err);
+    assert_eq!(run_in(site.path(), &[]).status, 2);
+    assert_eq!(run_in(site.path(), &["host"]).status, 2);
+    assert_eq!(run_in(site.path(), &["hosts", "--format", "xml"]).status, 2);
+    let ran = run_in(site.path(), &["--help"]);
+    assert_eq!(ran.status, 0);
+    for command in [
+        "serve", "reload", "check", "render", "hosts", "install", "cancel", "local", "events",
+        "rehearse", "assets",
+    ] {
+        assert!(ran.out.contains(&format!("\n  {command}")), "{command}");
+    }
+    assert!(!ran.out.contains("simulate"), "{}", ran.out);
+    assert_eq!(run_in(site.path(), &["--version"]).status, 0);
+}
+
+#[test]
+fn what_comes_later_says_so() {
+    let site = site();
+    for line in [
+        "simulate --mac 52:54:00:00:00:01 --firmware bios",
+        "doctor",
+        "capture web01",
+        "import kea x.json --into reservations.toml",
+        "export ansible",
+        "router-config kea",
+        "schema server",
+        "unknown",
+        "adopt 52:54:00:00:00:01 --name web09",
+        "bind web01 52:54:00:00:00:01",
+        "ip suggest lab --count 2",
+        "host add web09 --ip 10.99.0.9",
+        "host set web01 ip=10.99.0.9",
+        "host remove web01",
+        "install web01 --after hv:up",
+        "install --group web",
+        "install web01 --profile other",
+        "install web01 --dry-run",
+    ] {
+        let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.status, 1, "{line}");
+        assert!(
+            ran.err.contains("is not available in this version"),
+            "{line}: {}",
+            ran.err
+        );
+        assert!(ran.out.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn without_a_daemon_the_way_to_start_it_is_said() {
+    let site = site();
+    for line in [
+        "hosts",
+        "host show web01",
+        "install web01",
+        "cancel web01",
+        "local web01",
+        "events",
+        "reload",
+    ] {
+        let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.status, 1, "{line}");
+        assert!(
+            ran.err.contains("state/bootwright.sock"),
+            "{line}: {}",
+            ran.err
+        );
+        assert!(ran.err.contains("bootwright serve"), "{line}: {}", ran.err);
+    }
+}
+
+#[test]
+fn several_hosts_are_not_armed_without_a_word() {
+    let site = site();
+    let ran = run_in(site.path(), &["install", "web01", "web02"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains("2 hosts"), "{}", ran.err);
+    assert!(ran.err.contains("--yes"), "{}", ran.err);
+}
+
+#[test]
+fn the_configuration_is_found_in_its_order() {
+    let empty = tempfile::tempdir().unwrap();
+    let ran = run_in(empty.path(), &["check", "--config", "none.toml"]);
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
+    assert!(format!("{}{}", ran.out, ran.err).contains("none.toml"));
+
+    let site = site();
+    let ran = run_in(site.path(), &["check"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    // The environment wins over the folder, the option over both.
+    let other = tempfile::tempdir().unwrap();
+    let bad = other.path().join("bad.toml");
+    std::fs::write(&bad, "[server]\ncolour = 1\n").unwrap();
+    let mut command = Command::cargo_bin("bootwright").unwrap();
+    command
+        .current_dir(site.path())
+        .env("BOOTWRIGHT_CONFIG", &bad);
+    command.arg("check").assert().code(1);
+    let mut command = Command::cargo_bin("bootwright").unwrap();
+    command
+        .current_dir(site.path())
+        .env("BOOTWRIGHT_CONFIG", &bad);
+    command
+        .args(["check", "--config", "config/bootwright.toml"])
+        .assert()
+        .code(0);
+}
+
+#[test]
+fn serve_says_what_keeps_it_from_starting() {
+    let site = site();
+    let ran = run_in(site.path(), &["serve"]);
+    assert_eq!(ran.status, 1);
+    assert!(
+        ran.err.contains("there is no interface nosuch0"),
+        "{}",
+        ran.err
+    );
+    assert!(
+        !site.path().join("state").exists(),
+        "nothing is left behind"
+    );
+
+    std::fs::write(
+        site.path().join("config/reservations.toml"),
+        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.98.0.11\"\n",
+    )
+    .unwrap();
+    let ran = run_in(site.path(), &["serve"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains("reservations.toml:3:"), "{}", ran.err);
+    assert!(ran.err.contains("10.98.0.11"), "{}", ran.err);
+}
+
+#[test]
+fn render_and_check_need_no_daemon_and_print_json() {
+    let site = site();
+    let ran = run_in(site.path(), &["check", "--format", "json"]);
+    assert_eq!(ran.status, 0);
+    serde_json::from_str::<serde_json::Value>(&ran.out).unwrap();
+    let ran = run_in(site.path(), &["render", "nobody"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains("nobody"), "{}", ran.err);
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    let site = site();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bootwright"))
+        .current_dir(site.path())
+        .env_remove("BOOTWRIGHT_CONFIG")
+        .arg("check")
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+}

@@ -1,0 +1,507 @@
+//! The real daemon with the shipped configuration, in a network namespace of its own.
+//!
+//! A thread that has left for a new namespace takes the processes it starts and the sockets it opens
+//! along; the namespace goes with the last of them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bootwright::config::source::DiskFiles;
+use bootwright::render::AssetRef;
+use bootwright::render::files::needed;
+use bootwright::render::load::load;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bootwright");
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+const WEB01: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
+const SCRIPT: &str = "/boot/52-54-00-47-86-8e/boot.ipxe?uuid=&serial=";
+/// How long anything may take on a busy machine before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a test in a namespace that has `br0` with the server's address and, on the loopback, the
+/// address of web01.
+fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can make a network namespace here; run it as root");
+        return;
+    }
+    let thread = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+        for line in [
+            "link set lo up",
+            "link add br0 type bridge",
+            "addr add 10.99.0.2/24 dev br0",
+            "link set br0 up",
+            "addr add 10.99.0.11/32 dev lo",
+        ] {
+            let status = Command::new("ip").args(line.split(' ')).status().unwrap();
+            assert!(status.success(), "ip {line}");
+        }
+        test();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// The shipped configuration, its state and small boot files in a folder of the test's own.
+struct Site {
+    folder: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The account that the daemon becomes has to get in.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        copy(&shipped, &folder.path().join("config"));
+        let site = Self { folder };
+        let config = site.config();
+        let text = std::fs::read_to_string(&config).unwrap();
+        let text = text.replace("/var/lib/bootwright", "../state");
+        std::fs::write(&config, text).unwrap();
+        let loaded = load(&DiskFiles, &config, 1);
+        let in_force = loaded.config.expect("the shipped configuration is good");
+        for host in in_force.snapshot.hosts() {
+            for (asset, _) in needed(&in_force, host) {
+                if let AssetRef::Path(path) = asset {
+                    let file = in_force.snapshot.server.boot_assets.join(path);
+                    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                    std::fs::write(file, b"a boot file").unwrap();
+                }
+            }
+        }
+        site
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("config/bootwright.toml")
+    }
+
+    fn reservations(&self) -> PathBuf {
+        self.folder.path().join("config/reservations.toml")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("state/bootwright.sock")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(self.config()).args(args);
+        command
+    }
+
+    /// Starts a daemon and waits until it says that all is well.
+    fn start(&self) -> Daemon {
+        let child = self
+            .command(&["serve"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let daemon = Daemon(child);
+        until("the daemon answers", || {
+            TcpStream::connect((SERVER, 8_080)).is_ok()
+                && get(SERVER, "/healthz") == (200, "ok\n".to_owned())
+        });
+        daemon
+    }
+
+    /// A start that has to fail; what it says.
+    fn start_fails(&self) -> String {
+        let output = self.command(&["serve"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// A command that has to be done; what it prints.
+    fn run(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let mut args = args.to_vec();
+        args.extend(["--format", "json"]);
+        serde_json::from_str(&self.run(&args)).unwrap()
+    }
+
+    fn state(&self, host: &str) -> String {
+        self.json(&["host", "show", host])["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn event_of(&self, kind: &str) -> Option<Value> {
+        self.run(&["events", "--format", "json", "--limit", "1000"])
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .rfind(|event| event["kind"] == kind)
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A daemon that ends with the test.
+struct Daemon(Child);
+
+impl Daemon {
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Sends a signal and waits for the end; how long that took and what the log says.
+    fn end(mut self, signal: Signal) -> (std::process::ExitStatus, Duration, String) {
+        let began = Instant::now();
+        self.signal(signal);
+        let status = self.0.wait().unwrap();
+        let took = began.elapsed();
+        let mut log = String::new();
+        let _ = self
+            .0
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut log)
+            .unwrap();
+        (status, took, log)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A request from one of the addresses of this namespace.
+fn ask(from: Ipv4Addr, request: &str) -> (u16, String) {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddrV4::new(from, 0).into()).unwrap();
+    socket
+        .connect(&SocketAddrV4::new(SERVER, 8_080).into())
+        .unwrap();
+    let mut stream: TcpStream = socket.into();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+fn get(from: Ipv4Addr, path: &str) -> (u16, String) {
+    ask(from, &format!("GET {path} HTTP/1.0\r\n\r\n"))
+}
+
+/// The path of the answers in a boot script.
+fn answers_in(script: &str) -> String {
+    let url = script
+        .split_whitespace()
+        .find(|word| word.contains("/answers/"))
+        .unwrap_or_else(|| panic!("no answers in {script}"));
+    let at = url.find("/answers/").unwrap();
+    url[at..].to_owned()
+}
+
+#[test]
+fn it_serves_and_ends_within_three_seconds() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        let socket = std::fs::metadata(site.socket()).unwrap();
+        assert!(socket.file_type().is_socket());
+        assert_eq!(socket.permissions().mode() & 0o777, 0o660);
+        let state_dir = std::fs::metadata(site.folder.path().join("state")).unwrap();
+        assert_eq!(state_dir.permissions().mode() & 0o777, 0o750);
+        assert!(site.run(&["hosts"]).contains("web01"));
+
+        // A client in the middle of a request, and one that follows the journal, do not hold it up.
+        let mut idle = TcpStream::connect((SERVER, 8_080)).unwrap();
+        idle.write_all(b"GET /assets/").unwrap();
+        let mut follower = site
+            .command(&["events", "--follow"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut first = [0; 1];
+        follower
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut first)
+            .unwrap();
+
+        let (status, took, log) = daemon.end(Signal::SIGTERM);
+        assert_eq!(follower.wait().unwrap().code(), Some(1));
+        assert!(status.success(), "{status}: {log}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        assert!(log.contains("server.stopped"), "{log}");
+        assert!(!site.socket().exists());
+
+        // It is not running: said with the way to start it.
+        let output = site.command(&["hosts"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("bootwright serve"), "{said}");
+        assert!(said.contains("bootwright.sock"), "{said}");
+    });
+}
+
+#[test]
+fn killed_in_the_middle_of_an_installation_it_goes_on_where_it_was() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        let said = site.run(&["install", "web01"]);
+        assert!(said.contains("lapses at"), "{said}");
+        let (status, script) = get(WEB01, SCRIPT);
+        assert_eq!(status, 200);
+        let answers = answers_in(&script);
+        assert_eq!(site.state("web01"), "booting");
+        let token = answers.split('/').nth(2).unwrap().to_owned();
+        let began = ask(
+            WEB01,
+            &format!("GET /report/{token}/started HTTP/1.0\r\n\r\n"),
+        );
+        assert_eq!(began, (200, "ok\n".to_owned()));
+        let (status, before) = get(WEB01, &answers);
+        assert_eq!(status, 200);
+        let record = site.json(&["host", "show", "web01"]);
+        assert_eq!(record["state"], "installing");
+        assert!(!record.to_string().contains(&token));
+
+        daemon.end(Signal::SIGKILL);
+        assert!(site.socket().exists(), "nobody was left to take it away");
+        let daemon = site.start();
+        let mut again = site.json(&["host", "show", "web01"]);
+        assert_eq!(again["state"], "installing");
+        for key in [
+            "attempt",
+            "armed_at",
+            "script_at",
+            "started_at",
+            "token",
+            "by",
+        ] {
+            assert_eq!(
+                again["installation"][key], record["installation"][key],
+                "{key}"
+            );
+        }
+        assert_eq!(site.state("web02"), "local");
+        assert_eq!(get(WEB01, &answers), (200, before));
+
+        let report = format!("/report/{token}/installed");
+        assert_eq!(get(WEB01, &report), (200, "ok\n".to_owned()));
+        daemon.end(Signal::SIGKILL);
+        let _daemon = site.start();
+        again = site.json(&["host", "show", "web01"]);
+        assert_eq!(again["state"], "installed");
+        // Its disk, and nothing that would install it again.
+        let (_, script) = get(WEB01, SCRIPT);
+        assert!(!script.contains("kernel"), "{script}");
+        assert_eq!(get(WEB01, &answers).0, 404);
+        let events = site.run(&["events", "--format", "json", "--limit", "1000"]);
+        assert!(!events.contains(&token));
+    });
+}
+
+#[test]
+fn a_lost_store_arms_nobody() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        site.run(&["install", "web01"]);
+        daemon.end(Signal::SIGTERM);
+        std::fs::write(site.folder.path().join("state/records.redb"), b"damaged").unwrap();
+        let daemon = site.start();
+        assert_eq!(site.state("web01"), "local");
+        let trouble = site.event_of("server.trouble").expect("it is told");
+        assert_eq!(trouble["reason"], "damaged-store");
+        daemon.end(Signal::SIGTERM);
+        std::fs::remove_file(site.folder.path().join("state/records.redb")).unwrap();
+        let _daemon = site.start();
+        assert_eq!(site.state("web01"), "local");
+        let (_, script) = get(WEB01, SCRIPT);
+        assert!(
+            script.contains("exit 1") || script.contains("sanboot"),
+            "{script}"
+        );
+        assert!(!script.contains("/answers/"), "{script}");
+    });
+}
+
+#[test]
+fn changed_files_are_taken_up_and_bad_ones_are_not() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        let generation = || {
+            site.event_of("config.reloaded")
+                .map_or(1, |event| event["generation"].as_u64().unwrap())
+        };
+        let good = std::fs::read_to_string(site.reservations()).unwrap();
+        let more =
+            format!("{good}\n[hosts.web77]\nmac = \"52:54:00:00:00:77\"\nip = \"10.99.0.77\"\n");
+        let began = Instant::now();
+        replace(&site.reservations(), &more);
+        until("the new host is known", || {
+            site.run(&["hosts"]).contains("web77")
+        });
+        eprintln!("taken up within {:?}", began.elapsed());
+        let reloaded = site.event_of("config.reloaded").unwrap();
+        assert!(
+            reloaded["detail"].as_str().unwrap().contains("web77"),
+            "{reloaded}"
+        );
+        // The folder of it is still watched, and a bad file changes nothing.
+        let before = generation();
+        std::fs::write(site.reservations(), format!("{more}colour = \"red\"\n")).unwrap();
+        until("the mistake is told", || {
+            site.event_of("config.rejected").is_some()
+        });
+        let rejected = site.event_of("config.rejected").unwrap();
+        let detail = rejected["detail"].as_str().unwrap();
+        assert!(detail.contains("reservations.toml:"), "{detail}");
+        assert!(detail.contains("colour"), "{detail}");
+        assert_eq!(generation(), before);
+        assert!(site.run(&["hosts"]).contains("web77"));
+
+        let output = site.command(&["reload"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("colour") && said.contains("reservations.toml:"),
+            "{said}"
+        );
+
+        replace(&site.reservations(), &good);
+        until("the host is gone again", || {
+            !site.run(&["hosts"]).contains("web77")
+        });
+        let before = generation();
+        daemon.signal(Signal::SIGHUP);
+        until("the signal is followed", || generation() > before);
+        assert!(site.run(&["reload"]).contains("in force"));
+    });
+}
+
+/// As editors write: beside the file, then renamed.
+fn replace(file: &Path, text: &str) {
+    let beside = file.with_extension("toml.new");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(&beside, file).unwrap();
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_said_with_the_remedy() {
+    in_namespace(|| {
+        let site = Site::new();
+        // A port that somebody else holds.
+        let holder = TcpListener::bind((SERVER, 8_080)).unwrap();
+        let said = site.start_fails();
+        assert!(said.contains("TCP port 8080 of 10.99.0.2"), "{said}");
+        assert!(said.contains("[http] port"), "{said}");
+        assert!(!site.socket().exists(), "nothing is left behind");
+        drop(holder);
+
+        // A daemon that runs already.
+        let daemon = site.start();
+        let said = site.start_fails();
+        assert!(said.contains("already running"), "{said}");
+        assert!(
+            site.run(&["hosts"]).contains("web01"),
+            "the first one is unharmed"
+        );
+        daemon.end(Signal::SIGTERM);
+
+        // An interface that is not there.
+        let good = std::fs::read_to_string(site.config()).unwrap();
+        std::fs::write(site.config(), good.replace("\"br0\"", "\"nosuch0\"")).unwrap();
+        let said = site.start_fails();
+        assert!(said.contains("no interface nosuch0"), "{said}");
+        assert!(said.contains("br0"), "{said}");
+
+        // A mistake, shown as `check` shows it.
+        std::fs::write(site.config(), good.replace("interfaces ", "interface ")).unwrap();
+        let said = site.start_fails();
+        assert!(said.contains("bootwright.toml:"), "{said}");
+        assert!(said.contains("interfaces"), "{said}");
+
+        // A state folder that cannot be made.
+        std::fs::write(
+            site.config(),
+            good.replace("../state", "bootwright.toml/state"),
+        )
+        .unwrap();
+        let said = site.start_fails();
+        assert!(said.contains("state_dir"), "{said}");
+    });
+}
+
+#[test]
+fn addresses_that_come_and_go_are_followed() {
+    in_namespace(|| {
+        let site = Site::new();
+        let _daemon = site.start();
+        let ip = |line: &str| {
+            assert!(
+                Command::new("ip")
+                    .args(line.split(' '))
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        };
+        ip("addr add 10.99.0.3/24 dev br0");
+        until("it answers on the new address", || {
+            TcpStream::connect(("10.99.0.3", 8_080)).is_ok()
+        });
+        ip("addr del 10.99.0.3/24 dev br0");
+        until("it has left the old address", || {
+            site.run(&["events", "--format", "json"])
+                .contains("the boot plane has left 10.99.0.3")
+        });
+        assert_eq!(get(SERVER, "/healthz"), (200, "ok\n".to_owned()));
+    });
+}

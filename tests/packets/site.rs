@@ -1,0 +1,168 @@
+//! The site that the captures were taken in: 10.99.0.0/24 behind `br0`, this server at 10.99.0.2, and
+//! a relayed subnet.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use bootwright::base::{Architecture, Timestamp, Token};
+use bootwright::config::Snapshot;
+use bootwright::config::snapshot::{
+    Boot, Host, InstallPolicy, LocalBoot, Profile, Server, Subnet, TemplateText,
+};
+use bootwright::decide::dhcp::{Decision, decide};
+use bootwright::decide::{Arrival, BootFiles, Facts, Known};
+use bootwright::record::{InstallState, Record};
+use bootwright::wire::dhcp::Request;
+
+/// The machine that QEMU was, at the address that it was leased.
+pub(crate) const WEB01: &str = "52:54:00:47:86:8e";
+/// The interface that the clients ran on.
+pub(crate) const NODE11: &str = "52:54:00:00:00:11";
+
+/// Every boot file is there.
+pub(crate) struct AllThere;
+
+impl BootFiles for AllThere {
+    fn is_there(&self, _path: &str) -> bool {
+        true
+    }
+    fn missing_for(&self, _: &Host, _: &Profile, _: Architecture) -> Option<String> {
+        None
+    }
+}
+
+fn subnet(name: &str, network: &str) -> Subnet {
+    let network: ipnet::Ipv4Net = network.parse().expect("a network");
+    let at = |last: u32| Ipv4Addr::from(u32::from(network.network()) + last);
+    Subnet {
+        name: name.parse().expect("a name"),
+        network,
+        server: None,
+        example_server: at(2),
+        router: Some(at(1)),
+        dns: vec![at(1)],
+        ntp: vec![at(1)],
+        domain: Some("lab.example".to_owned()),
+        lease_time: Duration::from_secs(3_600),
+        nat: Vec::new(),
+        span: None,
+    }
+}
+
+fn host(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
+    Host {
+        name: name.parse().expect("a name"),
+        fqdn: Some(format!("{name}.lab.example")),
+        domain: Some("lab.example".to_owned()),
+        macs: vec![mac.parse().expect("a MAC")],
+        ip: ip.parse().expect("an address"),
+        subnet,
+        groups: Vec::new(),
+        profile: "debian-12".parse().ok(),
+        arch: None,
+        loader: None,
+        local_boot: LocalBoot::Auto,
+        install: InstallPolicy::Once,
+        uuid: None,
+        serial: None,
+        vars: toml::Table::new(),
+        notes: None,
+        span: None,
+    }
+}
+
+/// The configuration.
+pub(crate) fn snapshot() -> Snapshot {
+    changed(|_| {})
+}
+
+/// The configuration with its hosts changed.
+pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
+    let text = |text: &str| TemplateText {
+        text: text.to_owned(),
+        span: None,
+    };
+    let profile = Profile {
+        name: "debian-12".parse().expect("a name"),
+        title: "Debian 12".to_owned(),
+        family: "debian".to_owned(),
+        arch: Vec::new(),
+        boot: Boot::Linux {
+            kernel: text("debian/linux"),
+            initrd: vec![text("debian/initrd.gz")],
+            cmdline: text("auto=true"),
+        },
+        answers: Vec::new(),
+        stalled_after: None,
+        span: None,
+    };
+    let mut hosts = vec![
+        host("web01", WEB01, "10.99.0.34", 0),
+        host("node11", NODE11, "10.99.0.16", 0),
+    ];
+    change(&mut hosts);
+    Snapshot::new(
+        Server::default(),
+        vec![subnet("lab", "10.99.0.0/24"), subnet("far", "10.50.0.0/24")],
+        hosts,
+        vec![profile],
+        BTreeMap::new(),
+    )
+}
+
+/// The same machines behind the relay 10.50.0.1.
+pub(crate) fn behind_the_relay() -> Snapshot {
+    changed(|hosts| {
+        for host in hosts {
+            host.subnet = 1;
+            host.ip = Ipv4Addr::from(u32::from(host.ip) - (49 << 16));
+        }
+    })
+}
+
+/// What is remembered of `web01`.
+pub(crate) fn record(state: InstallState) -> Record {
+    let host = host("web01", WEB01, "10.99.0.34", 0);
+    Record {
+        state,
+        profile: host.profile.clone(),
+        macs: host.macs.clone(),
+        ip: Some(host.ip),
+        token: Some(Token::from_bytes([7; 16])),
+        ..Record::new(host.name)
+    }
+}
+
+/// By which way a message comes in: a broadcast on `br0`.
+pub(crate) fn arrival() -> Arrival {
+    Arrival {
+        iface: "br0".into(),
+        addresses: ["10.99.0.2/24".parse().expect("a network")].into(),
+        to: Ipv4Addr::BROADCAST,
+        source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
+        at: Timestamp::from_secs(1_800_000_000),
+    }
+}
+
+/// The answer to these bytes in this configuration.
+pub(crate) fn answer(bytes: &[u8], snapshot: &Snapshot, known: Known<'_>) -> Decision {
+    let request = Request::parse(bytes).expect("a DHCP message");
+    let facts = Facts {
+        known,
+        files: &AllThere,
+        route_source: Some(Ipv4Addr::new(10, 99, 0, 2)),
+    };
+    decide(&request, &arrival(), snapshot, &facts)
+}
+
+/// The answer to a machine that is to be installed.
+pub(crate) fn answer_armed(bytes: &[u8]) -> Decision {
+    let record = record(InstallState::Armed);
+    answer(bytes, &snapshot(), Known::Record(&record))
+}
+
+/// The answer to a machine of which nothing is asked.
+pub(crate) fn answer_local(bytes: &[u8]) -> Decision {
+    answer(bytes, &snapshot(), Known::Nothing)
+}
