@@ -88,7 +88,9 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let tiny = folder.path().join("assets/tiny");
         std::fs::create_dir_all(&tiny).unwrap();
-        let kernel: Vec<u8> = (0..KERNEL).map(|i| (i % 251) as u8).collect();
+        let kernel: Vec<u8> = (0..KERNEL)
+            .map(|i| u8::try_from(i % 251).unwrap())
+            .collect();
         std::fs::write(tiny.join("linux"), kernel).unwrap();
         std::fs::write(tiny.join("initrd.gz"), b"initrd").unwrap();
         std::fs::write(tiny.join(".hidden"), b"hidden").unwrap();
@@ -231,9 +233,9 @@ impl Reply {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
 
-    fn header(&self, name: header::HeaderName) -> &str {
+    fn header(&self, name: &header::HeaderName) -> &str {
         self.headers
-            .get(&name)
+            .get(name)
             .unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
             .to_str()
             .unwrap()
@@ -265,7 +267,7 @@ async fn an_armed_machine_is_led_from_its_script_to_installed() {
         .get(WEB01, &format!("{}?uuid=&serial=", script_of(MAC)))
         .await;
     assert_eq!(script.status, StatusCode::OK);
-    assert_eq!(script.header(header::CACHE_CONTROL), "no-store");
+    assert_eq!(script.header(&header::CACHE_CONTROL), "no-store");
     assert!(script.text().starts_with("#!ipxe\n"));
     assert!(
         script
@@ -288,8 +290,8 @@ async fn an_armed_machine_is_led_from_its_script_to_installed() {
 
     let answers = site.get(WEB01, &answer(&token)).await;
     assert_eq!(answers.status, StatusCode::OK);
-    assert_eq!(answers.header(header::CACHE_CONTROL), "no-store");
-    assert_eq!(answers.header(header::CONTENT_TYPE), "text/plain");
+    assert_eq!(answers.header(&header::CACHE_CONTROL), "no-store");
+    assert_eq!(answers.header(&header::CONTENT_TYPE), "text/plain");
     assert!(answers.text().contains(&report(&token, "installed")));
     assert_eq!(site.state().await, InstallState::Installing);
 
@@ -434,7 +436,7 @@ async fn methods() {
             StatusCode::METHOD_NOT_ALLOWED,
             "{method} {path}"
         );
-        assert_eq!(reply.header(header::ALLOW), allow);
+        assert_eq!(reply.header(&header::ALLOW), allow);
     }
     assert_eq!(site.state().await, InstallState::Armed);
 }
@@ -448,7 +450,7 @@ async fn while_the_store_fails_machines_are_told_to_try_again() {
     site.switches.fail_commits(true);
     let reply = site.get(WEB01, &answer(&token)).await;
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(reply.header(header::RETRY_AFTER), "5");
+    assert_eq!(reply.header(&header::RETRY_AFTER), "5");
     assert_eq!(
         site.last(Kind::HttpRefused).await.reason,
         Reason::StoreUnavailable
@@ -627,10 +629,10 @@ async fn boot_files_with_ranges_and_validators() {
     let path = "//assets//tiny/linux";
     let whole = site.get(STRANGER, path).await;
     assert_eq!(whole.status, StatusCode::OK);
-    assert_eq!(whole.header(header::CONTENT_LENGTH), KERNEL.to_string());
-    assert_eq!(whole.header(header::ACCEPT_RANGES), "bytes");
-    let etag = whole.header(header::ETAG).to_owned();
-    let modified = whole.header(header::LAST_MODIFIED).to_owned();
+    assert_eq!(whole.header(&header::CONTENT_LENGTH), KERNEL.to_string());
+    assert_eq!(whole.header(&header::ACCEPT_RANGES), "bytes");
+    let etag = whole.header(&header::ETAG).to_owned();
+    let modified = whole.header(&header::LAST_MODIFIED).to_owned();
     let event = site.last(Kind::HttpAsset).await;
     assert_eq!(
         (event.bytes, event.reason),
@@ -639,7 +641,7 @@ async fn boot_files_with_ranges_and_validators() {
     assert_eq!(event.file.as_deref(), Some("/assets/tiny/linux"));
 
     let head = site.ask(STRANGER, Method::HEAD, path).await;
-    assert_eq!(head.header(header::CONTENT_LENGTH), KERNEL.to_string());
+    assert_eq!(head.header(&header::CONTENT_LENGTH), KERNEL.to_string());
     assert!(head.bytes().is_empty());
     assert_eq!(site.last(Kind::HttpAsset).await.bytes, Some(0));
 
@@ -649,9 +651,9 @@ async fn boot_files_with_ranges_and_validators() {
     };
     let part = ask(&[(header::RANGE, "bytes=300000-300009")]).await;
     assert_eq!(part.status, StatusCode::PARTIAL_CONTENT);
-    assert_eq!(part.header(header::CONTENT_LENGTH), "10");
+    assert_eq!(part.header(&header::CONTENT_LENGTH), "10");
     assert_eq!(
-        part.header(header::CONTENT_RANGE),
+        part.header(&header::CONTENT_RANGE),
         format!("bytes 300000-300009/{KERNEL}")
     );
     assert_eq!(part.bytes(), &whole.bytes()[300_000..300_010]);
@@ -663,7 +665,7 @@ async fn boot_files_with_ranges_and_validators() {
     let past = ask(&[(header::RANGE, "bytes=9999999-")]).await;
     assert_eq!(past.status, StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(
-        past.header(header::CONTENT_RANGE),
+        past.header(&header::CONTENT_RANGE),
         format!("bytes */{KERNEL}")
     );
     for condition in [
@@ -673,7 +675,7 @@ async fn boot_files_with_ranges_and_validators() {
         let same = ask(&[condition]).await;
         assert_eq!(same.status, StatusCode::NOT_MODIFIED);
         assert!(same.bytes().is_empty());
-        assert_eq!(same.header(header::ETAG), etag);
+        assert_eq!(same.header(&header::ETAG), etag);
     }
     assert_eq!(
         ask(&[(header::IF_MATCH, "\"other\"")]).await.status,
@@ -691,7 +693,7 @@ async fn a_new_file_is_the_next_requests_and_a_shrunk_one_cuts_the_transfer() {
     std::fs::rename(&next, &linux).unwrap();
     let after = site.get(STRANGER, "/assets/tiny/linux").await;
     assert_eq!(after.bytes(), b"new");
-    assert_ne!(before.header(header::ETAG), after.header(header::ETAG));
+    assert_ne!(before.header(&header::ETAG), after.header(&header::ETAG));
 
     // Large enough that it is not read at once; cut while it is on its way.
     std::fs::write(&linux, vec![b'x'; 3 << 20]).unwrap();
