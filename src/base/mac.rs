@@ -151,17 +151,38 @@ impl fmt::Debug for HardwareAddr {
     }
 }
 
+/// Ethernet addresses in the colon form; others, which nobody writes but any packet may carry, with their
+/// hardware type before: `32/80:00:…`.
 impl Serialize for HardwareAddr {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if self.octets().is_some() {
+            serializer.collect_str(self)
+        } else {
+            serializer.collect_str(&format_args!("{}/{self}", self.htype))
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for HardwareAddr {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        match text.split_once('/') {
+            None => text.parse().map_err(serde::de::Error::custom),
+            Some((htype, bytes)) => Self::parse_other(htype, bytes).ok_or_else(|| {
+                serde::de::Error::custom(format!("`{text}` is no hardware address"))
+            }),
+        }
+    }
+}
+
+impl HardwareAddr {
+    fn parse_other(htype: &str, bytes: &str) -> Option<Self> {
+        let chaddr = bytes
+            .split(':')
+            .filter(|byte| !byte.is_empty())
+            .map(|byte| u8::from_str_radix(byte, 16).ok())
+            .collect::<Option<Vec<u8>>>()?;
+        Self::new(htype.parse().ok()?, &chaddr)
     }
 }
 
@@ -203,5 +224,22 @@ mod tests {
             HardwareAddr::new(32, &[7; 16]).map(|a| a.as_bytes().len()),
             Some(16)
         );
+    }
+
+    #[test]
+    fn any_address_of_a_packet_is_written_and_read_back() {
+        for (htype, len) in [(1, 6), (32, 16), (1, 0), (6, 6), (1, 7), (255, 1)] {
+            let bytes: Vec<u8> = (0..len).map(|n| 0x80 + n).collect();
+            let addr = HardwareAddr::new(htype, &bytes).unwrap();
+            let json = serde_json::to_string(&addr).unwrap();
+            assert_eq!(
+                serde_json::from_str::<HardwareAddr>(&json).unwrap(),
+                addr,
+                "{json}"
+            );
+        }
+        for bad in ["\"32/xx\"", "\"999/80\"", "\"/\"", "\"52:54\""] {
+            assert!(serde_json::from_str::<HardwareAddr>(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -331,14 +331,16 @@ pub fn arguments(guest: &Guest) -> Vec<OsString> {
             add(&["-drive", &format!("if=pflash,format=raw,file={vars}")]);
         }
     }
-    if guest.firmware == GuestFirmware::HttpBoot {
-        // OVMF lists PXE before HTTP for the same card, and a boot index cannot tell them apart.
-        for name in ["IPv4PXESupport", "IPv6PXESupport"] {
-            add(&[
-                "-fw_cfg",
-                &format!("name=opt/org.tianocore/{name},string=no"),
-            ]);
-        }
+    let without: &[&str] = match guest.firmware {
+        GuestFirmware::Bios => &[],
+        // Network boot over IPv6 is not served: its entry would only be waited for.
+        GuestFirmware::UefiX64 | GuestFirmware::UefiArm64 => &["IPv6PXESupport"],
+        // UEFI lists PXE before HTTP for the same card, and a boot index cannot tell them apart.
+        GuestFirmware::HttpBoot => &["IPv4PXESupport", "IPv6PXESupport"],
+    };
+    for name in without {
+        let option = format!("name=opt/org.tianocore/{name},string=no");
+        add(&["-fw_cfg", &option]);
     }
     add(&[
         "-netdev",
@@ -437,7 +439,7 @@ mod tests {
         assert!(line.contains("format=raw,file=/tmp/a,,b/vars.fd"));
         assert!(line.contains("type=1,serial=SN 1,,2"));
         assert!(line.contains("-uuid e2e00000-0000-4000-8000-000000000001"));
-        assert!(!line.contains("-kernel") && !line.contains("tianocore"));
+        assert!(!line.contains("-kernel") && !line.contains("IPv4PXESupport"));
     }
 
     #[test]

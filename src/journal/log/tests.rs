@@ -59,6 +59,27 @@ async fn ids_count_on_and_events_come_back_after_a_restart() {
 }
 
 #[tokio::test]
+async fn every_kind_and_reason_and_any_address_survive_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.redb");
+    let (journal, _) = Journal::open(&path, 1 << 24);
+    for (i, kind) in Kind::ALL.iter().enumerate() {
+        let reason = Reason::ALL[i % Reason::ALL.len()];
+        let mut event = Event::new(at(1), *kind, reason).mac(HardwareAddr::new(32, &[0x80; 16]));
+        event.count = Some(u64::MAX);
+        journal.append(event);
+    }
+    for reason in Reason::ALL {
+        journal.append(Event::new(at(1), Kind::InstallNote, *reason));
+    }
+    let before = journal.query(&Filter::default()).await;
+    drop(journal);
+    let (journal, _) = Journal::open(&path, 1 << 24);
+    assert_eq!(journal.query(&Filter::default()).await, before);
+    assert_eq!(before.len(), Kind::ALL.len() + Reason::ALL.len());
+}
+
+#[tokio::test]
 async fn a_flush_puts_on_disk_what_a_kill_would_lose() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.redb");

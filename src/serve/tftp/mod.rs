@@ -79,6 +79,8 @@ pub struct Sockets {
 impl Sockets {
     /// Opens one socket for each IPv4 address of the configured interfaces.
     pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, OpenError> {
+        // Here and not later: it is the service with the most descriptors, and this runs once.
+        preflight::raise_descriptor_limit();
         let mut sockets = Self::default();
         for spec in wanted(snapshot, &links.current()).into_values() {
             let address = SocketAddrV4::new(spec.address, spec.port);

@@ -1,0 +1,31 @@
+# What a developer types. Everything prints what it does and how far it is.
+.PHONY: help setup build demo test lint fmt fmt-check ci
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what a fresh Debian machine lacks (QEMU, firmware, iPXE, the installer, clients)
+	@scripts/setup.sh
+
+build: ## build the release binary: target/release/bootwright
+	@scripts/setup.sh build
+	cargo build --locked --release
+
+demo: ## set up, build, check the example, boot a virtual machine until its installer has its answers
+	@scripts/demo.sh
+
+test: ## every test, real clients and real boots among them
+	@scripts/test.sh
+
+lint: ## clippy, warnings denied
+	cargo clippy --locked --all-targets --test boot --test netns_clients -- -D warnings
+
+fmt: ## format
+	cargo fmt --all
+
+fmt-check: ## is everything formatted?
+	cargo fmt --all -- --check
+
+ci: ## what continuous integration runs
+	@.ci/run

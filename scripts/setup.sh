@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Installs, with apt-get, what a fresh Debian machine lacks to run `make demo` and `make test`. Does
+# nothing when everything is there.
+#
+#   scripts/setup.sh         all of it
+#   scripts/setup.sh build   only what building needs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+RUST=1.95
+BUILD=(gcc libc6-dev)
+# The virtual machine: QEMU, its UEFI firmware, iPXE, the installer it boots; the tools of its network.
+BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
+# The clients that the tests run against the daemon.
+CLIENTS=(busybox udhcpc isc-dhcp-client curl debconf procps)
+
+if [ "${1:-all}" = build ]; then
+    packages=("${BUILD[@]}")
+else
+    packages=("${BUILD[@]}" "${BOOT[@]}" "${CLIENTS[@]}")
+fi
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# busybox-static is as good as busybox, and the two exclude each other.
+is_there() {
+    installed "$1" || { [ "$1" = busybox ] && installed busybox-static; }
+}
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "setup: this is no Debian: what is needed, by the names of Debian's packages: ${packages[*]}" >&2
+    exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    is_there "$package" || missing+=("$package")
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "setup: missing: ${missing[*]}"
+    if [ "$(id -u)" = 0 ]; then
+        as_root=(env)
+    elif command -v sudo >/dev/null; then
+        as_root=(sudo)
+    else
+        echo "setup: this needs root; run: apt-get install --no-install-recommends ${missing[*]}" >&2
+        exit 1
+    fi
+    install() {
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet \
+            --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "${missing[@]}"
+    }
+    # The lists of a fresh machine are empty or old; they are brought up to date only when it is needed.
+    if ! install; then
+        echo "setup: once more, with the lists of packages brought up to date"
+        "${as_root[@]}" apt-get update --quiet
+        install
+    fi
+else
+    echo "setup: all ${#packages[@]} packages are there"
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "setup: there is no Rust: install Rust $RUST or newer from https://rustup.rs (Debian 12's own is too old)" >&2
+    exit 1
+fi
+version=$(rustc --version | cut -d' ' -f2)
+if [ "$(printf '%s\n' "$RUST" "$version" | sort -V | head -n1)" != "$RUST" ]; then
+    echo "setup: Rust $version is too old: $RUST or newer is needed (rustup update)" >&2
+    exit 1
+fi
+echo "setup: Rust $version"

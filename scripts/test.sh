@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Every test: units and contracts, real DHCP, TFTP and HTTP clients in network namespaces, real boots.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/steps.sh
+STEPS=6
+bootwright=target/debug/bootwright
+
+# The networks of the tests need root, or user namespaces with /dev/net/tun.
+in_networks() {
+    if [ "$(id -u)" = 0 ] || { [ -w /dev/net/tun ] && unshare --user --net true 2>/dev/null; }; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        echo "(by sudo: this user may not make networks here)"
+        sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,HOME "$@"
+    else
+        "$@"
+    fi
+}
+
+step "install what is missing" scripts/setup.sh
+step "build the tests" cargo test --locked --all-targets --test boot --test netns_clients --no-run
+step "units, properties, contracts" cargo test --locked --quiet
+step "real clients in network namespaces" \
+    in_networks cargo test --locked --test netns_clients -- --test-threads=2
+step "fetch the boot files" "$bootwright" assets fetch ipxe debian-12
+step "real boots, one machine at a time" \
+    in_networks cargo test --locked --test boot -- --test-threads=1 --nocapture
+finished test
