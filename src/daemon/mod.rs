@@ -357,6 +357,8 @@ fn raise_file_limit() {
 fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
     let (kind, reason, detail) = match found {
         OpenOutcome::Existing { .. } => return,
+        // A first start; of the two only the records decide about anything.
+        OpenOutcome::New if what != RECORDS => return,
         OpenOutcome::New => (
             Kind::ServerStarted,
             Reason::NewStore,
