@@ -232,6 +232,11 @@ async fn arming_cancelling_and_the_disk() {
     assert_eq!(status, StatusCode::OK);
     assert_eq!(done["hosts"][0]["changed"], false);
 
+    let (status, why) = site.get("/hosts/web01/why").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(why["state"], "local");
+    assert!(why["verdict"].is_string(), "{why}");
+
     // An arming lapses by itself.
     site.post("/hosts/web01/install", json!({"for": "1h"}))
         .await;
@@ -380,6 +385,21 @@ async fn the_journal_is_read_and_followed() {
     assert_eq!(line.lines().count(), 1);
     site.admin.ending.cancel();
     assert!(body.frame().await.is_none(), "it ends with the daemon");
+
+    let stranger = "52:54:00:00:00:99";
+    journal.append(
+        Event::new(site.admin.ctx.now(), Kind::HostUnknown, Reason::UnknownHost)
+            .mac(stranger.parse::<bootwright::base::HardwareAddr>().unwrap()),
+    );
+    let (_, body) = site
+        .raw(
+            Method::GET,
+            &format!("/events?host={stranger}"),
+            String::new(),
+        )
+        .await;
+    let text = body.collect().await.unwrap().to_bytes();
+    assert_eq!(String::from_utf8_lossy(&text).lines().count(), 1);
 
     for bad in [
         "/events?follow=maybe",

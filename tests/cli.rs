@@ -60,7 +60,7 @@ fn wrong_usage_is_2_and_help_is_0() {
     assert_eq!(ran.status, 0);
     for command in [
         "serve", "reload", "check", "render", "hosts", "install", "cancel", "local", "events",
-        "rehearse", "assets",
+        "why", "rehearse", "assets",
     ] {
         assert!(ran.out.contains(&format!("\n  {command}")), "{command}");
     }

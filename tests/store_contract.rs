@@ -1,7 +1,8 @@
 //! What every store has to do, over each of them; then what only the one on disk can meet: damage, a
 //! second daemon, a full disk.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ fn record(name: &str, state: InstallState) -> Record {
     Record {
         state,
         macs: vec![HardwareAddr::ethernet([2, 0, 0, 0, 0, 7])],
-        token: Some(token(name.len() as u8)),
+        token: Some(token(name.len().to_le_bytes()[0])),
         armed_at: Some(Timestamp::from_secs(1_800_000_000)),
         message: Some("grub-install failed on /dev/vda".to_owned()),
         ..Record::new(host(name))
@@ -267,10 +268,15 @@ fn a_missing_folder_is_named() {
     assert_eq!(error, OpenError::NoFolder(missing));
 }
 
+/// A folder whose files need no disk: hundreds of stores are opened, and each syncs what it writes.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
 /// Opens what `mangle` makes of a good file: afterwards the store is as before, or it is empty and what
 /// was there lies beside it. Tells whether it was damaged.
 async fn survives(good: &[u8], name: &str, mangle: impl FnOnce(&mut Vec<u8>)) -> bool {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = in_memory();
     let path = folder.path().join("bootwright.redb");
     let mut bytes = good.to_vec();
     mangle(&mut bytes);
@@ -325,9 +331,8 @@ async fn good_file(folder: &Path) -> (Vec<u8>, Vec<u8>) {
     let path = folder.join("bootwright.redb");
     let (store, _) = open(&path);
     // Each host is armed first and installed then: both are somewhere in the file.
-    for version in 0..2 {
+    for (version, state) in [(0, InstallState::Armed), (1, InstallState::Installed)] {
         for i in 0..40 {
-            let state = [InstallState::Armed, InstallState::Installed][version as usize];
             let next = record(&format!("web{i:02}"), state);
             store.commit(&[change(version, next)]).await.unwrap();
         }
@@ -358,7 +363,7 @@ async fn a_truncated_file_is_set_aside() {
         len - 1,
     ] {
         let damaged = survives(&good, &format!("cut to {keep}"), |bytes| {
-            bytes.truncate(keep)
+            bytes.truncate(keep);
         })
         .await;
         assert!(damaged, "cut to {keep} of {len}");
@@ -429,9 +434,8 @@ async fn a_file_of_another_version_is_set_aside() {
     assert!(why.contains("another version"), "{why}");
 }
 
-/// A disk that is really full: a small tmpfs in a mount namespace of this test's own.
-#[test]
-fn a_full_disk_refuses_commits_and_recovers() {
+/// Runs on a disk of 4 MiB, a tmpfs in a mount namespace of a thread's own, which ends with it.
+fn on_a_small_disk(work: impl FnOnce(&Path) + Send + 'static) {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
 
@@ -441,89 +445,138 @@ fn a_full_disk_refuses_commits_and_recovers() {
     }
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().to_owned();
-    // The namespace is this thread's; it and the mount in it end with the last thread in it.
     let inside = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
-        mount(
-            None::<&str>,
-            "/",
-            None::<&str>,
-            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-            None::<&str>,
-        )
-        .unwrap();
-        mount(
-            Some("tmpfs"),
-            &disk,
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some("size=4m"),
-        )
-        .unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        let size = Some("size=4m");
+        mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), size).unwrap();
+        work(&disk);
+    });
+    inside.join().unwrap();
+}
+
+/// Takes all the room that is left.
+fn fill(disk: &Path) {
+    let _ = std::fs::write(disk.join("hog"), vec![1; 8 << 20]);
+}
+
+fn make_room(disk: &Path) {
+    std::fs::remove_file(disk.join("hog")).unwrap();
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    futures_lite::future::block_on(future)
+}
+
+#[test]
+fn a_full_disk_refuses_commits_and_recovers() {
+    on_a_small_disk(|disk| {
         let path = disk.join("bootwright.redb");
         let (store, _) = open(&path);
-        let block = |future: std::pin::Pin<Box<dyn Future<Output = Result<(), CommitError>>>>| {
-            futures_lite::future::block_on(future)
-        };
-        let store = Arc::new(store);
-        let commit = |changes: Vec<Change>| {
-            let store = Arc::clone(&store);
-            block(Box::pin(async move { store.commit(&changes).await }))
-        };
-        let read = |name: &str| futures_lite::future::block_on(store.record(&host(name))).unwrap();
-        commit(vec![change(0, record("a", InstallState::Armed))]).unwrap();
+        let armed = record("a", InstallState::Armed);
+        let installed = record("a", InstallState::Installed);
+        now(store.commit(&[change(0, armed.clone())])).unwrap();
 
-        let hog = disk.join("hog");
-        let _ = std::fs::write(&hog, vec![1; 8 << 20]);
-        // A record large enough that it does not fit into what the file already holds.
-        let large = |state| Record {
+        fill(disk);
+        // A record so large that it does not fit into what the file already holds.
+        let large = Record {
             message: Some("x".repeat(3 << 20)),
-            ..record("large", state)
+            ..record("large", InstallState::Armed)
         };
-        let refused = commit(vec![
-            change(1, record("a", InstallState::Installed)),
-            change(0, large(InstallState::Armed)),
-        ]);
+        let refused = now(store.commit(&[change(1, installed.clone()), change(0, large)]));
         assert!(
             matches!(refused, Err(CommitError::Store(StoreError::Unavailable(_)))),
             "{refused:?}"
         );
-        assert_eq!(
-            read("a").unwrap().value.state,
-            InstallState::Armed,
-            "reads go on"
-        );
-        assert_eq!(read("large"), None);
+        let read = |store: &AnyStore, name| now(store.record(&host(name))).unwrap();
+        assert_eq!(read(&store, "a").unwrap().value, armed, "reads go on");
+        assert_eq!(read(&store, "large"), None);
 
-        std::fs::remove_file(&hog).unwrap();
-        commit(vec![change(1, record("a", InstallState::Installed))]).unwrap();
-        assert_eq!(read("a").unwrap().version, 2);
+        make_room(disk);
+        now(store.commit(&[change(1, installed.clone())])).unwrap();
         drop(store);
         let (store, outcome) = open(&path);
         assert_eq!(outcome, OpenOutcome::Existing { records: 1 });
-        let a = futures_lite::future::block_on(store.record(&host("a")))
-            .unwrap()
-            .unwrap();
-        assert_eq!(a.value.state, InstallState::Installed);
-        drop(store);
+        let read = read(&store, "a").unwrap();
+        assert_eq!((read.version, read.value), (2, installed));
+    });
+}
 
-        // A start on a full disk without a store: nothing is known, and that is said, until there is room.
-        std::fs::remove_file(&path).unwrap();
-        let _ = std::fs::write(&hog, vec![1; 8 << 20]);
-        let (store, outcome) = open(&path);
+/// Nothing is known, and that is said, until there is room.
+#[test]
+fn a_start_on_a_full_disk_is_made_good_later() {
+    on_a_small_disk(|disk| {
+        fill(disk);
+        let (store, outcome) = open(&disk.join("bootwright.redb"));
         assert!(
             matches!(outcome, OpenOutcome::Unavailable { .. }),
             "{outcome:?}"
         );
-        assert!(futures_lite::future::block_on(store.record(&host("a"))).is_err());
-        std::fs::remove_file(&hog).unwrap();
-        let next = [change(0, record("a", InstallState::Armed))];
-        futures_lite::future::block_on(store.commit(&next)).unwrap();
-        assert!(
-            futures_lite::future::block_on(store.record(&host("a")))
-                .unwrap()
-                .is_some()
-        );
+        assert!(now(store.record(&host("a"))).is_err());
+        let armed = [change(0, record("a", InstallState::Armed))];
+        assert!(now(store.commit(&armed)).is_err());
+        make_room(disk);
+        now(store.commit(&armed)).unwrap();
+        assert!(now(store.record(&host("a"))).unwrap().is_some());
     });
-    inside.join().unwrap();
+}
+
+#[test]
+fn a_journal_on_a_full_disk_drops_counts_and_recovers() {
+    use bootwright::journal::event::{Kind, Reason};
+    use bootwright::journal::{Event, Filter, Journal};
+
+    on_a_small_disk(|disk| {
+        let path = disk.join("journal.redb");
+        let (journal, _) = Journal::open(&path, 64 << 20);
+        let say = |count: u64| {
+            for _ in 0..count {
+                let event =
+                    Event::new(Timestamp::from_secs(1), Kind::InstallProgress, Reason::Done)
+                        .host(host("a"))
+                        .detail("x".repeat(1_000));
+                journal.append(event);
+            }
+            now(journal.flush());
+        };
+        say(10);
+        assert_eq!(journal.dropped(), 0);
+        fill(disk);
+        say(4_000);
+        assert_eq!(journal.dropped(), 4_001, "and the event that tells it");
+        let trouble = now(journal.query(&Filter::default()));
+        assert!(trouble.iter().any(|event| event.reason == Reason::DiskFull));
+        assert!(trouble.len() > 4_000, "the ring has them still");
+
+        make_room(disk);
+        // It is tried again after a few seconds.
+        let dropped = journal.dropped();
+        let begun = std::time::Instant::now();
+        while now(journal.query(&Filter::default()))
+            .last()
+            .is_none_or(|event| event.kind != Kind::JournalSummary)
+        {
+            assert!(begun.elapsed().as_secs() < 30, "it did not recover");
+            say(1);
+        }
+        assert!(journal.dropped() >= dropped);
+        say(5);
+        let last = now(journal.query(&Filter::default()))
+            .last()
+            .map(|event| event.id);
+        drop(journal);
+        let (journal, outcome) = Journal::open(&path, 64 << 20);
+        assert!(
+            matches!(outcome, OpenOutcome::Existing { .. }),
+            "{outcome:?}"
+        );
+        let kept = now(journal.query(&Filter::default()));
+        assert_eq!(kept.last().map(|event| event.id), last);
+        let summary = kept
+            .iter()
+            .find(|event| event.kind == Kind::JournalSummary)
+            .unwrap();
+        assert!(summary.count >= Some(4_000), "{summary:?}");
+    });
 }

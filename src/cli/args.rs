@@ -71,6 +71,11 @@ pub enum Command {
     Local(Order),
     /// Show what happened
     Events(Events),
+    /// Say why a machine does not boot: its last boot, step by step, and the step that did not come
+    Why {
+        /// Name, MAC or address
+        host: String,
+    },
     /// Show what a machine would get, without serving it
     Render(Render),
     /// Boot a virtual machine through the configuration, in a network of its own

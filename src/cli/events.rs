@@ -5,7 +5,8 @@ use std::io::Write;
 use super::args::Events;
 use super::client::{Client, part};
 use super::output::Format;
-use super::{runtime, table};
+use super::runtime;
+use super::show_events::event_line;
 use crate::journal::Event;
 
 /// Shows events that were kept, and with `--follow` those that come.
@@ -27,14 +28,7 @@ pub fn run(
             writeln!(out, "{line}")?;
         } else {
             let event: Event = serde_json::from_str(line)?;
-            writeln!(
-                out,
-                "{} {} {} {}",
-                table::time(event.at),
-                event.kind,
-                event.reason,
-                event.detail.unwrap_or_default()
-            )?;
+            writeln!(out, "{}", event_line(&event))?;
         }
         out.flush()?;
         Ok(())

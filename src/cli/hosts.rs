@@ -4,7 +4,8 @@ use std::io::Write;
 
 use super::client::{Client, part};
 use super::output::Format;
-use super::{runtime, table};
+use super::{runtime, show_events, table};
+use crate::diagnose::Diagnosis;
 use crate::record::InstallState;
 use crate::serve::admin::hosts::HostView;
 
@@ -141,5 +142,16 @@ pub fn show(
             ("last change", at(|install| install.changed_at)),
         ],
     )?;
+    Ok(0)
+}
+
+/// Says why a host does not boot.
+pub fn why(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let path = format!("/hosts/{}/why", part(host));
+    let found: Diagnosis = runtime()?.block_on(client.get(&path))?;
+    match format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
+        Format::Text => write!(out, "{}", show_events::diagnosis(&found))?,
+    }
     Ok(0)
 }

@@ -75,6 +75,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Cancel(order) => orders::cancel(&client()?, order, format, out),
         Command::Local(order) => orders::local(&client()?, order, format, out),
         Command::Events(asked) => events::run(&client()?, &asked, format, out),
+        Command::Why { host } => hosts::why(&client()?, &host, format, out),
         Command::Render(asked) => {
             render::run(&config()?, &asked.into(), format, out, &mut io::stderr())
         }

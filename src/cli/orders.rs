@@ -290,7 +290,7 @@ mod tests {
         #[test]
         fn any_glob_is_judged(glob in "[a-c*?\\[\\]!-]{0,12}", name in "[a-c]{0,12}") {
             let _ = glob_fits(&glob, &name);
-            let starred = format!("*{}*", name);
+            let starred = format!("*{name}*");
             prop_assert!(glob_fits(&starred, &name));
         }
     }

@@ -34,11 +34,11 @@ struct Report {
     server: Ipv4Addr,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
-    texts: Vec<Text>,
+    texts: Vec<Rendered>,
 }
 
 #[derive(Debug, Serialize)]
-struct Text {
+struct Rendered {
     name: String,
     content_type: String,
     text: String,
@@ -103,7 +103,7 @@ pub fn run_with(
     let mut texts = Vec::new();
     if asked.name.is_none() {
         let boot = in_force.renderer.prepared_boot(&prepared)?;
-        texts.push(Text {
+        texts.push(Rendered {
             name: "boot.ipxe".to_owned(),
             content_type: "text/plain".to_owned(),
             text: scripts::install(&view, &boot, 1, snapshot.server.max_attempts),
@@ -116,7 +116,7 @@ pub fn run_with(
             }
             if let Some(rendered) = in_force.renderer.prepared_answer(&prepared, &answer.name) {
                 let rendered = rendered?;
-                texts.push(Text {
+                texts.push(Rendered {
                     name: answer.name.clone(),
                     content_type: rendered.content_type,
                     text: rendered.text,
@@ -158,7 +158,7 @@ pub fn run_with(
 }
 
 /// One text as it is, so that it can be piped into a file; several under headings.
-fn print(out: &mut dyn Write, host: &Host, texts: &[Text]) -> std::io::Result<()> {
+fn print(out: &mut dyn Write, host: &Host, texts: &[Rendered]) -> std::io::Result<()> {
     if let [only] = texts {
         return out.write_all(only.text.as_bytes());
     }

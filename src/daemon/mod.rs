@@ -252,8 +252,8 @@ impl Prepared {
             }
         });
         tasks.start("judge", {
-            let ctx = ctx.clone();
-            move |cancel| judge(ctx.clone(), cancel)
+            let (ctx, health) = (ctx.clone(), health.clone());
+            move |cancel| judge(ctx.clone(), health.clone(), cancel)
         });
 
         cancel.cancelled().await;
@@ -357,6 +357,8 @@ fn raise_file_limit() {
 fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
     let (kind, reason, detail) = match found {
         OpenOutcome::Existing { .. } => return,
+        // A first start; of the two only the records decide about anything.
+        OpenOutcome::New if what != RECORDS => return,
         OpenOutcome::New => (
             Kind::ServerStarted,
             Reason::NewStore,
@@ -431,14 +433,27 @@ fn tell_start(
     }
 }
 
-/// Judges all records from time to time.
-async fn judge(ctx: Context, cancel: CancellationToken) {
+/// Judges all records from time to time, and whether store and journal take what they are given.
+async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
+    let mut last_dropped = ctx.journal.dropped();
     let mut ticks = tokio::time::interval(JUDGE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
         let in_force = ctx.config();
-        if let Err(error) = ctx.installs.judge_all(&in_force.snapshot).await {
-            tracing::warn!(%error, "the records could not be judged");
+        match ctx.installs.judge_all(&in_force.snapshot).await {
+            Ok(()) => health.well(RECORDS),
+            Err(error) => health.trouble(RECORDS, error.to_string()),
         }
+        let dropped = ctx.journal.dropped();
+        if dropped > last_dropped {
+            let count = dropped - last_dropped;
+            health.trouble(
+                "journal",
+                format!("{count} events could not be written down"),
+            );
+        } else {
+            health.well("journal");
+        }
+        last_dropped = dropped;
     }
 }

@@ -102,3 +102,79 @@ async fn supervise<M, F>(
         health.well(&part);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use arc_swap::ArcSwap;
+
+    use super::*;
+    use crate::base::SystemClock;
+    use crate::host::links::{LinkTable, Links};
+    use crate::journal::{Filter, Journal};
+    use crate::render::load::InForce;
+    use crate::serve::assets::AssetTree;
+    use crate::serve::installs::Installs;
+    use crate::serve::memory::Memory;
+    use crate::store::AnyStore;
+
+    fn context() -> Context {
+        let journal = Journal::in_memory();
+        let clock = Arc::new(SystemClock);
+        Context {
+            in_force: Arc::new(ArcSwap::new(Arc::new(InForce::default()))),
+            installs: Installs::new(
+                Arc::new(AnyStore::in_memory()),
+                journal.clone(),
+                clock.clone(),
+            ),
+            journal,
+            clock,
+            assets: AssetTree::new("assets"),
+            memory: Memory::new(),
+            links: Links::fixed(LinkTable::default()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_told_and_started_again() {
+        let (ctx, health, cancel) = (context(), Health::default(), CancellationToken::new());
+        let (started, runs) = tokio::sync::watch::channel(0_u32);
+        let mut runs = runs;
+        let count = AtomicU32::new(0);
+        let mut tasks = Tasks::new(ctx.clone(), health.clone(), cancel.clone());
+        tasks.start("shaky", move |cancel| {
+            let run = count.fetch_add(1, Ordering::Relaxed) + 1;
+            started.send_replace(run);
+            async move {
+                assert!(run > 2, "the first runs fail");
+                cancel.cancelled().await;
+            }
+        });
+        runs.wait_for(|run| *run == 3).await.unwrap();
+        let told = ctx.journal.query(&Filter::default()).await;
+        let failed: Vec<_> = told
+            .iter()
+            .filter(|event| event.reason == Reason::TaskFailed)
+            .collect();
+        assert_eq!(failed.len(), 2);
+        assert!(failed[0].detail.as_ref().unwrap().contains("shaky"));
+        assert_eq!(health.text(), "ok\n");
+        cancel.cancel();
+        tasks.end(Duration::from_secs(5)).await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_end_is_cut_off() {
+        let (ctx, cancel) = (context(), CancellationToken::new());
+        let mut tasks = Tasks::new(ctx, Health::default(), cancel.clone());
+        tasks.start("deaf", |_| std::future::pending::<()>());
+        cancel.cancel();
+        let end = tasks.end(Duration::from_millis(50));
+        tokio::time::timeout(Duration::from_secs(5), end)
+            .await
+            .expect("it is cut off");
+    }
+}

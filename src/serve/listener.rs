@@ -270,7 +270,7 @@ mod tests {
 
     use super::*;
 
-    async fn start(gate: Gate) -> (SocketAddr, CancellationToken, TaskTracker) {
+    fn start(gate: Gate) -> (SocketAddr, CancellationToken, TaskTracker) {
         let listener = bind_tcp(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
         let address = listener.local_addr().unwrap();
@@ -303,7 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn http_1_0_without_host_is_served_and_both_addresses_are_known() {
-        let (address, cancel, tasks) = start(Gate::default()).await;
+        let (address, cancel, tasks) = start(Gate::default());
         let reply = ask(address, "GET / HTTP/1.0\r\n\r\n").await;
         assert!(reply.starts_with("HTTP/1.0 200"), "{reply}");
         assert!(reply.ends_with("127.0.0.1 asked 127.0.0.1"), "{reply}");
@@ -313,7 +313,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_is_too_large_is_refused() {
-        let (address, cancel, tasks) = start(Gate::default()).await;
+        let (address, cancel, tasks) = start(Gate::default());
         let request = format!(
             "GET / HTTP/1.1\r\nX: {}\r\n\r\n",
             "x".repeat(2 * HEADER_BYTES)
@@ -331,7 +331,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_address_has_a_bound_and_an_idle_connection_does_not_hold_up_the_end() {
-        let (address, cancel, tasks) = start(Gate::new(8, 1)).await;
+        let (address, cancel, tasks) = start(Gate::new(8, 1));
         let mut first = TcpStream::connect(address).await.unwrap();
         first
             .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

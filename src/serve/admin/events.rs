@@ -19,6 +19,7 @@ use super::error::ApiError;
 use super::hosts::find;
 use super::{Admin, Streamed};
 use crate::base::{HardwareAddr, HostName};
+use crate::diagnose::attempts::is_about;
 use crate::journal::{Event, Filter, Journal};
 
 /// Events when nothing else is asked for.
@@ -51,11 +52,14 @@ pub(super) async fn list(
         )
     })?;
     let in_force = admin.ctx.config();
-    let host = asked
-        .host
-        .as_deref()
-        .map(|text| find(&in_force.snapshot, text))
-        .transpose()?;
+    let wanted = match asked.host.as_deref() {
+        None => Wanted::All,
+        Some(text) => match find(&in_force.snapshot, text) {
+            Ok(host) => Wanted::Host(host.name.clone(), host.macs.clone()),
+            // A machine that nobody reserved has events as well.
+            Err(unknown) => Wanted::Stranger(text.trim().parse().map_err(|_| unknown)?),
+        },
+    };
     let follow = match asked.follow.as_deref() {
         None | Some("0" | "false") => false,
         Some("1" | "true" | "") => true,
@@ -66,24 +70,15 @@ pub(super) async fn list(
             ));
         }
     };
-    let filter = Filter {
-        host: host.as_ref().map(|host| host.name.clone()),
-        after: asked.after,
-        limit: Some(asked.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT)),
-    };
+    let limit = asked.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     let journal = admin.ctx.journal.clone();
     // Before the kept ones are read: what comes in between is seen twice and told once.
     let live = follow.then(|| journal.follow());
-    let kept: VecDeque<Event> = journal.query(&filter).await.into();
+    let kept = wanted.kept(&journal, asked.after, limit).await;
     let state = Following {
         last: kept.back().map(|event| event.id).or(asked.after),
         waiting: kept,
-        wanted: Wanted {
-            host: host.as_ref().map(|host| host.name.clone()),
-            macs: host
-                .as_ref()
-                .map_or_else(Vec::new, |host| host.macs.clone()),
-        },
+        wanted,
         journal,
         live,
         ending: admin.ending,
@@ -110,10 +105,11 @@ struct Following {
     ending: CancellationToken,
 }
 
-/// Which of the events that come are asked for.
-struct Wanted {
-    host: Option<HostName>,
-    macs: Vec<HardwareAddr>,
+/// Whose events are asked for.
+enum Wanted {
+    All,
+    Host(HostName, Vec<HardwareAddr>),
+    Stranger(HardwareAddr),
 }
 
 impl Following {
@@ -142,12 +138,7 @@ impl Following {
                 }
                 // A client that reads too slowly: what it missed is in the journal.
                 Err(RecvError::Lagged(_)) => {
-                    let filter = Filter {
-                        host: self.wanted.host.clone(),
-                        after: self.last,
-                        limit: Some(MAX_LIMIT),
-                    };
-                    let missed = self.journal.query(&filter).await;
+                    let missed = self.wanted.kept(&self.journal, self.last, MAX_LIMIT).await;
                     let mut lines = Vec::new();
                     for event in &missed {
                         self.last = Some(event.id);
@@ -164,14 +155,33 @@ impl Following {
 }
 
 impl Wanted {
+    /// Events that were kept, oldest first.
+    async fn kept(&self, journal: &Journal, after: Option<u64>, limit: usize) -> VecDeque<Event> {
+        let (host, asked) = match self {
+            Self::All => (None, limit),
+            Self::Host(name, _) => (Some(name.clone()), limit),
+            // The journal knows hosts only; the newest are looked through.
+            Self::Stranger(_) => (None, MAX_LIMIT),
+        };
+        let filter = Filter {
+            host,
+            after,
+            limit: Some(asked),
+        };
+        let mut kept: VecDeque<Event> = journal.query(&filter).await.into();
+        if let Self::Stranger(mac) = self {
+            kept.retain(|event| event.mac == Some(*mac));
+            kept.drain(..kept.len().saturating_sub(limit));
+        }
+        kept
+    }
+
+    /// Whether an event that has come is asked for.
     fn includes(&self, event: &Event) -> bool {
-        match &self.host {
-            None => true,
-            Some(host) => {
-                event.host.as_ref() == Some(host)
-                    || (event.host.is_none()
-                        && event.mac.is_some_and(|mac| self.macs.contains(&mac)))
-            }
+        match self {
+            Self::All => true,
+            Self::Host(name, macs) => is_about(event, name, macs),
+            Self::Stranger(mac) => event.mac == Some(*mac),
         }
     }
 }

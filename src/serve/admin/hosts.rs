@@ -19,11 +19,13 @@ use crate::config::Snapshot;
 use crate::config::snapshot::{Host, InstallPolicy};
 use crate::decide::BootFiles as _;
 use crate::decide::plan::architecture;
+use crate::diagnose::Diagnosis;
 use crate::record::{InstallState, Record};
 use crate::render::AssetRef;
 use crate::render::files::needed;
 use crate::render::load::InForce;
 use crate::serve::context::Context;
+use crate::serve::why::why as explain;
 use crate::store::StoreError;
 
 /// A host.
@@ -188,6 +190,15 @@ pub(super) async fn show(
     let in_force = admin.ctx.config();
     let host = find(&in_force.snapshot, &name)?;
     Ok(Json(view(&admin.ctx, &in_force, &host).await?))
+}
+
+pub(super) async fn why(
+    State(admin): State<Admin>,
+    Path(name): Named,
+) -> Result<Json<Diagnosis>, ApiError> {
+    let in_force = admin.ctx.config();
+    let host = find(&in_force.snapshot, &name)?;
+    Ok(Json(explain(&admin.ctx, &in_force, &host).await))
 }
 
 /// One host as it stands now.

@@ -53,6 +53,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/status", get(status))
         .route("/hosts", get(hosts::list))
         .route("/hosts/{name}", get(hosts::show))
+        .route("/hosts/{name}/why", get(hosts::why))
         .route("/hosts/{name}/{order}", post(orders::one))
         .route("/install", post(orders::install_all))
         .route("/cancel", post(orders::cancel_all))

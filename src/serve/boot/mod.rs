@@ -1,7 +1,7 @@
 //! The boot plane: what machines fetch by HTTP (design section 3).
 //!
-//! **Invariant:** one request is one event (an installation's own change is a second one, written
-//! where the record is changed). No event and no refusal holds a whole token. HEAD changes nothing.
+//! **Invariant:** one request is one event, but for `/healthz`, which is polled (an installation's own
+//! change is a second one, written where the record is changed). No event and no refusal holds a whole token. HEAD changes nothing.
 //! Unknown, void and foreign tokens look alike from outside: 404.
 
 pub mod answer;
@@ -161,7 +161,7 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
         return response;
     }
     match route {
-        Route::Chain => chain(&visit),
+        Route::Chain => chain(&visit, request.method() == Method::HEAD),
         Route::Script(mac) => {
             let identity = route::identity(request.uri().query());
             let ask = ScriptAsk {
@@ -208,10 +208,13 @@ async fn whole(work: impl Future<Output = Response> + Send + 'static) -> Respons
     })
 }
 
-fn chain(visit: &Visit) -> Response {
+fn chain(visit: &Visit, head: bool) -> Response {
     let text = chain_script(&visit.plane.ctx, visit.peer, visit.local);
     let mut event = visit.event(Kind::HttpScript, Reason::ChainScript);
-    event.bytes = u64::try_from(text.len()).ok();
+    if head {
+        event.detail = Some("HEAD: nothing was sent".to_owned());
+    }
+    event.bytes = Some(u64::try_from(if head { 0 } else { text.len() }).unwrap_or(u64::MAX));
     visit.tell(event);
     script(text)
 }

@@ -310,7 +310,7 @@ mod tests {
         #[test]
         fn no_path_panics_and_no_token_is_shown(path in "[/a-z2-7%.]{0,80}", tail in "\\PC{0,20}") {
             let _ = Route::of(&path);
-            let token = Token::from_bytes([path.len() as u8; 16]);
+            let token = Token::from_bytes([u8::try_from(path.len()).unwrap(); 16]);
             for path in [
                 format!("/answers/{}/{tail}", token.reveal()),
                 format!("{path}/{}", token.reveal()),

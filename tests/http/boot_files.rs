@@ -1,0 +1,146 @@
+//! Boot files: ranges, validators, and what happens to a transfer.
+
+use std::net::SocketAddrV4;
+
+use axum::body::Body;
+use bootwright::journal::{Kind, Reason};
+use bootwright::serve::boot::router;
+use bootwright::serve::listener::Connection;
+use http_body_util::BodyExt as _;
+use hyper::header::{self};
+use hyper::service::Service as _;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::service::TowerToHyperService;
+
+use crate::site::*;
+
+#[tokio::test]
+async fn boot_files_with_ranges_and_validators() {
+    let site = Site::new();
+    let path = "//assets//tiny/linux";
+    let whole = site.get(STRANGER, path).await;
+    assert_eq!(whole.status, StatusCode::OK);
+    assert_eq!(whole.header(&header::CONTENT_LENGTH), KERNEL.to_string());
+    assert_eq!(whole.header(&header::ACCEPT_RANGES), "bytes");
+    let etag = whole.header(&header::ETAG).to_owned();
+    let modified = whole.header(&header::LAST_MODIFIED).to_owned();
+    let event = site.last(Kind::HttpAsset).await;
+    assert_eq!(
+        (event.bytes, event.reason),
+        (Some(KERNEL as u64), Reason::Done)
+    );
+    assert_eq!(event.file.as_deref(), Some("/assets/tiny/linux"));
+
+    let head = site.ask(STRANGER, Method::HEAD, path).await;
+    assert_eq!(head.header(&header::CONTENT_LENGTH), KERNEL.to_string());
+    assert!(head.bytes().is_empty());
+    assert_eq!(site.last(Kind::HttpAsset).await.bytes, Some(0));
+
+    let ask = async |headers: &[(header::HeaderName, &str)]| {
+        site.ask_with(STRANGER, Method::GET, path, headers, "")
+            .await
+    };
+    let part = ask(&[(header::RANGE, "bytes=300000-300009")]).await;
+    assert_eq!(part.status, StatusCode::PARTIAL_CONTENT);
+    assert_eq!(part.header(&header::CONTENT_LENGTH), "10");
+    assert_eq!(
+        part.header(&header::CONTENT_RANGE),
+        format!("bytes 300000-300009/{KERNEL}")
+    );
+    assert_eq!(part.bytes(), &whole.bytes()[300_000..300_010]);
+    let rest = ask(&[(header::RANGE, "bytes=300010-"), (header::IF_RANGE, &etag)]).await;
+    assert_eq!(rest.bytes(), &whole.bytes()[300_010..]);
+    let changed = ask(&[(header::RANGE, "bytes=5-"), (header::IF_RANGE, "\"other\"")]).await;
+    assert_eq!(changed.status, StatusCode::OK);
+    assert_eq!(changed.bytes().len(), KERNEL);
+    let past = ask(&[(header::RANGE, "bytes=9999999-")]).await;
+    assert_eq!(past.status, StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(
+        past.header(&header::CONTENT_RANGE),
+        format!("bytes */{KERNEL}")
+    );
+    for condition in [
+        (header::IF_NONE_MATCH, etag.as_str()),
+        (header::IF_MODIFIED_SINCE, modified.as_str()),
+    ] {
+        let same = ask(&[condition]).await;
+        assert_eq!(same.status, StatusCode::NOT_MODIFIED);
+        assert!(same.bytes().is_empty());
+        assert_eq!(same.header(&header::ETAG), etag);
+    }
+    assert_eq!(
+        ask(&[(header::IF_MATCH, "\"other\"")]).await.status,
+        StatusCode::PRECONDITION_FAILED
+    );
+}
+
+#[tokio::test]
+async fn a_new_file_is_the_next_requests_and_a_shrunk_one_cuts_the_transfer() {
+    let site = Site::new();
+    let linux = site.folder.path().join("assets/tiny/linux");
+    let before = site.get(STRANGER, "/assets/tiny/linux").await;
+    let next = site.folder.path().join("assets/tiny/.next");
+    std::fs::write(&next, b"new").unwrap();
+    std::fs::rename(&next, &linux).unwrap();
+    let after = site.get(STRANGER, "/assets/tiny/linux").await;
+    assert_eq!(after.bytes(), b"new");
+    assert_ne!(before.header(&header::ETAG), after.header(&header::ETAG));
+
+    // Large enough that it is not read at once; cut while it is on its way.
+    std::fs::write(&linux, vec![b'x'; 3 << 20]).unwrap();
+    let mut request = Request::get("/assets/tiny/linux")
+        .body(Body::empty())
+        .unwrap();
+    request.extensions_mut().insert(Connection {
+        peer: SocketAddrV4::new(STRANGER, 1),
+        local: SERVER,
+    });
+    let service = TowerToHyperService::new(router(site.plane.clone()));
+    let mut body = service.call(request).await.unwrap().into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(first.len() < 3 << 20);
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&linux)
+        .unwrap()
+        .set_len(first.len() as u64)
+        .unwrap();
+    let ended = loop {
+        match body.frame().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break Some(error),
+            None => break None,
+        }
+    };
+    assert!(ended.is_some(), "the connection is cut");
+    drop(body);
+    let event = site.last(Kind::HttpAsset).await;
+    assert_eq!(event.reason, Reason::Changed);
+    assert!(event.bytes.unwrap() < 3 << 20);
+}
+
+#[tokio::test]
+async fn a_transfer_that_is_given_up_is_incomplete() {
+    let site = Site::new();
+    std::fs::write(
+        site.folder.path().join("assets/tiny/linux"),
+        vec![b'x'; 3 << 20],
+    )
+    .unwrap();
+    let token = site.arm().await;
+    site.get(WEB01, &script_of(MAC)).await;
+    let mut request = Request::get("/assets/tiny/linux")
+        .body(Body::empty())
+        .unwrap();
+    request.extensions_mut().insert(Connection {
+        peer: SocketAddrV4::new(WEB01, 1),
+        local: SERVER,
+    });
+    let service = TowerToHyperService::new(router(site.plane.clone()));
+    let mut body = service.call(request).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    assert_eq!(site.last(Kind::HttpAsset).await.reason, Reason::Incomplete);
+    site.get(WEB01, &answer(&token)).await;
+    assert_eq!(site.record().await.unwrap().kernel_at, None);
+}
