@@ -249,7 +249,7 @@ fn what_cannot_be_rehearsed_is_refused_with_a_remedy() {
             "rehearse --until installed is not available in this version",
         ),
         (&["web01", "--firmware", "uefi-arm64"], "does not run"),
-        (&["web9"], "did you mean web0"),
+        (&["web0"], "did you mean web01?"),
         (&["web01"], "`bootwright assets fetch ipxe` brings it"),
     ] {
         let ended = site.rehearse(args);
