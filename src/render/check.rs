@@ -405,8 +405,8 @@ fn no_hash(snapshot: &Snapshot) -> Option<Problem> {
                 && host
                     .vars
                     .get("root_password_hash")
-                    .and_then(toml::Value::as_str)
-                    .is_some_and(|text| !text.trim().is_empty() && !is_crypt_hash(text))
+                    .filter(|value| !is_empty(Some(value)))
+                    .is_some_and(|value| !value.as_str().is_some_and(is_crypt_hash))
         })
         .collect();
     if hosts.is_empty() {
