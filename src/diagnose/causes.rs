@@ -4,12 +4,15 @@
 //! They come from the behaviour of real firmware and from what operators report; where one names a
 //! number (seconds, fetches), the number is what was measured there.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::attempts::{Attempt, Sent, StepKind};
+use super::attempts::{Attempt, Remark, Sent, StepKind};
 use super::why::Subject;
 use crate::base::{HardwareAddr, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
+use crate::record::InstallState;
 
 /// Pauses of firmware and switches that come from the link, not from a fault further on.
 const LINK_RESET_MS: u64 = 25_000;
@@ -71,7 +74,10 @@ fn of_reason(subject: &Subject<'_>, reason: Reason, evidence: Option<String>) ->
 fn of_remarks(subject: &Subject<'_>, attempt: &Attempt, kinds: &[Kind]) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     for remark in attempt.remarks.iter().filter(|r| kinds.contains(&r.kind)) {
-        let found = of_reason(subject, remark.reason, Some(remark.what.clone()));
+        let mut found = of_reason(subject, remark.reason, Some(remark.what.clone()));
+        if is_reported_failure(remark) {
+            "the installer reported a failure".clone_into(&mut found.what);
+        }
         match causes.iter_mut().find(|had| had.code == found.code) {
             Some(had) => had.evidence.extend(found.evidence),
             None => causes.push(found),
@@ -80,14 +86,45 @@ fn of_remarks(subject: &Subject<'_>, attempt: &Attempt, kinds: &[Kind]) -> Vec<C
     causes
 }
 
+fn is_reported_failure(remark: &Remark) -> bool {
+    remark.kind == Kind::InstallFailed && remark.reason == Reason::Reported
+}
+
+/// What went wrong so far in a boot that is under way: no guesses yet.
+pub fn so_far(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    of_remarks(subject, attempt, Kind::ALL)
+}
+
+/// `12 s ago`: how long ago something was.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    format!("{} ago", span(now.since(at)))
+}
+
+/// A length of time in its largest unit.
+pub(super) fn span(length: Duration) -> String {
+    match length.as_secs() {
+        secs @ ..120 => format!("{secs} s"),
+        secs @ ..7_200 => format!("{} min", secs / 60),
+        secs @ ..172_800 => format!("{} h", secs / 3_600),
+        secs => format!("{} days", secs / 86_400),
+    }
+}
+
 /// Why nothing at all was seen of the machine since `since`.
 pub fn nothing_seen(
     subject: &Subject<'_>,
     events: &[Event],
     others: &[Event],
     since: Option<Timestamp>,
+    now: Timestamp,
 ) -> Vec<Cause> {
-    let mut causes = near_misses(subject, others);
+    let mut causes = near_misses(subject, others, now);
+    if subject
+        .record
+        .is_none_or(|record| record.state == InstallState::Local)
+    {
+        causes.insert(0, of_reason(subject, Reason::DiskLocal, None));
+    }
     let macs: Vec<String> = subject.macs.iter().map(ToString::to_string).collect();
     let watch = subject.macs.first().map_or_else(
         || "tcpdump -ni any port 67 or port 68".to_owned(),
@@ -119,7 +156,7 @@ pub fn nothing_seen(
                 "an operating system runs on the machine; its firmware does not boot from the network",
                 "put network boot first in the boot order, or choose it once (often F12), and restart the machine",
             )
-            .seen([format!("it renewed its address at {}", last.at)]),
+            .seen([format!("it asked for its address {}", ago(last.at, now))]),
         );
         return causes;
     }
@@ -135,7 +172,7 @@ pub fn nothing_seen(
                 "the machine was not restarted since it was armed",
                 "switch it off and on, with network boot first in the boot order",
             )
-            .seen([format!("the last packet of it came at {}", last.at)]),
+            .seen([format!("the last packet of it came {}", ago(last.at, now))]),
         );
     }
     causes.extend([
@@ -159,8 +196,8 @@ pub fn nothing_seen(
 }
 
 /// Machines without a reservation that may be this one.
-fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
-    let mut strangers: Vec<(HardwareAddr, Timestamp)> = Vec::new();
+fn near_misses(subject: &Subject<'_>, others: &[Event], now: Timestamp) -> Vec<Cause> {
+    let mut strangers: Vec<(HardwareAddr, Timestamp, bool)> = Vec::new();
     for event in others {
         let unknown = event.kind == Kind::HostUnknown
             || event.kind == Kind::DhcpIgnored && event.reason == Reason::UnknownHost;
@@ -168,11 +205,15 @@ fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
             continue;
         };
         if !subject.macs.contains(&mac) {
-            strangers.retain(|(had, _)| *had != mac);
-            strangers.push((mac, event.at));
+            let booted = strangers
+                .iter()
+                .any(|(had, _, boots)| *had == mac && *boots);
+            let boots = booted || event.stage.as_deref().is_some_and(|stage| stage != "os");
+            strangers.retain(|(had, ..)| *had != mac);
+            strangers.push((mac, event.at, boots));
         }
     }
-    let near = strangers.iter().find_map(|(mac, at)| {
+    let near = strangers.iter().find_map(|(mac, at, _)| {
         let own = subject.macs.iter().find(|own| is_near(**own, *mac))?;
         Some((own, mac, at))
     });
@@ -187,7 +228,11 @@ fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
                 subject.host
             ),
         );
-        return vec![found.seen([format!("{mac} was last seen at {at}")])];
+        return vec![found.seen([format!("{mac} was last seen {}", ago(*at, now))])];
+    }
+    // Laptops and telephones ask for addresses too: where machines boot from the network, it is one of them.
+    if strangers.iter().any(|(.., boots)| *boots) {
+        strangers.retain(|(.., boots)| *boots);
     }
     if strangers.is_empty() {
         return Vec::new();
@@ -196,7 +241,7 @@ fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
         .iter()
         .rev()
         .take(5)
-        .map(|(mac, at)| format!("{mac} was last seen at {at}"))
+        .map(|(mac, at, _)| format!("{mac} was last seen {}", ago(*at, now)))
         .collect();
     vec![
         cause(
@@ -265,14 +310,21 @@ pub fn of_missing(
 pub fn of_disk(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     match attempt.sent {
         Sent::Disk(reason) => {
-            let evidence = attempt.step(StepKind::Script).map(|step| step.what.clone());
+            // The script's particulars, where it has any.
+            let evidence = attempt
+                .step(StepKind::Script)
+                .map(|step| step.what.clone())
+                .filter(|what| !what.ends_with(reason.sentence()));
             vec![of_reason(subject, reason, evidence)]
         }
         Sent::Undecided | Sent::Installer => Vec::new(),
     }
 }
 
-const DHCP: [Kind; 4] = [
+const DHCP: [Kind; 6] = [
+    // Remarked when there is no loader for the machine.
+    Kind::DhcpOffer,
+    Kind::DhcpAck,
     Kind::DhcpIgnored,
     Kind::DhcpNak,
     Kind::DhcpFailed,
@@ -329,7 +381,12 @@ fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
 }
 
 fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
-    let mut causes = of_remarks(subject, attempt, &FILES);
+    let mut causes = of_remarks(subject, attempt, &[Kind::DhcpOffer, Kind::DhcpAck]);
+    if !causes.is_empty() {
+        // It was told none.
+        return causes;
+    }
+    causes.extend(of_remarks(subject, attempt, &FILES));
     let http = attempt.firmware.as_deref() == Some("httpboot");
     if http {
         causes.push(cause(
@@ -376,11 +433,26 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
         "switch Secure Boot off in the firmware's setup",
     )
     .seen((fetches > 1).then(|| counted.clone()));
+    let keeps_link = attempt.step(StepKind::Loader).is_some_and(|loader| {
+        ["undionly", "snponly"]
+            .iter()
+            .any(|name| loader.what.starts_with(name))
+    });
     let link = cause(
         "link-reset",
-        "iPXE's own driver takes the link down and up: the switch port learns anew (spanning tree, LACP) for 30 to 50 s, longer than iPXE waits",
-        "make it an edge port (portfast), or give the host a loader that keeps the firmware's link (undionly.kpxe, snponly.efi)",
+        "iPXE takes the link down and up: the switch port learns anew (spanning tree, LACP) for 30 to 50 s, longer than iPXE waits",
+        if keeps_link {
+            "make it an edge port (portfast)"
+        } else {
+            "make it an edge port (portfast), or give the host a loader that keeps the firmware's link (undionly.kpxe, snponly.efi)"
+        },
     );
+    // iPXE that waits in vain for its address takes longer than that before the machine starts again.
+    let at_once = before.last().is_some_and(|earlier| {
+        earlier.loader_fetches > 0
+            && !earlier.has(StepKind::IpxeAddress)
+            && attempt.began.since(earlier.began).as_millis() < u128::from(LINK_RESET_MS)
+    });
     let architecture = cause(
         "wrong-loader",
         "the loader is not for this firmware, or its driver hangs on this card",
@@ -392,6 +464,8 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
     .seen((fetches > 1).then_some(counted));
     if attempt.is_uefi() {
         causes.extend([secure_boot, link, architecture]);
+    } else if at_once {
+        causes.extend([architecture, link]);
     } else {
         causes.extend([link, architecture]);
     }
@@ -505,6 +579,9 @@ fn installer_silent(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
             Kind::ReportIgnored,
         ],
     );
+    if attempt.remarks.iter().any(is_reported_failure) {
+        return causes;
+    }
     causes.push(cause(
         "installer-waits",
         "the installer waits for a person, or works on: partitioning, packages, a mirror that does not answer",
