@@ -205,8 +205,12 @@ impl Attempt {
     }
 
     fn remark(&mut self, event: &Event) {
-        let what = format!("{}: {}", event.kind, event.in_words());
-        if self.remarks.len() < REMARKS && !self.remarks.iter().any(|had| had.what == what) {
+        // An offer and the acknowledgement after it tell the same.
+        let words = event.in_words();
+        let what = format!("{}: {words}", event.kind);
+        if self.remarks.len() < REMARKS
+            && !self.remarks.iter().any(|had| had.what.ends_with(&words))
+        {
             self.remarks.push(Remark {
                 at: event.at,
                 after_ms: millis(event.at.since(self.began)),

@@ -118,38 +118,33 @@ pub fn nothing_seen(
     since: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<Cause> {
-    let mut causes = near_misses(subject, others, now);
+    let mut causes = Vec::new();
     if subject
         .record
         .is_none_or(|record| record.state == InstallState::Local)
     {
-        causes.insert(0, of_reason(subject, Reason::DiskLocal, None));
+        causes.push(of_reason(subject, Reason::DiskLocal, None));
     }
-    let macs: Vec<String> = subject.macs.iter().map(ToString::to_string).collect();
-    let watch = subject.macs.first().map_or_else(
-        || "tcpdump -ni any port 67 or port 68".to_owned(),
-        |mac| format!("tcpdump -eni any ether host {mac} and port 67"),
-    );
     if subject.macs.is_empty() {
-        causes.insert(
-            0,
-            cause(
-                "no-mac",
-                format!(
-                    "{} has no hardware address yet: no packet can be its own",
-                    subject.host
-                ),
-                format!("add mac to [hosts.{}]", subject.host),
+        causes.push(cause(
+            "no-mac",
+            format!(
+                "{} has no hardware address yet: no packet can be its own",
+                subject.host
             ),
-        );
+            format!("add mac to [hosts.{}]", subject.host),
+        ));
         return causes;
     }
-    let system: Vec<&Event> = events
+    // The machine's own: what an operator ordered bears its hardware address as well.
+    let own: Vec<&Event> = events.iter().filter(|event| is_of_machine(event)).collect();
+    let lately = |event: &&Event| since.is_none_or(|since| event.at >= since);
+    let system = own
         .iter()
-        .filter(|event| since.is_none_or(|since| event.at >= since))
-        .filter(|event| event.kind == Kind::DhcpAck && event.stage.as_deref() == Some("os"))
-        .collect();
-    if let Some(last) = system.last() {
+        .copied()
+        .filter(lately)
+        .rfind(|event| event.kind == Kind::DhcpAck && event.stage.as_deref() == Some("os"));
+    if let Some(last) = system {
         causes.push(
             cause(
                 "boots-its-disk-first",
@@ -158,13 +153,18 @@ pub fn nothing_seen(
             )
             .seen([format!("it asked for its address {}", ago(last.at, now))]),
         );
+    }
+    let far = own.is_empty().then_some(since);
+    causes.extend(near_misses(subject, others, far, now));
+    if system.is_some() {
         return causes;
     }
-    let before = since.and_then(|since| {
-        events
-            .iter()
-            .rfind(|event| event.at < since && event.mac.is_some())
-    });
+    let macs: Vec<String> = subject.macs.iter().map(ToString::to_string).collect();
+    let watch = subject.macs.first().map_or_else(
+        || "tcpdump -ni any port 67 or port 68".to_owned(),
+        |mac| format!("tcpdump -eni any ether host {mac} and port 67"),
+    );
+    let before = since.and_then(|since| own.iter().rfind(|event| event.at < since));
     if let Some(last) = before {
         causes.push(
             cause(
@@ -195,8 +195,30 @@ pub fn nothing_seen(
     causes
 }
 
-/// Machines without a reservation that may be this one.
-fn near_misses(subject: &Subject<'_>, others: &[Event], now: Timestamp) -> Vec<Cause> {
+/// Whether a packet or request of the machine itself stands behind an event.
+fn is_of_machine(event: &Event) -> bool {
+    matches!(
+        event.kind,
+        Kind::DhcpOffer
+            | Kind::DhcpAck
+            | Kind::DhcpNak
+            | Kind::DhcpIgnored
+            | Kind::TftpSent
+            | Kind::TftpFailed
+            | Kind::HttpScript
+            | Kind::HttpAsset
+            | Kind::HttpAnswer
+    )
+}
+
+/// Machines without a reservation that may be this one. Those with a quite different address only where
+/// `far` says since when: of a machine that was seen before, the address is right.
+fn near_misses(
+    subject: &Subject<'_>,
+    others: &[Event],
+    far: Option<Option<Timestamp>>,
+    now: Timestamp,
+) -> Vec<Cause> {
     let mut strangers: Vec<(HardwareAddr, Timestamp, bool)> = Vec::new();
     for event in others {
         let unknown = event.kind == Kind::HostUnknown
@@ -230,6 +252,10 @@ fn near_misses(subject: &Subject<'_>, others: &[Event], now: Timestamp) -> Vec<C
         );
         return vec![found.seen([format!("{mac} was last seen {}", ago(*at, now))])];
     }
+    let Some(since) = far else {
+        return Vec::new();
+    };
+    strangers.retain(|(_, at, _)| since.is_none_or(|since| *at >= since));
     // Laptops and telephones ask for addresses too: where machines boot from the network, it is one of them.
     if strangers.iter().any(|(.., boots)| *boots) {
         strangers.retain(|(.., boots)| *boots);

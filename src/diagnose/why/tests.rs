@@ -404,3 +404,43 @@ fn telephones_are_no_near_misses_where_machines_boot_from_the_network() {
         ["02:09:08:07:06:01 was last seen 60 s ago"]
     );
 }
+
+#[test]
+fn what_an_operator_ordered_is_no_packet_of_the_machine() {
+    let mut armed = record(InstallState::Armed);
+    armed.armed_at = Some(at(10_000));
+    let orders = [
+        event(0, Kind::InstallCancelled, Reason::Operator, "", ""),
+        event(10_000, Kind::InstallArmed, Reason::Operator, "", ""),
+    ];
+    let found = about(Some(&armed), &orders, &[], 20_000);
+    assert_eq!(codes(&found)[0], "no-link");
+}
+
+#[test]
+fn strangers_are_no_cause_where_the_machine_was_seen_or_long_before() {
+    let stranger = Event::new(at(5_000), Kind::HostUnknown, Reason::UnknownHost)
+        .mac(HardwareAddr::ethernet([2, 9, 8, 7, 6, 5]));
+    let mut armed = record(InstallState::Armed);
+    armed.armed_at = Some(at(4_000));
+    let others = [stranger];
+    assert_eq!(
+        codes(&about(Some(&armed), &[], &others, 6_000))[0],
+        "other-mac"
+    );
+    let own = [event(0, Kind::DhcpAck, Reason::NetworkOnly, "os", "")];
+    assert_eq!(
+        codes(&about(Some(&armed), &own, &others, 6_000))[0],
+        "not-restarted"
+    );
+    // One that is nearly the same may have been started before it was armed.
+    armed.armed_at = Some(at(5_500));
+    let near = Event::new(at(5_000), Kind::HostUnknown, Reason::UnknownHost)
+        .mac(HardwareAddr::ethernet([0x52, 0x54, 0, 0x47, 0x86, 0x8d]));
+    let found = about(Some(&armed), &[], &[near], 6_000);
+    assert_eq!(codes(&found)[0], "mac-typo");
+    assert_eq!(
+        codes(&about(Some(&armed), &[], &others, 6_000))[0],
+        "no-link"
+    );
+}
