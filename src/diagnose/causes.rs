@@ -4,6 +4,7 @@
 //! They come from the behaviour of real firmware and from what operators report; where one names a
 //! number (seconds, fetches), the number is what was measured there.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -219,7 +220,8 @@ fn near_misses(
     far: Option<Option<Timestamp>>,
     now: Timestamp,
 ) -> Vec<Cause> {
-    let mut strangers: Vec<(HardwareAddr, Timestamp, bool)> = Vec::new();
+    // A flood of them is thousands.
+    let mut seen: HashMap<HardwareAddr, (Timestamp, bool)> = HashMap::new();
     for event in others {
         let unknown = event.kind == Kind::HostUnknown
             || event.kind == Kind::DhcpIgnored && event.reason == Reason::UnknownHost;
@@ -227,14 +229,17 @@ fn near_misses(
             continue;
         };
         if !subject.macs.contains(&mac) {
-            let booted = strangers
-                .iter()
-                .any(|(had, _, boots)| *had == mac && *boots);
-            let boots = booted || event.stage.as_deref().is_some_and(|stage| stage != "os");
-            strangers.retain(|(had, ..)| *had != mac);
-            strangers.push((mac, event.at, boots));
+            let boots = event.stage.as_deref().is_some_and(|stage| stage != "os");
+            let (at, booted) = seen.entry(mac).or_insert((event.at, boots));
+            *at = event.at;
+            *booted |= boots;
         }
     }
+    let mut strangers: Vec<_> = seen
+        .into_iter()
+        .map(|(mac, (at, boots))| (mac, at, boots))
+        .collect();
+    strangers.sort_by_key(|(mac, at, _)| (*at, *mac));
     let near = strangers.iter().find_map(|(mac, at, _)| {
         let own = subject.macs.iter().find(|own| is_near(**own, *mac))?;
         Some((own, mac, at))
