@@ -11,7 +11,7 @@ use bootwright::render::load::load;
 use bootwright::render::{RenderedBoot, View, preseed, scripts};
 use tempfile::TempDir;
 
-use crate::fixture::{root, run, shipped};
+use crate::fixture::{Draft, host, root, run, shipped};
 
 const PLAIN: &str = "disk = '/dev/vda'\ntimezone = 'Europe/Oslo'\npackages = ['nginx-light']\nconsole = 'ttyS0,115200n8'";
 
@@ -71,6 +71,17 @@ fn nothing_but_a_name_and_an_address_is_needed() {
     );
     check_preseed(&site.answer("preseed.cfg"));
     check_shell(&site.answer("install.sh"));
+}
+
+#[test]
+fn where_no_name_server_is_told_the_installer_does_not_ask_for_one() {
+    let mut draft = Draft::shipped().host(host("web01", 11, ""));
+    draft.subnet.dns.clear();
+    let site = draft.build();
+    let RenderedBoot::Linux { cmdline, .. } = site.renderer.boot(&site.view(None)).unwrap() else {
+        panic!("a Linux kernel");
+    };
+    assert!(cmdline.contains(" netcfg/get_nameservers= "), "{cmdline}");
 }
 
 /// With Debian's own reader, where this is a Debian, and with ours.
