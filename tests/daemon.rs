@@ -4,7 +4,7 @@
 //! along; the namespace goes with the last of them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -125,6 +125,20 @@ impl Site {
         let output = self.command(&["serve"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// The same, where it is one sentence and one remedy and nothing else.
+    fn start_fails_in_two_lines(&self) -> (String, String) {
+        let said = self.start_fails();
+        let lines: Vec<&str> = said.lines().collect();
+        let [sentence, remedy] = lines.as_slice() else {
+            panic!("not two lines:\n{said}");
+        };
+        let sentence = sentence.strip_prefix("bootwright: ").expect(&said);
+        (
+            sentence.to_owned(),
+            remedy.strip_prefix("  ").expect(&said).to_owned(),
+        )
     }
 
     /// A command that has to be done; what it prints.
@@ -440,15 +454,30 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
         let site = Site::new();
         // A port that somebody else holds.
         let holder = TcpListener::bind((SERVER, 8_080)).unwrap();
-        let said = site.start_fails();
-        assert!(said.contains("TCP port 8080 of 10.99.0.2"), "{said}");
-        assert!(said.contains("[http] port"), "{said}");
+        let own = std::process::id();
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert!(
+            said.starts_with("HTTP cannot listen on 10.99.0.2, TCP port 8080: ")
+                && said.ends_with(&format!("(pid {own}) holds it")),
+            "{said}"
+        );
+        assert_eq!(remedy, "stop it, or set another [http] port");
         assert!(!site.socket().exists(), "nothing is left behind");
+        drop(holder);
+        let holder = UdpSocket::bind("0.0.0.0:69").unwrap();
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert!(said.contains("10.99.0.2, UDP port 69: "), "{said}");
+        assert!(remedy.contains("[tftp] port"), "{remedy}");
+        drop(holder);
+        let holder = UdpSocket::bind("0.0.0.0:67").unwrap();
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert!(said.contains("br0, UDP port 67: "), "{said}");
+        assert!(remedy.contains("keep it off br0"), "{remedy}");
         drop(holder);
 
         // A daemon that runs already.
         let daemon = site.start();
-        let said = site.start_fails();
+        let (said, _) = site.start_fails_in_two_lines();
         assert!(said.contains("already running"), "{said}");
         assert!(
             site.run(&["hosts"]).contains("web01"),
@@ -459,9 +488,12 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
         // An interface that is not there.
         let good = std::fs::read_to_string(site.config()).unwrap();
         std::fs::write(site.config(), good.replace("\"br0\"", "\"nosuch0\"")).unwrap();
-        let said = site.start_fails();
-        assert!(said.contains("no interface nosuch0"), "{said}");
-        assert!(said.contains("br0"), "{said}");
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert_eq!(
+            said,
+            "there is no interface nosuch0; this machine has lo, br0"
+        );
+        assert!(remedy.contains("[server] interfaces"), "{remedy}");
 
         // A mistake, shown as `check` shows it.
         std::fs::write(site.config(), good.replace("interfaces ", "interface ")).unwrap();
@@ -475,8 +507,9 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
             good.replace("../state", "bootwright.toml/state"),
         )
         .unwrap();
-        let said = site.start_fails();
-        assert!(said.contains("state_dir"), "{said}");
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert!(said.starts_with("the state folder "), "{said}");
+        assert!(remedy.contains("state_dir"), "{remedy}");
     });
 }
 

@@ -19,7 +19,10 @@ pub fn run(config: &Path) -> anyhow::Result<u8> {
             check::run(config, false, Format::Text, &mut stderr())?;
             anyhow::bail!("not started: the configuration has errors")
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(match error.remedy() {
+            Some(remedy) => anyhow::anyhow!("{error}\n  {remedy}"),
+            None => anyhow::anyhow!("{error}"),
+        }),
     }
 }
 

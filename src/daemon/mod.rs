@@ -55,8 +55,6 @@ const RECORDS: &str = "records";
 const JUDGE_EVERY: Duration = Duration::from_secs(10);
 /// How long the parts may take to end.
 const DRAIN: Duration = Duration::from_millis(2_500);
-/// File descriptors asked for: each transfer and each connection holds one or two.
-const FILES: u64 = 65_536;
 
 /// What is started, and how.
 #[derive(Debug, Clone)]
@@ -124,7 +122,6 @@ impl Prepared {
         let links = Links::read().map_err(StartError::Links)?;
         preflight::interfaces(&server.interfaces, &links.current())?;
         privilege::check(&[server.dhcp_port, server.tftp_port, server.http_port])?;
-        raise_file_limit();
 
         let state_dir = server.state_dir.clone();
         make_state_dir(&state_dir)?;
@@ -340,17 +337,6 @@ fn open_admin(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok((listener, file))
-}
-
-/// Takes the hard limit of file descriptors, up to a bound. Without it the usual 1,024 have to do.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let wanted = hard.min(FILES);
-        if soft < wanted {
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
-        }
-    }
 }
 
 /// Tells when the store or the journal is not the one that was left.

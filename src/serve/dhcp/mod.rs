@@ -14,13 +14,12 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use socket::OpenError;
-
 use self::service::Service;
 use self::socket::{DhcpSocket, Opened, Place};
 use super::context::Context;
 use crate::config::Snapshot;
 use crate::host::links::{Interface, LinkTable, Links};
+use crate::host::preflight::CannotListen;
 use crate::journal::event::{Event, Kind, Reason};
 
 /// How often sockets are compared with the configuration and the interfaces.
@@ -35,7 +34,7 @@ pub struct Sockets {
 impl Sockets {
     /// Opens one socket for each interface of the configuration. An interface that is not there is
     /// passed over: [`crate::host::preflight::interfaces`] has told.
-    pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, OpenError> {
+    pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, CannotListen> {
         let opened = wanted(snapshot, &links.current())
             .into_values()
             .map(|(interface, port)| socket::open(&interface, port))
@@ -157,7 +156,7 @@ impl Supervisor {
         });
         let opened = match at_hand {
             Some(index) => Ok(self.opened.swap_remove(index)),
-            None => socket::open(interface, port).map_err(|error| error.to_string()),
+            None => socket::open(interface, port).map_err(|error| error.in_one_line()),
         };
         let socket =
             opened.and_then(|opened| DhcpSocket::new(opened).map_err(|error| error.to_string()));
