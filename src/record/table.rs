@@ -308,8 +308,9 @@ fn reload(
     change(next, Kind::InstallCancelled, Reason::NoLongerFits)
 }
 
-/// What of an arming the configuration no longer has.
-fn misfit(
+/// What of an arming the configuration no longer has, as a sentence; `None`: all of it is there. An
+/// `ip` of `None` means that the host is gone.
+pub fn misfit(
     record: &Record,
     macs: &[HardwareAddr],
     ip: Option<std::net::Ipv4Addr>,

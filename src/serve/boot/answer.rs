@@ -111,7 +111,7 @@ pub(crate) async fn serve(
         };
         match ctx
             .installs
-            .apply(snapshot, &host.name, &Input::Answer, &change)
+            .apply_under(snapshot, &token, &record.host, |_| Input::Answer, &change)
             .await
         {
             // Somebody may have cancelled or armed anew since the token was looked up.

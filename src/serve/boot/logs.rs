@@ -32,7 +32,7 @@ pub(crate) async fn take(
     request: Request<Body>,
 ) -> Response {
     let record = match record_for(&visit, token, None).await {
-        Ok(record) => record,
+        Ok((record, _)) => record,
         Err(response) => return response,
     };
     if !is_name(&name) {
