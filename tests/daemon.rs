@@ -537,5 +537,20 @@ fn addresses_that_come_and_go_are_followed() {
                 .contains("the boot plane has left 10.99.0.3")
         });
         assert_eq!(get(SERVER, "/healthz"), (200, "ok\n".to_owned()));
+
+        // A socket that cannot be opened, until it can.
+        let holder = UdpSocket::bind("0.0.0.0:6969").unwrap();
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        let moved = text.replace("# port           = 69", "port = 6969");
+        assert_ne!(moved, text);
+        replace(&site.config(), &moved);
+        until("it is known not to be open", || {
+            let (status, text) = get(SERVER, "/healthz");
+            status == 503 && text.contains("tftp: TFTP cannot listen on 10.99.0.2, UDP port 6969")
+        });
+        drop(holder);
+        until("all is well again", || {
+            get(SERVER, "/healthz") == (200, "ok\n".to_owned())
+        });
     });
 }

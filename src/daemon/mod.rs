@@ -154,7 +154,7 @@ impl Prepared {
             clock,
             in_force: Arc::new(ArcSwap::new(Arc::clone(&in_force))),
         };
-        let health = Health::default();
+        let health = Health::beginning();
         tell_found(&ctx, &health, RECORDS, &store_found);
         tell_found(&ctx, &health, "journal", &journal_found);
         tell_start(&ctx, &runs_as, &texts, &warnings);
@@ -221,12 +221,18 @@ impl Prepared {
             move |cancel| ctx.links.clone().follow(cancel)
         });
         tasks.start("dhcp", {
-            let (ctx, mut sockets) = (ctx.clone(), sockets.dhcp);
-            move |cancel| dhcp::run(ctx.clone(), std::mem::take(&mut sockets), cancel)
+            let (ctx, health, mut sockets) = (ctx.clone(), health.clone(), sockets.dhcp);
+            move |cancel| {
+                let sockets = std::mem::take(&mut sockets);
+                dhcp::run(ctx.clone(), health.clone(), sockets, cancel)
+            }
         });
         tasks.start("tftp", {
-            let (ctx, mut sockets) = (ctx.clone(), sockets.tftp);
-            move |cancel| tftp::run(ctx.clone(), std::mem::take(&mut sockets), cancel)
+            let (ctx, health, mut sockets) = (ctx.clone(), health.clone(), sockets.tftp);
+            move |cancel| {
+                let sockets = std::mem::take(&mut sockets);
+                tftp::run(ctx.clone(), health.clone(), sockets, cancel)
+            }
         });
         tasks.start("boot plane", {
             let mut sockets = sockets.http;

@@ -194,7 +194,15 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
         Route::Answer { token, name } => whole(answer::serve(visit, token, name, request)).await,
         Route::Report { token, kind } => whole(report::take(visit, token, kind, request)).await,
         Route::Log { token, name } => whole(logs::take(visit, token, name, request)).await,
-        Route::Health => plain(StatusCode::OK, visit.plane.health.text()),
+        Route::Health => {
+            let health = &visit.plane.health;
+            let status = if health.is_open() {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
+            plain(status, health.text())
+        }
         Route::NoAnswer => visit.refuse(StatusCode::NOT_FOUND, Reason::UnknownAnswer, None),
         Route::NotFound => visit.refuse(StatusCode::NOT_FOUND, Reason::NotFound, None),
     }

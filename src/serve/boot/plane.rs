@@ -19,10 +19,8 @@ use crate::host::links::LinkTable;
 use crate::host::preflight::{CannotListen, Transport};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::serve::context::Context;
+use crate::serve::health::HTTP;
 use crate::serve::listener::{Gate, bind_tcp, serve_tcp};
-
-/// The part's name in `/healthz`.
-const PART: &str = "http";
 
 /// How often the sockets are compared with what there should be.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -153,15 +151,12 @@ fn report(
     listening: &BTreeMap<SocketAddrV4, CancellationToken>,
     failing: &BTreeMap<SocketAddrV4, String>,
 ) {
-    if let Some(error) = failing.values().next() {
-        plane.health.trouble(PART, error.clone());
-    } else if listening.is_empty() {
-        plane
-            .health
-            .trouble(PART, "no configured interface has an IPv4 address");
-    } else {
-        plane.health.well(PART);
-    }
+    let closed = failing.values().next().cloned().or_else(|| {
+        listening
+            .is_empty()
+            .then(|| "no configured interface has an IPv4 address".to_owned())
+    });
+    plane.health.sockets(HTTP, closed);
 }
 
 fn told(ctx: &Context, what: &str) {

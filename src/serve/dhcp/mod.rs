@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::service::Service;
 use self::socket::{DhcpSocket, Opened, Place};
 use super::context::Context;
+use super::health::{DHCP, Health};
 use crate::config::Snapshot;
 use crate::host::links::{Interface, LinkTable, Links};
 use crate::host::preflight::CannotListen;
@@ -61,9 +62,10 @@ fn wanted(snapshot: &Snapshot, links: &LinkTable) -> BTreeMap<Arc<str>, (Interfa
 
 /// Answers until cancelled; follows interfaces that come and go, and a configuration that names other
 /// interfaces or another port.
-pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
+pub async fn run(ctx: Context, health: Health, sockets: Sockets, cancel: CancellationToken) {
     let mut supervisor = Supervisor {
         ctx,
+        health,
         opened: sockets.opened,
         running: BTreeMap::new(),
         trouble: BTreeMap::new(),
@@ -95,6 +97,7 @@ struct Running {
 
 struct Supervisor {
     ctx: Context,
+    health: Health,
     opened: Vec<Opened>,
     running: BTreeMap<Arc<str>, Running>,
     /// What was told of interfaces that cannot be listened on.
@@ -147,6 +150,15 @@ impl Supervisor {
         }
         self.opened.clear();
         self.started = true;
+        let missing = config
+            .snapshot
+            .server
+            .interfaces
+            .iter()
+            .find(|name| links.interface(name).is_none())
+            .map(|name| format!("there is no interface {name}"));
+        let closed = self.trouble.values().next().cloned().or(missing);
+        self.health.sockets(DHCP, closed);
     }
 
     fn start(&mut self, interface: &Interface, port: u16) {

@@ -29,6 +29,7 @@ pub use tap::install_tap;
 use self::engine::{Engine, Spec};
 use self::limits::Limits;
 use super::context::Context;
+use super::health::{Health, TFTP};
 use crate::config::Snapshot;
 use crate::host::links::{LinkTable, Links};
 use crate::host::preflight::{self, CannotListen, Transport};
@@ -105,9 +106,10 @@ fn open(address: SocketAddrV4) -> Result<UdpSocket, CannotListen> {
 
 /// Serves until cancelled; follows addresses that come and go, and a configuration that names other
 /// interfaces, another port or other limits. Ends within two seconds and a half.
-pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
+pub async fn run(ctx: Context, health: Health, sockets: Sockets, cancel: CancellationToken) {
     let mut supervisor = Supervisor {
         ctx,
+        health,
         cancel: cancel.clone(),
         limits: Limits::default(),
         opened: sockets.opened,
@@ -132,6 +134,7 @@ pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
 
 struct Supervisor {
     ctx: Context,
+    health: Health,
     cancel: CancellationToken,
     limits: Limits,
     /// Opened before the start and not yet used.
@@ -191,6 +194,11 @@ impl Supervisor {
         // Whatever was opened at the start and is not called for any more is closed.
         self.opened.clear();
         self.started = true;
+        let closed = self.trouble.values().next().cloned().or_else(|| {
+            let none = self.engines.is_empty();
+            none.then(|| "no configured interface is up and has an IPv4 address".to_owned())
+        });
+        self.health.sockets(TFTP, closed);
     }
 
     fn start(&mut self, spec: Spec) {
