@@ -305,6 +305,26 @@ fn it_serves_and_ends_within_three_seconds() {
 }
 
 #[test]
+fn an_arming_that_no_longer_fits_is_taken_back_at_the_start() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        site.run(&["install", "web01"]);
+        daemon.end(Signal::SIGTERM);
+        let text = std::fs::read_to_string(site.reservations()).unwrap();
+        let other = text.replace("52:54:00:47:86:8e", "52:54:00:00:00:99");
+        assert_ne!(other, text);
+        std::fs::write(site.reservations(), other).unwrap();
+        let _daemon = site.start();
+        until("the arming is taken back", || {
+            site.state("web01") == "local"
+        });
+        let told = site.event_of("install.cancelled").unwrap();
+        assert_eq!(told["reason"], "no-longer-fits", "{told}");
+    });
+}
+
+#[test]
 fn killed_in_the_middle_of_an_installation_it_goes_on_where_it_was() {
     in_namespace(|| {
         let site = Site::new();

@@ -139,8 +139,10 @@ impl Installs {
     }
 
     /// Judges every record at the present time, stores and tells what time has changed: for a timer, so
-    /// that a stall is told although nobody asks.
+    /// that a stall is told although nobody asks. Also takes back what no longer fits the configuration:
+    /// it may have changed while no daemon ran, or while the store could not be written.
     pub async fn judge_all(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.reload(snapshot).await?;
         self.all(snapshot).await.map(|_| ())
     }
 

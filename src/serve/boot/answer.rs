@@ -31,11 +31,6 @@ pub(crate) async fn serve(
     let Some(token) = token else {
         return visit.refuse(StatusCode::NOT_FOUND, Reason::UnknownToken, None);
     };
-    if request.method() == Method::POST
-        && let Err(error) = read_body(request.into_body(), MAX_BODY).await
-    {
-        return visit.bad_body(&error);
-    }
     let record = match ctx.installs.by_token(snapshot, &token).await {
         Ok(Some(record)) => record,
         Ok(None) => return visit.refuse(StatusCode::NOT_FOUND, Reason::UnknownToken, None),
@@ -51,6 +46,12 @@ pub(crate) async fn serve(
             );
         }
     };
+    // Only now: nobody without the token makes this server wait for a body.
+    if request.method() == Method::POST
+        && let Err(error) = read_body(request.into_body(), MAX_BODY).await
+    {
+        return visit.bad_body(&error);
+    }
     let Some(profile) = record
         .profile
         .as_ref()

@@ -15,7 +15,7 @@ pub mod route;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -36,6 +36,9 @@ use crate::render::load::InForce;
 
 /// Largest body of a report or a POSTed answer request, in bytes.
 pub const MAX_BODY: usize = 64 << 10;
+
+/// How long the body of a report may take to come.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What the boot plane stands on; cheap to clone.
 #[derive(Clone)]
@@ -118,6 +121,11 @@ impl Visit {
             BodyError::TooLarge(_) => self.refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Reason::TooLarge,
+                error.to_string(),
+            ),
+            BodyError::Slow => self.refuse(
+                StatusCode::REQUEST_TIMEOUT,
+                Reason::Incomplete,
                 error.to_string(),
             ),
             BodyError::Broken(_) => self.refuse(
@@ -267,15 +275,44 @@ pub(crate) enum BodyError {
     /// The connection ended before its end.
     #[error("the body ended early: {0}")]
     Broken(String),
+    /// It came too slowly.
+    #[error("the body did not come in time")]
+    Slow,
 }
 
-/// Reads a body of at most `max` bytes.
+/// Reads a body of at most `max` bytes, for at most [`BODY_TIME`].
 pub(crate) async fn read_body(body: Body, max: usize) -> Result<Bytes, BodyError> {
-    match http_body_util::Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+    read_within(BODY_TIME, body, max).await
+}
+
+async fn read_within(time: Duration, body: Body, max: usize) -> Result<Bytes, BodyError> {
+    let whole = http_body_util::Limited::new(body, max).collect();
+    match tokio::time::timeout(time, whole).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             Err(BodyError::TooLarge(max))
         }
-        Err(error) => Err(BodyError::Broken(error.to_string())),
+        Ok(Err(error)) => Err(BodyError::Broken(error.to_string())),
+        Err(_) => Err(BodyError::Slow),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let body = Body::from_stream(futures_util::stream::pending::<Result<Bytes, BodyError>>());
+        let read = read_within(Duration::from_millis(1), body, 10).await;
+        assert!(matches!(read, Err(BodyError::Slow)));
+        assert!(matches!(
+            read_body(Body::from("12345678901"), 10).await,
+            Err(BodyError::TooLarge(10))
+        ));
+        assert_eq!(
+            read_body(Body::from("1234567890"), 10).await.unwrap().len(),
+            10
+        );
     }
 }

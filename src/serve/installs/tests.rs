@@ -431,8 +431,13 @@ async fn a_reload_disarms_what_no_longer_fits_and_arms_nothing() {
     );
     assert_eq!(events[2].generation, 2);
 
+    // What a reload could not store is made good by the timer.
     bench.snapshot = snapshot("rocky-9", &[("web01", 11)]);
-    bench.installs.reload(&bench.snapshot).await.unwrap();
+    bench.switches.fail_commits(true);
+    assert!(bench.installs.reload(&bench.snapshot).await.is_err());
+    bench.switches.fail_commits(false);
+    assert_eq!(bench.state("web01").await, InstallState::Armed);
+    bench.installs.judge_all(&bench.snapshot).await.unwrap();
     assert_eq!(bench.state("web01").await, InstallState::Local);
     bench.snapshot = snapshot("debian-12", &[("web01", 11), ("web02", 12)]);
     bench.installs.reload(&bench.snapshot).await.unwrap();
