@@ -305,6 +305,26 @@ fn it_serves_and_ends_within_three_seconds() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        // More than a pipe holds.
+        for n in 0..1_000 {
+            assert_eq!(get(WEB01, &format!("/assets/nothing-{n}")).0, 404);
+        }
+        until("the journal is written all the same", || {
+            site.run(&["events", "--limit", "1"])
+                .contains("nothing-999")
+        });
+        let (status, took, log) = daemon.end(Signal::SIGTERM);
+        assert!(status.success(), "{status}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        assert!(log.len() > 60_000, "the pipe was full: {}", log.len());
+    });
+}
+
+#[test]
 fn an_arming_that_no_longer_fits_is_taken_back_at_the_start() {
     in_namespace(|| {
         let site = Site::new();

@@ -405,7 +405,8 @@ fn tell_start(
     }
     if !warnings.is_empty() {
         let count = warnings.len();
-        detail = format!("{detail}; {count} warnings, see `bootwright check`");
+        let word = if count == 1 { "warning" } else { "warnings" };
+        detail = format!("{detail}; {count} {word}, see `bootwright check`");
     }
     let mut event = Event::new(ctx.now(), Kind::ServerStarted, Reason::Done).detail(detail);
     event.generation = snapshot.generation;

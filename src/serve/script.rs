@@ -76,7 +76,7 @@ pub async fn serve_script(ctx: &Context, ask: ScriptAsk) -> ScriptAnswer {
             .mac(ask.mac)
             .ip(ask.peer)
             .file(ask.file.as_str());
-        event.bytes = u64::try_from(answer.text.len()).ok();
+        event.bytes = u64::try_from(if ask.preview { 0 } else { answer.text.len() }).ok();
         event.took_us = u64::try_from(began.elapsed().as_micros()).ok();
         event.generation = in_force.snapshot.generation;
         event.detail = match (&answer.detail, ask.preview) {
