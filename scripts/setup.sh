@@ -12,7 +12,7 @@ BUILD=(gcc libc6-dev)
 # The virtual machine: QEMU, its UEFI firmware, iPXE, the installer it boots; the tools of its network.
 BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
 # The clients that the tests run against the daemon.
-CLIENTS=(busybox udhcpc isc-dhcp-client curl debconf procps)
+CLIENTS=(busybox isc-dhcp-client curl debconf)
 
 if [ "${1:-all}" = build ]; then
     packages=("${BUILD[@]}")

@@ -6,15 +6,19 @@ cd "$(dirname "$0")/.."
 STEPS=6
 bootwright=target/debug/bootwright
 
-# The networks of the tests need root, or user namespaces with /dev/net/tun.
+# The tests make networks of their own: as root, or as root of a user namespace. The real boots need
+# /dev/net/tun as well.
 in_networks() {
-    if [ "$(id -u)" = 0 ] || { [ -w /dev/net/tun ] && unshare --user --net true 2>/dev/null; }; then
+    if [ "$(id -u)" = 0 ]; then
         "$@"
+    elif [ -w /dev/net/tun ] && unshare --user --map-root-user --net true 2>/dev/null; then
+        unshare --user --map-root-user "$@"
     elif command -v sudo >/dev/null; then
         echo "(by sudo: this user may not make networks here)"
         sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,HOME "$@"
     else
-        "$@"
+        echo "this user may not make networks here: run \`make test\` as root" >&2
+        return 1
     fi
 }
 

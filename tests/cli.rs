@@ -201,6 +201,29 @@ fn render_and_check_need_no_daemon_and_print_json() {
 }
 
 #[test]
+fn an_address_made_up_for_urls_is_told_once_and_alike() {
+    let site = site();
+    std::fs::write(
+        site.path().join("config/profiles/next.toml"),
+        "[boot]\nkind = \"chain\"\nurl = \"http://boot.example/next.ipxe\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        site.path().join("config/reservations.toml"),
+        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\nprofile = \"next\"\n",
+    )
+    .unwrap();
+    let said = run_in(site.path(), &["render", "web01", "--stage", "ipxe"]).err;
+    assert!(said.starts_with("note: URLs are shown with "), "{said}");
+    let checked = run_in(site.path(), &["check"]).out;
+    assert_eq!(checked.matches("note:").count(), 1, "{checked}");
+    assert!(checked.contains(&said), "{checked}");
+    let json = run_in(site.path(), &["check", "--format", "json"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(format!("note: {}\n", json["note"].as_str().unwrap()), said);
+}
+
+#[test]
 fn a_reader_that_has_had_enough_is_no_failure() {
     let site = site();
     let (reader, writer) = std::io::pipe().unwrap();

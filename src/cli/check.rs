@@ -1,14 +1,14 @@
 //! `bootwright check`: the whole configuration, all problems together.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
 
 use super::output::Format;
+use crate::config::show;
 use crate::config::source::{DiskFiles, Files};
-use crate::config::{Snapshot, show};
+use crate::render::check::offline_note;
 use crate::render::load;
 
 /// Checks a configuration and writes what is wrong with it. The result is the exit status: 1 when there
@@ -32,36 +32,23 @@ pub fn run_with(
     let loaded = load::load(files, config, 0);
     let snapshot = loaded.config.as_ref().map(|config| &config.snapshot);
     let (errors, _) = show::counts(&loaded.problems, strict);
+    let note = snapshot.and_then(|snapshot| offline_note(snapshot, None));
     let written = match format {
         Format::Text => {
-            let notes = snapshot.map(example_servers).unwrap_or_default();
             let problems = show::text(&loaded.problems, &loaded.sources, colour, strict);
             let summary = show::summary(&loaded.problems, snapshot, strict);
-            writeln!(out, "{problems}{notes}{summary}")
+            let note = note.map_or_else(String::new, |note| format!("note: {note}\n"));
+            writeln!(out, "{problems}{note}{summary}")
         }
         Format::Json => {
-            let report = show::report(&loaded.problems, &loaded.sources, strict);
+            let report = show::Report {
+                note,
+                ..show::report(&loaded.problems, &loaded.sources, strict)
+            };
             serde_json::to_writer_pretty(&mut *out, &report)?;
             writeln!(out)
         }
     };
     written.context("the result cannot be written")?;
     Ok(u8::from(errors > 0))
-}
-
-/// Which addresses stand for the server's where the file names none: the check sees no interfaces.
-fn example_servers(snapshot: &Snapshot) -> String {
-    let mut notes = String::new();
-    for subnet in snapshot
-        .subnets
-        .iter()
-        .filter(|subnet| subnet.server.is_none())
-    {
-        let (name, server) = (&subnet.name, subnet.example_server);
-        let _ = writeln!(
-            notes,
-            "note: subnet `{name}` names no `server`: {server} stands for its address here"
-        );
-    }
-    notes
 }

@@ -97,7 +97,8 @@ fn find_config(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     PLACES
         .iter()
         .map(PathBuf::from)
-        .find(|place| place.exists())
+        // One that may not be looked at is there: reading it tells why.
+        .find(|place| place.try_exists().unwrap_or(true))
         .ok_or_else(|| {
             anyhow::anyhow!(
                 "there is no configuration: neither {} nor {} is there; name it with --config FILE or $BOOTWRIGHT_CONFIG",

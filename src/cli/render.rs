@@ -129,11 +129,7 @@ pub fn run_with(
     }
 
     // Only what concerns this host's URLs.
-    let note = subnet
-        .server
-        .is_none()
-        .then(|| check::offline_note(snapshot))
-        .flatten();
+    let note = check::offline_note(snapshot, Some(host));
     match format {
         Format::Json => {
             let report = Report {

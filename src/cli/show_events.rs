@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use super::table;
 use crate::diagnose::Diagnosis;
 use crate::journal::Event;
+use crate::journal::event::Kind;
 
-/// One event as a line: when, what, who, and the particulars; without a line end.
+/// One event as a line: when, what, who, why and the particulars; in brackets the address, the interface
+/// and how much was sent. Without a line end.
 pub fn event_line(event: &Event) -> String {
     let who = match (&event.host, event.mac, event.ip) {
         (Some(host), _, _) => host.to_string(),
@@ -22,19 +24,33 @@ pub fn event_line(event: &Event) -> String {
     if let Some(stage) = &event.stage {
         let _ = write!(line, "{stage}: ");
     }
-    line.push_str(event.reason.sentence());
-    // The particulars of a DHCP reply name its file already.
-    let said = event.detail.as_deref().unwrap_or_default();
-    if let Some(file) = event.file.as_deref().filter(|file| !said.contains(file)) {
-        let _ = write!(line, ", {file}");
-    }
-    if !said.is_empty() {
-        let _ = write!(line, ", {}", one_line(said));
-    }
-    if let Some(count) = event.count {
+    line.push_str(&one_line(&event.in_words()));
+    if let Some(count) = event.count.filter(|_| event.kind != Kind::JournalSummary) {
         let _ = write!(line, " ({count} of them)");
     }
+    let facts = facts(event);
+    if !facts.is_empty() {
+        let _ = write!(line, "  [{}]", facts.join(", "));
+    }
     printable(&line)
+}
+
+/// What stands in brackets behind an event.
+fn facts(event: &Event) -> Vec<String> {
+    let ip = event.ip.map(|ip| ip.to_string());
+    let iface = event.iface.as_ref().map(|iface| format!("on {iface}"));
+    let place = match (ip, iface) {
+        (Some(ip), Some(iface)) => Some(format!("{ip} {iface}")),
+        (ip, iface) => ip.or(iface),
+    };
+    // The bytes of a DHCP reply tell nobody anything.
+    let sent = match event.kind {
+        Kind::TftpSent | Kind::HttpScript | Kind::HttpAsset | Kind::HttpAnswer => event
+            .transferred()
+            .filter(|_| event.bytes.is_some_and(|bytes| bytes > 0)),
+        _ => None,
+    };
+    [place, sent].into_iter().flatten().collect()
 }
 
 /// A diagnosis as `bootwright why` shows it; ends with a line end.
@@ -49,6 +65,7 @@ pub fn diagnosis(found: &Diagnosis) -> String {
                 .map_or_else(String::new, |firmware| format!(", {firmware}"));
             let earlier = match found.boots_seen {
                 0 | 1 => String::new(),
+                2 => "; the journal knows an earlier one".to_owned(),
                 seen => format!("; the journal knows {} earlier ones", seen - 1),
             };
             let _ = writeln!(
@@ -118,7 +135,7 @@ mod tests {
     use crate::base::Timestamp;
     use crate::diagnose::attempts::tests::{event, host, mac, whole_boot};
     use crate::diagnose::{Subject, diagnose};
-    use crate::journal::event::{Kind, Reason};
+    use crate::journal::event::Reason;
     use crate::record::Policy;
 
     #[test]
@@ -130,13 +147,21 @@ mod tests {
             "bios",
             "ipxe/undionly.kpxe",
         );
-        offer.detail = Some("10.99.0.11 to web01, ipxe/undionly.kpxe".to_owned());
+        offer.iface = Some("br0".into());
         let line = event_line(&offer);
         assert!(line.contains("dhcp.offer"), "{line}");
         assert!(
             line.ends_with(
-                "web01              bios: the firmware gets its boot loader, 10.99.0.11 to web01, ipxe/undionly.kpxe"
+                "dhcp.offer         web01              bios: the firmware gets its boot loader, \
+                 ipxe/undionly.kpxe  [10.99.0.11 on br0]"
             ),
+            "{line}"
+        );
+        let mut sent = event(0, Kind::TftpSent, Reason::Done, "", "ipxe/undionly.kpxe");
+        sent.took_us = Some(1_250_000);
+        let line = event_line(&sent);
+        assert!(
+            line.ends_with("web01              ipxe/undionly.kpxe  [10.99.0.11, 70 kB in 1.2 s]"),
             "{line}"
         );
         let stranger = Event::new(
@@ -183,12 +208,37 @@ mod tests {
             "    +2.3s   undionly.kpxe, 70 kB",
             "    +3.0s ! tftp.failed",
             "the step that did not come: iPXE taking its address",
-            "  1. iPXE's own driver takes the link down",
+            "  1. iPXE takes the link down",
             "     do:   make it an edge port",
         ] {
             let at = text[from..].find(part);
             assert!(at.is_some(), "{part:?} is missing or misplaced in:\n{text}");
             from += at.unwrap_or_default();
+        }
+    }
+
+    #[test]
+    fn every_command_that_is_advised_is_one_of_this_version() {
+        use clap::CommandFactory as _;
+        let args = crate::cli::args::Args::command();
+        let known: Vec<&str> = args
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .map(clap::Command::get_name)
+            .collect();
+        for text in [
+            include_str!("../journal/reason.rs"),
+            include_str!("../diagnose/causes.rs"),
+            include_str!("../decide/plan.rs"),
+            include_str!("../record/table.rs"),
+        ] {
+            for advised in text.split("bootwright ").skip(1) {
+                let word = advised
+                    .split(|c: char| !c.is_ascii_lowercase())
+                    .next()
+                    .unwrap_or_default();
+                assert!(known.contains(&word), "bootwright {word}");
+            }
         }
     }
 }

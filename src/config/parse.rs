@@ -149,11 +149,23 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
                 lines.earlier_key(at.start, what)
             };
             let (message, help) = if header {
-                let header = text.get(whole_line.clone()).unwrap_or_default();
-                (
-                    format!("`{header}` is written twice"),
-                    "keep one of the two, or give this one another name",
-                )
+                let written = text.get(whole_line.clone()).unwrap_or_default();
+                let header = written.split('#').next().unwrap_or_default().trim_end();
+                let (message, help) = match (&first, header.starts_with("[[")) {
+                    (Some(_), _) => (
+                        "is written twice",
+                        "keep one of the two, or give this one another name",
+                    ),
+                    (None, true) => (
+                        "is a table elsewhere in this file, not a list of tables",
+                        "write it with single brackets and a name, as the others: [hosts.NAME]",
+                    ),
+                    (None, false) => (
+                        "is written elsewhere in this file in another form",
+                        "write all of them alike, either [one] table or a list of [[several]]",
+                    ),
+                };
+                (format!("`{header}` {message}"), help)
             } else {
                 (
                     format!("`{what}` is written twice in one table"),
@@ -188,11 +200,7 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
         "string values must be quoted" => {
             let value = text.get(after_equals.clone()).unwrap_or_default();
             let value = value.split('#').next().unwrap_or_default().trim_end();
-            let help = if value.starts_with(['[', '{', '"', '\'']) {
-                "put each text in quotes".to_owned()
-            } else {
-                format!("write `\"{value}\"`")
-            };
+            let help = quoted(value);
             let span = after_equals.start..after_equals.start + value.len();
             plain(span, "a text must stand in quotes", "", &help)
         }
@@ -222,8 +230,22 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
         ),
         _ if bare_text(text, &after_equals).is_some_and(|span| span.end >= at.start) => {
             let span = bare_text(text, &after_equals).unwrap_or(after_equals);
-            let help = format!("write `\"{}\"`", text.get(span.clone()).unwrap_or_default());
-            plain(span, "a text must stand in quotes", "", &help)
+            let value = text.get(span.clone()).unwrap_or_default();
+            if let (false, Some((key, value))) = (written.contains('='), value.split_once(": ")) {
+                let value = value.trim();
+                let help = if value.starts_with('"') {
+                    format!("write `{key} = {value}`")
+                } else {
+                    format!("write `{key} = \"{value}\"`")
+                };
+                return plain(
+                    whole_line,
+                    "a key and its value have `=` between them",
+                    "",
+                    &help,
+                );
+            }
+            plain(span, "a text must stand in quotes", "", &quoted(value))
         }
         first_part => {
             let span = visible(at.clone(), &whole_line);
@@ -240,6 +262,18 @@ fn fault(text: &str, lines: &Lines<'_>, message: &str, at: Range<usize>) -> Faul
             plain(span, first_part, &label, "")
         }
     }
+}
+
+/// How a text is written that has no quotes, or those of a word processor.
+fn quoted(value: &str) -> String {
+    const CURLY: [char; 7] = ['“', '”', '„', '‘', '’', '«', '»'];
+    if value.starts_with(CURLY) {
+        return format!("write straight quotes: `\"{}\"`", value.trim_matches(CURLY));
+    }
+    if value.starts_with(['[', '{', '"', '\'']) {
+        return "put each text in quotes".to_owned();
+    }
+    format!("write `\"{value}\"`")
 }
 
 /// A value that is meant as a text but has no quotes: `10.99.0.2`, `web`.

@@ -189,6 +189,9 @@ pub struct Report {
     pub errors: usize,
     /// How many are warnings.
     pub warnings: usize,
+    /// What is to be known beside them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// All of them, in the order of files and lines.
     pub problems: Vec<ReportedProblem>,
 }
@@ -244,6 +247,7 @@ pub fn report(problems: &[Problem], sources: &SourceMap, strict: bool) -> Report
     Report {
         errors,
         warnings,
+        note: None,
         problems: problems
             .iter()
             .map(|problem| ReportedProblem {

@@ -155,8 +155,16 @@ impl<'t, 'i> Reader<'t, 'i> {
         let known = keys.known.iter().chain(keys.later).copied();
         let label = format!("unknown {kind}");
         let hint = keys.hints.iter().find(|(key, _)| *key == name);
+        // `[hosts.web01.lab.example]`: what TOML takes for a table in a table is meant as one name.
+        let of_host = self.title.strip_prefix("[hosts.");
+        let near = || suggest::nearest(name, keys.known.iter().chain(keys.later).copied());
         if let Some((_, hint)) = hint {
             problem.at(span, label).help(*hint)
+        } else if let (Some(host), "table", None) = (of_host, kind, near()) {
+            let host = host.trim_end_matches(']');
+            problem.at(span, label).help(format!(
+                "a dot in a header divides tables: the host is [hosts.{host}], its whole name is `fqdn = \"{host}.{name}…\"`, and what only templates see belongs into [hosts.{host}.vars]"
+            ))
         } else if let Some(nearest) = suggest::nearest(name, known) {
             problem
                 .at(span, label)
@@ -498,6 +506,14 @@ impl<'t, 'i> Reader<'t, 'i> {
         cx: &mut Context<'_>,
         key: &str,
     ) -> Vec<(&'t str, Span, &'t DeTable<'i>)> {
+        if let Some(list) = self
+            .value(key)
+            .filter(|value| is_list_of_tables(value.get_ref()))
+        {
+            let help = format!("write each one as [{key}.NAME], in single brackets");
+            self.wrong_type(cx, key, list, "tables with names", Some(help));
+            return Vec::new();
+        }
         let Some(table) = self.table(cx, key) else {
             return Vec::new();
         };
@@ -506,6 +522,17 @@ impl<'t, 'i> Reader<'t, 'i> {
             let span = cx.span(name.span());
             if let DeValue::Table(inner) = value.get_ref() {
                 found.push((name.get_ref().as_ref(), span, inner));
+            } else if is_list_of_tables(value.get_ref()) {
+                let problem = Problem::error(
+                    "wrong-type",
+                    format!("`{}` is a list of tables in [{key}]", name.get_ref()),
+                )
+                .at(span, "in double brackets")
+                .help(format!(
+                    "write [{key}.{}] in single brackets",
+                    name.get_ref()
+                ));
+                self.report(cx, problem);
             } else {
                 let help = format!("write a table [{key}.NAME] with its keys below it");
                 let problem = Problem::error(
@@ -519,6 +546,11 @@ impl<'t, 'i> Reader<'t, 'i> {
         }
         found
     }
+}
+
+fn is_list_of_tables(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::Array(list)
+        if list.iter().any(|element| matches!(element.get_ref(), DeValue::Table(_))))
 }
 
 /// What people call a TOML value.

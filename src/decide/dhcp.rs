@@ -210,7 +210,7 @@ impl Case<'_> {
         if let Some(chosen) = request.server_identifier() {
             // SELECTING.
             if !self.is_own(chosen) {
-                return self.silent(Reason::OtherServer, format!("the client chose {chosen}"));
+                return self.silent(Reason::OtherServer, format!("it chose {chosen}"));
             }
             if !self.at_home {
                 return self.silent(Reason::WrongSubnet, self.elsewhere());
@@ -224,7 +224,7 @@ impl Case<'_> {
         let Some(asked) = ciaddr.or_else(|| request.requested_address()) else {
             return self.silent(
                 Reason::BadRequest,
-                "a REQUEST that names no server and no address".to_owned(),
+                "it names no server and no address".to_owned(),
             );
         };
         if !self.at_home {
@@ -243,7 +243,7 @@ impl Case<'_> {
         let ip = self.request.requested_address().unwrap_or(self.host.ip);
         self.silent(
             Reason::Declined,
-            format!("{ip} is in use by another machine; it is offered again, there is no other"),
+            format!("{ip}; it is offered again, for this host has no other"),
         )
     }
 
@@ -271,8 +271,7 @@ impl Case<'_> {
         if matches!(to, Destination::Relay(_)) {
             reply.broadcast = true;
         }
-        let detail = format!("network options to {}", self.host.name);
-        self.send(reply, to, Kind::DhcpAck, Reason::NetworkOnly, detail)
+        self.send(reply, to, Kind::DhcpAck, Reason::NetworkOnly, None)
     }
 
     /// A message to another server that came here because it was broadcast.
@@ -281,10 +280,7 @@ impl Case<'_> {
             .request
             .server_identifier()
             .filter(|chosen| !self.is_own(*chosen))?;
-        Some(self.silent(
-            Reason::OtherServer,
-            format!("the client speaks to {chosen}"),
-        ))
+        Some(self.silent(Reason::OtherServer, format!("it speaks to {chosen}")))
     }
 
     /// Whether a server identifier is this server's: what it tells this subnet, or an address of
@@ -344,19 +340,12 @@ impl Case<'_> {
                 ));
             }
         }
-        let mut detail = format!("{} to {}", host.ip, host.name);
-        if let Some(file) = &answer.file {
-            detail = format!("{detail}, {file}");
-        }
-        if let Some(note) = answer.note {
-            detail = format!("{detail}; {note}");
-        }
         let kind = match message_type {
             MessageType::Offer => Kind::DhcpOffer,
             _ => Kind::DhcpAck,
         };
         let to = destination::destination(request, &reply);
-        let mut decision = self.send(reply, to, kind, answer.reason, detail);
+        let mut decision = self.send(reply, to, kind, answer.reason, answer.note);
         decision.boot_file = answer.file;
         decision
     }
@@ -365,7 +354,7 @@ impl Case<'_> {
         let host = self.host;
         self.refuse(
             Reason::WrongAddress,
-            format!("{} asked for {asked}, reserved is {}", host.name, host.ip),
+            format!("it asks for {asked}, reserved is {}", host.ip),
         )
     }
 
@@ -378,7 +367,7 @@ impl Case<'_> {
             DhcpOption::Message(reason.sentence().to_owned()),
         ];
         let to = destination::destination(self.request, &reply);
-        self.send(reply, to, Kind::DhcpNak, reason, detail)
+        self.send(reply, to, Kind::DhcpNak, reason, Some(detail))
     }
 
     fn silent(&self, reason: Reason, detail: String) -> Decision {
@@ -396,15 +385,19 @@ impl Case<'_> {
         to: Destination,
         kind: Kind,
         reason: Reason,
-        mut detail: String,
+        mut detail: Option<String>,
     ) -> Decision {
         let left_out = reply.left_out();
         if !left_out.is_empty() {
             let codes: Vec<_> = left_out.iter().map(ToString::to_string).collect();
-            detail = format!(
-                "{detail}; no room for option {} in what the client takes",
+            let no_room = format!(
+                "no room for option {} in what the client takes",
                 codes.join(", ")
             );
+            detail = Some(match detail {
+                Some(detail) => format!("{detail}; {no_room}"),
+                None => no_room,
+            });
         }
         let from = destination::source_address(
             self.server,
@@ -423,7 +416,7 @@ impl Case<'_> {
             host: Some(self.host.name.clone()),
             stage: self.stage,
             boot_file: None,
-            detail: Some(detail),
+            detail,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a file name means, by TFTP and by HTTP alike.
+//! What a file name means over TFTP.
 
 use crate::base::HardwareAddr;
 use crate::wire::names::{self, BadName};
@@ -10,22 +10,22 @@ pub enum FileRequest {
     Asset(String),
     /// The boot script of the machine with this hardware address: `{mac}/boot.ipxe`.
     Script(HardwareAddr),
-    /// The script that any iPXE may have: `boot.ipxe`, and `autoexec.ipxe`, which iPXE looks for
-    /// beside wherever it was itself loaded from.
+    /// The script that any iPXE may have: `boot.ipxe`, `boot/boot.ipxe` as by HTTP, and
+    /// `autoexec.ipxe` in any folder: an EFI build of iPXE looks for it beside the file it was itself
+    /// loaded from.
     ChainScript,
 }
 
-/// Reads a file name. Rendered names win over a boot file of the same name, in any folder.
+/// Reads a file name. Rendered names win over a boot file of the same name.
 pub fn file_request(raw: &[u8]) -> Result<FileRequest, BadName> {
     let path = names::clean_path(raw)?;
     let mut parts = path.rsplit('/');
     let file = parts.next().unwrap_or_default();
-    let folder = parts.next().unwrap_or_default();
-    Ok(match file {
-        "boot.ipxe" => folder
-            .parse()
-            .map_or(FileRequest::ChainScript, FileRequest::Script),
-        "autoexec.ipxe" => FileRequest::ChainScript,
+    let folder = parts.next().map(str::parse);
+    Ok(match (file, folder) {
+        ("autoexec.ipxe", _) | ("boot.ipxe", None) => FileRequest::ChainScript,
+        ("boot.ipxe", Some(Ok(mac))) => FileRequest::Script(mac),
+        _ if path == "boot/boot.ipxe" => FileRequest::ChainScript,
         _ => FileRequest::Asset(path),
     })
 }
@@ -42,7 +42,16 @@ mod tests {
             ("//52-54-00-47-86-8E//boot.ipxe", FileRequest::Script(mac)),
             ("ipxe/52-54-00-47-86-8e/boot.ipxe", FileRequest::Script(mac)),
             ("boot.ipxe", FileRequest::ChainScript),
-            ("/ipxe/boot.ipxe", FileRequest::ChainScript),
+            ("/boot/boot.ipxe", FileRequest::ChainScript),
+            (
+                "/ipxe/boot.ipxe",
+                FileRequest::Asset("ipxe/boot.ipxe".to_owned()),
+            ),
+            (
+                "debian\\12\\.\\linux",
+                FileRequest::Asset("debian/12/linux".to_owned()),
+            ),
+            ("\\52-54-00-47-86-8e\\boot.ipxe", FileRequest::Script(mac)),
             ("autoexec.ipxe", FileRequest::ChainScript),
             ("ipxe/x/autoexec.ipxe", FileRequest::ChainScript),
             (

@@ -205,8 +205,12 @@ impl Attempt {
     }
 
     fn remark(&mut self, event: &Event) {
-        let what = in_words(event);
-        if self.remarks.len() < REMARKS && !self.remarks.iter().any(|had| had.what == what) {
+        // An offer and the acknowledgement after it tell the same.
+        let words = event.in_words();
+        let what = format!("{}: {words}", event.kind);
+        if self.remarks.len() < REMARKS
+            && !self.remarks.iter().any(|had| had.what.ends_with(&words))
+        {
             self.remarks.push(Remark {
                 at: event.at,
                 after_ms: millis(event.at.since(self.began)),
@@ -220,16 +224,6 @@ impl Attempt {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An event's kind, reason and particulars in one line.
-pub fn in_words(event: &Event) -> String {
-    let mut text = format!("{}: {}", event.kind, event.reason.sentence());
-    for part in [&event.file, &event.detail].into_iter().flatten() {
-        text.push_str(", ");
-        text.push_str(part);
-    }
-    text
 }
 
 /// Whether an event is about this host.
@@ -366,8 +360,11 @@ impl Grouping {
             }
         }
         // An operating system that renews its lease says nothing about the boot, and lasts for years.
-        if stage != Stage::System || !attempt.system_seen {
+        if stage != Stage::System {
             attempt.ended = event.at;
+        }
+        if matches!(event.reason, Reason::NoLoader | Reason::UnknownArchitecture) {
+            attempt.remark(event);
         }
         if let Some(reason) = disk_reason(event.reason) {
             attempt.sent = Sent::Disk(reason);
@@ -394,8 +391,12 @@ impl Grouping {
                 attempt.reach(StepKind::IpxeAddress, event.at, what);
             }
             (Kind::DhcpAck, Stage::System) => {
-                if attempt.has(StepKind::Script) && attempt.sent == Sent::Installer {
+                if attempt.has(StepKind::Script)
+                    && attempt.sent == Sent::Installer
+                    && !attempt.has(StepKind::InstallerAddress)
+                {
                     let what = format!("the installer has taken {address}");
+                    attempt.ended = event.at;
                     attempt.reach(StepKind::InstallerAddress, event.at, what);
                 }
                 attempt.system_seen = true;
@@ -421,6 +422,7 @@ impl Grouping {
         match stage {
             Stage::Firmware(firmware) => {
                 furthest >= Some(StepKind::Loader)
+                    || attempt.system_seen
                     || attempt
                         .firmware
                         .as_deref()
@@ -496,7 +498,10 @@ impl Grouping {
         let Some(attempt) = self.done.last_mut() else {
             return;
         };
-        let what = format!("{}{}", base_name(event), size(event));
+        let mut what = base_name(event).to_owned();
+        if let Some(size) = event.transferred() {
+            what = format!("{what}, {size}");
+        }
         let kind = if is_loader && !attempt.has(StepKind::Script) {
             attempt.loader_fetches += 1;
             StepKind::Loader
@@ -597,22 +602,6 @@ fn base_name(event: &Event) -> &str {
     file.rsplit('/')
         .find(|part| !part.is_empty())
         .unwrap_or(file)
-}
-
-/// `, 8.2 MB in 0.4 s`, as far as it is known.
-fn size(event: &Event) -> String {
-    let size = match event.bytes {
-        None => return String::new(),
-        Some(bytes @ ..10_000) => format!("{bytes} bytes"),
-        Some(bytes @ ..1_000_000) => format!("{} kB", bytes / 1_000),
-        Some(bytes) => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
-    };
-    match event.took_us {
-        Some(us) if us >= 100_000 => {
-            format!(", {size} in {}.{} s", us / 1_000_000, us / 100_000 % 10)
-        }
-        _ => format!(", {size}"),
-    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,16 @@
 //! They come from the behaviour of real firmware and from what operators report; where one names a
 //! number (seconds, fetches), the number is what was measured there.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::attempts::{Attempt, Sent, StepKind};
+use super::attempts::{Attempt, Remark, Sent, StepKind};
 use super::why::Subject;
 use crate::base::{HardwareAddr, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
+use crate::record::InstallState;
 
 /// Pauses of firmware and switches that come from the link, not from a fault further on.
 const LINK_RESET_MS: u64 = 25_000;
@@ -71,7 +75,10 @@ fn of_reason(subject: &Subject<'_>, reason: Reason, evidence: Option<String>) ->
 fn of_remarks(subject: &Subject<'_>, attempt: &Attempt, kinds: &[Kind]) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     for remark in attempt.remarks.iter().filter(|r| kinds.contains(&r.kind)) {
-        let found = of_reason(subject, remark.reason, Some(remark.what.clone()));
+        let mut found = of_reason(subject, remark.reason, Some(remark.what.clone()));
+        if is_reported_failure(remark) {
+            "the installer reported a failure".clone_into(&mut found.what);
+        }
         match causes.iter_mut().find(|had| had.code == found.code) {
             Some(had) => had.evidence.extend(found.evidence),
             None => causes.push(found),
@@ -80,54 +87,85 @@ fn of_remarks(subject: &Subject<'_>, attempt: &Attempt, kinds: &[Kind]) -> Vec<C
     causes
 }
 
+fn is_reported_failure(remark: &Remark) -> bool {
+    remark.kind == Kind::InstallFailed && remark.reason == Reason::Reported
+}
+
+/// What went wrong so far in a boot that is under way: no guesses yet.
+pub fn so_far(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    of_remarks(subject, attempt, Kind::ALL)
+}
+
+/// `12 s ago`: how long ago something was.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    format!("{} ago", span(now.since(at)))
+}
+
+/// A length of time in its largest unit.
+pub(super) fn span(length: Duration) -> String {
+    match length.as_secs() {
+        secs @ ..120 => format!("{secs} s"),
+        secs @ ..7_200 => format!("{} min", secs / 60),
+        secs @ ..172_800 => format!("{} h", secs / 3_600),
+        secs => format!("{} days", secs / 86_400),
+    }
+}
+
 /// Why nothing at all was seen of the machine since `since`.
 pub fn nothing_seen(
     subject: &Subject<'_>,
     events: &[Event],
     others: &[Event],
     since: Option<Timestamp>,
+    now: Timestamp,
 ) -> Vec<Cause> {
-    let mut causes = near_misses(subject, others);
-    let macs: Vec<String> = subject.macs.iter().map(ToString::to_string).collect();
-    let watch = subject.macs.first().map_or_else(
-        || "tcpdump -ni any port 67 or port 68".to_owned(),
-        |mac| format!("tcpdump -eni any ether host {mac} and port 67"),
-    );
+    let mut causes = Vec::new();
+    if subject
+        .record
+        .is_none_or(|record| record.state == InstallState::Local)
+    {
+        causes.push(of_reason(subject, Reason::DiskLocal, None));
+    }
     if subject.macs.is_empty() {
-        causes.insert(
-            0,
-            cause(
-                "no-mac",
-                format!(
-                    "{} has no hardware address yet: no packet can be its own",
-                    subject.host
-                ),
-                format!("add mac to [hosts.{}]", subject.host),
+        causes.push(cause(
+            "no-mac",
+            format!(
+                "{} has no hardware address yet: no packet can be its own",
+                subject.host
             ),
-        );
+            format!("add mac to [hosts.{}]", subject.host),
+        ));
         return causes;
     }
-    let system: Vec<&Event> = events
+    // The machine's own: what an operator ordered bears its hardware address as well.
+    let own: Vec<&Event> = events.iter().filter(|event| is_of_machine(event)).collect();
+    let lately = |event: &&Event| since.is_none_or(|since| event.at >= since);
+    let system = own
         .iter()
-        .filter(|event| since.is_none_or(|since| event.at >= since))
-        .filter(|event| event.kind == Kind::DhcpAck && event.stage.as_deref() == Some("os"))
-        .collect();
-    if let Some(last) = system.last() {
+        .copied()
+        .filter(lately)
+        .rfind(|event| event.kind == Kind::DhcpAck && event.stage.as_deref() == Some("os"));
+    if let Some(last) = system {
         causes.push(
             cause(
                 "boots-its-disk-first",
                 "an operating system runs on the machine; its firmware does not boot from the network",
                 "put network boot first in the boot order, or choose it once (often F12), and restart the machine",
             )
-            .seen([format!("it renewed its address at {}", last.at)]),
+            .seen([format!("it asked for its address {}", ago(last.at, now))]),
         );
+    }
+    let far = own.is_empty().then_some(since);
+    causes.extend(near_misses(subject, others, far, now));
+    if system.is_some() {
         return causes;
     }
-    let before = since.and_then(|since| {
-        events
-            .iter()
-            .rfind(|event| event.at < since && event.mac.is_some())
-    });
+    let macs: Vec<String> = subject.macs.iter().map(ToString::to_string).collect();
+    let watch = subject.macs.first().map_or_else(
+        || "tcpdump -ni any port 67 or port 68".to_owned(),
+        |mac| format!("tcpdump -eni any ether host {mac} and port 67"),
+    );
+    let before = since.and_then(|since| own.iter().rfind(|event| event.at < since));
     if let Some(last) = before {
         causes.push(
             cause(
@@ -135,7 +173,7 @@ pub fn nothing_seen(
                 "the machine was not restarted since it was armed",
                 "switch it off and on, with network boot first in the boot order",
             )
-            .seen([format!("the last packet of it came at {}", last.at)]),
+            .seen([format!("the last packet of it came {}", ago(last.at, now))]),
         );
     }
     causes.extend([
@@ -158,9 +196,32 @@ pub fn nothing_seen(
     causes
 }
 
-/// Machines without a reservation that may be this one.
-fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
-    let mut strangers: Vec<(HardwareAddr, Timestamp)> = Vec::new();
+/// Whether a packet or request of the machine itself stands behind an event.
+fn is_of_machine(event: &Event) -> bool {
+    matches!(
+        event.kind,
+        Kind::DhcpOffer
+            | Kind::DhcpAck
+            | Kind::DhcpNak
+            | Kind::DhcpIgnored
+            | Kind::TftpSent
+            | Kind::TftpFailed
+            | Kind::HttpScript
+            | Kind::HttpAsset
+            | Kind::HttpAnswer
+    )
+}
+
+/// Machines without a reservation that may be this one. Those with a quite different address only where
+/// `far` says since when: of a machine that was seen before, the address is right.
+fn near_misses(
+    subject: &Subject<'_>,
+    others: &[Event],
+    far: Option<Option<Timestamp>>,
+    now: Timestamp,
+) -> Vec<Cause> {
+    // A flood of them is thousands.
+    let mut seen: HashMap<HardwareAddr, (Timestamp, bool)> = HashMap::new();
     for event in others {
         let unknown = event.kind == Kind::HostUnknown
             || event.kind == Kind::DhcpIgnored && event.reason == Reason::UnknownHost;
@@ -168,11 +229,18 @@ fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
             continue;
         };
         if !subject.macs.contains(&mac) {
-            strangers.retain(|(had, _)| *had != mac);
-            strangers.push((mac, event.at));
+            let boots = event.stage.as_deref().is_some_and(|stage| stage != "os");
+            let (at, booted) = seen.entry(mac).or_insert((event.at, boots));
+            *at = event.at;
+            *booted |= boots;
         }
     }
-    let near = strangers.iter().find_map(|(mac, at)| {
+    let mut strangers: Vec<_> = seen
+        .into_iter()
+        .map(|(mac, (at, boots))| (mac, at, boots))
+        .collect();
+    strangers.sort_by_key(|(mac, at, _)| (*at, *mac));
+    let near = strangers.iter().find_map(|(mac, at, _)| {
         let own = subject.macs.iter().find(|own| is_near(**own, *mac))?;
         Some((own, mac, at))
     });
@@ -187,7 +255,15 @@ fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
                 subject.host
             ),
         );
-        return vec![found.seen([format!("{mac} was last seen at {at}")])];
+        return vec![found.seen([format!("{mac} was last seen {}", ago(*at, now))])];
+    }
+    let Some(since) = far else {
+        return Vec::new();
+    };
+    strangers.retain(|(_, at, _)| since.is_none_or(|since| *at >= since));
+    // Laptops and telephones ask for addresses too: where machines boot from the network, it is one of them.
+    if strangers.iter().any(|(.., boots)| *boots) {
+        strangers.retain(|(.., boots)| *boots);
     }
     if strangers.is_empty() {
         return Vec::new();
@@ -196,7 +272,7 @@ fn near_misses(subject: &Subject<'_>, others: &[Event]) -> Vec<Cause> {
         .iter()
         .rev()
         .take(5)
-        .map(|(mac, at)| format!("{mac} was last seen at {at}"))
+        .map(|(mac, at, _)| format!("{mac} was last seen {}", ago(*at, now)))
         .collect();
     vec![
         cause(
@@ -265,14 +341,21 @@ pub fn of_missing(
 pub fn of_disk(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     match attempt.sent {
         Sent::Disk(reason) => {
-            let evidence = attempt.step(StepKind::Script).map(|step| step.what.clone());
+            // The script's particulars, where it has any.
+            let evidence = attempt
+                .step(StepKind::Script)
+                .map(|step| step.what.clone())
+                .filter(|what| !what.ends_with(reason.sentence()));
             vec![of_reason(subject, reason, evidence)]
         }
         Sent::Undecided | Sent::Installer => Vec::new(),
     }
 }
 
-const DHCP: [Kind; 4] = [
+const DHCP: [Kind; 6] = [
+    // Remarked when there is no loader for the machine.
+    Kind::DhcpOffer,
+    Kind::DhcpAck,
     Kind::DhcpIgnored,
     Kind::DhcpNak,
     Kind::DhcpFailed,
@@ -329,7 +412,12 @@ fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
 }
 
 fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
-    let mut causes = of_remarks(subject, attempt, &FILES);
+    let mut causes = of_remarks(subject, attempt, &[Kind::DhcpOffer, Kind::DhcpAck]);
+    if !causes.is_empty() {
+        // It was told none.
+        return causes;
+    }
+    causes.extend(of_remarks(subject, attempt, &FILES));
     let http = attempt.firmware.as_deref() == Some("httpboot");
     if http {
         causes.push(cause(
@@ -376,11 +464,26 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
         "switch Secure Boot off in the firmware's setup",
     )
     .seen((fetches > 1).then(|| counted.clone()));
+    let keeps_link = attempt.step(StepKind::Loader).is_some_and(|loader| {
+        ["undionly", "snponly"]
+            .iter()
+            .any(|name| loader.what.starts_with(name))
+    });
     let link = cause(
         "link-reset",
-        "iPXE's own driver takes the link down and up: the switch port learns anew (spanning tree, LACP) for 30 to 50 s, longer than iPXE waits",
-        "make it an edge port (portfast), or give the host a loader that keeps the firmware's link (undionly.kpxe, snponly.efi)",
+        "iPXE takes the link down and up: the switch port learns anew (spanning tree, LACP) for 30 to 50 s, longer than iPXE waits",
+        if keeps_link {
+            "make it an edge port (portfast)"
+        } else {
+            "make it an edge port (portfast), or give the host a loader that keeps the firmware's link (undionly.kpxe, snponly.efi)"
+        },
     );
+    // iPXE that waits in vain for its address takes longer than that before the machine starts again.
+    let at_once = before.last().is_some_and(|earlier| {
+        earlier.loader_fetches > 0
+            && !earlier.has(StepKind::IpxeAddress)
+            && attempt.began.since(earlier.began).as_millis() < u128::from(LINK_RESET_MS)
+    });
     let architecture = cause(
         "wrong-loader",
         "the loader is not for this firmware, or its driver hangs on this card",
@@ -392,6 +495,8 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
     .seen((fetches > 1).then_some(counted));
     if attempt.is_uefi() {
         causes.extend([secure_boot, link, architecture]);
+    } else if at_once {
+        causes.extend([architecture, link]);
     } else {
         causes.extend([link, architecture]);
     }
@@ -505,6 +610,9 @@ fn installer_silent(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
             Kind::ReportIgnored,
         ],
     );
+    if attempt.remarks.iter().any(is_reported_failure) {
+        return causes;
+    }
     causes.push(cause(
         "installer-waits",
         "the installer waits for a person, or works on: partitioning, packages, a mirror that does not answer",

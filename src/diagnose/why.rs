@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::attempts::{Attempt, Sent, StepKind, attempts, is_about};
 use super::causes::{self, Cause};
 use crate::base::{HardwareAddr, HostName, Timestamp};
-use crate::journal::event::Event;
+use crate::journal::event::{Event, Reason};
 use crate::record::{InstallState, Policy, Record};
 
 /// Whom it is about, and what is known of it.
@@ -105,7 +105,7 @@ pub fn diagnose(
         host: subject.host.clone(),
         at: now,
         state,
-        standing: standing(subject, state),
+        standing: standing(subject, state, now),
         boot: boot.clone(),
         boots_seen,
         last_step: boot
@@ -118,42 +118,88 @@ pub fn diagnose(
     };
     let Some(boot) = current else {
         diagnosis.verdict = match (&diagnosis.boot, state) {
-            (Some(_), _) => "no packet came from it since it was armed".to_owned(),
+            (Some(_), _) => "no network boot of it was seen since it was armed".to_owned(),
             (None, InstallState::Local) => {
                 "no network boot of it was ever seen, and none is needed: nothing is asked for"
                     .to_owned()
             }
             (None, _) => "no network boot of it was ever seen".to_owned(),
         };
-        diagnosis.causes = causes::nothing_seen(subject, &own, others, armed_at);
+        diagnosis.causes = causes::nothing_seen(subject, &own, others, armed_at, now);
         return diagnosis;
     };
     if let Sent::Disk(reason) = boot.sent {
-        diagnosis.verdict = format!("it was sent to its disk: {}", reason.sentence());
+        let verdict = match reason {
+            Reason::DiskLocal | Reason::DiskInstalled | Reason::DiskWaiting => {
+                "nothing is missing: it was sent to its disk"
+            }
+            _ => "it was sent to its disk and not to its installer",
+        };
+        verdict.clone_into(&mut diagnosis.verdict);
         diagnosis.causes = causes::of_disk(subject, boot);
+        if reason == Reason::DiskFailed {
+            diagnosis.add_failed_boot(subject, &boots);
+        }
     } else if state == InstallState::Installed || boot.has(StepKind::Installed) {
         "nothing is missing: it is installed".clone_into(&mut diagnosis.verdict);
     } else if let Some(step) = missing(subject, boot) {
         let under_way =
             now.since(boot.ended).as_secs() < patience(step) && state != InstallState::Failed;
-        diagnosis.verdict = if under_way {
-            format!("it is under way; next comes {}", step.describe())
+        diagnosis.causes = if under_way {
+            causes::so_far(subject, boot)
         } else {
-            format!("the step that did not come: {}", step.describe())
+            causes::of_missing(subject, boot, &boots, step)
+        };
+        diagnosis.verdict = match (under_way, diagnosis.causes.is_empty()) {
+            (true, true) => format!("it is under way; next comes {}", step.describe()),
+            (true, false) => format!(
+                "it is under way, but not all went well; next comes {}",
+                step.describe()
+            ),
+            (false, _) => format!("the step that did not come: {}", step.describe()),
         };
         diagnosis.missing = Some(Missing {
             step,
             what: step.describe().to_owned(),
             under_way,
         });
-        if !under_way {
-            diagnosis.causes = causes::of_missing(subject, boot, &boots, step);
-        }
     }
     diagnosis.causes.extend(causes::slow_link(boot));
     let server = causes::of_server(others, boot);
     diagnosis.causes.splice(0..0, server);
     diagnosis
+}
+
+impl Diagnosis {
+    /// Adds what failed: the last boot of the installer, which came before the one that was sent to
+    /// the disk for it.
+    fn add_failed_boot(&mut self, subject: &Subject<'_>, boots: &[Attempt]) {
+        let Some(at) = boots.iter().rposition(|boot| boot.sent == Sent::Installer) else {
+            return;
+        };
+        let (before, rest) = boots.split_at(at);
+        let Some((boot, step)) = rest
+            .first()
+            .and_then(|boot| Some((boot, missing(subject, boot)?)))
+        else {
+            return;
+        };
+        self.verdict = format!(
+            "{}; in its last boot of the installer, the step that did not come: {}",
+            self.verdict,
+            step.describe()
+        );
+        self.missing = Some(Missing {
+            step,
+            what: step.describe().to_owned(),
+            under_way: false,
+        });
+        for cause in causes::of_missing(subject, boot, before, step) {
+            if self.causes.iter().all(|had| had.code != cause.code) {
+                self.causes.push(cause);
+            }
+        }
+    }
 }
 
 /// The first step on the way that was not reached, after the furthest one that was.
@@ -176,7 +222,7 @@ fn missing(subject: &Subject<'_>, boot: &Attempt) -> Option<StepKind> {
 }
 
 /// Where a host stands, in one sentence.
-fn standing(subject: &Subject<'_>, state: InstallState) -> String {
+fn standing(subject: &Subject<'_>, state: InstallState, now: Timestamp) -> String {
     let host = subject.host;
     let Some(record) = subject.record else {
         return format!("{host} is local: it was never armed and boots its disk");
@@ -193,7 +239,9 @@ fn standing(subject: &Subject<'_>, state: InstallState) -> String {
         .message
         .as_ref()
         .map_or_else(String::new, |message| format!(": {message}"));
-    let at = |time: Option<Timestamp>| time.map_or_else(String::new, |at| format!(" at {at}"));
+    let at = |time: Option<Timestamp>| {
+        time.map_or_else(String::new, |at| format!(" {}", causes::ago(at, now)))
+    };
     match state {
         InstallState::Local => format!(
             "{host} is local: it boots its disk{}",
@@ -205,9 +253,9 @@ fn standing(subject: &Subject<'_>, state: InstallState) -> String {
         InstallState::Waiting => format!("{host} is waiting for another host; it boots its disk"),
         InstallState::Armed => format!(
             "{host} is armed with{profile}{}; its boot script was not asked for yet",
-            record
-                .armed_until
-                .map_or_else(String::new, |until| format!(" until {until}"))
+            record.armed_until.map_or_else(String::new, |until| {
+                format!(" for another {}", causes::span(until.since(now)))
+            })
         ),
         InstallState::Booting => {
             format!("{host} is booting its installer,{profile}, {attempt}{said}")
@@ -220,7 +268,7 @@ fn standing(subject: &Subject<'_>, state: InstallState) -> String {
         }
         InstallState::Installed => {
             let up = match record.up_at {
-                Some(up) => format!(", its system is up since {up}"),
+                Some(up) => format!(", its system came up {}", causes::ago(up, now)),
                 None => String::new(),
             };
             format!(
@@ -229,7 +277,7 @@ fn standing(subject: &Subject<'_>, state: InstallState) -> String {
             )
         }
         InstallState::Failed => format!(
-            "{host} has failed{} in {attempt}{said}; it boots its disk",
+            "{host} failed{} in {attempt}{said}; it boots its disk",
             at(record.failed_at)
         ),
     }

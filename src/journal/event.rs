@@ -375,6 +375,39 @@ impl Event {
         self
     }
 
+    /// Why, which file, and the particulars, as one line for people. The particulars may name the file
+    /// already.
+    pub fn in_words(&self) -> String {
+        let detail = self.detail.as_deref().unwrap_or_default();
+        let reason = (self.reason != Reason::Done).then(|| self.reason.sentence());
+        let file = self.file.as_deref().filter(|file| !detail.contains(*file));
+        let parts: Vec<&str> = [reason, file, Some(detail)]
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect();
+        if parts.is_empty() {
+            self.reason.sentence().to_owned()
+        } else {
+            parts.join(", ")
+        }
+    }
+
+    /// How much was sent and, where that is worth telling, how long it took: `8.2 MB in 0.4 s`.
+    pub fn transferred(&self) -> Option<String> {
+        let size = match self.bytes? {
+            bytes @ ..10_000 => format!("{bytes} bytes"),
+            bytes @ ..1_000_000 => format!("{} kB", bytes / 1_000),
+            bytes => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+        };
+        Some(match self.took_us {
+            Some(us) if us >= 100_000 => {
+                format!("{size} in {}.{} s", us / 1_000_000, us / 100_000 % 10)
+            }
+            _ => size,
+        })
+    }
+
     /// One JSON object without the fields that are absent.
     pub fn to_json(&self) -> serde_json::Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();

@@ -163,7 +163,7 @@ impl Reason {
             Self::ReadFailed => "see that the daemon's user may read the file",
             Self::Changed => "bring boot files by renaming a finished copy into place",
             Self::NotThisMachine => {
-                "name the address in nat of its subnet, if the machine is behind address translation"
+                "see who has that address: perhaps another DHCP server gave it to the machine; if it is that of an address translation, name it in nat of the subnet"
             }
             Self::VoidToken | Self::UnknownToken => {
                 "nothing, if an old installer still asks; otherwise bootwright install HOST"

@@ -57,20 +57,17 @@ impl Screen {
                     self.push('?');
                     State::Text
                 }
-                (State::Text, _) | (State::Charset, _) => State::Text,
-                (State::Escape, b'[') => State::Sequence,
+                (State::Escape, b'[') | (State::Sequence, 0x00..=0x3f) => State::Sequence,
                 (State::Escape, b'(' | b')') => State::Charset,
                 (State::Escape, b']') => State::Command,
-                (State::Escape, _) => State::Text,
                 (State::Sequence, b'H' | b'f' | b'J' | b'A' | b'B') => {
                     // The cursor went elsewhere: what follows is another line.
                     self.end_line();
                     State::Text
                 }
-                (State::Sequence, 0x40..=0x7e) => State::Text,
-                (State::Sequence, _) => State::Sequence,
-                (State::Command, 0x07) => State::Text,
-                (State::Command, _) => State::Command,
+                (State::Command, byte) if byte != 0x07 => State::Command,
+                // The end of a sequence, or a control character.
+                _ => State::Text,
             };
         }
     }
@@ -135,7 +132,7 @@ mod tests {
     #[test]
     fn it_is_bounded() {
         let mut screen = Screen::default();
-        screen.write(&[b'x'; 100_000]);
+        screen.write(&vec![b'x'; 100_000]);
         for line in 0..10_000 {
             screen.write(format!("line {line}\n").as_bytes());
         }

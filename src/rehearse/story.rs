@@ -302,8 +302,12 @@ impl Story {
     /// What went otherwise than it should, and not what goes so at every boot.
     fn is_remarkable(&self, event: &Event) -> bool {
         match event.reason {
-            Reason::Aborted | Reason::OtherServer | Reason::Released | Reason::SignOfLife => false,
-            Reason::NoChange | Reason::SameBoot => false,
+            Reason::Aborted
+            | Reason::OtherServer
+            | Reason::Released
+            | Reason::SignOfLife
+            | Reason::NoChange
+            | Reason::SameBoot => false,
             // iPXE and GRUB try names that need not be there.
             Reason::NotFound => event
                 .file

@@ -48,17 +48,26 @@ pub fn check(
     }
     problems.extend(findings.list.iter().map(|finding| finding.problem(&places)));
     problems.extend(nobody_gets_in(snapshot));
+    problems.extend(no_hash(snapshot));
 }
 
-/// A sentence for offline commands when URLs hold an address that nobody gave; `None`: every subnet
-/// that has hosts says which address the server has.
-pub fn offline_note(snapshot: &Snapshot) -> Option<String> {
-    let guessed: Vec<String> = snapshot
+/// A sentence for offline commands, which see no interfaces: the addresses that stand for the server's in
+/// URLs where the file names none. `None`: nobody's had to be made up. With `host` only its subnet counts.
+pub fn offline_note(snapshot: &Snapshot, host: Option<&Host>) -> Option<String> {
+    const SHOWN: usize = 4;
+    let mut guessed: Vec<String> = snapshot
         .subnets
         .iter()
-        .filter(|subnet| subnet.server.is_none())
-        .map(|subnet| format!("{} for subnet {}", subnet.example_server, subnet.name))
+        .enumerate()
+        .filter(|(index, subnet)| {
+            subnet.server.is_none() && host.is_none_or(|host| host.subnet == *index)
+        })
+        .map(|(_, subnet)| format!("{} for subnet {}", subnet.example_server, subnet.name))
         .collect();
+    if guessed.len() > SHOWN {
+        let others = guessed.split_off(SHOWN - 1).len();
+        guessed.push(format!("the first free address of {others} other subnets"));
+    }
     (!guessed.is_empty()).then(|| {
         format!(
             "URLs are shown with {}, because `server` is not set there; the daemon uses the address that machines reach it by",
@@ -383,6 +392,44 @@ fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
         "give `ssh_authorized_keys = [\"ssh-ed25519 …\"]` or `root_password_hash` (made by `mkpasswd -m sha-512`, or `openssl passwd -6`) in [defaults.vars], a group's or the host's vars",
     );
     Some(at_host(problem, &hosts))
+}
+
+/// Hosts whose `root_password_hash` is a password or a placeholder: nobody could log in with it.
+fn no_hash(snapshot: &Snapshot) -> Option<Problem> {
+    let hosts: Vec<&Host> = snapshot
+        .hosts()
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|host: &&Host| {
+            host.profile.is_some()
+                && host
+                    .vars
+                    .get("root_password_hash")
+                    .filter(|value| !is_empty(Some(value)))
+                    .is_some_and(|value| !value.as_str().is_some_and(is_crypt_hash))
+        })
+        .collect();
+    if hosts.is_empty() {
+        return None;
+    }
+    let problem = Problem::warning(
+        "no-password-hash",
+        format!(
+            "`root_password_hash` of {} is no password hash: nobody will log in with it",
+            host_names(&hosts)
+        ),
+    )
+    .help("write what `openssl passwd -6` or `mkpasswd -m sha-512` prints for the password, such as \"$6$SALT$HASH\"");
+    Some(at_host(problem, &hosts))
+}
+
+/// What crypt(5) calls a hash, `$ID$…$HASH`; or `!` and `*`, with which an account is locked on purpose.
+fn is_crypt_hash(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "./$,=+_-".contains(c);
+    text.starts_with(['!', '*'])
+        || (text.starts_with('$') && text.matches('$').count() >= 3 && text.chars().all(legal))
+        // Of traditional DES, which has no sign of its own.
+        || (text.len() == 13 && text.chars().all(|c| c.is_ascii_alphanumeric() || "./".contains(c)))
 }
 
 fn is_empty(value: Option<&toml::Value>) -> bool {

@@ -168,6 +168,14 @@ fn explain(error: &Error, rendered: &str) -> RenderError {
             sentence_or(inner.kind(), detail),
             Some("templates are named by their path under the folder of templates".to_owned()),
         ),
+        // The kind is that of any invalid operation.
+        ErrorKind::InvalidOperation if detail.contains("recursion limit") => (
+            "template-error",
+            "templates are nested too deeply".to_owned(),
+            Some(
+                "an include, an import or a macro that leads back to itself never ends".to_owned(),
+            ),
+        ),
         ErrorKind::InvalidOperation if !detail.is_empty() => {
             ("template-error", detail.to_owned(), None)
         }

@@ -1,6 +1,6 @@
 //! Which boot files a host needs, and which of them are not there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::load::InForce;
 use super::{AssetRef, View, check};
@@ -30,20 +30,28 @@ fn usual_firmware(arch: Architecture) -> &'static [Firmware] {
 /// The boot files of a host: its loaders, then what its profile loads, with the architecture they are
 /// for. A boot text that cannot be rendered gives nothing here; `check` reports it.
 pub fn needed(config: &InForce, host: &Host) -> Vec<(AssetRef, Architecture)> {
+    let (arch, files) = needed_by(config, host);
+    files.into_iter().map(|(asset, _)| (asset, arch)).collect()
+}
+
+/// The same files, each with the firmware that alone needs it, where the machine may have another one.
+fn needed_by(config: &InForce, host: &Host) -> (Architecture, Vec<(AssetRef, Option<Firmware>)>) {
     let snapshot = &config.snapshot;
     let profile = host
         .profile
         .as_ref()
         .and_then(|name| snapshot.profile(name));
     let arch = usual_architecture(host, profile.map(AsRef::as_ref));
-    let mut assets = Vec::new();
-    match &host.loader {
-        Some(loader) => assets.extend(AssetRef::parse(loader)),
-        None => {
-            for firmware in usual_firmware(arch) {
-                let loader = snapshot.server.loaders.get(firmware);
-                assets.extend(loader.and_then(|loader| AssetRef::parse(loader).ok()));
-            }
+    let mut files = Vec::new();
+    if let Some(loader) = &host.loader {
+        files.extend(AssetRef::parse(loader).map(|asset| (asset, None)));
+    } else {
+        let usual = usual_firmware(arch);
+        for firmware in usual {
+            let only = (usual.len() > 1).then_some(*firmware);
+            let loader = snapshot.server.loaders.get(firmware);
+            let asset = loader.and_then(|loader| AssetRef::parse(loader).ok());
+            files.extend(asset.map(|asset| (asset, only)));
         }
     }
     if let (Some(profile), Some(subnet)) = (profile, snapshot.subnet_of(host)) {
@@ -56,48 +64,99 @@ pub fn needed(config: &InForce, host: &Host) -> Vec<(AssetRef, Architecture)> {
             token: None,
         };
         if let Ok(boot) = config.renderer.boot(&view) {
-            assets.extend(boot.assets().into_iter().cloned());
+            files.extend(boot.assets().into_iter().map(|asset| (asset.clone(), None)));
         }
     }
-    assets.into_iter().map(|asset| (asset, arch)).collect()
+    (arch, files)
 }
 
 /// A warning for each boot file that some host with a profile needs and that is not there.
 /// `is_there` is asked with paths under `boot_assets`.
 pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem> {
-    let mut hosts_by_path: BTreeMap<String, Vec<&Host>> = BTreeMap::new();
+    let mut hosts_by_path: BTreeMap<(String, Option<Firmware>), Vec<&Host>> = BTreeMap::new();
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
     for host in config.snapshot.hosts() {
         // Without a profile a host boots nothing over the network but what somebody arms it with.
         if host.profile.is_none() {
             continue;
         }
-        for (asset, _) in needed(config, host) {
+        for (asset, only) in needed_by(config, host).1 {
             let AssetRef::Path(path) = asset else {
                 continue;
             };
             let there = *seen.entry(path.clone()).or_insert_with(|| is_there(&path));
             if !there {
-                hosts_by_path.entry(path).or_default().push(host);
+                hosts_by_path.entry((path, only)).or_default().push(host);
             }
         }
     }
+    let folder = config.snapshot.server.boot_assets.display();
     hosts_by_path
         .into_iter()
-        .map(|(path, hosts)| {
-            let folder = config.snapshot.server.boot_assets.display();
-            let problem = Problem::warning(
-                "boot-file-missing",
-                format!(
-                    "the boot file `{path}` is not there, and {} cannot be installed without it",
-                    check::host_names(&hosts)
+        .map(|((path, only), hosts)| {
+            let names = check::host_names(&hosts);
+            let message = match only {
+                None => format!(
+                    "the boot file `{path}` is not there, and {names} cannot be installed without it"
                 ),
-            )
-            .help(match fetched_by(&path) {
-                Some(command) => format!("`{command}` brings it, or put it at {folder}/{path}"),
-                None => format!("put it at {folder}/{path}"),
-            });
+                Some(firmware) => format!(
+                    "the boot loader `{path}` is not there, and {names} cannot be installed without it if {} {}",
+                    if hosts.len() == 1 { "it has" } else { "they have" },
+                    match firmware {
+                        Firmware::Bios => "BIOS firmware",
+                        _ => "UEFI firmware",
+                    }
+                ),
+            };
+            let problem = Problem::warning("boot-file-missing", message).help(
+                match fetched_by(&path) {
+                    Some(command) => format!("`{command}` brings it, or put it at {folder}/{path}"),
+                    None => format!("put it at {folder}/{path}"),
+                },
+            );
             check::at_host(problem, &hosts)
+        })
+        .collect()
+}
+
+/// A warning for each boot file that hides behind a rendered script of the same name (design section 3).
+/// Looked at is where iPXE asks: at the top, beside the loaders, and in the folder of each MAC.
+pub fn hidden(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem> {
+    let snapshot = &config.snapshot;
+    let loaders = snapshot.server.loaders.values();
+    let own = snapshot
+        .hosts()
+        .iter()
+        .filter_map(|host| host.loader.as_ref());
+    let mut folders: BTreeSet<String> = loaders
+        .chain(snapshot.server.loaders_by_code.values())
+        .chain(own)
+        .filter_map(|loader| match AssetRef::parse(loader) {
+            Ok(AssetRef::Path(path)) => Some(path),
+            _ => None,
+        })
+        .map(|path| {
+            path.rfind('/')
+                .and_then(|end| path.get(..=end))
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    folders.insert(String::new());
+    let scripts = folders
+        .iter()
+        .map(|folder| format!("{folder}autoexec.ipxe"))
+        .chain(["boot.ipxe".to_owned()]);
+    let macs = snapshot.hosts().iter().flat_map(|host| &host.macs);
+    scripts
+        .chain(macs.map(|mac| format!("{}/boot.ipxe", mac.dashed())))
+        .filter(|path| is_there(path))
+        .map(|path| {
+            Problem::warning(
+                "boot-file-hidden",
+                format!("the boot file `{path}` is not what machines get by TFTP: under this name they get their own boot script"),
+            )
+            .help("take the file away; a script of your own is a profile with `kind = \"script\"`, or `kind = \"chain\"` and another name")
         })
         .collect()
 }

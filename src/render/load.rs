@@ -69,9 +69,9 @@ pub fn prove(
     check::check(&snapshot, &renderer, &sources, &mut problems);
     let in_force = InForce { snapshot, renderer };
     let folder = &in_force.snapshot.server.boot_assets;
-    problems.extend(files::missing(&in_force, &|path| {
-        files.is_file(&folder.join(path))
-    }));
+    let is_there = |path: &str| files.is_file(&folder.join(path));
+    problems.extend(files::missing(&in_force, &is_there));
+    problems.extend(files::hidden(&in_force, &is_there));
     config::load::sort(&mut problems);
     let failed = problems
         .iter()

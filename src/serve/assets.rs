@@ -74,6 +74,14 @@ impl AssetError {
             Self::Read { .. } => Reason::ReadFailed,
         }
     }
+
+    /// What its event says beyond the reason and the name that was asked for.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::NotFound(_) | Self::BadName(_) => None,
+            Self::NotAFile(_) | Self::Read { .. } => Some(self.to_string()),
+        }
+    }
 }
 
 /// One line of [`AssetTree::list`].

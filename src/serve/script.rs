@@ -78,6 +78,7 @@ pub async fn serve_script(ctx: &Context, ask: ScriptAsk) -> ScriptAnswer {
             .file(ask.file.as_str());
         event.bytes = u64::try_from(if ask.preview { 0 } else { answer.text.len() }).ok();
         event.took_us = u64::try_from(began.elapsed().as_micros()).ok();
+        event.iface = ctx.links.owner_of(ask.local).map(|link| link.name);
         event.generation = in_force.snapshot.generation;
         event.detail = match (&answer.detail, ask.preview) {
             (detail, false) => detail.clone(),

@@ -91,8 +91,9 @@ ntp = "10.99.0.4"
 nat = ["192.0.2.1"]
 [[subnet]]
 name = "far"
-network = "10.98.0.0/30"
+network = "10.98.0.0/29"
 server = "10.1.1.1"
+router = "10.98.0.6"
 domain = "far.example"
 lease_time = "5m"
 "#,

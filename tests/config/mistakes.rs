@@ -54,6 +54,8 @@ mod syntax {
     mistake!(key_twice, HOSTS => host_with("ip = \"10.99.0.12\""));
     mistake!(host_twice_in_one_file, HOSTS => host_with("\n[hosts.web01]\nip = \"10.99.0.12\"\nmac = \"52:54:00:00:00:01\""));
     mistake!(backslash_in_a_text, HOSTS => host_with("notes = \"C:\\Windows\""));
+    mistake!(yaml_in_place_of_toml, HOSTS => GOOD_HOSTS.replace("ip = ", "ip: ").replace("mac = \"52:54:00:47:86:8e\"", "mac: 52:54:00:47:86:8e"));
+    mistake!(quotes_of_a_word_processor, HOSTS => GOOD_HOSTS.replace("\"web\"", "“web”"));
     mistake!(one_bad_host_does_not_hide_the_next, HOSTS => host_with(
         "\n[hosts.web02]\nip = nonsense\n\n[hosts.web03]\nip = \"10.99.1.1\"\nmca = \"52:54:00:00:00:03\"\n\n[hosts.web04]\nip = \"10.99.0.14\"\ngroup = \"wbe\""
     ));
@@ -82,7 +84,28 @@ mod keys {
     mistake!(kernel_missing, PROFILE => profile_with("kernel = \"debian/12/{{ arch }}/linux\"\n", ""));
     mistake!(answer_without_template, PROFILE => profile_with("template = \"debian/preseed.cfg.j2\"\n", ""));
     mistake!(key_directly_in_hosts, HOSTS => "[hosts]\nmac = \"52:54:00:47:86:8e\"\n");
+    mistake!(double_brackets_for_hosts, HOSTS => "[[hosts]]\nname = \"web01\"\n");
+    mistake!(double_brackets_beside_hosts, HOSTS => host_with("\n[[hosts]]\nname = \"web02\"\n"));
+    mistake!(double_brackets_for_one_host, HOSTS => host_with("\n[[hosts.web02]]\nip = \"10.99.0.12\"\n"));
+    mistake!(full_name_in_a_header, HOSTS => host_with("\n[hosts.web02.lab.example]\nip = \"10.99.0.12\"\n"));
     mistake!(single_brackets_for_a_subnet, MAIN => GOOD_MAIN.replace("[[subnet]]", "[subnet]"));
+}
+
+mod variables {
+    use super::*;
+
+    const TEMPLATE: &str = "config/templates/debian/preseed.cfg.j2";
+    const READS: &str = "d-i a/b string {{ vars.disk | default('') }}{{ vars[\"notes\"] }}\n";
+
+    mistake!(key_of_a_host_below_its_variables, TEMPLATE => READS, HOSTS => host_with(
+        "[hosts.web01.vars]\nnotes = \"read\"\ninstall = \"never\"\n[hosts.web02]\nip = \"10.99.0.12\"\n[hosts.web02.vars]\ninstall = \"never\"\nlater = 1"
+    ));
+    mistake!(misspelt_variable, TEMPLATE => READS, HOSTS => format!(
+        "[defaults.vars]\ndsik = \"/dev/sda\"\n{GOOD_HOSTS}"
+    ));
+    mistake!(variables_that_may_be_read, TEMPLATE => "{{ vars | tojson }}", HOSTS => host_with(
+        "[hosts.web01.vars]\ninstall = \"never\"\ndsik = 1"
+    ));
 }
 
 mod values {
@@ -140,6 +163,7 @@ mod clashes {
     mistake!(address_outside_every_subnet, HOSTS => GOOD_HOSTS.replace("10.99.0.11", "10.98.0.11"));
     mistake!(addresses_of_others, HOSTS => "[hosts.a]\nip = \"10.99.0.2\"\n[hosts.b]\nip = \"10.99.0.1\"\n[hosts.c]\nip = \"10.99.0.0\"\n[hosts.d]\nip = \"10.99.0.255\"\n");
     mistake!(small_networks_have_no_broadcast_address, MAIN => format!("{GOOD_MAIN}\n[[subnet]]\nnetwork = \"10.98.0.0/31\"\n[[subnet]]\nnetwork = \"10.98.0.8/32\"\n"), HOSTS => "[hosts.a]\nip = \"10.98.0.0\"\n[hosts.b]\nip = \"10.98.0.1\"\n[hosts.c]\nip = \"10.98.0.8\"\n");
+    mistake!(server_outside_and_no_router, MAIN => GOOD_MAIN.replace("10.99.0.2", "10.98.0.2").replace("router = \"10.99.0.1\"\n", ""));
     mistake!(router_outside, MAIN => GOOD_MAIN.replace("\"10.99.0.1\"", "\"10.99.1.1\""));
     mistake!(router_at_the_edge, MAIN => GOOD_MAIN.replace("\"10.99.0.1\"", "\"10.99.0.255\""));
     mistake!(networks_overlap, MAIN => format!("{GOOD_MAIN}\n[[subnet]]\nname = \"big\"\nnetwork = \"10.99.0.0/16\"\n"));

@@ -102,8 +102,8 @@ fn a_misspelt_variable_is_recognised() {
     let site = one_template(
         "{{ vars.root_pasword_hash }}\n",
         &[
-            ("web01", "root_password_hash = '$6$x'"),
-            ("web02", "root_password_hash = '$6$x'"),
+            ("web01", "root_password_hash = '$6$salt$hash'"),
+            ("web02", "root_password_hash = '$6$salt$hash'"),
         ],
     );
     insta::assert_snapshot!("misspelt-variable", shown(&problems(&site), &site.sources));
@@ -235,7 +235,7 @@ fn nobody_gets_in() {
         &[
             ("web01", ""),
             ("web02", KEYS),
-            ("web03", "root_password_hash = '$6$x'"),
+            ("web03", "root_password_hash = '$6$salt$hash'"),
             ("web04", "ssh_authorized_keys = []\nroot_password_hash = ''"),
         ],
     );
@@ -320,11 +320,74 @@ fn loaders_are_needed_for_the_architecture_of_the_host() {
 }
 
 #[test]
+fn a_password_in_place_of_its_hash_is_told() {
+    for (hash, told) in [
+        ("hunter2", true),
+        ("…", true),
+        ("$6$…", true),
+        ("$6$salt$a b", true),
+        (
+            "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7",
+            false,
+        ),
+        ("$6$rounds=5000$salt$a/b.c", false),
+        ("!", false),
+        ("", false),
+    ] {
+        let mut draft = Draft::shipped();
+        with_hosts(
+            &mut draft,
+            &[("web01", &format!("{KEYS}\nroot_password_hash = '{hash}'"))],
+        );
+        let codes: Vec<_> = problems(&draft.build()).iter().map(|p| p.code).collect();
+        assert_eq!(codes == ["no-password-hash"], told, "{hash}: {codes:?}");
+        assert!(codes.len() < 2, "{hash}: {codes:?}");
+    }
+}
+
+#[test]
+fn boot_files_behind_a_rendered_name_are_told() {
+    let mut draft = Draft::shipped();
+    with_hosts(&mut draft, &[("web01", "")]);
+    draft.hosts[0].loader = Some("site/own.kpxe".to_owned());
+    let config = in_force(&draft.build());
+    let mac = config.snapshot.hosts()[0].mac().unwrap().dashed();
+    let mut asked = BTreeSet::new();
+    let asked_for = std::cell::RefCell::new(&mut asked);
+    let all = files::hidden(&config, &|path| {
+        asked_for.borrow_mut().insert(path.to_owned());
+        true
+    });
+    assert_eq!(all.len(), asked.len());
+    let script = format!("{mac}/boot.ipxe");
+    for path in [
+        "boot.ipxe",
+        "autoexec.ipxe",
+        "ipxe/autoexec.ipxe",
+        "site/autoexec.ipxe",
+        script.as_str(),
+    ] {
+        assert!(asked.remove(path), "{path}");
+    }
+    assert_eq!(asked, BTreeSet::new());
+    assert_eq!(files::hidden(&config, &|_| false), []);
+}
+
+#[test]
+fn a_template_that_includes_itself_is_told() {
+    let site = one_template("{% include 'site/answer.j2' %}", &[("web01", "")]);
+    let found = problems(&site);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].message.contains("nested too deeply"), "{found:?}");
+    assert!(found[0].help.is_some());
+}
+
+#[test]
 fn offline_commands_say_which_address_they_show() {
     let mut draft = Draft::shipped();
-    assert_eq!(check::offline_note(&draft.subnet_only()), None);
+    assert_eq!(check::offline_note(&draft.subnet_only(), None), None);
     draft.subnet.server = None;
-    insta::assert_snapshot!(check::offline_note(&draft.subnet_only()).unwrap(), @r#"URLs are shown with 10.99.0.2 for subnet lab, because `server` is not set there; the daemon uses the address that machines reach it by"#);
+    insta::assert_snapshot!(check::offline_note(&draft.subnet_only(), None).unwrap(), @r#"URLs are shown with 10.99.0.2 for subnet lab, because `server` is not set there; the daemon uses the address that machines reach it by"#);
 }
 
 /// Not a measurement, a bound that a mistake such as parsing templates for each host would break by

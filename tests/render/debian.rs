@@ -110,6 +110,23 @@ fn check_shell(text: &str) {
     }
 }
 
+/// A text in place of a list of one is what people write; its letters are no packages.
+#[test]
+fn one_package_may_be_a_text_and_a_list_is_no_console() {
+    for vars in ["packages = 'htop'", "packages = ['htop']"] {
+        let preseed = shipped(vars).answer("preseed.cfg");
+        assert!(
+            preseed.contains("\nd-i pkgsel/include string openssh-server wget htop\n"),
+            "{preseed}"
+        );
+    }
+    for vars in ["console = ['ttyS0']", "kernel_args = ['quiet']"] {
+        let site = shipped(vars);
+        let error = site.renderer.boot(&site.view(None)).unwrap_err();
+        assert!(error.message.contains("takes a text"), "{error}");
+    }
+}
+
 #[test]
 fn answers_are_valid_for_plain_nasty_and_lvm_values() {
     for vars in [

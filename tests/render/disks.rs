@@ -109,10 +109,6 @@ impl Tree {
     }
 }
 
-fn found(disk: &str) -> Result<String, String> {
-    Ok(disk.to_owned())
-}
-
 #[test]
 fn the_only_fixed_disk_is_taken() {
     let tree = Tree::new()
@@ -134,7 +130,7 @@ fn the_only_fixed_disk_is_taken() {
         .set("sde", "device/type", "5")
         .disk("nvme0c0n1")
         .write("sys/block/nvme0c0n1/hidden", "1\n");
-    assert_eq!(tree.choose(""), found("/dev/vda"));
+    assert_eq!(tree.choose(""), Ok("/dev/vda".to_owned()));
 }
 
 #[test]
@@ -144,18 +140,18 @@ fn an_emmc_or_a_raid_volume_is_a_fixed_disk_too() {
             .disk("mmcblk0")
             .set("mmcblk0", "device/type", "MMC")
             .choose(""),
-        found("/dev/mmcblk0")
+        Ok("/dev/mmcblk0".to_owned())
     );
     assert_eq!(
         Tree::new().disk("cciss!c0d0").choose(""),
-        found("/dev/cciss/c0d0")
+        Ok("/dev/cciss/c0d0".to_owned())
     );
     assert_eq!(
         Tree::new()
             .disk("sda")
             .set("sda", "device/type", "0")
             .choose(""),
-        found("/dev/sda")
+        Ok("/dev/sda".to_owned())
     );
 }
 
@@ -192,7 +188,7 @@ fn a_named_disk_is_found_by_any_of_its_names() {
         "ata-ACME_123",
         "by-path/pci-0000:00:1f.2-ata-1",
     ] {
-        assert_eq!(tree.choose(name), found("/dev/sdb"), "{name}");
+        assert_eq!(tree.choose(name), Ok("/dev/sdb".to_owned()), "{name}");
     }
 }
 
@@ -201,7 +197,7 @@ fn a_usb_disk_is_taken_when_it_is_named() {
     let tree = Tree::new()
         .disk("sda")
         .disk_at("pci0000:00/usb1/1-1/host0", "sdb");
-    assert_eq!(tree.choose("sdb"), found("/dev/sdb"));
+    assert_eq!(tree.choose("sdb"), Ok("/dev/sdb".to_owned()));
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn check(script: &str) {
             match *command {
                 "exit" => assert_eq!(words[1..], ["1"], "a plain `exit` is a success to firmware"),
                 "goto" if !words[1].starts_with("${") => {
-                    assert!(labels.contains(words[1]), "{line}")
+                    assert!(labels.contains(words[1]), "{line}");
                 }
                 // A failing command ends the script, and with it the way to `exit 1`.
                 "imgfetch" | "kernel" | "initrd" | "chain" | "boot" | "sanboot" | "dhcp"

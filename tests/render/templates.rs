@@ -99,10 +99,9 @@ fn what_is_absent_is_undefined() {
         "subnet.domain",
         "vars.anything",
     ];
-    let questions: String = names
-        .iter()
+    let questions = names
         .map(|name| format!("{{{{ {name} is defined }}}} "))
-        .collect();
+        .concat();
     draft.template("answer.j2", &questions);
     draft.profiles = vec![profile("debian-12", "answer.j2")];
     let site = draft.build();

@@ -208,6 +208,8 @@ pub(super) fn duplicates(hosts: &[&HostEntry], problems: &mut Vec<Problem>) {
 /// What the profiles run on.
 pub(super) struct RunsOn<'a> {
     profiles: HashMap<&'a ProfileName, &'a ProfileFile>,
+    /// Where the architecture and the profile of a problem stand that was told.
+    told: HashSet<(Span, Span)>,
 }
 
 impl<'a> RunsOn<'a> {
@@ -217,11 +219,12 @@ impl<'a> RunsOn<'a> {
                 .iter()
                 .map(|profile| (&profile.name, profile))
                 .collect(),
+            told: HashSet::new(),
         }
     }
 
     /// A profile that cannot run on a host is told once for each pair of places, not for each host of a group.
-    pub(super) fn check(&self, host: &HostEntry, merged: &Merged, problems: &mut Vec<Problem>) {
+    pub(super) fn check(&mut self, host: &HostEntry, merged: &Merged, problems: &mut Vec<Problem>) {
         let (Some(arch), Some(used)) = (&merged.arch, &merged.profile) else {
             return;
         };
@@ -235,15 +238,7 @@ impl<'a> RunsOn<'a> {
         if list.value.is_empty() || list.value.iter().any(|able| able.value == arch.value) {
             return;
         }
-        let told = problems.iter().any(|problem| {
-            problem.code == "arch-mismatch"
-                && problem
-                    .labels
-                    .iter()
-                    .zip([arch.span, used.span])
-                    .all(|(label, span)| label.span == span)
-        });
-        if told {
+        if !self.told.insert((arch.span, used.span)) {
             return;
         }
         let able = list_words(list.value.iter().map(|able| able.value.as_str()), "and");

@@ -3,6 +3,7 @@
 mod hosts;
 mod networks;
 mod profiles;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         .flat_map(|file| &file.hosts)
         .collect();
     duplicates(&entries, problems);
-    let runs_on = RunsOn::new(&input.profiles);
+    let mut runs_on = RunsOn::new(&input.profiles);
     let mut hosts = Vec::new();
     for entry in &entries {
         lookups.profile(&entry.layer, problems);
@@ -100,6 +101,10 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         .collect::<Vec<_>>();
     full_names(&hosts, &entries, problems);
     let profiles = profiles(&input, problems);
+    // What could not be read may read any variable.
+    if !input.templates_unsure && profiles.len() == profile_names.len() {
+        variables::unread(&input.reservations, &profiles, &input.templates, problems);
+    }
     let hosts = hosts
         .into_iter()
         .map(|mut host| {

@@ -128,6 +128,23 @@ pub(super) fn own_addresses(subnet: &Network<'_>, problems: &mut Vec<Problem>) {
             .help("machines reach only a router of their own network: write its address there"),
         );
     }
+    // Behind a relay the server is elsewhere, which takes a router.
+    if let (Some(server), None) = (&subnet.entry.server, &subnet.entry.router)
+        && !subnet.net.contains(&server.value)
+    {
+        problems.push(
+            Problem::warning(
+                "server-outside",
+                format!(
+                    "the server {} is outside of the network {}, which has no router: no machine there reaches it",
+                    server.value, subnet.net
+                ),
+            )
+            .at(server.span, "outside")
+            .at(subnet.span(), "the network")
+            .help("write the address that this server has in that network, or leave `server` out; a network behind a relay needs its `router`"),
+        );
+    }
     for (what, address) in [
         ("router", &subnet.entry.router),
         ("server", &subnet.entry.server),

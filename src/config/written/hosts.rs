@@ -168,6 +168,11 @@ const HOST: Keys = Keys {
     ],
 };
 
+/// Whether a host has a key of this name, in this version or a later one.
+pub(crate) fn is_key(name: &str) -> bool {
+    HOST.known.contains(&name) || HOST.later.contains(&name)
+}
+
 impl ReservationsFile {
     /// Reads the file and reports what is wrong with each key.
     pub(crate) fn read(cx: &mut Context<'_>, document: &DeTable<'_>) -> Self {

@@ -110,8 +110,8 @@ pub(super) fn boot(
             let answer = loader(request, stage, snapshot, facts, host, server);
             match (&answer.file, plan) {
                 (Some(_), Plan::Disk { reason, detail }) => {
-                    let why = detail.map_or_else(String::new, |detail| format!(": {detail}"));
-                    answer.with_note(format!("then its disk ({reason}{why})"))
+                    let why = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
+                    answer.with_note(format!("then {}{why}", reason.sentence()))
                 }
                 _ => answer,
             }

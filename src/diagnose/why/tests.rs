@@ -262,3 +262,185 @@ fn it_survives_json() {
     let json = serde_json::to_string(&found).unwrap();
     assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap(), found);
 }
+
+#[test]
+fn a_machine_that_was_told_no_loader_is_told_so_at_once() {
+    let none = |ms, kind| {
+        event(ms, kind, Reason::NoLoader, "uefi-arm64", "")
+            .detail("ipxe/snponly-arm64.efi is not there")
+    };
+    let events = [none(0, Kind::DhcpOffer), none(500, Kind::DhcpAck)];
+    let armed = record(InstallState::Armed);
+    for now in [2_000, 3_600_000] {
+        let found = about(Some(&armed), &events, &[], now);
+        assert_eq!(missing(&found), Some(StepKind::Loader));
+        assert_eq!(codes(&found), ["no-loader"], "after {now} ms");
+        assert!(
+            found.causes[0]
+                .remedy
+                .contains("bootwright assets fetch ipxe")
+        );
+    }
+    // An offer that firmware does not even take.
+    let found = about(Some(&armed), &events[..1], &[], 3_600_000);
+    assert_eq!(codes(&found)[..2], ["no-loader", "uefi-ignores-offer"]);
+}
+
+#[test]
+fn a_refusal_is_shown_while_the_boot_goes_on() {
+    let mut events = whole_boot(0)[..8].to_vec();
+    events.push(event(
+        5_000,
+        Kind::HttpRefused,
+        Reason::NotFound,
+        "",
+        "/assets/debian/12/x86_64/linux",
+    ));
+    let found = about(Some(&record(InstallState::Booting)), &events, &[], 8_000);
+    assert!(found.missing.as_ref().unwrap().under_way);
+    assert_eq!(codes(&found), ["not-found"], "no guesses yet");
+    assert!(found.verdict.contains("not all went well"));
+}
+
+#[test]
+fn after_the_attempts_are_used_the_boots_of_the_installer_are_explained() {
+    let mut events = whole_boot(0)[..10].to_vec();
+    let mut last = whole_boot(400_000)[..8].to_vec();
+    last[6].kind = Kind::InstallFailed;
+    last[6].reason = Reason::AttemptsUsed;
+    last[7].reason = Reason::DiskFailed;
+    last[7].detail = Some("after 3 attempts".to_owned());
+    events.extend(last);
+    let found = cut(InstallState::Failed, &events);
+    assert_eq!(missing(&found), Some(StepKind::InstallerAddress));
+    assert_eq!(codes(&found)[..2], ["disk/failed", "kernel-stopped"]);
+    assert!(found.causes[0].evidence[0].contains("after 3 attempts"));
+    assert!(
+        found.verdict.contains("last boot of the installer"),
+        "{}",
+        found.verdict
+    );
+}
+
+#[test]
+fn a_reported_failure_is_the_cause_and_no_guess_stands_beside_it() {
+    let mut events = whole_boot(0)[..13].to_vec();
+    events
+        .push(event(32_000, Kind::InstallFailed, Reason::Reported, "", "").detail("no disk found"));
+    let found = cut(InstallState::Failed, &events);
+    assert_eq!(missing(&found), Some(StepKind::Installed));
+    assert_eq!(codes(&found), ["reported"]);
+    assert_eq!(found.causes[0].what, "the installer reported a failure");
+    assert!(found.causes[0].evidence[0].contains("no disk found"));
+}
+
+#[test]
+fn a_running_system_that_renews_its_address_is_no_network_boot() {
+    // It was sent to its disk, its system started, and only then it was armed.
+    let mut events = vec![
+        event(0, Kind::DhcpOffer, Reason::DiskLocal, "bios", ""),
+        event(100, Kind::DhcpAck, Reason::DiskLocal, "bios", ""),
+    ];
+    let renewal = |ms| event(ms, Kind::DhcpAck, Reason::NetworkOnly, "os", "");
+    events.push(renewal(90_000));
+    let mut armed = record(InstallState::Armed);
+    armed.armed_at = Some(at(60_000));
+    let found = about(Some(&armed), &events, &[], 100_000);
+    assert_eq!(codes(&found), ["boots-its-disk-first"]);
+    assert_eq!(
+        found.causes[0].evidence,
+        ["it asked for its address 10 s ago"]
+    );
+    // Started anew soon after: that is another boot.
+    events.push(event(
+        95_000,
+        Kind::DhcpOffer,
+        Reason::Loader,
+        "bios",
+        "ipxe/undionly.kpxe",
+    ));
+    let found = about(Some(&armed), &events, &[], 3_600_000);
+    assert_eq!(found.boots_seen, 2);
+    assert_eq!(missing(&found), Some(StepKind::FirmwareAddress));
+}
+
+#[test]
+fn a_loader_that_gives_up_at_once_is_not_blamed_on_the_switch() {
+    let boot = |ms| whole_boot(ms)[..4].to_vec();
+    let quick = [boot(0), boot(5_000), boot(10_000)].concat();
+    let found = cut(InstallState::Armed, &quick);
+    assert_eq!(missing(&found), Some(StepKind::IpxeAddress));
+    assert_eq!(codes(&found)[..2], ["wrong-loader", "link-reset"]);
+    assert!(found.causes[0].evidence[0].contains("3 times"));
+    let slow = [boot(0), boot(60_000)].concat();
+    let found = cut(InstallState::Armed, &slow);
+    assert_eq!(codes(&found)[..2], ["link-reset", "wrong-loader"]);
+    assert_eq!(
+        found.causes[0].remedy, "make it an edge port (portfast)",
+        "undionly.kpxe keeps the firmware's link already"
+    );
+}
+
+#[test]
+fn a_host_that_nobody_armed_is_told_how_to_arm_it() {
+    let found = about(None, &[], &[], 1_000);
+    assert_eq!(codes(&found)[0], "disk/local");
+    assert!(found.causes[0].remedy.contains("bootwright install web01"));
+}
+
+#[test]
+fn telephones_are_no_near_misses_where_machines_boot_from_the_network() {
+    let stranger = |last: u8, stage: &str| {
+        let mut event = Event::new(at(0), Kind::HostUnknown, Reason::UnknownHost)
+            .mac(HardwareAddr::ethernet([2, 9, 8, 7, 6, last]));
+        event.stage = Some(stage.into());
+        event
+    };
+    let others = [stranger(1, "bios"), stranger(2, "os"), stranger(1, "os")];
+    let found = about(Some(&record(InstallState::Armed)), &[], &others, 60_000);
+    assert_eq!(codes(&found)[0], "other-mac");
+    assert_eq!(
+        found.causes[0].evidence,
+        ["02:09:08:07:06:01 was last seen 60 s ago"]
+    );
+}
+
+#[test]
+fn what_an_operator_ordered_is_no_packet_of_the_machine() {
+    let mut armed = record(InstallState::Armed);
+    armed.armed_at = Some(at(10_000));
+    let orders = [
+        event(0, Kind::InstallCancelled, Reason::Operator, "", ""),
+        event(10_000, Kind::InstallArmed, Reason::Operator, "", ""),
+    ];
+    let found = about(Some(&armed), &orders, &[], 20_000);
+    assert_eq!(codes(&found)[0], "no-link");
+}
+
+#[test]
+fn strangers_are_no_cause_where_the_machine_was_seen_or_long_before() {
+    let stranger = Event::new(at(5_000), Kind::HostUnknown, Reason::UnknownHost)
+        .mac(HardwareAddr::ethernet([2, 9, 8, 7, 6, 5]));
+    let mut armed = record(InstallState::Armed);
+    armed.armed_at = Some(at(4_000));
+    let others = [stranger];
+    assert_eq!(
+        codes(&about(Some(&armed), &[], &others, 6_000))[0],
+        "other-mac"
+    );
+    let own = [event(0, Kind::DhcpAck, Reason::NetworkOnly, "os", "")];
+    assert_eq!(
+        codes(&about(Some(&armed), &own, &others, 6_000))[0],
+        "not-restarted"
+    );
+    // One that is nearly the same may have been started before it was armed.
+    armed.armed_at = Some(at(5_500));
+    let near = Event::new(at(5_000), Kind::HostUnknown, Reason::UnknownHost)
+        .mac(HardwareAddr::ethernet([0x52, 0x54, 0, 0x47, 0x86, 0x8d]));
+    let found = about(Some(&armed), &[], &[near], 6_000);
+    assert_eq!(codes(&found)[0], "mac-typo");
+    assert_eq!(
+        codes(&about(Some(&armed), &[], &others, 6_000))[0],
+        "no-link"
+    );
+}

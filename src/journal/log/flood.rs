@@ -76,7 +76,7 @@ impl Flood {
                 (None, Some(mac)) => mac.to_string(),
                 (None, None) => "nobody".to_owned(),
             };
-            let example = format!("{who}: {}/{}", event.kind, event.reason);
+            let example = format!("{who} ({})", event.kind);
             if !count.examples.contains(&example) {
                 count.examples.push(example);
             }

@@ -38,13 +38,7 @@ pub(crate) async fn serve(
     };
     let host = match decide::http::answer(&record, snapshot, visit.peer) {
         Ok(host) => host,
-        Err(reason) => {
-            return visit.refuse(
-                StatusCode::NOT_FOUND,
-                reason,
-                format!("it is {}'s, which is {}", record.host, record.state),
-            );
-        }
+        Err(reason) => return visit.refuse_token(&record, reason),
     };
     // Only now: nobody without the token makes this server wait for a body.
     if request.method() == Method::POST

@@ -48,7 +48,7 @@ pub(crate) async fn serve(
             } else {
                 StatusCode::NOT_FOUND
             };
-            return visit.refuse(status, reason, error.to_string());
+            return visit.refuse(status, reason, error.detail());
         }
         Err(error) => {
             return visit.refuse(

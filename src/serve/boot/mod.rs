@@ -32,6 +32,7 @@ use super::listener::Connection;
 use super::script::{ScriptAsk, Via, chain_script, serve_script};
 use crate::config::snapshot::Host;
 use crate::journal::event::{Event, Kind, Reason};
+use crate::record::Record;
 use crate::render::load::InForce;
 
 /// Largest body of a report or a POSTed answer request, in bytes.
@@ -104,6 +105,25 @@ impl Visit {
         event.detail = detail.into();
         self.tell(event);
         refusal(status)
+    }
+
+    /// Refuses what is this record's: whoever asks why its host does not boot has to find it.
+    pub(crate) fn refuse_token(&self, record: &Record, reason: Reason) -> Response {
+        let mac = self
+            .in_force
+            .snapshot
+            .host(&record.host)
+            .and_then(|host| host.mac());
+        let event = self
+            .event(Kind::HttpRefused, reason)
+            .host(record.host.clone())
+            .mac(mac)
+            .detail(format!(
+                "{} asked; the token is of {}, which is {}",
+                self.peer, record.host, record.state
+            ));
+        self.tell(event);
+        refusal(StatusCode::NOT_FOUND)
     }
 
     /// Refuses because a record could not be read or written: a machine tries again.

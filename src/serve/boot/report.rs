@@ -111,11 +111,7 @@ pub(crate) async fn record_for(
     };
     match decide::http::report(&record, snapshot, visit.peer, kind, ctx.now()) {
         Ok(()) => Ok((record, token)),
-        Err(reason) => Err(visit.refuse(
-            StatusCode::NOT_FOUND,
-            reason,
-            format!("it is {}'s, which is {}", record.host, record.state),
-        )),
+        Err(reason) => Err(visit.refuse_token(&record, reason)),
     }
 }
 

@@ -32,9 +32,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The port of DHCP servers; clients listen on the next one (RFC 2131 section 4.1).
 const SERVER_PORT: u16 = 67;
 
-/// A reply this long may have had to leave something out; shorter ones have not.
-const ROOMY: usize = 500;
-
 /// Answers on one socket.
 pub(super) struct Service {
     ctx: Context,
@@ -119,14 +116,9 @@ impl Service {
             Outcome::Ignore => None,
             Outcome::Send { reply, to, from } => {
                 let payload = reply.encode();
-                let left_out = if payload.len() < ROOMY {
-                    Vec::new()
-                } else {
-                    reply.left_out()
-                };
                 let ip = known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr));
                 let sent = self.send(&payload, *to, *from).await;
-                Some((payload.len(), ip, left_out, sent))
+                Some((payload.len(), ip, sent))
             }
         };
         let mut event = begin_event(&in_force, &arrival, began, decision.kind, decision.reason);
@@ -138,14 +130,9 @@ impl Service {
         let mut details: Vec<String> = decision.detail.iter().cloned().collect();
         match sent {
             None => event.ip = known_address(request.ciaddr),
-            Some((len, ip, left_out, sent)) => {
+            Some((len, ip, sent)) => {
                 event.ip = ip;
                 event.bytes = u64::try_from(len).ok();
-                if !left_out.is_empty() {
-                    details.push(format!(
-                        "options {left_out:?} do not fit what the client takes"
-                    ));
-                }
                 match sent {
                     Ok(None) => {}
                     Ok(Some(instead)) => details.push(instead),

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{About, Body};
 use super::limits::Limits;
-use super::name::{self, Wanted};
+use crate::decide::tftp::{FileRequest, file_request};
 use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::AssetError;
 use crate::serve::context::Context;
@@ -45,7 +45,7 @@ impl Requests {
             runtime: self.runtime.clone(),
             peer: client,
             iface: Arc::clone(&self.iface),
-            file: name::shown(file),
+            file: shown(file),
             host: host.map(|host| host.name.clone()),
             mac: host.and_then(|host| host.mac()),
             began: Instant::now(),
@@ -75,8 +75,15 @@ impl Requests {
         let Some(peer) = about.ip() else {
             return Err(TftpError::IllegalOperation);
         };
-        match name::wanted(file) {
-            Wanted::Script(mac) => {
+        let request = match file_request(file.as_bytes()) {
+            Ok(request) => request,
+            Err(bad) => {
+                about.tell(Kind::TftpFailed, Reason::BadName, 0, Some(bad.to_string()));
+                return Err(TftpError::PermissionDenied);
+            }
+        };
+        match request {
+            FileRequest::Script(mac) => {
                 about.mac = Some(mac);
                 let ask = ScriptAsk {
                     mac,
@@ -92,15 +99,14 @@ impl Requests {
                 // The size is not known before it is rendered, and rendering is for the first read.
                 Ok((Body::script(about, permit, ask), None))
             }
-            Wanted::Chain => {
+            FileRequest::ChainScript => {
                 let text = chain_script(&self.ctx, peer, self.local);
                 let size = u64::try_from(text.len()).ok();
                 Ok((Body::text(about, permit, text, Reason::ChainScript), size))
             }
-            Wanted::File(path) => match self.ctx.assets.open(&path) {
+            FileRequest::Asset(path) => match self.ctx.assets.open(&path) {
                 Ok(asset) => {
                     let size = Some(asset.len);
-                    let path = path.trim_start_matches('/').to_owned();
                     Ok((Body::file(about, permit, path, asset), size))
                 }
                 Err(error) => {
@@ -111,7 +117,7 @@ impl Requests {
                         AssetError::BadName(_) => TftpError::PermissionDenied,
                         AssetError::Read { .. } => TftpError::UnknownError,
                     };
-                    about.tell(Kind::TftpFailed, error.reason(), 0, Some(error.to_string()));
+                    about.tell(Kind::TftpFailed, error.reason(), 0, error.detail());
                     Err(answer)
                 }
             },
@@ -144,5 +150,24 @@ impl Handler for Requests {
             Some("a write request: boot files are read-only".to_owned()),
         );
         Err(TftpError::PermissionDenied)
+    }
+}
+
+/// A name as it is written into the journal: without control characters, cut to a sane length.
+fn shown(name: &str) -> String {
+    name.chars()
+        .take(200)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_gets_no_control_characters() {
+        assert_eq!(shown("a\nb\u{1b}[2J"), "a\u{fffd}b\u{fffd}[2J");
+        assert_eq!(shown(&"x".repeat(5_000)).len(), 200);
     }
 }

@@ -1,7 +1,7 @@
 //! TFTP (RFC 1350, 2347-2349, 7440): one engine for each local address of `interfaces`.
 //!
 //! The protocol is `async-tftp`'s; what it cannot do is stood around here, and its limits are pinned by
-//! `tests/async_tftp_contract.rs`. What a request gets is decided by [`name`] and the shared script
+//! `tests/async_tftp_contract.rs`. What a request gets is decided by [`crate::decide::tftp`] and the shared script
 //! function; [`body`] sends it and tells how it ended.
 //!
 //! **Invariant:** every request ends in one event, `tftp.sent` or `tftp.failed`. Nothing can be
@@ -11,7 +11,6 @@ mod body;
 mod engine;
 mod handler;
 mod limits;
-mod name;
 mod outcome;
 mod tap;
 

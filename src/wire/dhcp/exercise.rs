@@ -31,6 +31,9 @@ pub fn dhcp_request(bytes: &[u8]) -> Result<(), String> {
         pxe::VendorClass::read(request.vendor_class()),
         request.user_class().map(crate::wire::ipxe::is_user_class),
     );
+    if request.mac.as_bytes().is_empty() {
+        return Err("a machine without a hardware address was let in".to_owned());
+    }
     let kept: usize = request.options.iter().map(|(_, data)| data.len()).sum();
     if kept > bytes.len() {
         return Err(format!("{kept} bytes of options from {}", bytes.len()));

@@ -21,6 +21,9 @@ pub enum Malformed {
     /// A hardware address longer than its field.
     #[error("a hardware address of {0} bytes (`hlen`) does not fit the 16 of `chaddr`")]
     HardwareLength(u8),
+    /// None at all (RFC 4390 allows it on InfiniBand).
+    #[error("it tells no hardware address (`hlen` 0), by which machines are known here")]
+    NoHardwareAddress,
 }
 
 /// A message of a client, read once at the edge.
@@ -66,6 +69,9 @@ impl Request {
         // `dhcproto` slices `chaddr` by `hlen` unchecked: both guards stand before any use of it.
         if message.hlen() > 16 {
             return Err(Malformed::HardwareLength(message.hlen()));
+        }
+        if message.hlen() == 0 {
+            return Err(Malformed::NoHardwareAddress);
         }
         let field = |range| bytes.get(range).ok_or_else(|| short.clone());
         if field(236..HEADER)? != dhcproto::v4::MAGIC {
@@ -258,6 +264,8 @@ mod tests {
         assert_eq!(Request::parse(&bytes), Err(Malformed::HardwareLength(17)));
         bytes[2] = 255;
         assert_eq!(Request::parse(&bytes), Err(Malformed::HardwareLength(255)));
+        bytes[2] = 0;
+        assert_eq!(Request::parse(&bytes), Err(Malformed::NoHardwareAddress));
         bytes[2] = 16;
         assert_eq!(Request::parse(&bytes).unwrap().mac.as_bytes().len(), 16);
         bytes[236] = 0;

@@ -1,0 +1,264 @@
+//! Real boots: QEMU with BIOS and UEFI firmware, iPXE from Debian, Debian's installer, through
+//! `bootwright rehearse` on the shipped configuration. One machine at a time; `make test` runs them.
+//!
+//! Each run has a folder of its own for configuration, boot files and temporary files, so that what a
+//! rehearsal leaves behind would be seen.
+
+mod site;
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use site::{Ended, Site, one_at_a_time};
+
+/// How long a boot may take on a busy machine without hardware virtualisation.
+const PATIENCE: &str = "8m";
+
+/// What the steps of a whole boot say, in their order.
+fn assert_steps(ended: &Ended, steps: &[&str]) {
+    let mut from = 0;
+    for step in steps {
+        match ended
+            .steps
+            .iter()
+            .skip(from)
+            .position(|line| line.contains(step))
+        {
+            Some(at) => from += at + 1,
+            None => panic!("no step `{step}` where it should be:\n{}", ended.output),
+        }
+    }
+}
+
+fn assert_no_step(ended: &Ended, words: &[&str]) {
+    for word in words {
+        let found = ended.steps.iter().find(|line| line.contains(word));
+        assert_eq!(found, None, "{}", ended.output);
+    }
+}
+
+#[test]
+fn a_bios_machine_comes_to_its_answers() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    let ended = site.rehearse(&[
+        "web01",
+        "--firmware",
+        "bios",
+        "--console",
+        "--timeout",
+        PATIENCE,
+    ]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    assert_steps(
+        &ended,
+        &[
+            "address 10.99.0.11 offered to the firmware (BIOS)",
+            "boot file ipxe/undionly.kpxe",
+            "boot loader undionly.kpxe sent",
+            "iPXE has its address 10.99.0.11",
+            "boot script with the installer served",
+            "kernel sent, 8.2 MB",
+            "initial RAM disk sent, 40.8 MB",
+            "the installer has its address 10.99.0.11",
+            "answers sent: preseed.cfg",
+        ],
+    );
+    // Its own console agrees with the journal: the loader came by TFTP, the kernel is Debian's.
+    assert!(ended.output.contains("tftp://10.99.0.2/ipxe/undionly.kpxe"));
+    assert!(
+        ended.output.contains("Linux version 6.1."),
+        "{}",
+        ended.output
+    );
+    assert!(ended.output.contains("hostname=web01"));
+    site.is_clean();
+}
+
+#[test]
+fn a_uefi_machine_comes_to_its_answers() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    let ended = site.rehearse(&[
+        "52:54:00:47:86:8f",
+        "--firmware",
+        "uefi-x64",
+        "--console",
+        "--timeout",
+        PATIENCE,
+    ]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    assert_steps(
+        &ended,
+        &[
+            "address 10.99.0.12 offered to the firmware (UEFI)",
+            "boot file ipxe/snponly.efi",
+            "boot loader snponly.efi sent",
+            "iPXE has its address 10.99.0.12",
+            "boot script with the installer served",
+            "kernel sent",
+            "initial RAM disk sent",
+            "the installer has its address 10.99.0.12",
+            "answers sent: preseed.cfg",
+        ],
+    );
+    assert!(ended.output.contains("NBP file downloaded successfully"));
+    assert!(
+        ended.output.contains("Linux version 6.1."),
+        "{}",
+        ended.output
+    );
+    site.is_clean();
+}
+
+#[test]
+fn an_installed_bios_machine_boots_its_disk() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    let ended = site.rehearse(&["web01", "--installed", "--console", "--timeout", PATIENCE]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    // BIOS: an address and no boot file, and the ROM goes on to the disk.
+    assert_steps(&ended, &["no boot file", "the disk was booted"]);
+    assert_no_step(&ended, &["loader", "script", "kernel", "answers"]);
+    assert!(
+        ended
+            .output
+            .contains("bootwright rehearsal: this is the disk")
+    );
+    site.is_clean();
+}
+
+#[test]
+fn an_installed_uefi_machine_boots_its_disk() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    let ended = site.rehearse(&[
+        "web01",
+        "--firmware",
+        "uefi-x64",
+        "--installed",
+        "--console",
+        "--timeout",
+        PATIENCE,
+    ]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    // UEFI: the loader, and a script that gives the disk its turn.
+    assert_steps(
+        &ended,
+        &[
+            "boot loader snponly.efi sent",
+            "boot script for the disk served",
+            "the disk was booted",
+        ],
+    );
+    assert_no_step(&ended, &["with the installer", "kernel", "answers"]);
+    assert!(
+        ended
+            .output
+            .contains("bootwright rehearsal: this is the disk")
+    );
+    site.is_clean();
+}
+
+#[test]
+fn uefi_http_boot_comes_to_its_kernel() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    let ended = site.rehearse(&[
+        "web02",
+        "--firmware",
+        "httpboot",
+        "--until",
+        "kernel",
+        "--timeout",
+        PATIENCE,
+    ]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    assert_steps(
+        &ended,
+        &[
+            "boot file http://10.99.0.2:8080/assets/ipxe/snponly.efi",
+            "boot loader snponly.efi sent",
+            "kernel sent",
+        ],
+    );
+    site.is_clean();
+}
+
+#[test]
+fn a_boot_that_does_not_come_far_enough_is_told() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    let ended = site.rehearse(&["web01", "--until", "script", "--timeout", "2s"]);
+    assert_eq!(ended.status, Some(1), "{}", ended.output);
+    assert!(ended.output.contains("missing step: "), "{}", ended.output);
+    assert!(ended.output.contains("serial console"), "{}", ended.output);
+    site.is_clean();
+
+    let ended = site.rehearse(&[
+        "web01",
+        "--until",
+        "script",
+        "--timeout",
+        "1s",
+        "--format",
+        "json",
+    ]);
+    let report: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(ended.status, Some(1));
+    assert_eq!(report["reached"], false);
+    assert_eq!(report["host"], "web01");
+    assert!(report["missing"].is_string(), "{report}");
+}
+
+#[test]
+fn nothing_is_left_of_a_rehearsal_however_it_ends() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+
+    // Killed: the machine goes with it; its folder stays until the next rehearsal.
+    let mut killed = site.start(&["web01"]);
+    killed.wait_for("machine switched on");
+    assert_eq!(site.machines().len(), 1);
+    killed.end(Signal::SIGKILL);
+    let began = Instant::now();
+    while !site.machines().is_empty() {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "the machine outlives its rehearsal"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(site.leftovers().len(), 1);
+
+    // The next one tidies up, and takes its own things with it when it is told to end.
+    let mut ended = site.start(&["web01"]);
+    ended.wait_for("machine switched on");
+    assert_eq!(site.leftovers().len(), 1, "{:?}", site.leftovers());
+    let status = ended.end(Signal::SIGTERM);
+    assert_eq!(status.code(), Some(1));
+    site.is_clean();
+}
+
+#[test]
+fn what_cannot_be_rehearsed_is_refused_with_a_remedy() {
+    let site = Site::without_boot_files();
+    for (args, words) in [
+        (
+            &["web01", "--until", "installed"][..],
+            "rehearse --until installed is not available in this version",
+        ),
+        (&["web01", "--firmware", "uefi-arm64"], "does not run"),
+        (&["web0"], "did you mean web01?"),
+        (&["web01"], "`bootwright assets fetch ipxe` brings it"),
+    ] {
+        let ended = site.rehearse(args);
+        assert_eq!(ended.status, Some(1), "{args:?}: {}", ended.output);
+        assert!(ended.output.contains(words), "{args:?}: {}", ended.output);
+    }
+    assert_eq!(
+        site.rehearse(&["web01", "--firmware", "bois"]).status,
+        Some(2)
+    );
+    site.is_clean();
+}
