@@ -4,7 +4,7 @@
 //! along; the namespace goes with the last of them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -125,6 +125,20 @@ impl Site {
         let output = self.command(&["serve"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// The same, where it is one sentence and one remedy and nothing else.
+    fn start_fails_in_two_lines(&self) -> (String, String) {
+        let said = self.start_fails();
+        let lines: Vec<&str> = said.lines().collect();
+        let [sentence, remedy] = lines.as_slice() else {
+            panic!("not two lines:\n{said}");
+        };
+        let sentence = sentence.strip_prefix("bootwright: ").expect(&said);
+        (
+            sentence.to_owned(),
+            remedy.strip_prefix("  ").expect(&said).to_owned(),
+        )
     }
 
     /// A command that has to be done; what it prints.
@@ -291,6 +305,46 @@ fn it_serves_and_ends_within_three_seconds() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        // More than a pipe holds.
+        for n in 0..1_000 {
+            assert_eq!(get(WEB01, &format!("/assets/nothing-{n}")).0, 404);
+        }
+        until("the journal is written all the same", || {
+            site.run(&["events", "--limit", "1"])
+                .contains("nothing-999")
+        });
+        let (status, took, log) = daemon.end(Signal::SIGTERM);
+        assert!(status.success(), "{status}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        assert!(log.len() > 60_000, "the pipe was full: {}", log.len());
+    });
+}
+
+#[test]
+fn an_arming_that_no_longer_fits_is_taken_back_at_the_start() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        site.run(&["install", "web01"]);
+        daemon.end(Signal::SIGTERM);
+        let text = std::fs::read_to_string(site.reservations()).unwrap();
+        let other = text.replace("52:54:00:47:86:8e", "52:54:00:00:00:99");
+        assert_ne!(other, text);
+        std::fs::write(site.reservations(), other).unwrap();
+        let _daemon = site.start();
+        until("the arming is taken back", || {
+            site.state("web01") == "local"
+        });
+        let told = site.event_of("install.cancelled").unwrap();
+        assert_eq!(told["reason"], "no-longer-fits", "{told}");
+    });
+}
+
+#[test]
 fn killed_in_the_middle_of_an_installation_it_goes_on_where_it_was() {
     in_namespace(|| {
         let site = Site::new();
@@ -440,15 +494,30 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
         let site = Site::new();
         // A port that somebody else holds.
         let holder = TcpListener::bind((SERVER, 8_080)).unwrap();
-        let said = site.start_fails();
-        assert!(said.contains("TCP port 8080 of 10.99.0.2"), "{said}");
-        assert!(said.contains("[http] port"), "{said}");
+        let own = std::process::id();
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert!(
+            said.starts_with("HTTP cannot listen on 10.99.0.2, TCP port 8080: ")
+                && said.ends_with(&format!("(pid {own}) holds it")),
+            "{said}"
+        );
+        assert_eq!(remedy, "stop it, or set another [http] port");
         assert!(!site.socket().exists(), "nothing is left behind");
+        drop(holder);
+        let holder = UdpSocket::bind("0.0.0.0:69").unwrap();
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert!(said.contains("10.99.0.2, UDP port 69: "), "{said}");
+        assert!(remedy.contains("[tftp] port"), "{remedy}");
+        drop(holder);
+        let holder = UdpSocket::bind("0.0.0.0:67").unwrap();
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert!(said.contains("br0, UDP port 67: "), "{said}");
+        assert!(remedy.contains("keep it off br0"), "{remedy}");
         drop(holder);
 
         // A daemon that runs already.
         let daemon = site.start();
-        let said = site.start_fails();
+        let (said, _) = site.start_fails_in_two_lines();
         assert!(said.contains("already running"), "{said}");
         assert!(
             site.run(&["hosts"]).contains("web01"),
@@ -459,9 +528,12 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
         // An interface that is not there.
         let good = std::fs::read_to_string(site.config()).unwrap();
         std::fs::write(site.config(), good.replace("\"br0\"", "\"nosuch0\"")).unwrap();
-        let said = site.start_fails();
-        assert!(said.contains("no interface nosuch0"), "{said}");
-        assert!(said.contains("br0"), "{said}");
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert_eq!(
+            said,
+            "there is no interface nosuch0; this machine has lo, br0"
+        );
+        assert!(remedy.contains("[server] interfaces"), "{remedy}");
 
         // A mistake, shown as `check` shows it.
         std::fs::write(site.config(), good.replace("interfaces ", "interface ")).unwrap();
@@ -475,8 +547,9 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
             good.replace("../state", "bootwright.toml/state"),
         )
         .unwrap();
-        let said = site.start_fails();
-        assert!(said.contains("state_dir"), "{said}");
+        let (said, remedy) = site.start_fails_in_two_lines();
+        assert!(said.starts_with("the state folder "), "{said}");
+        assert!(remedy.contains("state_dir"), "{remedy}");
     });
 }
 
@@ -504,5 +577,20 @@ fn addresses_that_come_and_go_are_followed() {
                 .contains("the boot plane has left 10.99.0.3")
         });
         assert_eq!(get(SERVER, "/healthz"), (200, "ok\n".to_owned()));
+
+        // A socket that cannot be opened, until it can.
+        let holder = UdpSocket::bind("0.0.0.0:6969").unwrap();
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        let moved = text.replace("# port           = 69", "port = 6969");
+        assert_ne!(moved, text);
+        replace(&site.config(), &moved);
+        until("it is known not to be open", || {
+            let (status, text) = get(SERVER, "/healthz");
+            status == 503 && text.contains("tftp: TFTP cannot listen on 10.99.0.2, UDP port 6969")
+        });
+        drop(holder);
+        until("all is well again", || {
+            get(SERVER, "/healthz") == (200, "ok\n".to_owned())
+        });
     });
 }

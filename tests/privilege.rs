@@ -118,9 +118,8 @@ fn an_ordinary_user_is_told_what_is_missing() {
         privilege::check(&[6_967, 6_969]).expect("high ports need nothing");
         // Where the system lets everybody bind low ports there is nothing to refuse.
         if std::net::UdpSocket::bind("127.0.0.78:69").is_err() {
-            let error = privilege::check(&[67, 69, 8_080])
-                .expect_err("low ports")
-                .to_string();
+            let error = privilege::check(&[67, 69, 8_080]).expect_err("low ports");
+            let error = format!("{error}: {}", error.remedy().expect("a remedy"));
             for part in ["CAP_NET_BIND_SERVICE", "sudo", "setcap cap_net_raw,"] {
                 assert!(error.contains(part), "{error}");
             }

@@ -58,6 +58,8 @@ enum Happening {
         change: u8,
     },
     Time(u64),
+    /// Somebody, or NTP, sets the clock back.
+    ClockBack(u64),
     /// The daemon ends and starts: the record goes through its stored form.
     Restart,
 }
@@ -83,6 +85,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Look),
         1 => (0_u8..5).prop_map(|change| Happening::Reload { change }),
         3 => prop_oneof![0_u64..60, 2_000_u64..4_000, 80_000_u64..90_000].prop_map(Happening::Time),
+        1 => prop_oneof![0_u64..60, 80_000_u64..9_000_000].prop_map(Happening::ClockBack),
         2 => Just(Happening::Restart),
     ]
 }
@@ -168,6 +171,15 @@ impl Life {
                 });
             }
             Happening::Time(secs) => self.now = self.now.plus(Duration::from_secs(*secs)),
+            Happening::ClockBack(secs) => {
+                self.now = self.now.minus(Duration::from_secs(*secs));
+                self.apply(&Input::Look);
+                let left = self.record.armed_until.map(|until| until.since(self.now));
+                assert!(
+                    self.record.state != InstallState::Armed || left <= Some(ARMED_FOR),
+                    "armed for {left:?}"
+                );
+            }
             Happening::Restart => {
                 let bytes = postcard::to_stdvec(&self.record).unwrap();
                 let back: Record = postcard::from_bytes(&bytes).unwrap();

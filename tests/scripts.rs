@@ -9,7 +9,7 @@ use std::time::Duration;
 use bootwright::base::{Firmware, TestClock};
 use bootwright::decide::Stage;
 use bootwright::journal::event::{Kind, Reason};
-use bootwright::record::InstallState;
+use bootwright::record::{Input, InstallState};
 use bootwright::serve::memory::Sighting;
 use bootwright::serve::script::{ScriptAnswer, ScriptAsk, Via, serve_script};
 use bootwright::store::AnyStore;
@@ -238,4 +238,53 @@ async fn boot_files_are_signs_of_life_and_the_kernel_is_noted() {
     assert_eq!(sent("debian/linux", false).await.kernel_at, None);
     assert_eq!(sent("debian/initrd.gz", true).await.kernel_at, None);
     assert_eq!(sent("debian/linux", true).await.kernel_at, Some(at(60)));
+
+    // Other files tell of an installer that runs, and of nothing before.
+    clock.advance(Duration::from_secs(120));
+    assert_eq!(sent("debian/pool/a.deb", true).await.seen_at, Some(at(60)));
+    site.apply("web01", &Input::Answer).await;
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(sent("debian/pool/a.deb", true).await.seen_at, Some(at(180)));
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(sent("debian/pool/b.deb", true).await.seen_at, Some(at(240)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_requests_of_one_boot_one_counts() {
+    let site = Arc::new(Site::new());
+    site.arm("web01").await;
+    for attempt in 1..=3 {
+        switched_on(&site);
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let site = Arc::clone(&site);
+            asking.spawn(async move { get(&site).await.reason });
+        }
+        for reason in asking.join_all().await {
+            assert_eq!(reason, Reason::Installer);
+        }
+        assert_eq!(site.state("web01").await, (InstallState::Booting, attempt));
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_got_the_name_of_one_under_installation_is_not_installed() {
+    let site = Site::new();
+    let (one, two) = (WEB01.parse().unwrap(), "52:54:00:47:86:8f".parse().unwrap());
+    site.arm("web01").await;
+    assert_eq!(get(&site).await.reason, Reason::Installer);
+    // The operator had mixed the two up.
+    site.change_hosts(|hosts| {
+        for host in hosts {
+            host.uuid = None;
+            let mac = if host.macs == [one] { two } else { one };
+            host.macs = vec![mac];
+        }
+    });
+    let ask_as = |mac: &str, peer| ask(mac, peer);
+    let other = serve_script(&site.ctx, ask_as("52:54:00:47:86:8f", WEB01_IP)).await;
+    assert_eq!(other.reason, Reason::NoLongerFits, "{}", other.text);
+    let own = serve_script(&site.ctx, ask_as(WEB01, WEB02_IP)).await;
+    assert_eq!(own.reason, Reason::DiskLocal, "{}", own.text);
+    assert_eq!(site.state("web01").await, (InstallState::Booting, 1));
 }

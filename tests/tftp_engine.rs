@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bootwright::journal::event::{Event, Kind, Reason};
 use bootwright::record::InstallState;
 use bootwright::serve;
+use bootwright::serve::health::Health;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +48,7 @@ impl Served {
             .build()
             .unwrap();
         let cancel = CancellationToken::new();
-        let run = serve::tftp::run(site.ctx.clone(), sockets, cancel.clone());
+        let run = serve::tftp::run(site.ctx.clone(), Health::default(), sockets, cancel.clone());
         Self {
             events: site.ctx.journal.follow(),
             site,

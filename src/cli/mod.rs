@@ -9,6 +9,7 @@ pub mod client;
 pub mod events;
 pub mod hosts;
 pub mod later;
+pub mod log;
 pub mod orders;
 pub mod output;
 pub mod rehearse;

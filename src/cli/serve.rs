@@ -6,30 +6,41 @@ use std::path::Path;
 use tracing_subscriber::EnvFilter;
 
 use super::check;
+use super::log::{Log, log};
 use super::output::Format;
-use crate::daemon::{self, Options, StartError};
+use crate::daemon::{self, Options, Prepared, StartError};
 
 /// Runs the daemon until it is told to end.
 pub fn run(config: &Path) -> anyhow::Result<u8> {
-    log_to_stderr();
-    match daemon::serve(Options::new(config)) {
+    let (log, waiting) = log();
+    log_to(&log);
+    // Its thread is started once the privileges are dropped: they belong to threads.
+    let prepared = Prepared::open(Options::new(config));
+    waiting.start(stderr())?;
+    let served = prepared.and_then(daemon::serve);
+    log.flush();
+    match served {
         Ok(()) => Ok(0),
         Err(StartError::Config { .. }) => {
             // The same words as `check`, each mistake with its line.
             check::run(config, false, Format::Text, &mut stderr())?;
             anyhow::bail!("not started: the configuration has errors")
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(match error.remedy() {
+            Some(remedy) => anyhow::anyhow!("{error}\n  {remedy}"),
+            None => anyhow::anyhow!("{error}"),
+        }),
     }
 }
 
-/// The log: the journal's own lines and what the libraries say, filtered by `$BOOTWRIGHT_LOG`.
-fn log_to_stderr() {
+/// The journal's own lines and what the libraries say, filtered by `$BOOTWRIGHT_LOG`.
+fn log_to(log: &Log) {
+    let log = log.clone();
     let filter =
         EnvFilter::try_from_env("BOOTWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(stderr)
+        .with_writer(move || log.clone())
         .with_target(false)
         .with_ansi(stderr().is_terminal());
     // The service manager's log has its own times. Not `init`: that would set the logger of `log`,

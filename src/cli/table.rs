@@ -48,13 +48,13 @@ pub fn pairs(out: &mut dyn Write, pairs: &[(&str, Option<String>)]) -> io::Resul
     Ok(())
 }
 
-/// A time in the zone of whoever reads it: `2026-11-21 09:30:00`.
+/// A time in the zone of whoever reads it, with its name: `2026-11-21 09:30:00 CET`.
 pub fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_microsecond(at.as_micros()).map_or_else(
         |_| at.to_string(),
         |at| {
             at.to_zoned(jiff::tz::TimeZone::system())
-                .strftime("%Y-%m-%d %H:%M:%S")
+                .strftime("%Y-%m-%d %H:%M:%S %Z")
                 .to_string()
         },
     )
@@ -80,6 +80,13 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "NAME   STATE\nweb01  armed\na\n"
         );
+    }
+
+    #[test]
+    fn a_time_says_in_which_zone_it_is() {
+        let shown = time(Timestamp::from_secs(1_800_000_000));
+        let zone = shown.split(' ').nth(2);
+        assert!(zone.is_some_and(|zone| !zone.is_empty()), "{shown}");
     }
 
     #[test]

@@ -55,8 +55,6 @@ const RECORDS: &str = "records";
 const JUDGE_EVERY: Duration = Duration::from_secs(10);
 /// How long the parts may take to end.
 const DRAIN: Duration = Duration::from_millis(2_500);
-/// File descriptors asked for: each transfer and each connection holds one or two.
-const FILES: u64 = 65_536;
 
 /// What is started, and how.
 #[derive(Debug, Clone)]
@@ -124,7 +122,6 @@ impl Prepared {
         let links = Links::read().map_err(StartError::Links)?;
         preflight::interfaces(&server.interfaces, &links.current())?;
         privilege::check(&[server.dhcp_port, server.tftp_port, server.http_port])?;
-        raise_file_limit();
 
         let state_dir = server.state_dir.clone();
         make_state_dir(&state_dir)?;
@@ -157,7 +154,7 @@ impl Prepared {
             clock,
             in_force: Arc::new(ArcSwap::new(Arc::clone(&in_force))),
         };
-        let health = Health::default();
+        let health = Health::beginning();
         tell_found(&ctx, &health, RECORDS, &store_found);
         tell_found(&ctx, &health, "journal", &journal_found);
         tell_start(&ctx, &runs_as, &texts, &warnings);
@@ -224,12 +221,18 @@ impl Prepared {
             move |cancel| ctx.links.clone().follow(cancel)
         });
         tasks.start("dhcp", {
-            let (ctx, mut sockets) = (ctx.clone(), sockets.dhcp);
-            move |cancel| dhcp::run(ctx.clone(), std::mem::take(&mut sockets), cancel)
+            let (ctx, health, mut sockets) = (ctx.clone(), health.clone(), sockets.dhcp);
+            move |cancel| {
+                let sockets = std::mem::take(&mut sockets);
+                dhcp::run(ctx.clone(), health.clone(), sockets, cancel)
+            }
         });
         tasks.start("tftp", {
-            let (ctx, mut sockets) = (ctx.clone(), sockets.tftp);
-            move |cancel| tftp::run(ctx.clone(), std::mem::take(&mut sockets), cancel)
+            let (ctx, health, mut sockets) = (ctx.clone(), health.clone(), sockets.tftp);
+            move |cancel| {
+                let sockets = std::mem::take(&mut sockets);
+                tftp::run(ctx.clone(), health.clone(), sockets, cancel)
+            }
         });
         tasks.start("boot plane", {
             let mut sockets = sockets.http;
@@ -342,17 +345,6 @@ fn open_admin(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
     Ok((listener, file))
 }
 
-/// Takes the hard limit of file descriptors, up to a bound. Without it the usual 1,024 have to do.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let wanted = hard.min(FILES);
-        if soft < wanted {
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
-        }
-    }
-}
-
 /// Tells when the store or the journal is not the one that was left.
 fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
     let (kind, reason, detail) = match found {
@@ -413,7 +405,8 @@ fn tell_start(
     }
     if !warnings.is_empty() {
         let count = warnings.len();
-        detail = format!("{detail}; {count} warnings, see `bootwright check`");
+        let word = if count == 1 { "warning" } else { "warnings" };
+        detail = format!("{detail}; {count} {word}, see `bootwright check`");
     }
     let mut event = Event::new(ctx.now(), Kind::ServerStarted, Reason::Done).detail(detail);
     event.generation = snapshot.generation;

@@ -6,13 +6,12 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Options, Prepared, StartError};
+use super::{Prepared, StartError};
 use crate::serve::health::Health;
 use crate::serve::reload::{Cause, Reloader};
 
-/// Runs the daemon until SIGTERM or SIGINT. To be called on the main thread, before any other exists.
-pub fn serve(options: Options) -> Result<(), StartError> {
-    let prepared = Prepared::open(options)?;
+/// Runs the daemon until SIGTERM or SIGINT.
+pub fn serve(prepared: Prepared) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

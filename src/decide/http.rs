@@ -66,7 +66,7 @@ pub fn script(
         return ScriptDecision::NotThisMachine;
     }
     let host = Arc::clone(host);
-    let plan = plan::plan(snapshot, &host, known, request.seen, files);
+    let plan = plan::plan(snapshot, &host, request.mac, known, request.seen, files);
     if !matches!(plan, Plan::Install { .. }) {
         return ScriptDecision::Host { host, plan };
     }
@@ -145,6 +145,14 @@ pub fn is_this_machine(snapshot: &Snapshot, host: &Host, peer: Ipv4Addr) -> bool
             .is_some_and(|subnet| subnet.nat.contains(&peer))
 }
 
+/// Whether a peer is the machine that is being installed. It keeps the address with which it was armed
+/// until it is through, also when a reload has given its host another one, unless that is somebody
+/// else's by now.
+fn is_installed_machine(record: &Record, snapshot: &Snapshot, host: &Host, peer: Ipv4Addr) -> bool {
+    is_this_machine(snapshot, host, peer)
+        || (record.ip == Some(peer) && snapshot.host_by_ip(peer).is_none())
+}
+
 /// Whether an answer may be served to this peer under this record's token.
 ///
 /// The error is for the journal; outside it is 404 whatever it is.
@@ -153,7 +161,7 @@ pub fn answer(record: &Record, snapshot: &Snapshot, peer: Ipv4Addr) -> Result<Ar
     if !record.state.boots_installer() {
         return Err(Reason::VoidToken);
     }
-    if !is_this_machine(snapshot, host, peer) {
+    if !is_installed_machine(record, snapshot, host, peer) {
         return Err(Reason::NotThisMachine);
     }
     Ok(Arc::clone(host))
@@ -177,7 +185,7 @@ pub fn report(
     let host = holder(record, snapshot)?;
     let ended = match record.state {
         InstallState::Armed | InstallState::Booting | InstallState::Installing => {
-            return if is_this_machine(snapshot, host, peer) {
+            return if is_installed_machine(record, snapshot, host, peer) {
                 Ok(())
             } else {
                 Err(Reason::NotThisMachine)
@@ -345,6 +353,28 @@ mod tests {
             assert_eq!(reports(WEB01, 7 * day).is_ok(), running || ended, "{state}");
             assert_eq!(reports(WEB01, 8 * day).is_ok(), running, "{state}");
         }
+    }
+
+    #[test]
+    fn a_machine_under_installation_keeps_its_address_until_somebody_else_has_it() {
+        let moved = |to: &'static str, other: &'static str| {
+            testing::changed(move |hosts| {
+                hosts[0].ip = to.parse().unwrap();
+                hosts[1].ip = other.parse().unwrap();
+            })
+        };
+        let record = testing::record("web01", InstallState::Installing);
+        let now = Timestamp::from_secs(0);
+        let taken = |snapshot: &Snapshot| {
+            let reported = report(&record, snapshot, WEB01, Some(ReportKind::Installed), now);
+            assert_eq!(reported.is_ok(), answer(&record, snapshot, WEB01).is_ok());
+            reported
+        };
+        assert_eq!(taken(&moved("10.99.0.12", "10.50.0.11")), Ok(()));
+        assert_eq!(
+            taken(&moved("10.99.0.12", "10.99.0.11")),
+            Err(Reason::NotThisMachine)
+        );
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{BootFiles, Known};
-use crate::base::Architecture;
+use crate::base::{Architecture, HardwareAddr};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, InstallPolicy, Profile};
 use crate::journal::event::Reason;
-use crate::record::{InstallState, Record};
+use crate::record::{self, InstallState, Record};
 
 /// What a network boot of a host leads to.
 #[derive(Debug, Clone)]
@@ -43,11 +43,13 @@ pub fn architecture(
 
 /// Decides between installer and disk.
 ///
-/// Anything but an arming that can be carried out leads to the disk: a store that cannot be read, a
-/// profile that is gone, a boot file that is not there, another architecture.
+/// `mac` is the machine that boots. Anything but an arming of that machine that can be carried out leads
+/// to the disk: a store that cannot be read, another NIC than those armed, a profile that is gone, a boot
+/// file that is not there, another architecture.
 pub fn plan(
     snapshot: &Snapshot,
     host: &Host,
+    mac: HardwareAddr,
     known: Known<'_>,
     seen: Option<Architecture>,
     files: &dyn BootFiles,
@@ -69,7 +71,7 @@ pub fn plan(
         InstallState::Installed => disk(Reason::DiskInstalled, None::<String>),
         InstallState::Failed => disk(Reason::DiskFailed, Some(how_it_failed(record))),
         InstallState::Armed | InstallState::Booting | InstallState::Installing => {
-            installer(snapshot, host, record, seen, files)
+            installer(snapshot, host, mac, record, seen, files)
         }
     }
 }
@@ -77,20 +79,25 @@ pub fn plan(
 fn installer(
     snapshot: &Snapshot,
     host: &Host,
+    mac: HardwareAddr,
     record: &Record,
     seen: Option<Architecture>,
     files: &dyn BootFiles,
 ) -> Plan {
-    // An arming holds for the addresses it was given for. A reload takes it back; this is the guard
-    // for a reload that the store did not hear of.
-    let armed_for_others = record.state == InstallState::Armed
-        && !record.macs.is_empty()
-        && !record.macs.iter().any(|mac| host.macs.contains(mac));
-    if armed_for_others {
+    // An installation goes on with the machine it was begun for. Whatever has got that machine's name
+    // since, by a reload, is another one, and nobody armed it.
+    if !record.macs.contains(&mac) {
         return disk(
             Reason::NoLongerFits,
-            Some("it was armed for other hardware addresses"),
+            Some(format!("{mac} is not among the addresses it was armed for")),
         );
+    }
+    // A reload takes back an arming that no longer fits; this is the guard for the time until the store
+    // has heard of it.
+    if record.state == InstallState::Armed
+        && let Some(what) = record::misfit(record, &host.macs, Some(host.ip), host.profile.as_ref())
+    {
+        return disk(Reason::NoLongerFits, Some(what));
     }
     let Some(name) = &record.profile else {
         return disk(Reason::DiskProfileGone, Some("it was armed with none"));
@@ -203,10 +210,12 @@ mod tests {
             (InstallState::Failed, Some(Reason::DiskFailed)),
         ] {
             let record = testing::record("web01", state);
-            let plan = plan(&snapshot, &host, Known::Record(&record), None, &AllThere);
+            let known = Known::Record(&record);
+            let plan = plan(&snapshot, &host, host.macs[0], known, None, &AllThere);
             assert_eq!(reason(&plan), expected, "{state}");
         }
-        let of = |known| reason(&plan(&snapshot, &host, known, None, &AllThere));
+        let mac = host.macs[0];
+        let of = |known| reason(&plan(&snapshot, &host, mac, known, None, &AllThere));
         assert_eq!(of(Known::Nothing), Some(Reason::DiskLocal));
         assert_eq!(of(Known::Unavailable), Some(Reason::DiskStoreUnavailable));
     }
@@ -217,7 +226,8 @@ mod tests {
         let host = testing::host(&snapshot, "web01");
         let mut record = testing::record("web01", InstallState::Armed);
         let of = |record: &Record, host: &Host, seen, files: &dyn BootFiles| {
-            reason(&plan(&snapshot, host, Known::Record(record), seen, files))
+            let known = Known::Record(record);
+            reason(&plan(&snapshot, host, host.macs[0], known, seen, files))
         };
         assert_eq!(
             of(&record, &host, None, &Missing("debian/linux")),
@@ -243,8 +253,25 @@ mod tests {
             of(&record, &moved, None, &AllThere),
             Some(Reason::NoLongerFits)
         );
+        let readdressed = Host {
+            ip: std::net::Ipv4Addr::new(10, 99, 0, 99),
+            ..(*host).clone()
+        };
+        let reprofiled = Host {
+            profile: "rocky-9".parse().ok(),
+            ..(*host).clone()
+        };
+        for other in [&readdressed, &reprofiled] {
+            assert_eq!(
+                of(&record, other, None, &AllThere),
+                Some(Reason::NoLongerFits)
+            );
+        }
         record.state = InstallState::Booting;
-        assert_eq!(of(&record, &moved, None, &AllThere), None);
+        // It goes on with what it was armed with, but not on another machine.
+        for other in [&readdressed, &reprofiled] {
+            assert_eq!(of(&record, other, None, &AllThere), None);
+        }
         record.profile = "gone".parse().ok();
         assert_eq!(
             of(&record, &host, None, &AllThere),
@@ -258,15 +285,49 @@ mod tests {
     }
 
     #[test]
+    fn another_machine_under_the_name_of_one_that_is_installed_gets_its_disk() {
+        let snapshot = testing::snapshot();
+        let host = testing::host(&snapshot, "web01");
+        let (own, new) = (host.macs[0], "52:54:00:99:99:99".parse().unwrap());
+        let swapped = Host {
+            macs: vec![new],
+            ..(*host).clone()
+        };
+        let widened = Host {
+            macs: vec![own, new],
+            ..(*host).clone()
+        };
+        for state in [
+            InstallState::Armed,
+            InstallState::Booting,
+            InstallState::Installing,
+        ] {
+            let record = testing::record("web01", state);
+            let of = |host: &Host, mac| {
+                let known = Known::Record(&record);
+                reason(&plan(&snapshot, host, mac, known, None, &AllThere))
+            };
+            assert_eq!(of(&swapped, new), Some(Reason::NoLongerFits), "{state}");
+            assert_eq!(of(&widened, new), Some(Reason::NoLongerFits), "{state}");
+            assert_eq!(of(&widened, own), None, "{state}");
+        }
+    }
+
+    #[test]
     fn the_screen_says_what_to_do() {
         let snapshot = testing::snapshot();
         let host = testing::host(&snapshot, "web01");
         let mut record = testing::record("web01", InstallState::Failed);
         record.attempt = 3;
         record.changed_at = Some(Timestamp::from_secs(0));
-        let Plan::Disk { reason, detail } =
-            plan(&snapshot, &host, Known::Record(&record), None, &AllThere)
-        else {
+        let Plan::Disk { reason, detail } = plan(
+            &snapshot,
+            &host,
+            host.macs[0],
+            Known::Record(&record),
+            None,
+            &AllThere,
+        ) else {
             panic!("a failed host gets its installer");
         };
         assert_eq!(

@@ -40,10 +40,7 @@ const SHARED: [&str; 22] = [
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// Started without the capabilities that the sockets need.
-    #[error(
-        "UDP and TCP ports below {threshold} need {missing}: run it with sudo, or give the program what \
-         it needs once: sudo setcap cap_net_raw,cap_net_bind_service+ep {program}"
-    )]
+    #[error("UDP and TCP ports below {threshold} need {missing}, which this user does not have")]
     Missing {
         /// The capabilities.
         missing: String,
@@ -53,19 +50,13 @@ pub enum PrivilegeError {
         program: String,
     },
     /// `[server] user` names nobody.
-    #[error("there is no account {0} on this machine; make it, or set [server] user to another")]
+    #[error("there is no account {0} on this machine")]
     NoUser(String),
     /// The state folder is one that others use as well.
-    #[error(
-        "{} cannot be the state folder: it belongs to the whole machine; set [server] state_dir to a \
-         folder of its own", .0.display()
-    )]
+    #[error("{} cannot be the state folder: it belongs to the whole machine", .0.display())]
     SharedFolder(PathBuf),
     /// The user cannot use the state folder.
-    #[error(
-        "{user} cannot write to {}: {error}; check the permissions of the folders above it ([server] \
-         state_dir)", .folder.display()
-    )]
+    #[error("{user} cannot write to {}: {error}", .folder.display())]
     StateDir {
         /// The account.
         user: String,
@@ -82,6 +73,27 @@ pub enum PrivilegeError {
         /// What the system says.
         error: io::Error,
     },
+}
+
+impl PrivilegeError {
+    /// What to do about it.
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Missing { program, .. } => format!(
+                "run it with sudo, or give the program what it needs once: sudo setcap \
+                 cap_net_raw,cap_net_bind_service+ep {program}"
+            ),
+            Self::NoUser(name) => format!(
+                "make it (useradd --system {name}), or set [server] user to another account"
+            ),
+            Self::SharedFolder(_) => "set [server] state_dir to a folder of its own".to_owned(),
+            Self::StateDir { folder, .. } => format!(
+                "check the permissions of the folders above {} ([server] state_dir)",
+                folder.display()
+            ),
+            Self::Refused { .. } => return None,
+        })
+    }
 }
 
 /// As whom the daemon goes on.
@@ -308,7 +320,10 @@ mod tests {
     fn accounts() {
         assert!(account(Some("root")).unwrap().is_some());
         let error = account(Some("no-such-user-here")).unwrap_err();
-        assert!(error.to_string().contains("set [server] user"), "{error}");
+        assert!(
+            error.remedy().unwrap().contains("set [server] user"),
+            "{error}"
+        );
         assert!(is_mapped(Uid::effective()));
     }
 

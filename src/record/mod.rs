@@ -6,4 +6,4 @@ pub mod table;
 pub use state::{
     Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition,
 };
-pub use table::{describe, step};
+pub use table::{describe, misfit, step};

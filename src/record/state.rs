@@ -250,7 +250,7 @@ pub struct Transition {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// An installation is under way.
-    #[error("{host} is {state} (attempt {attempt}{}); say --force to interrupt it", last_message(.message.as_ref()))]
+    #[error("{host} is {state} (attempt {attempt}{})", last_message(.message.as_ref()))]
     UnderWay {
         /// The host.
         host: HostName,

@@ -7,6 +7,9 @@
 //! Time is judged first, whatever the input: a record whose arming has lapsed or whose installation
 //! has fallen silent is taken for what it has become. A report of the end that comes late is thereby
 //! still made good (`failed` → `installed`), and a script asked for late is not.
+//!
+//! A clock that was set back neither ends an arming or an installation nor lets it live on until the
+//! clock has caught up: what lies in the future is taken to have happened now.
 
 use std::time::Duration;
 
@@ -60,11 +63,13 @@ fn last_sign(record: &Record) -> Option<Timestamp> {
         .into_iter()
         .flatten()
         .max()
-        .or(record.changed_at)
 }
 
 /// What the passing of time makes of a record; `None`: nothing.
 fn judge(record: &Record, policy: Policy, now: Timestamp) -> Option<Box<Transition>> {
+    if let Some(next) = set_back(record, now) {
+        return Some(Box::new(Transition { next, event: None }));
+    }
     match record.state {
         InstallState::Armed => {
             let until = record.armed_until?;
@@ -82,6 +87,37 @@ fn judge(record: &Record, policy: Policy, now: Timestamp) -> Option<Box<Transiti
             let silence = format!("no sign of life for {}", span(policy.stalled_after));
             let next = failed(record, with_last(silence, record), now);
             Some(told(next, Kind::InstallStalled, Reason::Stalled))
+        }
+        InstallState::Local
+        | InstallState::Waiting
+        | InstallState::Installed
+        | InstallState::Failed => None,
+    }
+}
+
+/// A record whose times lie in the future, brought to a clock that was set back. An arming keeps the time
+/// that it was given.
+fn set_back(record: &Record, now: Timestamp) -> Option<Record> {
+    let ahead = |at: Option<Timestamp>| at.filter(|at| *at > now);
+    match record.state {
+        InstallState::Armed => {
+            let by = ahead(record.armed_at)?.since(now);
+            Some(Record {
+                armed_at: Some(now),
+                armed_until: record.armed_until.map(|until| until.minus(by)),
+                ..record.clone()
+            })
+        }
+        InstallState::Booting | InstallState::Installing => {
+            ahead(last_sign(record))?;
+            let bring = |at: Option<Timestamp>| at.map(|at| at.min(now));
+            Some(Record {
+                script_at: bring(record.script_at),
+                kernel_at: bring(record.kernel_at),
+                started_at: bring(record.started_at),
+                seen_at: bring(record.seen_at),
+                ..record.clone()
+            })
         }
         InstallState::Local
         | InstallState::Waiting
@@ -308,8 +344,9 @@ fn reload(
     change(next, Kind::InstallCancelled, Reason::NoLongerFits)
 }
 
-/// What of an arming the configuration no longer has.
-fn misfit(
+/// What of an arming the configuration no longer has, as a sentence; `None`: all of it is there. An
+/// `ip` of `None` means that the host is gone.
+pub fn misfit(
     record: &Record,
     macs: &[HardwareAddr],
     ip: Option<std::net::Ipv4Addr>,

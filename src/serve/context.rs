@@ -5,6 +5,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -17,9 +18,12 @@ use crate::decide::plan::architecture;
 use crate::decide::{BootFiles, Known};
 use crate::host::links::Links;
 use crate::journal::Journal;
-use crate::record::{Input, Record};
+use crate::record::{Input, InstallState, Record};
 use crate::render::View;
 use crate::render::load::InForce;
+
+/// How often files that are no part of the boot itself are noted as a sign of life.
+const OTHER_FILES_EVERY: Duration = Duration::from_secs(60);
 
 /// What every service holds; cheap to clone.
 #[derive(Clone)]
@@ -69,8 +73,9 @@ impl Context {
     }
 
     /// Takes note that a boot file was sent to a host, whole or in part: a sign of life while its
-    /// installer is booted, and the moment its kernel has arrived. Files that its installer does not
-    /// load (its boot loader, or anything while it boots its disk) change nothing.
+    /// installer is booted, and the moment its kernel has arrived. Until the installer runs, files that
+    /// its script does not name (its boot loader) are no sign of it; afterwards any file is, noted now
+    /// and then only, because an installer fetches hundreds and each note is a write to the disk.
     pub async fn note_asset(
         &self,
         host: &HostName,
@@ -86,9 +91,13 @@ impl Context {
         else {
             return;
         };
-        if !record.state.boots_installer() {
+        let Some(token) = record
+            .token
+            .as_ref()
+            .filter(|_| record.state.boots_installer())
+        else {
             return;
-        }
+        };
         let Some(profile) = record
             .profile
             .as_ref()
@@ -113,13 +122,15 @@ impl Context {
         let Ok(boot) = in_force.renderer.boot(&view) else {
             return;
         };
-        let paths = boot.paths();
-        let Some(place) = paths.iter().position(|loaded| *loaded == path) else {
+        let place = boot.paths().iter().position(|loaded| *loaded == path);
+        let due = || {
+            let noted = |at| self.now().since(at) < OTHER_FILES_EVERY;
+            record.state == InstallState::Installing && !record.seen_at.is_some_and(noted)
+        };
+        if place.is_none() && !due() {
             return;
-        };
-        let input = Input::Asset {
-            kernel: whole && place == 0,
-        };
+        }
+        let kernel = whole && place == Some(0);
         let about = installs::Context {
             mac,
             ip,
@@ -129,7 +140,13 @@ impl Context {
         // A store that cannot be written has told so itself; the file is sent in any case.
         let _ = self
             .installs
-            .apply(snapshot, &host.name, &input, &about)
+            .apply_under(
+                snapshot,
+                token,
+                &host.name,
+                |_| Input::Asset { kernel },
+                &about,
+            )
             .await;
     }
 }

@@ -139,9 +139,34 @@ impl Installs {
     }
 
     /// Judges every record at the present time, stores and tells what time has changed: for a timer, so
-    /// that a stall is told although nobody asks.
+    /// that a stall is told although nobody asks. Also takes back what no longer fits the configuration:
+    /// it may have changed while no daemon ran, or while the store could not be written.
     pub async fn judge_all(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.reload(snapshot).await?;
         self.all(snapshot).await.map(|_| ())
+    }
+
+    /// Applies an input that came under a token: only to the arming that the token was made for. When
+    /// somebody has armed the host anew since the token was looked up, or taken the arming back, nothing
+    /// is changed (`Same` with [`Reason::VoidToken`]). `input` is made from the record as it is then.
+    pub async fn apply_under(
+        &self,
+        snapshot: &Snapshot,
+        token: &Token,
+        host: &HostName,
+        input: impl Fn(&Record) -> Input + Sync,
+        context: &Context,
+    ) -> Result<Applied, ApplyError> {
+        let make = |record: &Record| {
+            if record.token.as_ref() == Some(token) {
+                Ok(input(record))
+            } else {
+                Err(Reason::VoidToken)
+            }
+        };
+        self.run(snapshot, &[(host, &make)], context)
+            .await
+            .and_then(only)
     }
 
     /// Applies one input to one host. When this returns `Changed`, the change is on disk.
@@ -152,12 +177,10 @@ impl Installs {
         input: &Input,
         context: &Context,
     ) -> Result<Applied, ApplyError> {
-        let inputs = [(host.clone(), input.clone())];
-        let mut applied = self.apply_all(snapshot, &inputs, context).await?;
-        applied.pop().ok_or_else(|| {
-            // One input has one outcome.
-            ApplyError::Store(StoreError::Unavailable("nothing was applied".to_owned()))
-        })
+        let make = |_: &Record| Ok(input.clone());
+        self.run(snapshot, &[(host, &make)], context)
+            .await
+            .and_then(only)
     }
 
     /// Applies inputs to several hosts in one change of the store: all of them or none. An operator's
@@ -169,10 +192,28 @@ impl Installs {
         inputs: &[(HostName, Input)],
         context: &Context,
     ) -> Result<Vec<Applied>, ApplyError> {
+        let makes: Vec<_> = inputs
+            .iter()
+            .map(|(_, input)| move |_: &Record| Ok(input.clone()))
+            .collect();
+        let inputs: Vec<(&HostName, Make<'_>)> = inputs
+            .iter()
+            .zip(&makes)
+            .map(|((host, _), make)| (host, make as Make<'_>))
+            .collect();
+        self.run(snapshot, &inputs, context).await
+    }
+
+    async fn run(
+        &self,
+        snapshot: &Snapshot,
+        inputs: &[(&HostName, Make<'_>)],
+        context: &Context,
+    ) -> Result<Vec<Applied>, ApplyError> {
         for _ in 0..TRIES {
             let now = self.clock.now();
             let mut work = Work::default();
-            for (host, input) in inputs {
+            for &(host, make) in inputs {
                 let current = match work.latest(host) {
                     Some(current) => current,
                     None => self
@@ -182,7 +223,7 @@ impl Installs {
                             value: Record::new(host.clone()),
                         }),
                 };
-                work.take(snapshot, current, input, now, context);
+                work.take(snapshot, current, make, now, context);
             }
             let refused = work.refused.take();
             if refused.is_some() {
@@ -262,7 +303,8 @@ impl Installs {
         for _ in 0..TRIES {
             let mut work = Work::default();
             let host = found.value.host.clone();
-            work.take(snapshot, found, &Input::Look, self.clock.now(), &context);
+            let look = |_: &Record| Ok(Input::Look);
+            work.take(snapshot, found, &look, self.clock.now(), &context);
             let judged = work.applied.pop().map(Applied::into_record);
             match self.commit(&work.changes).await {
                 Ok(()) => work
@@ -319,6 +361,16 @@ impl Installs {
     }
 }
 
+/// Makes the input for a record as it is when it is changed, or says why there is none.
+type Make<'a> = &'a (dyn Fn(&Record) -> Result<Input, Reason> + Sync);
+
+/// The outcome of one input.
+fn only(mut applied: Vec<Applied>) -> Result<Applied, ApplyError> {
+    applied
+        .pop()
+        .ok_or_else(|| ApplyError::Store(StoreError::Unavailable("nothing was applied".to_owned())))
+}
+
 /// What a set of inputs leads to, before any of it is stored.
 #[derive(Default)]
 struct Work {
@@ -344,7 +396,7 @@ impl Work {
         &mut self,
         snapshot: &Snapshot,
         mut current: Versioned<Record>,
-        input: &Input,
+        make: Make<'_>,
         now: Timestamp,
         context: &Context,
     ) {
@@ -360,7 +412,14 @@ impl Work {
             );
             looked = true;
         }
-        if *input == Input::Look {
+        let input = match make(&current.value) {
+            Ok(input) => input,
+            Err(reason) => {
+                let same = Applied::Same(Box::new(current.value), reason);
+                return self.applied.push(same);
+            }
+        };
+        if input == Input::Look {
             self.applied.push(if looked {
                 Applied::Changed(Box::new(current.value))
             } else {
@@ -368,14 +427,14 @@ impl Work {
             });
             return;
         }
-        let policy = match input {
+        let policy = match &input {
             Input::Install { with, .. } => Policy {
                 stalled_after: snapshot.stalled_after(Some(&with.profile)),
                 ..policy
             },
             _ => policy,
         };
-        match record::step(&current.value, input, policy, now) {
+        match record::step(&current.value, &input, policy, now) {
             Step::Change(transition) => {
                 let next = self.change(&current, *transition, policy, now, context);
                 if let Some(mark) = self.marks.last_mut() {

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use super::context::{Context, KnownOwned};
-use super::installs;
+use super::installs::{self, Applied};
 use crate::base::{Architecture, HardwareAddr, HostName, Uuid};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Profile};
@@ -76,7 +76,7 @@ pub async fn serve_script(ctx: &Context, ask: ScriptAsk) -> ScriptAnswer {
             .mac(ask.mac)
             .ip(ask.peer)
             .file(ask.file.as_str());
-        event.bytes = u64::try_from(answer.text.len()).ok();
+        event.bytes = u64::try_from(if ask.preview { 0 } else { answer.text.len() }).ok();
         event.took_us = u64::try_from(began.elapsed().as_micros()).ok();
         event.iface = ctx.links.owner_of(ask.local).map(|link| link.name);
         event.generation = in_force.snapshot.generation;
@@ -92,7 +92,30 @@ pub async fn serve_script(ctx: &Context, ask: ScriptAsk) -> ScriptAnswer {
 
 const PREVIEW: &str = "a preview, nothing was changed";
 
+/// How often a script is made anew because its host was armed anew meanwhile.
+const TRIES: usize = 3;
+
 async fn answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> ScriptAnswer {
+    for _ in 0..TRIES {
+        if let Some(answer) = try_answer(ctx, in_force, ask).await {
+            return answer;
+        }
+    }
+    ScriptAnswer {
+        text: scripts::trouble("it was armed anew while its boot script was made; boot it again"),
+        reason: Reason::VoidToken,
+        host: in_force
+            .snapshot
+            .host_by_mac(ask.mac)
+            .map(|host| host.name.clone()),
+        detail: Some(format!(
+            "armed anew {TRIES} times while its script was made"
+        )),
+    }
+}
+
+/// `None`: what was decided holds no longer.
+async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Option<ScriptAnswer> {
     let snapshot = &in_force.snapshot;
     let known = match snapshot.host_by_mac(ask.mac) {
         Some(host) => ctx.known(in_force, &host.name).await,
@@ -116,7 +139,7 @@ async fn answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> ScriptAns
         known.as_known(),
         &ctx.boot_files(in_force),
     );
-    match decision {
+    let answer = match decision {
         ScriptDecision::Unknown => ScriptAnswer {
             text: scripts::unknown(ask.mac),
             reason: Reason::UnknownHost,
@@ -158,9 +181,10 @@ async fn answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> ScriptAns
                 profile: &profile,
                 arch,
             };
-            install.serve(known.record()).await
+            return install.serve(known.record()).await;
         }
-    }
+    };
+    Some(answer)
 }
 
 /// One script that starts an installer.
@@ -174,47 +198,57 @@ struct Install<'a> {
 }
 
 impl Install<'_> {
-    async fn serve(&self, record: Option<&Record>) -> ScriptAnswer {
-        let Some(record) = record else {
-            // A plan to install comes from a record only; without one the disk is the safe answer.
-            return disk(self.host, Reason::DiskLocal, None);
+    /// `None`: the arming that was found is no longer the one that there is.
+    async fn serve(&self, record: Option<&Record>) -> Option<ScriptAnswer> {
+        let Some((record, token)) = record.and_then(|r| Some((r, r.token.as_ref()?))) else {
+            // A plan to install comes from an arming only; without one the disk is the safe answer.
+            return Some(disk(self.host, Reason::DiskLocal, None));
         };
         // Rendered before the record is advanced: a template that fails must cost no attempt.
         let rendered = match self.text(record) {
             Ok(text) => text,
-            Err(error) => return self.trouble(&error),
+            Err(error) => return Some(self.trouble(&error)),
         };
         if self.ask.preview {
-            return self.answer(rendered, record);
+            return Some(self.answer(rendered, record));
         }
-        let input = Input::Script {
-            further_boot: self.ctx.memory.further_boot(record, &self.host.macs),
-        };
         let about = installs::Context {
             mac: Some(self.ask.mac),
             ip: Some(self.ask.peer),
             generation: self.in_force.snapshot.generation,
             file: Some(self.ask.file.clone()),
         };
+        let snapshot = &self.in_force.snapshot;
+        let memory = &self.ctx.memory;
         let applied = self
             .ctx
             .installs
-            .apply(&self.in_force.snapshot, &self.host.name, &input, &about)
+            .apply_under(
+                snapshot,
+                token,
+                &self.host.name,
+                // Of the record as it is then: of two that ask at once, one begins the boot.
+                |record| Input::Script {
+                    further_boot: memory.further_boot(record, &self.host.macs),
+                },
+                &about,
+            )
             .await;
-        match applied {
+        Some(match applied {
+            Ok(Applied::Same(_, Reason::VoidToken)) => return None,
             Ok(applied) if applied.record().state.boots_installer() => {
-                // The attempt has changed, and so may the token have: somebody armed anew meanwhile.
+                // The attempt has changed.
                 match self.text(applied.record()) {
                     Ok(text) => self.answer(text, applied.record()),
                     Err(error) => self.trouble(&error),
                 }
             }
-            // Its attempts are used up, or somebody took the arming back meanwhile.
+            // Its attempts are used up.
             Ok(applied) => {
                 let known = Known::Record(applied.record());
                 let files = self.ctx.boot_files(self.in_force);
-                let snapshot = &self.in_force.snapshot;
-                match plan(snapshot, self.host, known, Some(self.arch), &files) {
+                let (mac, arch) = (self.ask.mac, Some(self.arch));
+                match plan(snapshot, self.host, mac, known, arch, &files) {
                     Plan::Disk { reason, detail } => disk(self.host, reason, detail),
                     Plan::Install { .. } => disk(self.host, Reason::DiskLocal, None),
                 }
@@ -224,7 +258,7 @@ impl Install<'_> {
                 Reason::DiskStoreUnavailable,
                 Some(error.to_string()),
             ),
-        }
+        })
     }
 
     fn text(&self, record: &Record) -> Result<String, RenderError> {

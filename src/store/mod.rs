@@ -88,10 +88,10 @@ pub enum OpenOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// Another daemon has it.
-    #[error("{} is in use by another process; is another bootwright running on this state_dir?", .0.display())]
+    #[error("{} is in use by another process", .0.display())]
     Locked(PathBuf),
     /// The file or its folder may not be used by this user.
-    #[error("{} cannot be opened: {why}; its folder and itself have to belong to the user that bootwright runs as", .path.display())]
+    #[error("{} cannot be opened: {why}", .path.display())]
     Denied {
         /// The file.
         path: PathBuf,
@@ -99,7 +99,7 @@ pub enum OpenError {
         why: String,
     },
     /// The folder is not there.
-    #[error("{} is not there; make it, or set `state_dir` in bootwright.toml", .0.display())]
+    #[error("the folder {} is not there", .0.display())]
     NoFolder(PathBuf),
     /// A damaged file could not be renamed.
     #[error("{} is damaged ({damage}) and cannot be set aside: {why}", .path.display())]
@@ -119,6 +119,28 @@ pub enum OpenError {
         /// What the system says.
         why: String,
     },
+}
+
+impl OpenError {
+    /// What to do about it.
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Locked(_) => {
+                "stop the other bootwright on this folder, or set another [server] state_dir"
+                    .to_owned()
+            }
+            Self::Denied { .. } => {
+                "its folder and itself have to belong to the user that bootwright runs as"
+                    .to_owned()
+            }
+            Self::NoFolder(_) => "make it, or set another [server] state_dir".to_owned(),
+            Self::CannotSetAside { path, .. } => format!(
+                "move {} away by hand; every host is `local` then, until it is armed anew",
+                path.display()
+            ),
+            Self::System { .. } => return None,
+        })
+    }
 }
 
 /// Whichever store is configured.

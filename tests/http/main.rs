@@ -391,4 +391,8 @@ async fn health() {
     let reply = site.get(STRANGER, "/healthz").await;
     assert_eq!(reply.status, StatusCode::OK);
     assert!(reply.text().starts_with("degraded\ntftp: "));
+    site.plane.health.closed("dhcp", "10.99.0.2:67 is taken");
+    let reply = site.get(STRANGER, "/healthz").await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(reply.text().starts_with("degraded\ndhcp: "));
 }

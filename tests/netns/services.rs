@@ -7,6 +7,7 @@ use std::time::Duration;
 use bootwright::host::links::Links;
 use bootwright::journal::event::{Event, Kind, Reason};
 use bootwright::serve;
+use bootwright::serve::health::Health;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -81,8 +82,8 @@ impl Lab {
                     .unwrap();
                 runtime.block_on(async {
                     tokio::join!(
-                        serve::dhcp::run(ctx.clone(), dhcp, stop.clone()),
-                        serve::tftp::run(ctx.clone(), tftp, stop.clone()),
+                        serve::dhcp::run(ctx.clone(), Health::default(), dhcp, stop.clone()),
+                        serve::tftp::run(ctx.clone(), Health::default(), tftp, stop.clone()),
                         ctx.links.clone().follow(stop.clone()),
                     )
                 });

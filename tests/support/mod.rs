@@ -14,6 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bootwright::base::{Clock, HostName, SystemClock, Timestamp, Token};
 use bootwright::config::Snapshot;
+use bootwright::config::snapshot::{Host, Profile};
 use bootwright::config::source::MemoryFiles;
 use bootwright::host::links::Links;
 use bootwright::journal::event::{Event, Kind};
@@ -108,6 +109,43 @@ impl Site {
         let mut next = InForce::clone(&self.ctx.config());
         change(&mut next.snapshot);
         self.ctx.in_force.store(Arc::new(next));
+    }
+
+    /// Other hosts, from now on.
+    pub fn change_hosts(&self, change: impl FnOnce(&mut Vec<Host>)) {
+        let old = self.ctx.config().snapshot.clone();
+        let mut hosts: Vec<Host> = old.hosts().iter().map(|host| Host::clone(host)).collect();
+        change(&mut hosts);
+        let profiles = old
+            .profiles()
+            .values()
+            .map(|profile| Profile::clone(profile))
+            .collect();
+        let subnets = old.subnets.clone();
+        let mut snapshot = Snapshot::new(
+            old.server.clone(),
+            subnets,
+            hosts,
+            profiles,
+            old.templates().clone(),
+        );
+        snapshot.generation = old.generation + 1;
+        let renderer = Renderer::new(&snapshot);
+        self.ctx
+            .in_force
+            .store(Arc::new(InForce { snapshot, renderer }));
+    }
+
+    /// Applies something to a host.
+    pub async fn apply(&self, host: &str, input: &Input) {
+        let config = self.ctx.config();
+        let name = host.parse().expect("a name");
+        let about = installs::Context::default();
+        let applied = self
+            .ctx
+            .installs
+            .apply(&config.snapshot, &name, input, &about);
+        applied.await.expect("applied");
     }
 
     fn of(store: AnyStore, clock: Arc<dyn Clock>, server: &str, reservations: &str) -> Self {

@@ -74,6 +74,7 @@ pub(super) fn boot(
     let plan = plan::plan(
         snapshot,
         host,
+        request.mac,
         facts.known,
         stage.architecture(),
         facts.files,

@@ -31,11 +31,6 @@ pub(crate) async fn serve(
     let Some(token) = token else {
         return visit.refuse(StatusCode::NOT_FOUND, Reason::UnknownToken, None);
     };
-    if request.method() == Method::POST
-        && let Err(error) = read_body(request.into_body(), MAX_BODY).await
-    {
-        return visit.bad_body(&error);
-    }
     let record = match ctx.installs.by_token(snapshot, &token).await {
         Ok(Some(record)) => record,
         Ok(None) => return visit.refuse(StatusCode::NOT_FOUND, Reason::UnknownToken, None),
@@ -45,6 +40,12 @@ pub(crate) async fn serve(
         Ok(host) => host,
         Err(reason) => return visit.refuse_token(&record, reason),
     };
+    // Only now: nobody without the token makes this server wait for a body.
+    if request.method() == Method::POST
+        && let Err(error) = read_body(request.into_body(), MAX_BODY).await
+    {
+        return visit.bad_body(&error);
+    }
     let Some(profile) = record
         .profile
         .as_ref()
@@ -105,7 +106,7 @@ pub(crate) async fn serve(
         };
         match ctx
             .installs
-            .apply(snapshot, &host.name, &Input::Answer, &change)
+            .apply_under(snapshot, &token, &record.host, |_| Input::Answer, &change)
             .await
         {
             // Somebody may have cancelled or armed anew since the token was looked up.

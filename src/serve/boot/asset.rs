@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -20,19 +20,11 @@ use tokio::task::JoinHandle;
 
 use super::ranges::{Selection, Validators, select};
 use super::{Visit, refusal};
-use crate::decide::plan::architecture;
 use crate::journal::event::{Kind, Reason};
-use crate::record::{Input, InstallState};
-use crate::render::View;
 use crate::serve::assets::Asset;
-use crate::serve::installs::Context as Change;
 
 /// Bytes read at once. One read goes on while the one before it is sent.
 const CHUNK: u64 = 256 << 10;
-
-/// Files that are no part of the boot itself (packages, images fetched by the installer) are noted as
-/// a sign of life no more often than this: each note is a write to the store.
-const NOTE_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves one boot file.
 pub(crate) async fn serve(
@@ -304,67 +296,13 @@ impl Drop for AssetBody {
         let whole = complete && self.end == self.len;
         if complete && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let path = std::mem::take(&mut self.path);
-            runtime.spawn(async move { note(visit, path, whole).await });
+            runtime.spawn(async move {
+                if let Some(host) = visit.peer_host() {
+                    let (mac, ip) = (host.mac(), Some(visit.peer));
+                    let ctx = &visit.plane.ctx;
+                    ctx.note_asset(&host.name, &path, whole, mac, ip).await;
+                }
+            });
         }
-    }
-}
-
-/// Notes a boot file in the record of the machine that is being installed from it.
-async fn note(visit: Visit, path: String, whole: bool) {
-    let ctx = &visit.plane.ctx;
-    let snapshot = &visit.in_force.snapshot;
-    let Some(host) = visit.peer_host() else {
-        return;
-    };
-    let Ok(Some(record)) = ctx.installs.known(snapshot, &host.name).await else {
-        return;
-    };
-    if !matches!(
-        record.state,
-        InstallState::Booting | InstallState::Installing
-    ) {
-        return;
-    }
-    let paths = record
-        .profile
-        .as_ref()
-        .and_then(|name| snapshot.profile(name))
-        .and_then(|profile| {
-            let seen = host
-                .macs
-                .iter()
-                .find_map(|mac| ctx.memory.get(*mac)?.architecture);
-            let view = View {
-                snapshot,
-                host,
-                profile,
-                arch: architecture(host, Some(profile), seen),
-                server: visit.local,
-                token: record.token.as_ref(),
-            };
-            visit.in_force.renderer.boot(&view).ok()
-        })
-        .map_or_else(Vec::new, |boot| {
-            boot.paths().into_iter().map(str::to_owned).collect()
-        });
-    let kernel = whole && paths.first().is_some_and(|kernel| *kernel == path);
-    let recent = record
-        .seen_at
-        .is_some_and(|seen| ctx.now().since(seen) < NOTE_EVERY);
-    if !paths.contains(&path) && recent {
-        return;
-    }
-    let change = Change {
-        mac: host.mac(),
-        ip: Some(visit.peer),
-        generation: snapshot.generation,
-        file: Some(visit.shown.clone()),
-    };
-    if let Err(error) = ctx
-        .installs
-        .apply(snapshot, &host.name, &Input::Asset { kernel }, &change)
-        .await
-    {
-        tracing::warn!(host = %host.name, %error, "a boot file could not be noted");
     }
 }

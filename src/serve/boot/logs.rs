@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -21,6 +22,8 @@ use crate::journal::event::{Kind, Reason};
 pub const MAX_LOG: usize = 8 << 20;
 /// Logs kept of one attempt.
 pub const MAX_LOGS: usize = 32;
+/// How long a log that is sent may stand still.
+const FRAME_TIME: Duration = Duration::from_secs(30);
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 
@@ -32,7 +35,7 @@ pub(crate) async fn take(
     request: Request<Body>,
 ) -> Response {
     let record = match record_for(&visit, token, None).await {
-        Ok(record) => record,
+        Ok((record, _)) => record,
         Err(response) => return response,
     };
     if !is_name(&name) {
@@ -143,7 +146,12 @@ async fn write(part: &Path, mut body: Body) -> Result<u64, LogError> {
         .await
         .map_err(disk)?;
     let mut total = 0;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let frame = tokio::time::timeout(FRAME_TIME, body.frame());
+        let frame = frame.await.map_err(|_| LogError::Body(BodyError::Slow))?;
+        let Some(frame) = frame else {
+            break;
+        };
         let frame = frame.map_err(|error| LogError::Body(BodyError::Broken(error.to_string())))?;
         let Ok(data) = frame.into_data() else {
             continue;

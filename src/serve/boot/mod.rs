@@ -15,7 +15,7 @@ pub mod route;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -37,6 +37,9 @@ use crate::render::load::InForce;
 
 /// Largest body of a report or a POSTed answer request, in bytes.
 pub const MAX_BODY: usize = 64 << 10;
+
+/// How long the body of a report may take to come.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What the boot plane stands on; cheap to clone.
 #[derive(Clone)]
@@ -140,6 +143,11 @@ impl Visit {
                 Reason::TooLarge,
                 error.to_string(),
             ),
+            BodyError::Slow => self.refuse(
+                StatusCode::REQUEST_TIMEOUT,
+                Reason::Incomplete,
+                error.to_string(),
+            ),
             BodyError::Broken(_) => self.refuse(
                 StatusCode::BAD_REQUEST,
                 Reason::Incomplete,
@@ -214,7 +222,15 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
         Route::Answer { token, name } => whole(answer::serve(visit, token, name, request)).await,
         Route::Report { token, kind } => whole(report::take(visit, token, kind, request)).await,
         Route::Log { token, name } => whole(logs::take(visit, token, name, request)).await,
-        Route::Health => plain(StatusCode::OK, visit.plane.health.text()),
+        Route::Health => {
+            let health = &visit.plane.health;
+            let status = if health.is_open() {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
+            plain(status, health.text())
+        }
         Route::NoAnswer => visit.refuse(StatusCode::NOT_FOUND, Reason::UnknownAnswer, None),
         Route::NotFound => visit.refuse(StatusCode::NOT_FOUND, Reason::NotFound, None),
     }
@@ -279,15 +295,44 @@ pub(crate) enum BodyError {
     /// The connection ended before its end.
     #[error("the body ended early: {0}")]
     Broken(String),
+    /// It came too slowly.
+    #[error("the body did not come in time")]
+    Slow,
 }
 
-/// Reads a body of at most `max` bytes.
+/// Reads a body of at most `max` bytes, for at most [`BODY_TIME`].
 pub(crate) async fn read_body(body: Body, max: usize) -> Result<Bytes, BodyError> {
-    match http_body_util::Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+    read_within(BODY_TIME, body, max).await
+}
+
+async fn read_within(time: Duration, body: Body, max: usize) -> Result<Bytes, BodyError> {
+    let whole = http_body_util::Limited::new(body, max).collect();
+    match tokio::time::timeout(time, whole).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             Err(BodyError::TooLarge(max))
         }
-        Err(error) => Err(BodyError::Broken(error.to_string())),
+        Ok(Err(error)) => Err(BodyError::Broken(error.to_string())),
+        Err(_) => Err(BodyError::Slow),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let body = Body::from_stream(futures_util::stream::pending::<Result<Bytes, BodyError>>());
+        let read = read_within(Duration::from_millis(1), body, 10).await;
+        assert!(matches!(read, Err(BodyError::Slow)));
+        assert!(matches!(
+            read_body(Body::from("12345678901"), 10).await,
+            Err(BodyError::TooLarge(10))
+        ));
+        assert_eq!(
+            read_body(Body::from("1234567890"), 10).await.unwrap().len(),
+            10
+        );
     }
 }

@@ -5,7 +5,6 @@
 //! degraded.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,29 +16,14 @@ use tokio_util::task::TaskTracker;
 use super::{BootPlane, router};
 use crate::config::Snapshot;
 use crate::host::links::LinkTable;
-use crate::host::preflight::{Transport, holder};
+use crate::host::preflight::{CannotListen, Transport};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::serve::context::Context;
+use crate::serve::health::HTTP;
 use crate::serve::listener::{Gate, bind_tcp, serve_tcp};
-
-/// The part's name in `/healthz`.
-const PART: &str = "http";
 
 /// How often the sockets are compared with what there should be.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Why a socket could not be opened: what, where, and the remedy.
-#[derive(Debug, thiserror::Error)]
-#[error("TCP port {} of {} cannot be opened: {error}{}", .address.port(), .address.ip(), .holder.as_ref().map_or_else(String::new, |holder| format!(" (it is held by {holder})")))]
-pub struct OpenError {
-    /// The address and port.
-    pub address: SocketAddrV4,
-    /// Who holds the port, where that can be told.
-    pub holder: Option<String>,
-    /// What the system says.
-    #[source]
-    pub error: io::Error,
-}
 
 /// Sockets that are open and not yet served.
 #[derive(Debug, Default)]
@@ -49,7 +33,7 @@ pub struct Sockets {
 
 impl Sockets {
     /// Opens one for each address of the configured interfaces.
-    pub fn open(snapshot: &Snapshot, links: &LinkTable) -> Result<Self, OpenError> {
+    pub fn open(snapshot: &Snapshot, links: &LinkTable) -> Result<Self, CannotListen> {
         let mut opened = BTreeMap::new();
         for address in wanted(snapshot, links) {
             opened.insert(address, open(address)?);
@@ -63,13 +47,10 @@ impl Sockets {
     }
 }
 
-fn open(address: SocketAddrV4) -> Result<std::net::TcpListener, OpenError> {
-    bind_tcp(address).map_err(|error| OpenError {
-        address,
-        holder: (error.kind() == io::ErrorKind::AddrInUse)
-            .then(|| holder(Transport::Tcp, address.port()))
-            .flatten(),
-        error,
+fn open(address: SocketAddrV4) -> Result<std::net::TcpListener, CannotListen> {
+    bind_tcp(address).map_err(|error| {
+        let place = address.ip().to_string();
+        CannotListen::new("HTTP", place, Transport::Tcp, address.port(), error)
     })
 }
 
@@ -114,7 +95,7 @@ pub async fn run(plane: BootPlane, sockets: Sockets, cancel: CancellationToken) 
             }
             let listener = match opened.remove(&address) {
                 Some(listener) => Ok(listener),
-                None => open(address).map_err(|error| error.to_string()),
+                None => open(address).map_err(|error| error.in_one_line()),
             };
             match listener.and_then(|listener| {
                 TcpListener::from_std(listener).map_err(|error| error.to_string())
@@ -170,15 +151,12 @@ fn report(
     listening: &BTreeMap<SocketAddrV4, CancellationToken>,
     failing: &BTreeMap<SocketAddrV4, String>,
 ) {
-    if let Some(error) = failing.values().next() {
-        plane.health.trouble(PART, error.clone());
-    } else if listening.is_empty() {
-        plane
-            .health
-            .trouble(PART, "no configured interface has an IPv4 address");
-    } else {
-        plane.health.well(PART);
-    }
+    let closed = failing.values().next().cloned().or_else(|| {
+        listening
+            .is_empty()
+            .then(|| "no configured interface has an IPv4 address".to_owned())
+    });
+    plane.health.sockets(HTTP, closed);
 }
 
 fn told(ctx: &Context, what: &str) {

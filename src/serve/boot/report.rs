@@ -37,13 +37,14 @@ pub(crate) async fn take(
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .map(ToOwned::to_owned);
+    // First the token: nobody without one makes this server wait for a body.
+    let (record, token) = match record_for(&visit, token, Some(kind)).await {
+        Ok(found) => found,
+        Err(response) => return response,
+    };
     let body = match read_body(request.into_body(), MAX_BODY).await {
         Ok(body) => body,
         Err(error) => return visit.bad_body(&error),
-    };
-    let record = match record_for(&visit, token, Some(kind)).await {
-        Ok(record) => record,
-        Err(response) => return response,
     };
     let said = said(query.as_deref(), content_type.as_deref(), &body);
     let in_force = visit.in_force.clone();
@@ -67,10 +68,14 @@ pub(crate) async fn take(
         .plane
         .ctx
         .installs
-        .apply(snapshot, &record.host, &input, &change)
+        .apply_under(snapshot, &token, &record.host, |_| input.clone(), &change)
         .await
     {
         Ok(Applied::Changed(_)) => None,
+        // Armed anew, or taken back, since the token was looked up.
+        Ok(Applied::Same(_, Reason::VoidToken)) => {
+            return visit.refuse(StatusCode::NOT_FOUND, Reason::VoidToken, None);
+        }
         Ok(Applied::Same(_, reason)) => Some((reason, said.message)),
         Err(ApplyError::Refused(refusal)) => Some((Reason::NoChange, Some(refusal.to_string()))),
         Err(ApplyError::Store(error)) => return visit.store_trouble(&error),
@@ -86,12 +91,12 @@ pub(crate) async fn take(
     plain(StatusCode::OK, "ok\n".to_owned())
 }
 
-/// The record whose token it is, when this peer may report under it now.
+/// The record whose token it is, and the token, when this peer may report under it now.
 pub(crate) async fn record_for(
     visit: &Visit,
     token: Option<Token>,
     kind: Option<ReportKind>,
-) -> Result<Record, Response> {
+) -> Result<(Record, Token), Response> {
     let ctx = &visit.plane.ctx;
     let snapshot = &visit.in_force.snapshot;
     let Some(token) = token else {
@@ -105,7 +110,7 @@ pub(crate) async fn record_for(
         Err(error) => return Err(visit.store_trouble(&error)),
     };
     match decide::http::report(&record, snapshot, visit.peer, kind, ctx.now()) {
-        Ok(()) => Ok(record),
+        Ok(()) => Ok((record, token)),
         Err(reason) => Err(visit.refuse_token(&record, reason)),
     }
 }

@@ -14,13 +14,13 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use socket::OpenError;
-
 use self::service::Service;
 use self::socket::{DhcpSocket, Opened, Place};
 use super::context::Context;
+use super::health::{DHCP, Health};
 use crate::config::Snapshot;
 use crate::host::links::{Interface, LinkTable, Links};
+use crate::host::preflight::CannotListen;
 use crate::journal::event::{Event, Kind, Reason};
 
 /// How often sockets are compared with the configuration and the interfaces.
@@ -35,7 +35,7 @@ pub struct Sockets {
 impl Sockets {
     /// Opens one socket for each interface of the configuration. An interface that is not there is
     /// passed over: [`crate::host::preflight::interfaces`] has told.
-    pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, OpenError> {
+    pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, CannotListen> {
         let opened = wanted(snapshot, &links.current())
             .into_values()
             .map(|(interface, port)| socket::open(&interface, port))
@@ -62,9 +62,10 @@ fn wanted(snapshot: &Snapshot, links: &LinkTable) -> BTreeMap<Arc<str>, (Interfa
 
 /// Answers until cancelled; follows interfaces that come and go, and a configuration that names other
 /// interfaces or another port.
-pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
+pub async fn run(ctx: Context, health: Health, sockets: Sockets, cancel: CancellationToken) {
     let mut supervisor = Supervisor {
         ctx,
+        health,
         opened: sockets.opened,
         running: BTreeMap::new(),
         trouble: BTreeMap::new(),
@@ -96,6 +97,7 @@ struct Running {
 
 struct Supervisor {
     ctx: Context,
+    health: Health,
     opened: Vec<Opened>,
     running: BTreeMap<Arc<str>, Running>,
     /// What was told of interfaces that cannot be listened on.
@@ -148,6 +150,15 @@ impl Supervisor {
         }
         self.opened.clear();
         self.started = true;
+        let missing = config
+            .snapshot
+            .server
+            .interfaces
+            .iter()
+            .find(|name| links.interface(name).is_none())
+            .map(|name| format!("there is no interface {name}"));
+        let closed = self.trouble.values().next().cloned().or(missing);
+        self.health.sockets(DHCP, closed);
     }
 
     fn start(&mut self, interface: &Interface, port: u16) {
@@ -157,7 +168,7 @@ impl Supervisor {
         });
         let opened = match at_hand {
             Some(index) => Ok(self.opened.swap_remove(index)),
-            None => socket::open(interface, port).map_err(|error| error.to_string()),
+            None => socket::open(interface, port).map_err(|error| error.in_one_line()),
         };
         let socket =
             opened.and_then(|opened| DhcpSocket::new(opened).map_err(|error| error.to_string()));

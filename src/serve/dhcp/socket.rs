@@ -20,7 +20,7 @@ use tokio::io::Interest;
 
 use super::link::LinkSocket;
 use crate::host::links::Interface;
-use crate::host::preflight::{self, Transport};
+use crate::host::preflight::{self, CannotListen, Transport};
 
 /// Receive buffer, in bytes: a site that comes back after a power failure sends thousands of DISCOVERs
 /// at once, and each lost one costs its machine a second or more.
@@ -28,37 +28,6 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 
 /// Largest datagram read, in bytes; DHCP over Ethernet has at most 1,472.
 pub(super) const MAX_DATAGRAM: usize = 4_096;
-
-/// Why a socket could not be opened: what, where, and the remedy.
-#[derive(Debug, thiserror::Error)]
-#[error("DHCP cannot listen on {iface}, UDP port {port}: {error}{}", remedy(.holder.as_deref(), .error))]
-pub struct OpenError {
-    /// The interface.
-    pub iface: Arc<str>,
-    /// The port.
-    pub port: u16,
-    /// Who holds the port, where that can be seen.
-    pub holder: Option<String>,
-    /// What the system says.
-    #[source]
-    pub error: io::Error,
-}
-
-fn remedy(holder: Option<&str>, error: &io::Error) -> String {
-    match (holder, error.kind()) {
-        (Some(holder), io::ErrorKind::AddrInUse) => format!(
-            "; {holder} holds it: stop it, or keep it off this interface (dnsmasq: bind-dynamic)"
-        ),
-        (None, io::ErrorKind::AddrInUse) => {
-            "; another process holds it: stop it, or keep it off this interface".to_owned()
-        }
-        (_, io::ErrorKind::PermissionDenied) => {
-            "; run it with sudo, or give the program cap_net_bind_service and cap_net_raw"
-                .to_owned()
-        }
-        _ => String::new(),
-    }
-}
 
 /// What a socket is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +52,7 @@ pub(super) struct Opened {
 }
 
 /// Opens the socket of one interface.
-pub(super) fn open(interface: &Interface, port: u16) -> Result<Opened, OpenError> {
+pub(super) fn open(interface: &Interface, port: u16) -> Result<Opened, CannotListen> {
     let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let holder = || preflight::holder(Transport::Udp, port);
     let mut shared_with = None;
@@ -94,11 +63,8 @@ pub(super) fn open(interface: &Interface, port: u16) -> Result<Opened, OpenError
         }
         opened => opened,
     };
-    let udp = udp.map_err(|error| OpenError {
-        iface: Arc::clone(&interface.name),
-        port,
-        holder: taken(&error).then(holder).flatten(),
-        error,
+    let udp = udp.map_err(|error| {
+        CannotListen::new("DHCP", &*interface.name, Transport::Udp, port, error)
     })?;
     Ok(Opened {
         place: Place {
@@ -307,12 +273,9 @@ mod tests {
         let lo = Links::read().unwrap().for_interface("lo").unwrap();
         let taken = UdpSocket::bind("0.0.0.0:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = open(&lo, port).unwrap_err().to_string();
+        let error = open(&lo, port).unwrap_err().in_one_line();
         assert!(error.starts_with(&format!("DHCP cannot listen on lo, UDP port {port}: ")));
-        assert!(
-            error.contains("stop it, or keep it off this interface"),
-            "{error}"
-        );
+        assert!(error.contains("stop it, or keep it off lo"), "{error}");
         assert!(
             error.contains(&format!("(pid {})", std::process::id())),
             "{error}"

@@ -242,6 +242,48 @@ async fn a_lapsed_token_opens_nothing() {
 }
 
 #[tokio::test]
+async fn what_comes_under_an_old_token_does_not_touch_a_new_arming() {
+    let bench = Bench::new();
+    let (old, new) = (Token::from_bytes([11; 16]), Token::from_bytes([12; 16]));
+    bench.apply("web01", &bench.install(11)).await.unwrap();
+    bench.apply("web01", &SCRIPT).await.unwrap();
+    let local = Input::Local {
+        force: true,
+        by: "kari".to_owned(),
+    };
+    bench.apply("web01", &local).await.unwrap();
+    bench.apply("web01", &bench.install(12)).await.unwrap();
+    bench.apply("web01", &SCRIPT).await.unwrap();
+    let before = bench.kinds().await;
+    let under = async |token: &Token, input: &Input| {
+        let host = host("web01");
+        let make = |_: &Record| input.clone();
+        let about = Context::default();
+        let applied = bench
+            .installs
+            .apply_under(&bench.snapshot, token, &host, make, &about);
+        applied.await.unwrap()
+    };
+    for input in [
+        report(ReportKind::Installed),
+        report(ReportKind::Up),
+        Input::Answer,
+        Input::Asset { kernel: true },
+        Input::Script { further_boot: true },
+    ] {
+        let applied = under(&old, &input).await;
+        assert!(
+            matches!(&applied, Applied::Same(_, Reason::VoidToken)),
+            "{input:?}: {applied:?}"
+        );
+    }
+    assert_eq!(bench.state("web01").await, InstallState::Booting);
+    assert_eq!(bench.kinds().await, before);
+    let applied = under(&new, &Input::Answer).await;
+    assert_eq!(applied.record().state, InstallState::Installing);
+}
+
+#[tokio::test]
 async fn a_conflict_is_tried_again_and_told_once() {
     let bench = Bench::new();
     bench.switches.conflict(5);
@@ -389,8 +431,13 @@ async fn a_reload_disarms_what_no_longer_fits_and_arms_nothing() {
     );
     assert_eq!(events[2].generation, 2);
 
+    // What a reload could not store is made good by the timer.
     bench.snapshot = snapshot("rocky-9", &[("web01", 11)]);
-    bench.installs.reload(&bench.snapshot).await.unwrap();
+    bench.switches.fail_commits(true);
+    assert!(bench.installs.reload(&bench.snapshot).await.is_err());
+    bench.switches.fail_commits(false);
+    assert_eq!(bench.state("web01").await, InstallState::Armed);
+    bench.installs.judge_all(&bench.snapshot).await.unwrap();
     assert_eq!(bench.state("web01").await, InstallState::Local);
     bench.snapshot = snapshot("debian-12", &[("web01", 11), ("web02", 12)]);
     bench.installs.reload(&bench.snapshot).await.unwrap();

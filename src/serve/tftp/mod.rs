@@ -28,9 +28,10 @@ pub use tap::install_tap;
 use self::engine::{Engine, Spec};
 use self::limits::Limits;
 use super::context::Context;
+use super::health::{Health, TFTP};
 use crate::config::Snapshot;
 use crate::host::links::{LinkTable, Links};
-use crate::host::preflight::{self, Transport};
+use crate::host::preflight::{self, CannotListen, Transport};
 use crate::journal::event::{Event, Kind, Reason};
 
 /// How often sockets are compared with the configuration and the interfaces.
@@ -38,36 +39,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Receive buffer of a listening socket, in bytes: a rack of machines asks at once.
 const RECEIVE_BUFFER: usize = 1 << 20;
-
-/// Why a socket could not be opened: what, where, and the remedy.
-#[derive(Debug, thiserror::Error)]
-#[error("TFTP cannot listen on {address}, UDP port {port}: {error}{}", remedy(.holder.as_deref(), .error))]
-pub struct OpenError {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// The port.
-    pub port: u16,
-    /// Who holds the port, where that can be seen.
-    pub holder: Option<String>,
-    /// What the system says.
-    #[source]
-    pub error: io::Error,
-}
-
-fn remedy(holder: Option<&str>, error: &io::Error) -> String {
-    match (holder, error.kind()) {
-        (Some(holder), io::ErrorKind::AddrInUse) => {
-            format!("; {holder} holds it: stop it, or set [tftp] port")
-        }
-        (None, io::ErrorKind::AddrInUse) => {
-            "; another process holds it: stop it, or set [tftp] port".to_owned()
-        }
-        (_, io::ErrorKind::PermissionDenied) => {
-            "; run it with sudo, or give the program cap_net_bind_service".to_owned()
-        }
-        _ => String::new(),
-    }
-}
 
 /// The sockets that were opened before the privileges were dropped.
 #[derive(Debug, Default)]
@@ -77,7 +48,7 @@ pub struct Sockets {
 
 impl Sockets {
     /// Opens one socket for each IPv4 address of the configured interfaces.
-    pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, OpenError> {
+    pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, CannotListen> {
         // Here and not later: it is the service with the most descriptors, and this runs once.
         preflight::raise_descriptor_limit();
         let mut sockets = Self::default();
@@ -119,28 +90,25 @@ fn wanted(snapshot: &Snapshot, links: &LinkTable) -> BTreeMap<Ipv4Addr, Spec> {
     specs
 }
 
-fn open(address: SocketAddrV4) -> Result<UdpSocket, OpenError> {
+fn open(address: SocketAddrV4) -> Result<UdpSocket, CannotListen> {
     let open = || -> io::Result<UdpSocket> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.bind(&address.into())?;
         Ok(socket.into())
     };
-    open().map_err(|error| OpenError {
-        address: *address.ip(),
-        port: address.port(),
-        holder: (error.kind() == io::ErrorKind::AddrInUse)
-            .then(|| preflight::holder(Transport::Udp, address.port()))
-            .flatten(),
-        error,
+    open().map_err(|error| {
+        let place = address.ip().to_string();
+        CannotListen::new("TFTP", place, Transport::Udp, address.port(), error)
     })
 }
 
 /// Serves until cancelled; follows addresses that come and go, and a configuration that names other
 /// interfaces, another port or other limits. Ends within two seconds and a half.
-pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
+pub async fn run(ctx: Context, health: Health, sockets: Sockets, cancel: CancellationToken) {
     let mut supervisor = Supervisor {
         ctx,
+        health,
         cancel: cancel.clone(),
         limits: Limits::default(),
         opened: sockets.opened,
@@ -165,6 +133,7 @@ pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
 
 struct Supervisor {
     ctx: Context,
+    health: Health,
     cancel: CancellationToken,
     limits: Limits,
     /// Opened before the start and not yet used.
@@ -224,13 +193,18 @@ impl Supervisor {
         // Whatever was opened at the start and is not called for any more is closed.
         self.opened.clear();
         self.started = true;
+        let closed = self.trouble.values().next().cloned().or_else(|| {
+            let none = self.engines.is_empty();
+            none.then(|| "no configured interface is up and has an IPv4 address".to_owned())
+        });
+        self.health.sockets(TFTP, closed);
     }
 
     fn start(&mut self, spec: Spec) {
         let at = SocketAddrV4::new(spec.address, spec.port);
         let socket = match self.opened.remove(&at) {
             Some(socket) => Ok(socket),
-            None => open(at).map_err(|error| error.to_string()),
+            None => open(at).map_err(|error| error.in_one_line()),
         };
         let (address, iface) = (spec.address, Arc::clone(&spec.iface));
         let engine = socket.and_then(|socket| {
