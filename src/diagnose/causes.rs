@@ -327,6 +327,8 @@ pub fn of_missing(
         StepKind::FirmwareOffer => refused_packets(subject, attempt),
         StepKind::FirmwareAddress => offer_not_taken(subject, attempt),
         StepKind::Loader => loader_not_fetched(subject, attempt),
+        // iPXE in ROM.
+        StepKind::IpxeAddress if attempt.firmware.is_none() => offer_not_taken(subject, attempt),
         StepKind::IpxeAddress => loader_not_run(subject, attempt, before),
         StepKind::Script => script_not_fetched(subject, attempt, before),
         StepKind::Kernel | StepKind::Initrd => boot_file_not_fetched(subject, attempt),
@@ -376,7 +378,13 @@ fn refused_packets(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
 
 fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     let mut causes = of_remarks(subject, attempt, &DHCP);
-    let offers = format!("{} offers and no request", attempt.offers);
+    if attempt.offers == 0 {
+        return causes;
+    }
+    let offers = match attempt.offers {
+        1 => "1 offer and no request".to_owned(),
+        offers => format!("{offers} offers and no request"),
+    };
     if attempt.is_uefi()
         && attempt
             .step(StepKind::FirmwareOffer)
