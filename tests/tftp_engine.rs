@@ -281,7 +281,7 @@ fn what_is_not_served_gets_an_error_and_an_event() {
         ("nothing", 1, Reason::NotFound),
         ("debian/12", 1, Reason::NotFound),
         ("pipe", 1, Reason::NotFound),
-        ("debian/12/", 2, Reason::BadName),
+        ("debian/12/", 1, Reason::NotFound),
         ("../secret", 2, Reason::BadName),
         ("debian/../../secret", 2, Reason::BadName),
         ("..\\secret", 2, Reason::BadName),

@@ -404,9 +404,11 @@ fn tell_start(
         ),
     }
     if !warnings.is_empty() {
-        let count = warnings.len();
-        let word = if count == 1 { "warning" } else { "warnings" };
-        detail = format!("{detail}; {count} {word}, see `bootwright check`");
+        let count = match warnings.len() {
+            1 => "1 warning".to_owned(),
+            count => format!("{count} warnings"),
+        };
+        detail = format!("{detail}; {count}, see `bootwright check`");
     }
     let mut event = Event::new(ctx.now(), Kind::ServerStarted, Reason::Done).detail(detail);
     event.generation = snapshot.generation;

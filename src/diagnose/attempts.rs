@@ -143,7 +143,7 @@ pub struct Attempt {
     pub steps: Vec<Step>,
     /// What went otherwise than it should.
     pub remarks: Vec<Remark>,
-    /// Offers made to the firmware.
+    /// Offers made to the firmware, or to iPXE in its place.
     pub offers: u32,
     /// Complete fetches of the boot loader.
     pub loader_fetches: u32,
@@ -401,6 +401,7 @@ impl Grouping {
                 }
                 attempt.system_seen = true;
             }
+            (Kind::DhcpOffer, Stage::Ipxe) if attempt.firmware.is_none() => attempt.offers += 1,
             (Kind::DhcpOffer, _) => {}
             _ => {
                 if event.reason != Reason::Released {
@@ -452,6 +453,10 @@ impl Grouping {
             .last()
             .is_none_or(|attempt| event.at.since(attempt.ended) >= SILENCE);
         if is_first {
+            if event.reason == Reason::ChainScript {
+                // Anybody may have it; the machine's own script tells.
+                return;
+            }
             // Another server gives the addresses.
             self.begin(event);
         }

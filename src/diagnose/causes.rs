@@ -155,7 +155,8 @@ pub fn nothing_seen(
             .seen([format!("it asked for its address {}", ago(last.at, now))]),
         );
     }
-    let far = own.is_empty().then_some(since);
+    let ever = Timestamp::from_secs(0);
+    let far = own.is_empty().then_some(since.unwrap_or(ever));
     causes.extend(near_misses(subject, others, far, now));
     if system.is_some() {
         return causes;
@@ -217,7 +218,7 @@ fn is_of_machine(event: &Event) -> bool {
 fn near_misses(
     subject: &Subject<'_>,
     others: &[Event],
-    far: Option<Option<Timestamp>>,
+    far: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<Cause> {
     // A flood of them is thousands.
@@ -260,7 +261,7 @@ fn near_misses(
     let Some(since) = far else {
         return Vec::new();
     };
-    strangers.retain(|(_, at, _)| since.is_none_or(|since| *at >= since));
+    strangers.retain(|(_, at, _)| *at >= since);
     // Laptops and telephones ask for addresses too: where machines boot from the network, it is one of them.
     if strangers.iter().any(|(.., boots)| *boots) {
         strangers.retain(|(.., boots)| *boots);
@@ -326,6 +327,8 @@ pub fn of_missing(
         StepKind::FirmwareOffer => refused_packets(subject, attempt),
         StepKind::FirmwareAddress => offer_not_taken(subject, attempt),
         StepKind::Loader => loader_not_fetched(subject, attempt),
+        // iPXE in ROM.
+        StepKind::IpxeAddress if attempt.firmware.is_none() => offer_not_taken(subject, attempt),
         StepKind::IpxeAddress => loader_not_run(subject, attempt, before),
         StepKind::Script => script_not_fetched(subject, attempt, before),
         StepKind::Kernel | StepKind::Initrd => boot_file_not_fetched(subject, attempt),
@@ -375,7 +378,13 @@ fn refused_packets(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
 
 fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     let mut causes = of_remarks(subject, attempt, &DHCP);
-    let offers = format!("{} offers and no request", attempt.offers);
+    if attempt.offers == 0 {
+        return causes;
+    }
+    let offers = match attempt.offers {
+        1 => "1 offer and no request".to_owned(),
+        offers => format!("{offers} offers and no request"),
+    };
     if attempt.is_uefi()
         && attempt
             .step(StepKind::FirmwareOffer)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::attempts::{Attempt, Sent, StepKind, attempts, is_about};
 use super::causes::{self, Cause};
 use crate::base::{HardwareAddr, HostName, Timestamp};
-use crate::journal::event::{Event, Reason};
+use crate::journal::event::{Event, Kind, Reason};
 use crate::record::{InstallState, Policy, Record};
 
 /// Whom it is about, and what is known of it.
@@ -205,12 +205,21 @@ impl Diagnosis {
 /// The first step on the way that was not reached, after the furthest one that was.
 fn missing(subject: &Subject<'_>, boot: &Attempt) -> Option<StepKind> {
     let furthest = boot.furthest();
+    // Nothing is known of addresses where another server gives them, nor of firmware that is iPXE.
+    let script_only = boot.steps.is_empty()
+        && boot
+            .remarks
+            .iter()
+            .any(|remark| matches!(remark.kind, Kind::HttpScript | Kind::TftpSent));
     StepKind::ALL.into_iter().find(|step| {
         let on_the_way = match step {
             // No initial RAM disk that was named is known to be missing; and not every installer tells
             // that it has begun, nor every system that it is up.
             StepKind::Initrd | StepKind::Started | StepKind::Up => false,
-            // Nothing is known of addresses where another server gives them.
+            StepKind::FirmwareOffer | StepKind::FirmwareAddress | StepKind::Loader => {
+                boot.firmware.is_some()
+            }
+            StepKind::IpxeAddress => !script_only,
             StepKind::InstallerAddress => {
                 boot.firmware.is_some() || boot.has(StepKind::IpxeAddress)
             }

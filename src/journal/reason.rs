@@ -35,7 +35,7 @@ impl Reason {
             Self::DiskProfileGone => {
                 "the machine boots its disk: the profile it was armed with is gone from the configuration"
             }
-            Self::ChainScript => "any iPXE may have the script that leads to its own",
+            Self::ChainScript => "the script that leads any machine to its own",
             Self::UnknownHost => "no reservation has this hardware address",
             Self::NoSubnet => "no configured subnet fits the interface that the packet came in on",
             Self::UnknownRelay => "the relay is in no configured subnet",

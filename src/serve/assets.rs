@@ -16,8 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-/// Longest path of a boot file, in bytes.
-const MAX_PATH: usize = 1_024;
+use crate::wire::names::clean_path;
 
 /// Folders below the root beyond this depth are not listed.
 const MAX_DEPTH: usize = 32;
@@ -111,9 +110,11 @@ impl AssetTree {
         *self.root.write().unwrap_or_else(PoisonError::into_inner) = root.into().into();
     }
 
-    /// Opens a file by its path under the root. Doubled slashes and a leading one count for nothing.
+    /// Opens a file by its path under the root, in any spelling that [`clean_path`] reads.
     pub fn open(&self, path: &str) -> Result<Asset, AssetError> {
-        let parts = components(path)?;
+        let clean = clean_path(path.as_bytes())
+            .map_err(|_| AssetError::BadName(path.chars().take(200).collect()))?;
+        let parts: Vec<&str> = clean.split('/').collect();
         let (file, stat) = self.open_parts(path, &parts)?;
         let len = u64::try_from(stat.st_size).unwrap_or_default();
         Ok(Asset {
@@ -229,23 +230,6 @@ fn open_by_steps(mut folder: OwnedFd, parts: &[&str]) -> Result<OwnedFd, Errno> 
     )
 }
 
-/// The components of a path as machines write it.
-fn components(path: &str) -> Result<Vec<&str>, AssetError> {
-    let bad = || AssetError::BadName(path.chars().take(200).collect());
-    if path.len() > MAX_PATH || path.contains('\0') {
-        return Err(bad());
-    }
-    let parts: Vec<&str> = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
-    // `..` begins with a dot as well.
-    if parts.is_empty() || path.ends_with('/') || parts.iter().any(|part| part.starts_with('.')) {
-        return Err(bad());
-    }
-    Ok(parts)
-}
-
 fn modified(stat: &FileStat) -> Option<SystemTime> {
     let secs = u64::try_from(stat.st_mtime).ok()?;
     let nanos = u32::try_from(stat.st_mtime_nsec).ok()?;
@@ -325,8 +309,8 @@ mod tests {
             "",
             "/",
             "..",
-            "debian/12/",
             "a\0b",
+            "debian\\..\\..\\secret",
             &"x/".repeat(2_000),
             &"y".repeat(300),
             "link",
@@ -337,7 +321,7 @@ mod tests {
         ] {
             assert_eq!(reason(&tree, path), Reason::BadName, "{path:?}");
         }
-        for path in ["nothing", "debian/12/linux/x", "debian"] {
+        for path in ["nothing", "debian/12/linux/x", "debian", "debian/12/"] {
             assert_eq!(reason(&tree, path), Reason::NotFound, "{path:?}");
         }
         // Links within the folder are followed, as in the Debian installer's own archive.

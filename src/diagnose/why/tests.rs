@@ -444,3 +444,32 @@ fn strangers_are_no_cause_where_the_machine_was_seen_or_long_before() {
         "no-link"
     );
 }
+
+#[test]
+fn ipxe_in_rom_has_no_firmware_to_wait_for() {
+    let script = "http://10.99.0.2:8080/boot/52-54-00-47-86-8e/boot.ipxe";
+    let offer = event(0, Kind::DhcpOffer, Reason::Script, "ipxe", script);
+    let found = cut(InstallState::Armed, &[offer]);
+    assert_eq!(missing(&found), Some(StepKind::IpxeAddress));
+    assert_eq!(codes(&found)[0], "reply-lost-on-bridge");
+    assert_eq!(found.causes[0].evidence, ["1 offer and no request"]);
+    let ignored = event(0, Kind::DhcpIgnored, Reason::WrongSubnet, "ipxe", "");
+    let found = cut(InstallState::Armed, &[ignored]);
+    assert_eq!(missing(&found), Some(StepKind::IpxeAddress));
+    assert_eq!(codes(&found), ["wrong-subnet"]);
+}
+
+#[test]
+fn scripts_alone_are_told_for_what_they_are() {
+    let path = "/boot/52-54-00-47-86-8e/boot.ipxe";
+    // It has its address from elsewhere.
+    let foreign = event(0, Kind::HttpScript, Reason::NotThisMachine, "", path)
+        .detail("10.99.0.77 asked for the script of 52:54:00:47:86:8e");
+    let found = cut(InstallState::Armed, &[foreign]);
+    assert_eq!(missing(&found), Some(StepKind::Script));
+    assert_eq!(codes(&found)[0], "not-this-machine");
+    // The script for any machine is no boot of this one.
+    let chain = event(0, Kind::TftpSent, Reason::ChainScript, "", "boot.ipxe");
+    let found = cut(InstallState::Armed, &[chain]);
+    assert_eq!(found.boots_seen, 0);
+}
