@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod asset;
+pub mod exercise;
 pub mod logs;
 pub mod plane;
 pub mod ranges;
