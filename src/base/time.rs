@@ -31,6 +31,14 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The form that names of files have: `20261121T085238Z`, to the second (ISO 8601, basic format).
+    pub fn compact(self) -> String {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(timestamp) => timestamp.strftime("%Y%m%dT%H%M%SZ").to_string(),
+            Err(_) => self.0.to_string(),
+        }
+    }
+
     /// This much later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
@@ -218,6 +226,14 @@ mod tests {
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
         let bytes = postcard::to_stdvec(&at).unwrap();
         assert_eq!(postcard::from_bytes::<Timestamp>(&bytes).unwrap(), at);
+    }
+
+    #[test]
+    fn the_compact_form_fits_into_a_file_name() {
+        assert_eq!(
+            Timestamp::from_secs(1_795_251_158).compact(),
+            "20261121T085238Z"
+        );
     }
 
     #[test]

@@ -372,7 +372,11 @@ async fn logs_are_kept_for_the_machine_only() {
         let reply = site.ask_with(WEB01, method, &path, &[], "a log").await;
         assert_eq!(reply.status, StatusCode::OK);
     }
-    let kept = site.folder.path().join("logs/web01/1/syslog");
+    let armed = site.record().await.unwrap().armed_at.unwrap().compact();
+    let kept = site
+        .folder
+        .path()
+        .join(format!("logs/web01/{armed}-1/syslog"));
     assert_eq!(std::fs::read(kept).unwrap(), b"a log");
     assert_eq!(site.last(Kind::ReportLog).await.bytes, Some(5));
     for name in ["..", ".x", "%2e%2e", "a b"] {
@@ -381,6 +385,23 @@ async fn logs_are_kept_for_the_machine_only() {
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{name}");
     }
     assert_eq!(site.state().await, InstallState::Booting);
+}
+
+#[tokio::test]
+async fn a_log_is_a_sign_of_life() {
+    let site = Site::new();
+    let token = site.arm().await;
+    site.get(WEB01, &script_of(MAC)).await;
+    let path = report(&token, "logs/syslog");
+    // Three times most of the silence that is allowed.
+    for _ in 0..3 {
+        site.clock.advance(Duration::from_secs(40 * 60));
+        let reply = site.ask_with(WEB01, Method::PUT, &path, &[], "x").await;
+        assert_eq!(reply.status, StatusCode::OK);
+    }
+    assert_eq!(site.state().await, InstallState::Booting);
+    site.clock.advance(Duration::from_secs(46 * 60));
+    assert_eq!(site.state().await, InstallState::Failed);
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
-//! Logs of installers: kept under `state_dir/logs/HOST/ATTEMPT/NAME`.
+//! Logs of installers: kept under `state_dir/logs/HOST/ARMED-ATTEMPT/NAME`, where ARMED is the time of the
+//! arming: a later arming never writes over what an earlier one left.
 //!
 //! **Invariant:** at most [`MAX_LOG`] bytes each and [`MAX_LOGS`] files for an attempt; a log that breaks
 //! off leaves nothing behind; a name never leads out of its folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,8 +17,10 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::report::record_for;
 use super::{BodyError, Visit, plain};
-use crate::base::Token;
+use crate::base::{Timestamp, Token};
 use crate::journal::event::{Kind, Reason};
+use crate::record::{Input, Record};
+use crate::serve::installs;
 
 /// Largest log, in bytes.
 pub const MAX_LOG: usize = 8 << 20;
@@ -24,6 +28,8 @@ pub const MAX_LOG: usize = 8 << 20;
 pub const MAX_LOGS: usize = 32;
 /// How long a log that is sent may stand still.
 const FRAME_TIME: Duration = Duration::from_secs(30);
+/// Uploads begun since the start.
+static UPLOADS: AtomicU64 = AtomicU64::new(0);
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 
@@ -34,8 +40,8 @@ pub(crate) async fn take(
     name: String,
     request: Request<Body>,
 ) -> Response {
-    let record = match record_for(&visit, token, None).await {
-        Ok((record, _)) => record,
+    let (record, token) = match record_for(&visit, token, None).await {
+        Ok(found) => found,
         Err(response) => return response,
     };
     if !is_name(&name) {
@@ -46,11 +52,7 @@ pub(crate) async fn take(
                 .to_owned(),
         );
     }
-    let folder = visit
-        .plane
-        .logs
-        .join(record.host.as_str())
-        .join(record.attempt.to_string());
+    let folder = folder_of(&visit.plane.logs, &record);
     match store(&folder, &name, request.into_body()).await {
         Ok(bytes) => {
             let mut event = visit
@@ -60,6 +62,7 @@ pub(crate) async fn take(
             event.bytes = Some(bytes);
             event.detail = Some(format!("kept as {}", folder.join(&name).display()));
             visit.tell(event);
+            sign_of_life(&visit, &record, &token).await;
             plain(StatusCode::OK, "ok\n".to_owned())
         }
         Err(LogError::Body(error)) => visit.bad_body(&error),
@@ -74,6 +77,29 @@ pub(crate) async fn take(
             error.to_string(),
         ),
     }
+}
+
+fn folder_of(logs: &Path, record: &Record) -> PathBuf {
+    let armed = record.armed_at.map(Timestamp::compact).unwrap_or_default();
+    logs.join(record.host.as_str())
+        .join(format!("{armed}-{}", record.attempt))
+}
+
+/// An installer that sends its log is not silent. The log is kept whether or not this can be noted.
+async fn sign_of_life(visit: &Visit, record: &Record, token: &Token) {
+    let input = Input::Asset { kernel: false };
+    let _ = visit
+        .plane
+        .ctx
+        .installs
+        .apply_under(
+            &visit.in_force.snapshot,
+            token,
+            &record.host,
+            |_| input.clone(),
+            &installs::Context::default(),
+        )
+        .await;
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +134,9 @@ async fn store(folder: &Path, name: &str, body: Body) -> Result<u64, LogError> {
     if !tokio::fs::try_exists(&target).await.map_err(disk)? && count(folder).await? >= MAX_LOGS {
         return Err(LogError::TooMany(folder.to_owned()));
     }
-    let part = folder.join(format!(".{name}.part"));
+    // Two uploads of one name at once write to a file each.
+    let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
+    let part = folder.join(format!(".{name}.{number}.part"));
     let written = write(&part, body).await;
     let renamed = match written {
         Ok(bytes) => tokio::fs::rename(&part, &target)
