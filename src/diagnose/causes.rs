@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::attempts::{Attempt, Remark, Sent, StepKind};
+use super::attempts::{Attempt, Remark};
+use super::steps::{Sent, StepKind};
 use super::why::Subject;
 use crate::base::{HardwareAddr, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
@@ -467,7 +468,7 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
     let keeps_link = attempt.step(StepKind::Loader).is_some_and(|loader| {
         ["undionly", "snponly"]
             .iter()
-            .any(|name| loader.what.starts_with(name))
+            .any(|name| loader.what.contains(name))
     });
     let link = cause(
         "link-reset",

@@ -1,6 +1,8 @@
 use super::super::attempts::tests::{at, event, host, mac, whole_boot};
 use super::*;
+use crate::diagnose::Loads;
 use crate::journal::event::{Kind, Reason};
+use crate::render::AssetRef;
 use std::time::Duration;
 
 const POLICY: Policy = Policy {
@@ -20,13 +22,28 @@ fn record(state: InstallState) -> Record {
 }
 
 fn about(record: Option<&Record>, events: &[Event], others: &[Event], now_ms: i64) -> Diagnosis {
+    let expected = Expected {
+        answers: true,
+        ..Expected::default()
+    };
+    expecting(&expected, record, events, others, now_ms)
+}
+
+fn expecting(
+    expected: &Expected,
+    record: Option<&Record>,
+    events: &[Event],
+    others: &[Event],
+    now_ms: i64,
+) -> Diagnosis {
     let host = host();
     let subject = Subject {
         host: &host,
         macs: &[mac()],
         record,
         policy: POLICY,
-        has_answers: true,
+        expected,
+        is_off: false,
     };
     diagnose(&subject, events, others, at(now_ms))
 }
@@ -443,4 +460,45 @@ fn strangers_are_no_cause_where_the_machine_was_seen_or_long_before() {
         codes(&about(Some(&armed), &[], &others, 6_000))[0],
         "no-link"
     );
+}
+
+#[test]
+fn a_ram_disk_that_is_known_to_be_needed_is_missed() {
+    let file = |name: &str| AssetRef::Path(format!("debian/12/x86_64/{name}"));
+    let expected = Expected {
+        loads: Loads::Linux {
+            kernel: file("linux"),
+            initrd: vec![file("initrd.gz"), file("firmware.cpio")],
+        },
+        answers: true,
+        ..Expected::default()
+    };
+    let booting = record(InstallState::Booting);
+    let look = |events: &[Event]| expecting(&expected, Some(&booting), events, &[], 3_600_000);
+    let whole = whole_boot(0);
+    // With the first of two, too.
+    for after in [9, 10] {
+        let found = look(&whole[..after]);
+        assert_eq!(missing(&found), Some(StepKind::Initrd), "after {after}");
+        assert_eq!(codes(&found)[0], "boot-files");
+    }
+    assert_eq!(missing(&look(&whole[..11])), Some(StepKind::Answers));
+}
+
+#[test]
+fn of_a_machine_that_is_switched_off_nothing_more_comes() {
+    let host = host();
+    let events = &whole_boot(0)[..8];
+    let booting = record(InstallState::Booting);
+    let subject = Subject {
+        host: &host,
+        macs: &[mac()],
+        record: Some(&booting),
+        policy: POLICY,
+        expected: &Expected::default(),
+        is_off: true,
+    };
+    let found = diagnose(&subject, events, &[], at(5_000));
+    assert!(!found.missing.as_ref().unwrap().under_way);
+    assert_eq!(codes(&found)[0], "boot-files");
 }
