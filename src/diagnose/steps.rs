@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::journal::event::{Event, Kind, Reason};
+use crate::render::scripts::IPXE_FAILED_AT;
 use crate::render::{AssetRef, RenderedBoot};
 
 /// A step of a boot, in the order in which they come.
@@ -274,6 +275,8 @@ impl Progress {
             Kind::ReportIgnored if event.reason == Reason::SignOfLife => begun(event),
             Kind::ReportIgnored => Sighting::remark_if(event.reason != Reason::NoChange),
             Kind::InstallStarted if event.reason == Reason::Reported => begun(event),
+            // The boot script's own report; the installer was not even started.
+            Kind::InstallProgress if is_of_ipxe(event) => Sighting::remark_if(true),
             Kind::InstallProgress => {
                 let said = event.detail.as_deref().unwrap_or_default();
                 Sighting::step(StepKind::Started, format!("the installer reports: {said}"))
@@ -433,7 +436,7 @@ impl Progress {
     fn is_further_script(&self, file: &str) -> bool {
         match &self.expected.loads {
             Loads::Script(Some(script)) if is_same_file(file, text(script)) => true,
-            _ => file.ends_with(".ipxe"),
+            _ => file.rsplit('.').next() == Some("ipxe"),
         }
     }
 
@@ -499,6 +502,11 @@ pub fn is_script(event: &Event) -> bool {
 pub fn is_preview(event: &Event) -> bool {
     let detail = event.detail.as_deref();
     detail.is_some_and(|text| text.contains("preview"))
+}
+
+fn is_of_ipxe(event: &Event) -> bool {
+    let detail = event.detail.as_deref();
+    detail.is_some_and(|text| text.contains(IPXE_FAILED_AT))
 }
 
 fn begun(event: &Event) -> Sighting {

@@ -502,3 +502,29 @@ fn of_a_machine_that_is_switched_off_nothing_more_comes() {
     assert!(!found.missing.as_ref().unwrap().under_way);
     assert_eq!(codes(&found)[0], "boot-files");
 }
+
+#[test]
+fn what_ipxe_reports_is_no_sign_of_the_installer() {
+    let mut events = whole_boot(0)[..8].to_vec();
+    events.push(event(
+        5_000,
+        Kind::HttpRefused,
+        Reason::NotFound,
+        "",
+        "/assets/debian/12/x86_64/linux",
+    ));
+    events.push(
+        event(26_000, Kind::InstallProgress, Reason::Reported, "", "")
+            .detail("attempt 1 of 3: iPXE failed at kernel, error 0x2d https://ipxe.org/err/0x2d"),
+    );
+    let found = cut(InstallState::Booting, &events);
+    assert_eq!(missing(&found), Some(StepKind::Kernel));
+    assert_eq!(codes(&found)[..2], ["not-found", "ipxe-error"]);
+    assert!(found.causes[1].evidence[0].contains("https://ipxe.org/err/0x2d"));
+    // A message of the installer's is one.
+    events.pop();
+    let said = event(26_000, Kind::InstallProgress, Reason::Reported, "", "").detail("partman");
+    events.push(said);
+    let found = cut(InstallState::Booting, &events);
+    assert_eq!(missing(&found), Some(StepKind::Installed));
+}
