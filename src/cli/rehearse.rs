@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 
-use super::later;
 use super::output::Format;
+use super::{later, show_events};
 use crate::base::time::show_duration;
 use crate::base::{HardwareAddr, HostName};
 use crate::config::show;
 use crate::config::source::DiskFiles;
+use crate::diagnose::Diagnosis;
 use crate::rehearse::qemu::GuestFirmware;
 use crate::rehearse::story::{Line, Step};
 use crate::rehearse::{Ask, End, Milestone, Outcome, Plan, Told, rehearse};
@@ -131,7 +132,7 @@ const fn goal(until: Milestone) -> &'static str {
 fn show_told(out: &mut dyn Write, told: &Told<'_>, console: bool) -> io::Result<()> {
     match told {
         Told::Note(note) => writeln!(out, "         {note}")?,
-        Told::Line(line) => writeln!(out, "{line}")?,
+        Told::Line(line) => writeln!(out, "{}", show_events::one_line(&line.to_string()))?,
         Told::Console(bytes) if console => out.write_all(bytes)?,
         Told::Console(_) => return Ok(()),
     }
@@ -146,12 +147,26 @@ fn show_outcome(out: &mut dyn Write, plan: &Plan, outcome: &Outcome) -> io::Resu
     }
     writeln!(out)?;
     writeln!(out, "{name}: {} after {took}", failure(&outcome.end))?;
-    match outcome.last {
-        Some(step) => writeln!(out, "  last step:    {}", step.describe())?,
-        None => writeln!(out, "  last step:    none")?,
+    let found = outcome.diagnosis.as_ref();
+    let last = found
+        .and_then(|found| found.last_step.as_deref())
+        .or_else(|| outcome.last.map(Step::describe));
+    writeln!(out, "  last step:    {}", last.unwrap_or("none"))?;
+    match (found, outcome.missing) {
+        // It came to its end, if not to the one that was expected.
+        (Some(found), _) if found.missing.is_none() => writeln!(out, "  {}", found.verdict)?,
+        (_, Some(step)) => writeln!(out, "  missing step: {}", step.describe())?,
+        (_, None) => {}
     }
-    if let Some(step) = outcome.missing {
-        writeln!(out, "  missing step: {}", step.describe())?;
+    if let Some(found) = found {
+        write!(out, "{}", show_events::causes(&found.causes))?;
+        if found.missing.as_ref().is_some_and(|step| step.under_way) {
+            writeln!(
+                out,
+                "  it was still under way: it may need a longer --timeout"
+            )?;
+        }
+        writeln!(out)?;
     }
     if outcome.console.is_empty() {
         writeln!(out, "  its serial console showed nothing")
@@ -197,6 +212,8 @@ struct Report<'a> {
     steps: &'a [Line],
     last: Option<Step>,
     missing: Option<Step>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis: Option<&'a Diagnosis>,
     console: &'a [String],
 }
 
@@ -214,6 +231,7 @@ impl<'a> Report<'a> {
             steps: &outcome.lines,
             last: outcome.last,
             missing: outcome.missing.filter(|_| !reached),
+            diagnosis: outcome.diagnosis.as_ref(),
             console: &outcome.console,
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::table;
-use crate::diagnose::Diagnosis;
+use crate::diagnose::{Cause, Diagnosis};
 use crate::journal::Event;
 use crate::journal::event::Kind;
 
@@ -90,7 +90,14 @@ pub fn diagnosis(found: &Diagnosis) -> String {
         }
     }
     let _ = writeln!(text, "\n{}", found.verdict);
-    for (number, cause) in found.causes.iter().enumerate() {
+    text.push_str(&causes(&found.causes));
+    printable(&text)
+}
+
+/// Likely causes, each with what was seen and what to do; an empty line comes before each.
+pub fn causes(causes: &[Cause]) -> String {
+    let mut text = String::new();
+    for (number, cause) in causes.iter().enumerate() {
         let _ = writeln!(text, "\n  {}. {}", number + 1, cause.what);
         for evidence in &cause.evidence {
             let _ = writeln!(text, "     seen: {}", one_line(evidence));
@@ -108,12 +115,10 @@ fn offset(ms: u64) -> String {
     }
 }
 
-/// Messages of installers may have several lines.
-fn one_line(text: &str) -> String {
-    text.split('\n')
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join(" / ")
+/// Messages of installers may have several lines; nothing is left of them that could steer a terminal.
+pub fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.split('\n').map(str::trim_end).collect();
+    printable(&lines.join(" / "))
 }
 
 /// Without what could steer a terminal: some of the text was written by machines.
@@ -134,7 +139,7 @@ mod tests {
     use super::*;
     use crate::base::Timestamp;
     use crate::diagnose::attempts::tests::{event, host, mac, whole_boot};
-    use crate::diagnose::{Subject, diagnose};
+    use crate::diagnose::{Expected, Subject, diagnose};
     use crate::journal::event::Reason;
     use crate::record::Policy;
 
@@ -187,7 +192,8 @@ mod tests {
                 max_attempts: 3,
                 stalled_after: std::time::Duration::from_secs(2_700),
             },
-            has_answers: true,
+            expected: &Expected::default(),
+            is_off: false,
         };
         let mut events = whole_boot(0)[..4].to_vec();
         events.push(event(
@@ -204,8 +210,9 @@ mod tests {
             "web01 is local",
             "last boot ",
             ", bios\n",
-            "    +0.0s   bios was offered 10.99.0.11, boot file ipxe/undionly.kpxe",
-            "    +2.3s   undionly.kpxe, 70 kB",
+            "    +0.0s   address 10.99.0.11 offered to the firmware (BIOS)",
+            "    +2.0s   the firmware has taken 10.99.0.11, boot file ipxe/undionly.kpxe",
+            "    +2.3s   boot loader undionly.kpxe sent, 70 kB",
             "    +3.0s ! tftp.failed",
             "the step that did not come: iPXE taking its address",
             "  1. iPXE takes the link down",

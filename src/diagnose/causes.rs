@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::attempts::{Attempt, Remark, Sent, StepKind};
+use super::attempts::{Attempt, Remark};
+use super::steps::{Sent, StepKind};
 use super::why::Subject;
 use crate::base::{HardwareAddr, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
@@ -78,6 +79,14 @@ fn of_remarks(subject: &Subject<'_>, attempt: &Attempt, kinds: &[Kind]) -> Vec<C
         let mut found = of_reason(subject, remark.reason, Some(remark.what.clone()));
         if is_reported_failure(remark) {
             "the installer reported a failure".clone_into(&mut found.what);
+        }
+        if remark.kind == Kind::InstallProgress {
+            found = cause(
+                "ipxe-error",
+                "iPXE could not load the installer, and reported it",
+                "the address in its message tells what the error is and what helps",
+            )
+            .seen([remark.what.clone()]);
         }
         match causes.iter_mut().find(|had| had.code == found.code) {
             Some(had) => had.evidence.extend(found.evidence),
@@ -155,9 +164,9 @@ pub fn nothing_seen(
             .seen([format!("it asked for its address {}", ago(last.at, now))]),
         );
     }
-    let ever = Timestamp::from_secs(0);
-    let far = own.is_empty().then_some(since.unwrap_or(ever));
-    causes.extend(near_misses(subject, others, far, now));
+    // Of a machine that was seen before, the address is right.
+    let is_new = own.is_empty();
+    causes.extend(near_misses(subject, others, is_new, since, now));
     if system.is_some() {
         return causes;
     }
@@ -213,12 +222,13 @@ fn is_of_machine(event: &Event) -> bool {
     )
 }
 
-/// Machines without a reservation that may be this one. Those with a quite different address only where
-/// `far` says since when: of a machine that was seen before, the address is right.
+/// Machines without a reservation that may be this one; those with a quite different address only where
+/// it is new, and only when they came after `since`.
 fn near_misses(
     subject: &Subject<'_>,
     others: &[Event],
-    far: Option<Timestamp>,
+    is_new: bool,
+    since: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<Cause> {
     // A flood of them is thousands.
@@ -258,10 +268,10 @@ fn near_misses(
         );
         return vec![found.seen([format!("{mac} was last seen {}", ago(*at, now))])];
     }
-    let Some(since) = far else {
+    if !is_new {
         return Vec::new();
-    };
-    strangers.retain(|(_, at, _)| *at >= since);
+    }
+    strangers.retain(|(_, at, _)| since.is_none_or(|since| *at >= since));
     // Laptops and telephones ask for addresses too: where machines boot from the network, it is one of them.
     if strangers.iter().any(|(.., boots)| *boots) {
         strangers.retain(|(.., boots)| *boots);
@@ -364,7 +374,9 @@ const DHCP: [Kind; 6] = [
     Kind::DhcpFailed,
     Kind::HttpRefused,
 ];
-const FILES: [Kind; 5] = [
+const FILES: [Kind; 6] = [
+    // Remarked when it is iPXE's.
+    Kind::InstallProgress,
     Kind::TftpFailed,
     Kind::TftpSent,
     Kind::HttpRefused,
@@ -476,7 +488,7 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
     let keeps_link = attempt.step(StepKind::Loader).is_some_and(|loader| {
         ["undionly", "snponly"]
             .iter()
-            .any(|name| loader.what.starts_with(name))
+            .any(|name| loader.what.contains(name))
     });
     let link = cause(
         "link-reset",
@@ -559,7 +571,8 @@ fn boot_file_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause>
 }
 
 fn installer_without_address(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
-    let mut causes = of_remarks(subject, attempt, &DHCP);
+    let mut causes = of_remarks(subject, attempt, &[Kind::InstallProgress]);
+    causes.extend(of_remarks(subject, attempt, &DHCP));
     causes.extend([
         cause(
             "kernel-stopped",

@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attempts::{Attempt, Sent, StepKind, attempts, is_about};
+use super::attempts::{Attempt, attempts, is_about};
 use super::causes::{self, Cause};
+use super::steps::{Expected, Sent, StepKind};
 use crate::base::{HardwareAddr, HostName, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::{InstallState, Policy, Record};
@@ -20,8 +21,10 @@ pub struct Subject<'a> {
     pub record: Option<&'a Record>,
     /// The limits it is judged by.
     pub policy: Policy,
-    /// Whether the profile it is armed with has answers: they are a step of its boot.
-    pub has_answers: bool,
+    /// What a boot of its installer is expected to be.
+    pub expected: &'a Expected,
+    /// Whether it is switched off: nothing is under way, whatever came a moment ago.
+    pub is_off: bool,
 }
 
 /// The step that did not come.
@@ -87,7 +90,7 @@ pub fn diagnose(
         .filter(|event| is_about(event, subject.host, subject.macs))
         .cloned()
         .collect();
-    let mut boots = attempts(&own);
+    let mut boots = attempts(&own, subject.expected);
     let boots_seen = boots.len();
     let state = subject
         .record
@@ -143,8 +146,9 @@ pub fn diagnose(
     } else if state == InstallState::Installed || boot.has(StepKind::Installed) {
         "nothing is missing: it is installed".clone_into(&mut diagnosis.verdict);
     } else if let Some(step) = missing(subject, boot) {
-        let under_way =
-            now.since(boot.ended).as_secs() < patience(step) && state != InstallState::Failed;
+        let under_way = !subject.is_off
+            && now.since(boot.ended).as_secs() < patience(step)
+            && state != InstallState::Failed;
         diagnosis.causes = if under_way {
             causes::so_far(subject, boot)
         } else {
@@ -212,10 +216,7 @@ fn missing(subject: &Subject<'_>, boot: &Attempt) -> Option<StepKind> {
             .iter()
             .any(|remark| matches!(remark.kind, Kind::HttpScript | Kind::TftpSent));
     StepKind::ALL.into_iter().find(|step| {
-        let on_the_way = match step {
-            // No initial RAM disk that was named is known to be missing; and not every installer tells
-            // that it has begun, nor every system that it is up.
-            StepKind::Initrd | StepKind::Started | StepKind::Up => false,
+        let is_seen = match step {
             StepKind::FirmwareOffer | StepKind::FirmwareAddress | StepKind::Loader => {
                 boot.firmware.is_some()
             }
@@ -223,10 +224,9 @@ fn missing(subject: &Subject<'_>, boot: &Attempt) -> Option<StepKind> {
             StepKind::InstallerAddress => {
                 boot.firmware.is_some() || boot.has(StepKind::IpxeAddress)
             }
-            StepKind::Answers => subject.has_answers,
             _ => true,
         };
-        on_the_way && Some(*step) > furthest
+        is_seen && subject.expected.is_on_the_way(*step) && Some(*step) > furthest
     })
 }
 

@@ -10,9 +10,10 @@ use super::qemu::{GuestFirmware, Missing, Tools};
 use super::story::{Expected, Milestone};
 use crate::base::{Architecture, Firmware, HardwareAddr, HostName, ProfileName};
 use crate::config::snapshot::{Host, InstallPolicy, Profile};
+use crate::diagnose::{self, Loads};
 use crate::render::files::{fetched_by, usual_architecture};
 use crate::render::load::InForce;
-use crate::render::{AssetRef, RenderedBoot, View};
+use crate::render::{RenderedBoot, View};
 
 /// The interface of the virtual machine within the namespace.
 const TAP: &str = "bwtap0";
@@ -187,25 +188,21 @@ impl Plan {
             .loader
             .clone()
             .or_else(|| snapshot.server.loaders.get(&loaded_by(firmware)).cloned());
-        let (kernel, initrd) = match &boot {
-            Some(RenderedBoot::Linux { kernel, initrd, .. }) => (Some(kernel), initrd.as_slice()),
-            _ => (None, [].as_slice()),
-        };
         let expected = Expected {
             host: name.clone(),
             mac,
-            firmware,
-            loader: loader.clone(),
-            kernel: kernel.map(text),
-            initrd: initrd.iter().map(text).collect(),
-            answers: profile
-                .as_ref()
-                .is_some_and(|profile| !profile.answers.is_empty()),
+            boot: diagnose::Expected {
+                loader: loader.clone(),
+                loads: boot.as_ref().map_or(Loads::Unknown, Loads::from),
+                answers: profile
+                    .as_ref()
+                    .is_some_and(|profile| !profile.answers.is_empty()),
+            },
             installed,
             disk_by_script: firmware != GuestFirmware::Bios,
         };
         if let Some(profile) = &profile {
-            can_reach(&name, profile, &expected, ask.until)?;
+            can_reach(&name, profile, &expected.boot, ask.until)?;
         }
         let loads = (!installed).then_some(&boot).and_then(Option::as_ref);
         boot_files(&in_force, loader.as_deref(), loads)?;
@@ -296,23 +293,16 @@ fn boot(
         })
 }
 
-fn text(asset: &AssetRef) -> String {
-    match asset {
-        AssetRef::Path(path) => path.clone(),
-        AssetRef::Url(url) => url.clone(),
-    }
-}
-
 /// Whether the milestone lies on the way of this profile.
 fn can_reach(
     host: &HostName,
     profile: &Profile,
-    expected: &Expected,
+    expected: &diagnose::Expected,
     until: Milestone,
 ) -> Result<(), PlanError> {
     let (host, profile) = (host.clone(), profile.name.clone());
     match until {
-        Milestone::Kernel if expected.kernel.is_none() => {
+        Milestone::Kernel if !matches!(expected.loads, Loads::Linux { .. }) => {
             Err(PlanError::NoKernel { host, profile })
         }
         Milestone::Answers if !expected.answers => Err(PlanError::NoAnswers { host, profile }),

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Architecture, HardwareAddr, Uuid};
+use crate::diagnose::steps;
 
 /// The firmware of the virtual machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +34,8 @@ impl GuestFirmware {
     }
 
     /// For people.
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::Bios => "BIOS",
-            Self::UefiX64 => "UEFI",
-            Self::UefiArm64 => "UEFI on ARM",
-            Self::HttpBoot => "UEFI HTTP Boot",
-        }
+    pub fn describe(self) -> &'static str {
+        steps::firmware(self.as_str())
     }
 
     /// What a host of this architecture is rehearsed with when nothing else is asked for; `None`:

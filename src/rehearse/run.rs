@@ -25,11 +25,13 @@ use super::{disk, netns};
 use crate::base::Token;
 use crate::config::snapshot::InstallPolicy;
 use crate::daemon::{Options, Prepared, StartError};
+use crate::diagnose::Diagnosis;
 use crate::journal::event::Event;
 use crate::record::{Armament, Input, ReportKind};
 use crate::serve::context::Context;
 use crate::serve::installs::{ApplyError, Context as Cause};
 use crate::serve::reload::Overrides;
+use crate::serve::why::why;
 
 /// Memory of the virtual machine in MiB.
 const MEMORY: u32 = 1_024;
@@ -91,6 +93,8 @@ pub struct Outcome {
     pub last: Option<Step>,
     /// The step that did not come.
     pub missing: Option<Step>,
+    /// Why an installer's boot did not come further, as far as its packets tell.
+    pub diagnosis: Option<Diagnosis>,
     /// The last lines of the console, without control sequences.
     pub console: Vec<String>,
     /// How long the machine was on.
@@ -262,8 +266,6 @@ async fn watch(
     mut signals: Signals,
     tell: &mut dyn FnMut(Told<'_>),
 ) -> Result<Outcome, RehearseError> {
-    // What was told of arming the host is no part of the boot.
-    while events.try_recv().is_ok() {}
     let power_on = ctx.now();
     let mut story = Story::new(plan.expected.clone(), power_on);
     let mut machine = start(&plan.tools.setpriv, &plan.tools.qemu, guest)?;
@@ -282,7 +284,7 @@ async fn watch(
         tokio::select! {
             event = events.recv() => match event {
                 Ok(event) => {
-                    if let Some(line) = story.take(&event) {
+                    for line in story.take(&event) {
                         tell(Told::Line(&line));
                     }
                 }
@@ -321,7 +323,15 @@ async fn watch(
     let _ = machine.kill().await;
     let rest = read_on(&mut console).await;
     screen.write(&rest);
+    let diagnosis = if end == End::Reached || plan.expected.installed {
+        None
+    } else {
+        let is_off = matches!(end, End::MachineEnded(_));
+        Some(why(ctx, &ctx.config(), &plan.host, is_off).await)
+    };
     Ok(Outcome {
+        // Where nothing came of the machine, its cables and switches are not to blame: it has none.
+        diagnosis: diagnosis.filter(|found| found.boot.is_some()),
         end,
         last: story.last(),
         missing: story.missing(),

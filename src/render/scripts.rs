@@ -17,6 +17,9 @@ use super::{AssetRef, RenderedBoot, Urls, View, cmdline};
 use crate::base::HardwareAddr;
 use crate::config::snapshot::{Host, LocalBoot};
 
+/// How the message of an iPXE begins that could not load its installer; the step follows.
+pub const IPXE_FAILED_AT: &str = "iPXE failed at ";
+
 /// Fetches of each file before the machine is given back to its firmware.
 const TRIES: u32 = 5;
 /// Seconds that a message stays on the screen before the firmware goes on.
@@ -112,8 +115,9 @@ pub fn install(view: &View<'_>, boot: &RenderedBoot, attempt: u32, max_attempts:
          ifstat ||\n\
          route ||\n\
          imgfree ||\n\
-         imgfetch --name report {report}?stage=ipxe-${{step}}&message=iPXE%20failed%20at%20${{step}},%20error%20${{err}}%20https://ipxe.org/err/${{err}} && imgfree report ||\n",
+         imgfetch --name report {report}?stage=ipxe-${{step}}&message={failed}${{step}},%20error%20${{err}}%20https://ipxe.org/err/${{err}} && imgfree report ||\n",
         report = urls.report("progress"),
+        failed = IPXE_FAILED_AT.replace(' ', "%20"),
     );
     say(
         &mut script,

@@ -19,8 +19,8 @@ use crate::decide::{BootFiles, Known};
 use crate::host::links::Links;
 use crate::journal::Journal;
 use crate::record::{Input, InstallState, Record};
-use crate::render::View;
 use crate::render::load::InForce;
+use crate::render::{RenderError, RenderedBoot, View};
 
 /// How often files that are no part of the boot itself are noted as a sign of life.
 const OTHER_FILES_EVERY: Duration = Duration::from_secs(60);
@@ -72,6 +72,30 @@ impl Context {
         }
     }
 
+    /// What a host loads to boot its installer, for the architecture that was last seen of it.
+    pub fn boot(
+        &self,
+        in_force: &InForce,
+        host: &Host,
+        profile: &Profile,
+    ) -> Result<RenderedBoot, RenderError> {
+        let snapshot = &in_force.snapshot;
+        let seen = host
+            .macs
+            .iter()
+            .find_map(|mac| self.memory.get(*mac)?.architecture);
+        in_force.renderer.boot(&View {
+            snapshot,
+            host,
+            profile,
+            arch: architecture(host, Some(profile), seen),
+            server: snapshot.subnet_of(host).map_or(host.ip, |subnet| {
+                subnet.server.unwrap_or(subnet.example_server)
+            }),
+            token: None,
+        })
+    }
+
     /// Takes note that a boot file was sent to a host, whole or in part: a sign of life while its
     /// installer is booted, and the moment its kernel has arrived. Until the installer runs, files that
     /// its script does not name (its boot loader) are no sign of it; afterwards any file is, noted now
@@ -105,21 +129,7 @@ impl Context {
         else {
             return;
         };
-        let seen = host
-            .macs
-            .iter()
-            .find_map(|mac| self.memory.get(*mac)?.architecture);
-        let view = View {
-            snapshot,
-            host,
-            profile,
-            arch: architecture(host, Some(profile), seen),
-            server: snapshot.subnet_of(host).map_or(host.ip, |subnet| {
-                subnet.server.unwrap_or(subnet.example_server)
-            }),
-            token: None,
-        };
-        let Ok(boot) = in_force.renderer.boot(&view) else {
+        let Ok(boot) = self.boot(&in_force, host, profile) else {
             return;
         };
         let place = boot.paths().iter().position(|loaded| *loaded == path);

@@ -4,7 +4,7 @@
 use super::context::{Context, KnownOwned};
 use super::installs::Installs;
 use crate::config::snapshot::Host;
-use crate::diagnose::{Diagnosis, Subject, diagnose};
+use crate::diagnose::{Diagnosis, Expected, Loads, Subject, diagnose};
 use crate::journal::Filter;
 use crate::render::load::InForce;
 
@@ -14,9 +14,10 @@ const OWN: usize = 4_000;
 /// Of all events, the newest that are looked through for strangers and for trouble of the server's own.
 const OTHERS: usize = 8_000;
 
-/// Explains where a host stands and why it is not further. When the store cannot be read, the events are
-/// explained without the record, and the trouble is among the causes.
-pub async fn why(ctx: &Context, in_force: &InForce, host: &Host) -> Diagnosis {
+/// Explains where a host stands and why it is not further; `is_off`: it is known to be switched off, and
+/// nothing more comes. When the store cannot be read, the events are explained without the record, and the
+/// trouble is among the causes.
+pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -> Diagnosis {
     let snapshot = &in_force.snapshot;
     let record = match ctx.known(in_force, &host.name).await {
         KnownOwned::Record(record) => Some(*record),
@@ -39,12 +40,21 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host) -> Diagnosis {
         .and_then(|record| record.profile.as_ref())
         .or(host.profile.as_ref())
         .and_then(|name| snapshot.profile(name));
+    let expected = profile.map_or_else(Expected::default, |profile| Expected {
+        // Which one it is without that, the journal tells.
+        loader: host.loader.clone(),
+        loads: ctx
+            .boot(in_force, host, profile)
+            .map_or(Loads::Unknown, |boot| Loads::from(&boot)),
+        answers: !profile.answers.is_empty(),
+    });
     let subject = Subject {
         host: &host.name,
         macs: &host.macs,
         record: record.as_ref(),
         policy: Installs::policy(snapshot, record.as_ref()),
-        has_answers: profile.is_some_and(|profile| !profile.answers.is_empty()),
+        expected: &expected,
+        is_off,
     };
     diagnose(&subject, &events, &others, ctx.now())
 }

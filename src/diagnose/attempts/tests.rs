@@ -1,5 +1,10 @@
 use super::*;
 
+/// Of a configuration that is not known.
+fn attempts(events: &[Event]) -> Vec<Attempt> {
+    super::attempts(events, &Expected::default())
+}
+
 pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_micros(1_800_000_000_000_000 + ms * 1_000)
 }
@@ -120,7 +125,7 @@ fn a_whole_installation_is_one_attempt() {
         boot.step(StepKind::Initrd)
             .unwrap()
             .what
-            .starts_with("initrd.gz, 70 kB")
+            .starts_with("initial RAM disk initrd.gz sent, 70 kB")
     );
 }
 

@@ -1,6 +1,8 @@
 use super::super::attempts::tests::{at, event, host, mac, whole_boot};
 use super::*;
+use crate::diagnose::Loads;
 use crate::journal::event::{Kind, Reason};
+use crate::render::AssetRef;
 use std::time::Duration;
 
 const POLICY: Policy = Policy {
@@ -20,13 +22,28 @@ fn record(state: InstallState) -> Record {
 }
 
 fn about(record: Option<&Record>, events: &[Event], others: &[Event], now_ms: i64) -> Diagnosis {
+    let expected = Expected {
+        answers: true,
+        ..Expected::default()
+    };
+    expecting(&expected, record, events, others, now_ms)
+}
+
+fn expecting(
+    expected: &Expected,
+    record: Option<&Record>,
+    events: &[Event],
+    others: &[Event],
+    now_ms: i64,
+) -> Diagnosis {
     let host = host();
     let subject = Subject {
         host: &host,
         macs: &[mac()],
         record,
         policy: POLICY,
-        has_answers: true,
+        expected,
+        is_off: false,
     };
     diagnose(&subject, events, others, at(now_ms))
 }
@@ -472,4 +489,71 @@ fn scripts_alone_are_told_for_what_they_are() {
     let chain = event(0, Kind::TftpSent, Reason::ChainScript, "", "boot.ipxe");
     let found = cut(InstallState::Armed, &[chain]);
     assert_eq!(found.boots_seen, 0);
+}
+
+#[test]
+fn a_ram_disk_that_is_known_to_be_needed_is_missed() {
+    let file = |name: &str| AssetRef::Path(format!("debian/12/x86_64/{name}"));
+    let expected = Expected {
+        loads: Loads::Linux {
+            kernel: file("linux"),
+            initrd: vec![file("initrd.gz"), file("firmware.cpio")],
+        },
+        answers: true,
+        ..Expected::default()
+    };
+    let booting = record(InstallState::Booting);
+    let look = |events: &[Event]| expecting(&expected, Some(&booting), events, &[], 3_600_000);
+    let whole = whole_boot(0);
+    // With the first of two, too.
+    for after in [9, 10] {
+        let found = look(&whole[..after]);
+        assert_eq!(missing(&found), Some(StepKind::Initrd), "after {after}");
+        assert_eq!(codes(&found)[0], "boot-files");
+    }
+    assert_eq!(missing(&look(&whole[..11])), Some(StepKind::Answers));
+}
+
+#[test]
+fn of_a_machine_that_is_switched_off_nothing_more_comes() {
+    let host = host();
+    let events = &whole_boot(0)[..8];
+    let booting = record(InstallState::Booting);
+    let subject = Subject {
+        host: &host,
+        macs: &[mac()],
+        record: Some(&booting),
+        policy: POLICY,
+        expected: &Expected::default(),
+        is_off: true,
+    };
+    let found = diagnose(&subject, events, &[], at(5_000));
+    assert!(!found.missing.as_ref().unwrap().under_way);
+    assert_eq!(codes(&found)[0], "boot-files");
+}
+
+#[test]
+fn what_ipxe_reports_is_no_sign_of_the_installer() {
+    let mut events = whole_boot(0)[..8].to_vec();
+    events.push(event(
+        5_000,
+        Kind::HttpRefused,
+        Reason::NotFound,
+        "",
+        "/assets/debian/12/x86_64/linux",
+    ));
+    events.push(
+        event(26_000, Kind::InstallProgress, Reason::Reported, "", "")
+            .detail("attempt 1 of 3: iPXE failed at kernel, error 0x2d https://ipxe.org/err/0x2d"),
+    );
+    let found = cut(InstallState::Booting, &events);
+    assert_eq!(missing(&found), Some(StepKind::Kernel));
+    assert_eq!(codes(&found)[..2], ["not-found", "ipxe-error"]);
+    assert!(found.causes[1].evidence[0].contains("https://ipxe.org/err/0x2d"));
+    // A message of the installer's is one.
+    events.pop();
+    let said = event(26_000, Kind::InstallProgress, Reason::Reported, "", "").detail("partman");
+    events.push(said);
+    let found = cut(InstallState::Booting, &events);
+    assert_eq!(missing(&found), Some(StepKind::Installed));
 }

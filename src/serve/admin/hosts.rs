@@ -198,7 +198,7 @@ pub(super) async fn why(
 ) -> Result<Json<Diagnosis>, ApiError> {
     let in_force = admin.ctx.config();
     let host = find(&in_force.snapshot, &name)?;
-    Ok(Json(explain(&admin.ctx, &in_force, &host).await))
+    Ok(Json(explain(&admin.ctx, &in_force, &host, false).await))
 }
 
 /// One host as it stands now.
