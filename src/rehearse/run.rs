@@ -47,13 +47,13 @@ pub enum RehearseError {
     #[error(transparent)]
     Netns(#[from] netns::NetnsError),
     /// The daemon does not start.
-    #[error("the daemon does not start in the rehearsal: {0}")]
+    #[error("the daemon does not start in the rehearsal")]
     Start(#[from] StartError),
     /// The host cannot be armed.
-    #[error("the host cannot be armed in the rehearsal: {0}")]
+    #[error("the host cannot be armed in the rehearsal")]
     Arm(#[from] ApplyError),
     /// A file or process.
-    #[error("{action}: {source}")]
+    #[error("{action}")]
     Io {
         /// What was being done.
         action: String,
