@@ -388,6 +388,28 @@ async fn logs_are_kept_for_the_machine_only() {
 }
 
 #[tokio::test]
+async fn what_a_machine_tells_with_its_question_is_kept() {
+    let site = Site::new();
+    let token = site.arm().await;
+    site.get(WEB01, &script_of(MAC)).await;
+    let path = answer(&token);
+    let facts = r#"{"dmi":{"system":{"serial":"X1"}}}"#;
+    let reply = site
+        .ask_with(STRANGER, Method::POST, &path, &[], facts)
+        .await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    let logs = site.folder.path().join("logs");
+    assert!(!logs.exists());
+    let reply = site.ask_with(WEB01, Method::POST, &path, &[], facts).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let armed = site.record().await.unwrap().armed_at.unwrap().compact();
+    let kept = logs.join(format!("web01/{armed}-1/facts"));
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), facts);
+    let event = site.last(Kind::HttpAnswer).await;
+    assert!(event.detail.unwrap().starts_with("its facts are kept as "));
+}
+
+#[tokio::test]
 async fn a_log_is_a_sign_of_life() {
     let site = Site::new();
     let token = site.arm().await;

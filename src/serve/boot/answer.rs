@@ -5,10 +5,11 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 
-use super::{MAX_BODY, Visit, plain, read_body};
+use super::{MAX_BODY, Visit, logs, plain, read_body};
 use crate::base::Token;
 use crate::decide;
 use crate::decide::plan::architecture;
@@ -41,11 +42,14 @@ pub(crate) async fn serve(
         Err(reason) => return visit.refuse_token(&record, reason),
     };
     // Only now: nobody without the token makes this server wait for a body.
-    if request.method() == Method::POST
-        && let Err(error) = read_body(request.into_body(), MAX_BODY).await
-    {
-        return visit.bad_body(&error);
-    }
+    let facts = if request.method() == Method::POST {
+        match read_body(request.into_body(), MAX_BODY).await {
+            Ok(body) => body,
+            Err(error) => return visit.bad_body(&error),
+        }
+    } else {
+        Bytes::new()
+    };
     let Some(profile) = record
         .profile
         .as_ref()
@@ -97,6 +101,7 @@ pub(crate) async fn serve(
         Err(error) => return failed(&visit, &error.to_string()),
     };
 
+    let mut kept = None;
     if !head {
         let change = Change {
             mac: host.mac(),
@@ -110,7 +115,9 @@ pub(crate) async fn serve(
             .await
         {
             // Somebody may have cancelled or armed anew since the token was looked up.
-            Ok(applied) if still_good(&applied, &token) => {}
+            Ok(applied) if still_good(&applied, &token) => {
+                kept = logs::keep_facts(&visit, applied.record(), facts).await;
+            }
             Ok(_) | Err(ApplyError::Refused(_)) => {
                 return visit.refuse(StatusCode::NOT_FOUND, Reason::VoidToken, None);
             }
@@ -126,7 +133,11 @@ pub(crate) async fn serve(
     } else {
         u64::try_from(answer.text.len()).unwrap_or(u64::MAX)
     });
-    event.detail = head.then(|| "HEAD: nothing was sent and nothing is changed".to_owned());
+    event.detail = if head {
+        Some("HEAD: nothing was sent and nothing is changed".to_owned())
+    } else {
+        kept
+    };
     visit.tell(event);
 
     let mut response = Response::new(Body::from(answer.text));

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::{Request, StatusCode};
 use tokio::io::AsyncWriteExt as _;
@@ -83,6 +84,20 @@ fn folder_of(logs: &Path, record: &Record) -> PathBuf {
     let armed = record.armed_at.map(Timestamp::compact).unwrap_or_default();
     logs.join(record.host.as_str())
         .join(format!("{armed}-{}", record.attempt))
+}
+
+/// Keeps what a machine tells of itself when it asks for its answers (a POSTed body, as Proxmox's installer
+/// sends it) beside the logs of the attempt, as `facts`. What became of it is for the event: a
+/// machine gets its answers whether or not its facts can be kept.
+pub(crate) async fn keep_facts(visit: &Visit, record: &Record, facts: Bytes) -> Option<String> {
+    if facts.is_empty() {
+        return None;
+    }
+    let folder = folder_of(&visit.plane.logs, record);
+    Some(match store(&folder, "facts", Body::from(facts)).await {
+        Ok(_) => format!("its facts are kept as {}", folder.join("facts").display()),
+        Err(error) => format!("its facts could not be kept: {error}"),
+    })
 }
 
 /// An installer that sends its log is not silent. The log is kept whether or not this can be noted.
