@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -121,6 +122,19 @@ impl Site {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect()
+    }
+
+    /// Waits until so many machines of this site run.
+    pub(crate) fn wait_for_machines(&self, count: usize) {
+        let began = Instant::now();
+        while self.machines().len() != count {
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "{count} machines were expected, {:?} run",
+                self.machines()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Nothing is left: no file, no machine, no interface.
