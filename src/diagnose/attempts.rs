@@ -128,17 +128,17 @@ impl Attempt {
     }
 
     fn remark(&mut self, event: &Event) {
-        // An offer and the acknowledgement after it tell the same.
-        let words = event.in_words();
-        if self.remarks.len() < REMARKS
-            && !self.remarks.iter().any(|had| had.what.ends_with(&words))
-        {
+        let told = self.remarks.iter().map(|remark| remark.what.as_str());
+        let Some(what) = steps::remark(event, told) else {
+            return;
+        };
+        if self.remarks.len() < REMARKS {
             self.remarks.push(Remark {
                 at: event.at,
                 after_ms: millis(event.at.since(self.began)),
                 kind: event.kind,
                 reason: event.reason,
-                what: steps::remark(event),
+                what,
             });
         }
     }

@@ -354,11 +354,15 @@ pub fn of_missing(
 pub fn of_disk(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     match attempt.sent {
         Sent::Disk(reason) => {
-            // The script's particulars, where it has any.
+            // The particulars of the script, or of the offer where it did not come to one.
             let evidence = attempt
                 .step(StepKind::Script)
+                .or_else(|| attempt.step(StepKind::FirmwareOffer))
                 .map(|step| step.what.clone())
-                .filter(|what| !what.ends_with(reason.sentence()));
+                .filter(|what| {
+                    let told = what.split_once(reason.sentence());
+                    told.is_some_and(|(_, more)| more.starts_with([',', ' ']))
+                });
             vec![of_reason(subject, reason, evidence)]
         }
         Sent::Undecided | Sent::Installer => Vec::new(),
@@ -400,7 +404,7 @@ fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     if attempt.is_uefi()
         && attempt
             .step(StepKind::FirmwareOffer)
-            .is_some_and(|offer| offer.what.ends_with("no boot file"))
+            .is_some_and(|offer| offer.what.contains("no boot file"))
     {
         causes.push(
             cause(

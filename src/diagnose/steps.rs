@@ -276,7 +276,7 @@ impl Progress {
             Kind::ReportIgnored => Sighting::remark_if(event.reason != Reason::NoChange),
             Kind::InstallStarted if event.reason == Reason::Reported => begun(event),
             // The boot script's own report; the installer was not even started.
-            Kind::InstallProgress if is_of_ipxe(event) => Sighting::remark_if(true),
+            Kind::InstallProgress if ipxe_failure(event).is_some() => Sighting::remark_if(true),
             Kind::InstallProgress => {
                 let said = event.detail.as_deref().unwrap_or_default();
                 Sighting::step(StepKind::Started, format!("the installer reports: {said}"))
@@ -323,7 +323,11 @@ impl Progress {
             |file| format!(", boot file {file}"),
         );
         // The acknowledgement tells the name; that there is none may be why it does not come to that.
-        let none = if event.file.is_none() { &boot_file } else { "" };
+        let none = match (&event.file, disk_reason(event.reason)) {
+            (Some(_), _) => String::new(),
+            (None, None) => boot_file.clone(),
+            (None, Some(_)) => format!("{boot_file} ({})", event.in_words()),
+        };
         let step = match (event.kind, stage) {
             (Kind::DhcpOffer, Stage::Firmware(name)) => Some((
                 StepKind::FirmwareOffer,
@@ -469,9 +473,15 @@ impl Progress {
     }
 }
 
-/// What a remark says: the event's kind and words.
-pub fn remark(event: &Event) -> String {
-    format!("{}: {}", event.kind, event.in_words())
+/// What a remark says: the event's kind and words. `None` when one of those `told` says the same, as an
+/// acknowledgement does after its offer.
+pub fn remark<'a>(event: &Event, told: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let words = match ipxe_failure(event) {
+        Some(message) => message.to_owned(),
+        None => event.in_words(),
+    };
+    let is_new = !told.into_iter().any(|had| had.ends_with(&words));
+    is_new.then(|| format!("{}: {words}", event.kind))
 }
 
 /// Firmware as events name it → in words.
@@ -504,9 +514,10 @@ pub fn is_preview(event: &Event) -> bool {
     detail.is_some_and(|text| text.contains("preview"))
 }
 
-fn is_of_ipxe(event: &Event) -> bool {
-    let detail = event.detail.as_deref();
-    detail.is_some_and(|text| text.contains(IPXE_FAILED_AT))
+/// The message of an iPXE that could not load the installer.
+fn ipxe_failure(event: &Event) -> Option<&str> {
+    let detail = event.detail.as_deref()?;
+    detail.get(detail.find(IPXE_FAILED_AT)?..)
 }
 
 fn begun(event: &Event) -> Sighting {

@@ -228,13 +228,9 @@ impl Story {
     }
 
     fn remark(&mut self, event: &Event) -> Option<Line> {
-        // An offer and the acknowledgement after it tell the same.
-        let words = event.in_words();
-        let is_told = self
-            .lines
-            .iter()
-            .any(|line| line.step.is_none() && line.text.ends_with(&words));
-        (!is_told).then(|| self.line(event.at, None, steps::remark(event)))
+        let told = self.lines.iter().filter(|line| line.step.is_none());
+        let text = steps::remark(event, told.map(|line| line.text.as_str()))?;
+        Some(self.line(event.at, None, text))
     }
 
     /// What is no step of this rehearsal; told once.

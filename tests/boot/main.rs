@@ -210,6 +210,36 @@ fn a_boot_that_does_not_come_far_enough_is_told() {
 }
 
 #[test]
+fn a_boot_that_fails_is_explained() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    let mut running = site.start(&["web01", "--until", "kernel", "--timeout", "40s"]);
+    running.wait_for("machine switched on");
+    let kernel = "debian/12/x86_64/linux";
+    std::fs::remove_file(site.boot_assets().join(kernel)).unwrap();
+    let (status, output) = running.finish();
+    assert_eq!(status.code(), Some(1), "{output}");
+    let mut from = 0;
+    for part in [
+        "offered to the firmware (BIOS), no boot file (",
+        "last step:    the firmware taking its address",
+        "it was sent to its disk and not to its installer",
+        "1. the machine boots its disk: a boot file of its installer is not there",
+        kernel,
+        "do:   bring the file",
+        "the end of its serial console",
+    ] {
+        let at = output[from..].find(part);
+        assert!(
+            at.is_some(),
+            "{part:?} is missing or misplaced in:\n{output}"
+        );
+        from += at.unwrap_or_default();
+    }
+    site.is_clean();
+}
+
+#[test]
 fn nothing_is_left_of_a_rehearsal_however_it_ends() {
     let _turn = one_at_a_time();
     let site = Site::new();

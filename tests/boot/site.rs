@@ -55,6 +55,10 @@ impl Site {
         site
     }
 
+    pub(crate) fn boot_assets(&self) -> PathBuf {
+        self.0.path().join("boot-assets")
+    }
+
     fn temporary(&self) -> PathBuf {
         self.0.path().join("tmp")
     }
@@ -77,10 +81,10 @@ impl Site {
         let steps = text.lines().filter_map(step).collect();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         // Shown when the test fails, or with --nocapture.
-        println!("rehearse {}:", args.join(" "));
+        eprintln!("rehearse {}:", args.join(" "));
         for line in &steps {
             let _: &String = line;
-            println!("{line}");
+            eprintln!("{line}");
         }
         Ended {
             status: output.status.code(),
@@ -172,6 +176,13 @@ impl Running {
                 return;
             }
         }
+    }
+
+    /// Waits for its end: its status, and what it has printed since.
+    pub(crate) fn finish(&mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap(), rest)
     }
 
     /// Sends it a signal and waits for its end.

@@ -120,6 +120,13 @@ fn sent_to_its_disk_for_a_reason() {
     assert!(found.causes[0].remedy.contains("bootwright assets list"));
     assert_eq!(found.missing, None);
 
+    // BIOS is told so with its address already.
+    let offer = event(0, Kind::DhcpOffer, Reason::DiskFileMissing, "bios", "")
+        .detail("debian/12/x86_64/linux");
+    let found = cut(InstallState::Armed, &[offer]);
+    assert_eq!(codes(&found), ["disk/boot-file-missing"]);
+    assert!(found.causes[0].evidence[0].contains("x86_64/linux"));
+
     // Nobody armed it.
     let events = [
         event(0, Kind::DhcpOffer, Reason::DiskLocal, "bios", ""),
@@ -127,6 +134,7 @@ fn sent_to_its_disk_for_a_reason() {
     ];
     let found = about(None, &events, &[], 3_600_000);
     assert_eq!(codes(&found), ["disk/local"]);
+    assert_eq!(found.causes[0].evidence, [""; 0], "it would say the same");
     assert_eq!(
         found.causes[0].remedy,
         "to install it: bootwright install web01"
@@ -549,7 +557,10 @@ fn what_ipxe_reports_is_no_sign_of_the_installer() {
     let found = cut(InstallState::Booting, &events);
     assert_eq!(missing(&found), Some(StepKind::Kernel));
     assert_eq!(codes(&found)[..2], ["not-found", "ipxe-error"]);
-    assert!(found.causes[1].evidence[0].contains("https://ipxe.org/err/0x2d"));
+    assert_eq!(
+        found.causes[1].evidence,
+        ["install.progress: iPXE failed at kernel, error 0x2d https://ipxe.org/err/0x2d"]
+    );
     // A message of the installer's is one.
     events.pop();
     let said = event(26_000, Kind::InstallProgress, Reason::Reported, "", "").detail("partman");
