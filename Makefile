@@ -19,7 +19,8 @@ test: ## every test, real clients and real boots among them
 	@scripts/test.sh
 
 lint: ## clippy, warnings denied
-	cargo clippy --locked --all-targets --test boot --test netns_clients -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test boot --test netns_clients -- -D warnings
 
 fmt: ## format
 	cargo fmt --all

@@ -56,8 +56,11 @@ fn a_bios_machine_comes_to_its_answers() {
             "boot loader undionly.kpxe sent",
             "iPXE has its address 10.99.0.11",
             "boot script with the installer served",
-            "kernel sent, 8.2 MB",
-            "initial RAM disk sent, 40.8 MB",
+            &format!("kernel sent, {}", site.megabytes("debian/12/x86_64/linux")),
+            &format!(
+                "initial RAM disk sent, {}",
+                site.megabytes("debian/12/x86_64/initrd.gz")
+            ),
             "the installer has its address 10.99.0.11",
             "answers sent: preseed.cfg",
         ],
@@ -65,7 +68,7 @@ fn a_bios_machine_comes_to_its_answers() {
     // Its own console agrees with the journal: the loader came by TFTP, the kernel is Debian's.
     assert!(ended.output.contains("tftp://10.99.0.2/ipxe/undionly.kpxe"));
     assert!(
-        ended.output.contains("Linux version 6.1."),
+        ended.output.contains("] Linux version "),
         "{}",
         ended.output
     );
@@ -102,7 +105,7 @@ fn a_uefi_machine_comes_to_its_answers() {
     );
     assert!(ended.output.contains("NBP file downloaded successfully"));
     assert!(
-        ended.output.contains("Linux version 6.1."),
+        ended.output.contains("] Linux version "),
         "{}",
         ended.output
     );

@@ -55,6 +55,14 @@ impl Site {
         site
     }
 
+    /// The size of a boot file as steps tell it: it changes with Debian's point releases.
+    pub(crate) fn megabytes(&self, path: &str) -> String {
+        let bytes = std::fs::metadata(self.boot_assets().join(path))
+            .unwrap()
+            .len();
+        format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+    }
+
     pub(crate) fn boot_assets(&self) -> PathBuf {
         self.0.path().join("boot-assets")
     }
@@ -78,14 +86,9 @@ impl Site {
     pub(crate) fn rehearse(&self, args: &[&str]) -> Ended {
         let output = self.command(&["rehearse"]).args(args).output().unwrap();
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let steps = text.lines().filter_map(step).collect();
+        let steps: Vec<String> = text.lines().filter_map(step).collect();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
-        // Shown when the test fails, or with --nocapture.
-        eprintln!("rehearse {}:", args.join(" "));
-        for line in &steps {
-            let _: &String = line;
-            eprintln!("{line}");
-        }
+        tell(args, &steps);
         Ended {
             status: output.status.code(),
             output: text,
@@ -147,6 +150,17 @@ impl Site {
         assert_eq!(self.machines(), Vec::<u32>::new());
         let interfaces = std::fs::read_to_string("/proc/net/dev").unwrap();
         assert!(!interfaces.contains("bwtap0"), "{interfaces}");
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "for whoever watches minutes of real boots"
+)]
+fn tell(args: &[&str], steps: &[String]) {
+    eprintln!("rehearse {}:", args.join(" "));
+    for line in steps {
+        eprintln!("{line}");
     }
 }
 
