@@ -122,10 +122,12 @@ impl Life {
                 let input = Input::Install {
                     with: Armament {
                         profile: "debian-12".parse().unwrap(),
+                        file_profile: "debian-12".parse().ok(),
                         macs: vec![mac(1), mac(2)],
                         ip: ip(1),
                         token: Token::from_bytes([self.tokens; 16]),
-                        until: self.now.plus(ARMED_FOR),
+                        armed_for: ARMED_FOR,
+                        after: None,
                     },
                     force: *force,
                     by: "kari".to_owned(),
@@ -334,7 +336,7 @@ proptest! {
         max_attempts in 1_u32..5,
         stalled in prop_oneof![Just(2_700_u64), 1_u64..100],
     ) {
-        let mut host = Life::new(Policy { max_attempts, stalled_after: Duration::from_secs(stalled) });
+        let mut host = Life::new(Policy { max_attempts, stalled_after: Duration::from_secs(stalled), ..Policy::default() });
         for happening in &life {
             host.live(happening);
         }
@@ -345,7 +347,7 @@ proptest! {
     fn nobody_asks_and_nothing_happens(
         life in proptest::collection::vec(happening(), 0..60),
     ) {
-        let mut host = Life::new(Policy { max_attempts: 3, stalled_after: Duration::from_secs(2_700) });
+        let mut host = Life::new(Policy::default());
         let record = host.record.clone();
         for happening in life.iter().filter(|it| !matches!(it, Happening::Install { .. })) {
             host.live(happening);
@@ -360,7 +362,7 @@ proptest! {
         life in proptest::collection::vec(happening(), 0..60),
         secs in prop_oneof![0_u64..100, 2_000_u64..100_000],
     ) {
-        let policy = Policy { max_attempts: 3, stalled_after: Duration::from_secs(2_700) };
+        let policy = Policy::default();
         let mut host = Life::new(policy);
         for happening in &life {
             host.live(happening);

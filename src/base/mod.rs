@@ -5,6 +5,7 @@
 //! gives a value or a typed error.
 
 pub mod arch;
+pub mod lifecycle;
 pub mod mac;
 pub mod names;
 pub mod range;
@@ -12,6 +13,7 @@ pub mod suggest;
 pub mod time;
 
 pub use arch::{Architecture, ClientSystemArchitecture, Firmware};
+pub use lifecycle::{After, AfterEvent, Lifecycle};
 pub use mac::HardwareAddr;
 pub use names::{GroupName, HostName, ProfileName, SubnetName, Token, Uuid};
 pub use range::AddrRange;

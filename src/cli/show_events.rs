@@ -188,10 +188,7 @@ mod tests {
             host: &host,
             macs: &[mac()],
             record: None,
-            policy: Policy {
-                max_attempts: 3,
-                stalled_after: std::time::Duration::from_secs(2_700),
-            },
+            policy: Policy::default(),
             expected: &Expected::default(),
             is_off: false,
         };

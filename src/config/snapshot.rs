@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
+use super::secrets::Secrets;
 use super::source::Span;
 use crate::base::{
-    Architecture, Firmware, GroupName, HardwareAddr, HostName, ProfileName, SubnetName, Uuid,
+    After, Architecture, Firmware, GroupName, HardwareAddr, HostName, Lifecycle, ProfileName,
+    SubnetName, Uuid,
 };
 
 /// A whole configuration in force.
@@ -25,6 +27,10 @@ pub struct Snapshot {
     pub server: Server,
     /// The subnets, in the order of the file.
     pub subnets: Vec<Subnet>,
+    /// What `secrets.toml` holds.
+    pub secrets: Secrets,
+    /// Who is told of events.
+    pub hooks: Vec<Hook>,
     hosts: Vec<Arc<Host>>,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
     templates: BTreeMap<String, Template>,
@@ -78,6 +84,10 @@ pub struct Server {
     pub stalled_after: Duration,
     /// Bytes of journal kept.
     pub journal_keep: u64,
+    /// Whether hosts that a reload adds are armed (`when_new = "install"`).
+    pub install_new: bool,
+    /// The file of secrets.
+    pub secrets: Option<PathBuf>,
 }
 
 impl Default for Server {
@@ -112,6 +122,8 @@ impl Default for Server {
             max_attempts: 3,
             stalled_after: Duration::from_secs(2_700),
             journal_keep: 256 << 20,
+            install_new: false,
+            secrets: None,
         }
     }
 }
@@ -166,6 +178,8 @@ pub enum InstallPolicy {
     Once,
     /// It cannot be armed.
     Never,
+    /// Its live profile is served at every boot; it is never armed.
+    Always,
 }
 
 /// One machine.
@@ -195,6 +209,8 @@ pub struct Host {
     pub local_boot: LocalBoot,
     /// Whether it may be installed.
     pub install: InstallPolicy,
+    /// What another host has to come to before an order to install this one arms it.
+    pub after: Option<After>,
     /// The UUID that it must show before it is installed.
     pub uuid: Option<Uuid>,
     /// The serial number that it must show before it is installed.
@@ -214,6 +230,30 @@ impl Host {
     }
 }
 
+/// Who is told of events: a URL that they are posted to, or a program that is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// Where they go.
+    pub target: HookTarget,
+    /// Which events: names, or patterns with `*` such as `install.*`.
+    pub events: Vec<String>,
+    /// The name of the secret that signs them.
+    pub secret: Option<String>,
+    /// Longest time for one delivery.
+    pub timeout: Duration,
+    /// Where it stands.
+    pub span: Option<Span>,
+}
+
+/// Where events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookTarget {
+    /// Posted to this URL as JSON.
+    Url(String),
+    /// Given to this program on its standard input.
+    Exec(Vec<String>),
+}
+
 /// An operating system to boot and the answers to give.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -225,6 +265,8 @@ pub struct Profile {
     pub family: String,
     /// Architectures that it can be used on; empty: all.
     pub arch: Vec<Architecture>,
+    /// What it does with a machine.
+    pub lifecycle: Lifecycle,
     /// What is loaded.
     pub boot: Boot,
     /// The answer files; `answers.url` is the first one's.
@@ -305,6 +347,8 @@ impl Snapshot {
             generation: 0,
             server,
             subnets,
+            secrets: Secrets::default(),
+            hooks: Vec::new(),
             hosts: hosts.into_iter().map(Arc::new).collect(),
             profiles: profiles
                 .into_iter()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::BootFiles;
-use crate::base::{Architecture, Token};
+use crate::base::{Architecture, Lifecycle, Token};
 use crate::config::Snapshot;
 use crate::config::snapshot::{
     Boot, Host, InstallPolicy, LocalBoot, Profile, Server, Subnet, TemplateText,
@@ -71,6 +71,7 @@ fn reserved(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
         loader: None,
         local_boot: LocalBoot::Auto,
         install: InstallPolicy::Once,
+        after: None,
         uuid: None,
         serial: None,
         vars: toml::Table::new(),
@@ -103,6 +104,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         title: "Debian 12".to_owned(),
         family: "debian".to_owned(),
         arch: vec![Architecture::X86_64],
+        lifecycle: Lifecycle::Install,
         boot: Boot::Linux {
             kernel: text("debian/linux"),
             initrd: vec![text("debian/initrd.gz")],
@@ -131,6 +133,7 @@ pub(crate) fn record(name: &str, state: InstallState) -> Record {
     Record {
         state,
         profile: host.profile.clone(),
+        file_profile: host.profile.clone(),
         macs: host.macs.clone(),
         ip: Some(host.ip),
         token: Some(Token::from_bytes([7; 16])),

@@ -285,12 +285,17 @@ impl Progress {
                 Sighting::step(StepKind::Installed, "the installer has finished")
             }
             Kind::InstallUp => Sighting::step(StepKind::Up, "the installed system is up"),
-            Kind::InstallFailed | Kind::InstallStalled | Kind::InstallNote => {
-                Sighting::remark_if(true)
-            }
+            Kind::InstallFailed
+            | Kind::InstallStalled
+            | Kind::InstallNote
+            | Kind::SecretAgain
+            | Kind::BootLoop => Sighting::remark_if(true),
             Kind::DhcpMalformed
             | Kind::HttpScript
             | Kind::ReportLog
+            | Kind::SecretServed
+            | Kind::HookFailed
+            | Kind::InstallWaiting
             | Kind::InstallArmed
             | Kind::InstallBooting
             | Kind::InstallStarted

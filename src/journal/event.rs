@@ -85,6 +85,12 @@ closed_set! {
         ReportIgnored = "report.ignored",
         /// An installer's log was taken in.
         ReportLog = "report.log",
+        /// A secret marked `once` was given to the machine.
+        SecretServed = "secret.served",
+        /// A secret marked `once` was asked for again.
+        SecretAgain = "secret.again",
+        /// A host is to be armed when another one has come to an event.
+        InstallWaiting = "install.waiting",
         /// A host was armed.
         InstallArmed = "install.armed",
         /// Its boot script was served for the first time, or for a further attempt.
@@ -107,6 +113,10 @@ closed_set! {
         InstallCancelled = "install.cancelled",
         /// Something about an installation that changes no state.
         InstallNote = "install.note",
+        /// A machine fetches its boot loader again and again and never asks for its script.
+        BootLoop = "boot.loop",
+        /// An event could not be delivered to a hook.
+        HookFailed = "hook.failed",
         /// An unknown machine was seen.
         HostUnknown = "host.unknown",
         /// A configuration has taken effect.
@@ -256,6 +266,18 @@ closed_set! {
         FailedWhileBooting = "failed-while-booting",
         /// The configuration no longer has what the arming was given for.
         NoLongerFits = "no-longer-fits",
+        /// What the host waited for has come.
+        AfterCame = "after-came",
+        /// A tool was served for its one boot.
+        OnceServed = "once-served",
+        /// The host is new, and new hosts are installed here.
+        NewHost = "new-host",
+        /// A live system is served at every boot.
+        Live = "live",
+        /// The secret was given to this attempt already.
+        SecretGiven = "secret-given",
+        /// A secret that is needed is not in the secrets file.
+        NoSecret = "no-secret",
         /// Only a time was noted.
         SignOfLife = "sign-of-life",
         // --- the server

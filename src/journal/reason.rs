@@ -88,6 +88,12 @@ impl Reason {
                 "a failure was reported before the installer had begun; the next boot is another attempt"
             }
             Self::NoLongerFits => "the configuration no longer has what the arming was given for",
+            Self::AfterCame => "what the host waited for has come",
+            Self::OnceServed => "the tool was served for its one boot",
+            Self::NewHost => "the host is new, and new hosts are installed here",
+            Self::Live => "its live system is served at every boot",
+            Self::SecretGiven => "this attempt was given the secret already",
+            Self::NoSecret => "a secret that is needed is not in the secrets file",
             Self::SignOfLife => "the installation goes on",
             Self::Reload => "a file changed, or a reload was asked for",
             Self::Invalid => "the configuration has errors",
@@ -171,6 +177,10 @@ impl Reason {
             Self::UnknownAnswer => "add an [[answers]] of this name to the profile",
             Self::RenderFailed | Self::Invalid => "bootwright check names file, line and remedy",
             Self::FailedWhileBooting => "see what it said: bootwright why HOST",
+            Self::SecretGiven => {
+                "if that was not the machine itself, take the secret for known to others and change it"
+            }
+            Self::NoSecret => "add it to the file that [server] secrets names",
             Self::DiskFull => "make room on the disk that holds state_dir",
             Self::TaskFailed => "report it with the log of the daemon",
             Self::Done
@@ -196,6 +206,10 @@ impl Reason {
             | Self::SameBoot
             | Self::AnswerServed
             | Self::Reported
+            | Self::AfterCame
+            | Self::OnceServed
+            | Self::NewHost
+            | Self::Live
             | Self::SignOfLife
             | Self::Reload
             | Self::Signal

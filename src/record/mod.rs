@@ -4,6 +4,6 @@ pub mod state;
 pub mod table;
 
 pub use state::{
-    Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition,
+    Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition, reached,
 };
 pub use table::{describe, misfit, step};

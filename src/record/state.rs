@@ -1,15 +1,18 @@
 //! The life of an installation (design section 4): a record, what may happen to it, what becomes of it.
 //!
 //! **Invariant:** [`step`](super::step()) is the only place where a record changes. It takes values and
-//! returns a value. Only [`Input::Install`] leads to [`InstallState::Armed`]; no other input, in
-//! whatever order, arms a host.
+//! returns a value. Only [`Input::Install`] leads to [`InstallState::Armed`], at once or, from
+//! [`InstallState::Waiting`], when the event that it named has come; no other input, in whatever order,
+//! arms a host.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{HardwareAddr, HostName, ProfileName, Timestamp, Token};
+use crate::base::{
+    After, AfterEvent, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token,
+};
 use crate::journal::event::{Kind, Reason};
 
 /// Where a machine stands.
@@ -73,12 +76,18 @@ pub struct Record {
     pub state: InstallState,
     /// The profile it was armed with.
     pub profile: Option<ProfileName>,
+    /// The profile that the file had for it then; another one when the order named its own.
+    pub file_profile: Option<ProfileName>,
     /// The hardware addresses it was armed for.
     pub macs: Vec<HardwareAddr>,
     /// The address it was armed for.
     pub ip: Option<Ipv4Addr>,
     /// The capability of its answers and reports.
     pub token: Option<Token>,
+    /// What it waits for, or waited for before it was armed.
+    pub after: Option<After>,
+    /// How long the arming holds once what it waits for has come.
+    pub armed_for: Option<Duration>,
     /// The boot of the installer that is under way, from 1; 0 before the first.
     pub attempt: u32,
     /// When it was armed.
@@ -103,6 +112,8 @@ pub struct Record {
     pub percent: Option<u8>,
     /// The last message: of the installer, or why it failed.
     pub message: Option<String>,
+    /// The secrets marked `once` that this attempt has been given, by name.
+    pub secrets: Vec<String>,
     /// Who asked for the last change that an operator made.
     pub by: Option<String>,
     /// When the state last changed.
@@ -116,9 +127,12 @@ impl Record {
             host,
             state: InstallState::Local,
             profile: None,
+            file_profile: None,
             macs: Vec::new(),
             ip: None,
             token: None,
+            after: None,
+            armed_for: None,
             attempt: 0,
             armed_at: None,
             armed_until: None,
@@ -131,9 +145,21 @@ impl Record {
             seen_at: None,
             percent: None,
             message: None,
+            secrets: Vec::new(),
             by: None,
             changed_at: None,
         }
+    }
+}
+
+/// Whether the last arming of a host has come to this.
+pub fn reached(record: &Record, event: AfterEvent) -> bool {
+    match event {
+        AfterEvent::Booting => record.script_at.is_some(),
+        AfterEvent::Started => record.started_at.is_some(),
+        AfterEvent::Installed => record.installed_at.is_some(),
+        AfterEvent::Up => record.up_at.is_some(),
+        AfterEvent::Failed => record.state == InstallState::Failed,
     }
 }
 
@@ -142,14 +168,18 @@ impl Record {
 pub struct Armament {
     /// The profile.
     pub profile: ProfileName,
+    /// The profile that the file has for it, when the order names another.
+    pub file_profile: Option<ProfileName>,
     /// Its hardware addresses as the file has them now.
     pub macs: Vec<HardwareAddr>,
     /// Its address as the file has it now.
     pub ip: Ipv4Addr,
     /// A new token.
     pub token: Token,
-    /// When the arming lapses.
-    pub until: Timestamp,
+    /// How long the arming holds without a machine.
+    pub armed_for: Duration,
+    /// What it waits for; `None`: it is armed at once.
+    pub after: Option<After>,
 }
 
 /// What an installer or a started system reports.
@@ -206,6 +236,13 @@ pub enum Input {
     },
     /// An answer file is about to be served.
     Answer,
+    /// A secret marked `once` is about to be served.
+    Secret {
+        /// Its name.
+        name: String,
+    },
+    /// What the host waits for has come.
+    Released,
     /// A report has come.
     Report {
         /// Which.
@@ -235,6 +272,23 @@ pub struct Policy {
     pub max_attempts: u32,
     /// Silence after which an installation has failed.
     pub stalled_after: Duration,
+    /// What the profile does with the machine.
+    pub lifecycle: Lifecycle,
+    /// Whether it can be told that the machine has its kernel: not where the whole script is the
+    /// operator's.
+    pub kernel_is_known: bool,
+}
+
+impl Default for Policy {
+    /// The limits where nobody sets others.
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            stalled_after: Duration::from_secs(2_700),
+            lifecycle: Lifecycle::Install,
+            kernel_is_known: true,
+        }
+    }
 }
 
 /// A change of a record and the event that tells it.

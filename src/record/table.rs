@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** total and deterministic: every input has an outcome in every state, and the same
 //! record, input, policy and time give the same outcome. Nothing here arms a host but
-//! [`Input::Install`].
+//! [`Input::Install`], and [`Input::Released`] one that an earlier `Install` made wait.
 //!
 //! Time is judged first, whatever the input: a record whose arming has lapsed or whose installation
 //! has fallen silent is taken for what it has become. A report of the end that comes late is thereby
@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::state::{
     Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition,
 };
-use crate::base::{HardwareAddr, ProfileName, Timestamp};
+use crate::base::{HardwareAddr, Lifecycle, ProfileName, Timestamp};
 use crate::journal::event::{Kind, Reason};
 
 #[cfg(test)]
@@ -44,11 +44,13 @@ pub fn step(record: &Record, input: &Input, policy: Policy, now: Timestamp) -> S
         Input::Script { further_boot } => script(current, *further_boot, policy, now),
         Input::Asset { kernel } => asset(current, *kernel, policy, now),
         Input::Answer => answer(current, now),
+        Input::Secret { name } => secret(current, name, now),
+        Input::Released => released(current, now),
         Input::Report {
             kind,
             message,
             percent,
-        } => report(current, *kind, message.as_deref(), *percent, now),
+        } => report(current, *kind, message.as_deref(), *percent, policy, now),
         Input::Reload { macs, ip, profile } => reload(current, macs, *ip, profile.as_ref(), now),
     };
     match (outcome, judged) {
@@ -78,6 +80,16 @@ fn judge(record: &Record, policy: Policy, now: Timestamp) -> Option<Box<Transiti
             }
             let mut next = disarmed(record, now);
             next.message = Some(format!("armed until {until}, and no machine came"));
+            Some(told(next, Kind::InstallLapsed, Reason::Lapsed))
+        }
+        // A live system may be silent for as long as it runs; its arming ends it.
+        InstallState::Booting | InstallState::Installing if policy.lifecycle == Lifecycle::Live => {
+            let until = record.armed_until?;
+            if now <= until {
+                return None;
+            }
+            let mut next = disarmed(record, now);
+            next.message = Some(format!("armed until {until}"));
             Some(told(next, Kind::InstallLapsed, Reason::Lapsed))
         }
         InstallState::Booting | InstallState::Installing => {
@@ -131,18 +143,57 @@ fn install(record: &Record, with: &Armament, force: bool, by: &str, now: Timesta
         return refuse_under_way(record);
     }
     let next = Record {
-        state: InstallState::Armed,
+        state: InstallState::Waiting,
         profile: Some(with.profile.clone()),
+        file_profile: with.file_profile.clone(),
         macs: with.macs.clone(),
         ip: Some(with.ip),
         token: Some(with.token.clone()),
-        armed_at: Some(now),
-        armed_until: Some(with.until),
+        after: with.after.clone(),
+        armed_for: Some(with.armed_for),
         by: Some(by.to_owned()),
         changed_at: Some(now),
         ..Record::new(record.host.clone())
     };
-    change(next, Kind::InstallArmed, Reason::Operator)
+    if with.after.is_some() {
+        change(next, Kind::InstallWaiting, Reason::Operator)
+    } else {
+        change(armed(next, now), Kind::InstallArmed, Reason::Operator)
+    }
+}
+
+fn armed(record: Record, now: Timestamp) -> Record {
+    Record {
+        state: InstallState::Armed,
+        armed_at: Some(now),
+        armed_until: record.armed_for.map(|time| now.plus(time)),
+        changed_at: Some(now),
+        ..record
+    }
+}
+
+fn released(record: &Record, now: Timestamp) -> Step {
+    if record.state != InstallState::Waiting {
+        return Step::Same(Reason::NoChange);
+    }
+    change(
+        armed(record.clone(), now),
+        Kind::InstallArmed,
+        Reason::AfterCame,
+    )
+}
+
+fn secret(record: &Record, name: &str, now: Timestamp) -> Step {
+    if !record.state.boots_installer() {
+        return Step::Same(Reason::NoChange);
+    }
+    if record.secrets.iter().any(|given| given == name) {
+        return Step::Same(Reason::SecretGiven);
+    }
+    let mut next = record.clone();
+    next.secrets.push(name.to_owned());
+    next.seen_at = Some(now);
+    change(next, Kind::SecretServed, Reason::Done)
 }
 
 fn cancel(record: &Record, force: bool, by: &str, now: Timestamp) -> Step {
@@ -187,6 +238,7 @@ fn script(record: &Record, further_boot: bool, policy: Policy, now: Timestamp) -
             let next = Record {
                 state: InstallState::Booting,
                 attempt: 1,
+                secrets: Vec::new(),
                 script_at: Some(now),
                 changed_at: Some(now),
                 ..record.clone()
@@ -197,7 +249,11 @@ fn script(record: &Record, further_boot: bool, policy: Policy, now: Timestamp) -
             if !further_boot {
                 return Step::Same(Reason::SameBoot);
             }
-            if record.attempt >= policy.max_attempts {
+            if policy.lifecycle == Lifecycle::Once && !policy.kernel_is_known {
+                return once_served(record, "its one boot is over", now);
+            }
+            let bounded = policy.lifecycle != Lifecycle::Live;
+            if bounded && record.attempt >= policy.max_attempts {
                 let used = format!(
                     "{} of {} attempts used, and the installer was asked for once more",
                     record.attempt, policy.max_attempts
@@ -210,6 +266,7 @@ fn script(record: &Record, further_boot: bool, policy: Policy, now: Timestamp) -
                 script_at: Some(now),
                 kernel_at: None,
                 percent: None,
+                secrets: Vec::new(),
                 changed_at: Some(now),
                 ..record.clone()
             };
@@ -225,6 +282,9 @@ fn script(record: &Record, further_boot: bool, policy: Policy, now: Timestamp) -
 fn asset(record: &Record, kernel: bool, policy: Policy, now: Timestamp) -> Step {
     if !under_way(record.state) {
         return Step::Same(Reason::NoChange);
+    }
+    if kernel && policy.lifecycle == Lifecycle::Once {
+        return once_served(record, "its kernel was sent", now);
     }
     let first_kernel = kernel && record.kernel_at.is_none();
     // Never so coarse that what is not noted could make an installation look silent.
@@ -243,6 +303,14 @@ fn asset(record: &Record, kernel: bool, policy: Policy, now: Timestamp) -> Step 
         ..record.clone()
     };
     noted(next)
+}
+
+/// A tool has had its boot: the next one is from the disk.
+fn once_served(record: &Record, what: &str, now: Timestamp) -> Step {
+    let mut next = disarmed(record, now);
+    next.kernel_at = Some(now);
+    next.message = Some(what.to_owned());
+    change(next, Kind::InstallLapsed, Reason::OnceServed)
 }
 
 fn answer(record: &Record, now: Timestamp) -> Step {
@@ -264,8 +332,10 @@ fn report(
     kind: ReportKind,
     message: Option<&str>,
     percent: Option<u8>,
+    policy: Policy,
     now: Timestamp,
 ) -> Step {
+    let live = policy.lifecycle == Lifecycle::Live;
     // What every report that is taken leaves behind.
     let heard = |record: &Record| Record {
         seen_at: Some(now),
@@ -284,6 +354,15 @@ fn report(
         }
         (ReportKind::Progress, InstallState::Booting | InstallState::Installing) => {
             change(heard(record), Kind::InstallProgress, Reason::Reported)
+        }
+        // A live system goes on being served: nothing was written that could be booted instead.
+        (ReportKind::Up, InstallState::Booting | InstallState::Installing) if live => {
+            let mut next = heard(record);
+            next.up_at = Some(now);
+            change(next, Kind::InstallUp, Reason::Live)
+        }
+        (ReportKind::Installed, InstallState::Booting | InstallState::Installing) if live => {
+            Step::Same(Reason::Live)
         }
         (
             ReportKind::Installed,
@@ -330,6 +409,9 @@ fn reload(
     profile: Option<&ProfileName>,
     now: Timestamp,
 ) -> Step {
+    if ip.is_none() {
+        return gone(record, now);
+    }
     if !matches!(record.state, InstallState::Armed | InstallState::Waiting) {
         return Step::Same(Reason::NoChange);
     }
@@ -342,6 +424,22 @@ fn reload(
         record.host
     ));
     change(next, Kind::InstallCancelled, Reason::NoLongerFits)
+}
+
+/// The host is gone from the reservations: should it come back, nothing of before counts.
+fn gone(record: &Record, now: Timestamp) -> Step {
+    let kind = match record.state {
+        InstallState::Local => return Step::Same(Reason::NoChange),
+        InstallState::Installed | InstallState::Failed => Kind::InstallNote,
+        _ => Kind::InstallCancelled,
+    };
+    let next = Record {
+        macs: record.macs.clone(),
+        message: misfit(record, &[], None, None),
+        changed_at: Some(now),
+        ..Record::new(record.host.clone())
+    };
+    change(next, kind, Reason::NoLongerFits)
 }
 
 /// What of an arming the configuration no longer has, as a sentence; `None`: all of it is there. An
@@ -368,13 +466,13 @@ pub fn misfit(
             .map_or_else(|| "none".to_owned(), |ip| ip.to_string());
         return Some(format!("its address changed from {was} to {ip}"));
     }
-    if record.profile.as_ref() != profile {
+    if record.file_profile.as_ref() != profile {
         let name = |profile: Option<&ProfileName>| {
             profile.map_or_else(|| "none".to_owned(), ToString::to_string)
         };
         return Some(format!(
             "its profile changed from {} to {}",
-            name(record.profile.as_ref()),
+            name(record.file_profile.as_ref()),
             name(profile)
         ));
     }
@@ -399,8 +497,10 @@ fn disarmed(record: &Record, now: Timestamp) -> Record {
     Record {
         state: InstallState::Local,
         token: None,
+        after: None,
         message: None,
         percent: None,
+        secrets: Vec::new(),
         changed_at: Some(now),
         ..record.clone()
     }
@@ -500,6 +600,24 @@ pub fn describe(before: &Record, transition: &Transition, policy: Policy) -> Opt
             .map_or_else(String::new, |message| format!(": {message}"))
     };
     let text = match kind {
+        Kind::InstallWaiting => {
+            let profile = next.profile.as_ref().map_or("", ProfileName::as_str);
+            let after = next.after.as_ref().map(ToString::to_string);
+            let after = after.as_deref().unwrap_or("nothing");
+            format!("with {profile} after {after}, asked for by {}", by())
+        }
+        Kind::InstallArmed if reason == Reason::AfterCame => {
+            let after = next.after.as_ref().map(ToString::to_string);
+            let until = next
+                .armed_until
+                .map_or_else(String::new, |until| format!("; armed until {until}"));
+            format!("{}{until}", after.as_deref().unwrap_or("it"))
+        }
+        Kind::SecretServed => {
+            let name = next.secrets.last().map_or("", String::as_str);
+            format!("{name}, {}", attempt())
+        }
+        Kind::InstallUp if reason == Reason::Live => "the live system has started".to_owned(),
         Kind::InstallArmed => {
             let profile = next.profile.as_ref().map_or("", ProfileName::as_str);
             let until = next
@@ -532,11 +650,18 @@ pub fn describe(before: &Record, transition: &Transition, policy: Policy) -> Opt
         Kind::InstallFailed if reason == Reason::AttemptsUsed => {
             next.message.clone().unwrap_or_else(attempt)
         }
+        Kind::InstallNote if reason == Reason::NoLongerFits => next.message.clone()?,
         Kind::InstallFailed | Kind::InstallStalled | Kind::InstallNote => {
             format!("{}{}", attempt(), said())
         }
         // Says what no longer fits, or until when it was armed.
-        _ if matches!(reason, Reason::Lapsed | Reason::NoLongerFits) => next.message.clone()?,
+        _ if matches!(
+            reason,
+            Reason::Lapsed | Reason::NoLongerFits | Reason::OnceServed
+        ) =>
+        {
+            next.message.clone()?
+        }
         Kind::InstallCancelled => format!("was {}; by {}", before.state, by()),
         Kind::ReportIgnored => format!("`started` in {}{}", attempt(), said()),
         _ => return None,

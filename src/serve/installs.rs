@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::base::{Clock, HardwareAddr, HostName, Timestamp, Token};
+use crate::base::{Clock, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token};
 use crate::config::Snapshot;
+use crate::config::snapshot::Boot;
 use crate::journal::Journal;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::{self, Input, InstallState, Policy, Record, Refusal, Step, Transition};
@@ -98,10 +99,18 @@ impl Installs {
 
     /// The limits for a host: of the profile it is armed with, else of the server.
     pub fn policy(snapshot: &Snapshot, record: Option<&Record>) -> Policy {
+        Self::policy_of(snapshot, record.and_then(|record| record.profile.as_ref()))
+    }
+
+    /// The limits of a profile.
+    fn policy_of(snapshot: &Snapshot, name: Option<&ProfileName>) -> Policy {
+        let profile = name.and_then(|name| snapshot.profile(name));
         Policy {
             max_attempts: snapshot.server.max_attempts,
-            stalled_after: snapshot
-                .stalled_after(record.and_then(|record| record.profile.as_ref())),
+            stalled_after: snapshot.stalled_after(name),
+            lifecycle: profile.map_or(Lifecycle::Install, |profile| profile.lifecycle),
+            kernel_is_known: profile
+                .is_none_or(|profile| !matches!(profile.boot, Boot::Script { .. })),
         }
     }
 
@@ -428,10 +437,7 @@ impl Work {
             return;
         }
         let policy = match &input {
-            Input::Install { with, .. } => Policy {
-                stalled_after: snapshot.stalled_after(Some(&with.profile)),
-                ..policy
-            },
+            Input::Install { with, .. } => Installs::policy_of(snapshot, Some(&with.profile)),
             _ => policy,
         };
         match record::step(&current.value, &input, policy, now) {

@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 
 use super::cache::Cache;
 use super::file::{self, Trouble};
+use super::upgrade::RecordV1;
 use super::{Change, CommitError, OpenError, OpenOutcome, StoreError, Versioned};
 use crate::base::{Clock as _, HostName, SystemClock, Token};
 use crate::record::Record;
@@ -38,7 +39,7 @@ const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records"
 const FORMAT: u64 = 1;
 
 /// How one record is written.
-const RECORD_VERSION: u8 = 1;
+const RECORD_VERSION: u8 = 2;
 
 /// How often a disk that refused is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -423,7 +424,7 @@ fn load(path: &Path, database: &Database) -> Result<Cache, Trouble> {
 struct Written<'a>(u64, &'a Record);
 
 #[derive(Deserialize)]
-struct Read(u64, Record);
+struct Read<R>(u64, R);
 
 fn encode(record: &Versioned<Record>) -> Result<Vec<u8>, Trouble> {
     postcard::to_extend(
@@ -435,16 +436,29 @@ fn encode(record: &Versioned<Record>) -> Result<Vec<u8>, Trouble> {
 
 fn decode(host: &str, bytes: &[u8]) -> Result<Versioned<Record>, String> {
     match bytes.split_first() {
-        Some((&RECORD_VERSION, bytes)) => match postcard::take_from_bytes::<Read>(bytes) {
-            Ok((Read(version, value), [])) if value.host.as_str() == host => {
-                Ok(Versioned { version, value })
-            }
-            Ok(_) => Err(format!("the record of {host} is not its own")),
-            Err(error) => Err(format!("the record of {host} cannot be read: {error}")),
-        },
+        Some((&RECORD_VERSION, bytes)) => read::<Record>(host, bytes),
+        Some((1, bytes)) => read::<RecordV1>(host, bytes),
         Some((version, _)) => Err(format!(
             "the record of {host} was written by another version of bootwright ({version})"
         )),
         None => Err(format!("the record of {host} is empty")),
+    }
+}
+
+fn read<R>(host: &str, bytes: &[u8]) -> Result<Versioned<Record>, String>
+where
+    R: serde::de::DeserializeOwned + Into<Record>,
+{
+    match postcard::take_from_bytes::<Read<R>>(bytes) {
+        Ok((Read(version, value), [])) => {
+            let value: Record = value.into();
+            if value.host.as_str() == host {
+                Ok(Versioned { version, value })
+            } else {
+                Err(format!("the record of {host} is not its own"))
+            }
+        }
+        Ok(_) => Err(format!("the record of {host} is longer than a record")),
+        Err(error) => Err(format!("the record of {host} cannot be read: {error}")),
     }
 }

@@ -12,6 +12,7 @@ mod cache;
 mod embedded;
 pub(crate) mod file;
 mod memory;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 

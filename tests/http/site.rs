@@ -123,10 +123,12 @@ impl Site {
         let input = Input::Install {
             with: Armament {
                 profile: "tiny".parse().unwrap(),
+                file_profile: "tiny".parse().ok(),
                 macs: vec![MAC.parse().unwrap()],
                 ip: WEB01,
                 token: token.clone(),
-                until: self.ctx().now().plus(Duration::from_secs(86_400)),
+                armed_for: Duration::from_secs(86_400),
+                after: None,
             },
             force: false,
             by: "tester".to_owned(),

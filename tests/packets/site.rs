@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use bootwright::base::{Architecture, Timestamp, Token};
+use bootwright::base::{Architecture, Lifecycle, Timestamp, Token};
 use bootwright::config::Snapshot;
 use bootwright::config::snapshot::{
     Boot, Host, InstallPolicy, LocalBoot, Profile, Server, Subnet, TemplateText,
@@ -64,6 +64,7 @@ fn host(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
         loader: None,
         local_boot: LocalBoot::Auto,
         install: InstallPolicy::Once,
+        after: None,
         uuid: None,
         serial: None,
         vars: toml::Table::new(),
@@ -88,6 +89,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         title: "Debian 12".to_owned(),
         family: "debian".to_owned(),
         arch: Vec::new(),
+        lifecycle: Lifecycle::Install,
         boot: Boot::Linux {
             kernel: text("debian/linux"),
             initrd: vec![text("debian/initrd.gz")],

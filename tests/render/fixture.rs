@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use bootwright::base::{Architecture, Token};
+use bootwright::base::{Architecture, Lifecycle, Token};
 use bootwright::config::snapshot::{
     Answer, Boot, Host, InstallPolicy, LocalBoot, Profile, Server, Subnet, Template, TemplateText,
 };
@@ -55,6 +55,7 @@ pub(crate) fn host(name: &str, last: u8, vars: &str) -> Host {
         loader: None,
         local_boot: LocalBoot::Auto,
         install: InstallPolicy::Once,
+        after: None,
         uuid: None,
         serial: None,
         vars: vars.parse().unwrap(),
@@ -70,6 +71,7 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
         title: format!("The profile {name}"),
         family: "other".to_owned(),
         arch: vec![Architecture::X86_64],
+        lifecycle: Lifecycle::Install,
         boot: Boot::Linux {
             kernel: text("some/linux", None),
             initrd: vec![text("some/initrd.gz", None)],
@@ -106,6 +108,7 @@ fn read_profile(path: &Path, name: &str) -> Profile {
             .iter()
             .map(|arch| arch.parse().unwrap())
             .collect(),
+        lifecycle: Lifecycle::Install,
         boot: Boot::Linux {
             kernel: key("kernel"),
             initrd: strings(&boot["initrd"])

@@ -199,10 +199,12 @@ impl Site {
         let input = Input::Install {
             with: Armament {
                 profile: host.profile.clone().expect("a profile"),
+                file_profile: host.profile.clone(),
                 macs: host.macs.clone(),
                 ip: host.ip,
                 token: token.clone(),
-                until: self.ctx.now().plus(Duration::from_secs(86_400)),
+                armed_for: Duration::from_secs(86_400),
+                after: None,
             },
             force: true,
             by: "test".to_owned(),

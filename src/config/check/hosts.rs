@@ -295,6 +295,7 @@ pub(super) fn host(
         ),
     };
     Some(Host {
+        after: None,
         name: name.clone(),
         fqdn,
         domain,

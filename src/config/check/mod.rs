@@ -133,6 +133,8 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         loaders.insert(*firmware, loader.value.clone());
     }
     let server = Server {
+        install_new: false,
+        secrets: None,
         file: input.main.clone(),
         interfaces: written
             .interfaces

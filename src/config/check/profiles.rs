@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Input;
-use crate::base::suggest;
+use crate::base::{Lifecycle, suggest};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Answer, Boot, Profile, Template};
 use crate::config::written::Written;
@@ -49,6 +49,7 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
             continue;
         };
         good.push(Profile {
+            lifecycle: Lifecycle::Install,
             name: profile.name.clone(),
             title: profile
                 .title

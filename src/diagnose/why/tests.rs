@@ -1,5 +1,6 @@
 use super::super::attempts::tests::{at, event, host, mac, whole_boot};
 use super::*;
+use crate::base::Lifecycle;
 use crate::diagnose::Loads;
 use crate::journal::event::{Kind, Reason};
 use crate::render::AssetRef;
@@ -8,6 +9,8 @@ use std::time::Duration;
 const POLICY: Policy = Policy {
     max_attempts: 3,
     stalled_after: Duration::from_secs(2_700),
+    lifecycle: Lifecycle::Install,
+    kernel_is_known: true,
 };
 
 fn record(state: InstallState) -> Record {

@@ -138,6 +138,11 @@ fn class(event: &Event) -> Option<Class> {
         }
         Kind::ReportIgnored
         | Kind::ReportLog
+        | Kind::SecretServed
+        | Kind::SecretAgain
+        | Kind::BootLoop
+        | Kind::HookFailed
+        | Kind::InstallWaiting
         | Kind::InstallArmed
         | Kind::InstallBooting
         | Kind::InstallStarted

@@ -10,6 +10,8 @@ const START: i64 = 1_800_000_000;
 const POLICY: Policy = Policy {
     max_attempts: 3,
     stalled_after: Duration::from_secs(2_700),
+    lifecycle: Lifecycle::Install,
+    kernel_is_known: true,
 };
 const STATES: [InstallState; 7] = [
     Local,
@@ -41,10 +43,12 @@ fn install(force: bool) -> Input {
     Input::Install {
         with: Armament {
             profile: profile("debian-12"),
+            file_profile: Some(profile("debian-12")),
             macs: vec![mac()],
             ip: ip(),
             token: Token::from_bytes([9; 16]),
-            until: at(86_400),
+            armed_for: Duration::from_secs(86_400),
+            after: None,
         },
         force,
         by: "kari".to_owned(),

@@ -119,6 +119,7 @@ impl HostView {
             install: match host.install {
                 InstallPolicy::Once => "once",
                 InstallPolicy::Never => "never",
+                InstallPolicy::Always => "always",
             }
             .to_owned(),
             notes: host.notes.clone(),

@@ -287,10 +287,12 @@ fn armament(
     })?;
     Ok(Armament {
         profile: profile_name,
+        file_profile: host.profile.clone(),
         macs: host.macs.clone(),
         ip: host.ip,
         token: Token::from_bytes(random),
-        until: admin.ctx.now().plus(armed_for),
+        armed_for,
+        after: None,
     })
 }
 

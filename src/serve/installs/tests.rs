@@ -54,6 +54,7 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
             loader: None,
             local_boot: crate::config::snapshot::LocalBoot::Auto,
             install: crate::config::snapshot::InstallPolicy::Once,
+            after: None,
             uuid: None,
             serial: None,
             vars: toml::Table::new(),
@@ -92,10 +93,12 @@ impl Bench {
         Input::Install {
             with: Armament {
                 profile: "debian-12".parse().unwrap(),
+                file_profile: "debian-12".parse().ok(),
                 macs: vec![mac(n)],
                 ip: ip(n),
                 token: Token::from_bytes([n; 16]),
-                until: self.clock.now().plus(self.snapshot.server.armed_for),
+                armed_for: self.snapshot.server.armed_for,
+                after: None,
             },
             force: false,
             by: "kari".to_owned(),
