@@ -153,6 +153,7 @@ impl SnapshotDiff {
                 old.tftp_max_windowsize == new.tftp_max_windowsize,
             ),
             ("[install] armed_for", old.armed_for == new.armed_for),
+            ("[install] when_new", old.install_new == new.install_new),
             (
                 "[install] max_attempts",
                 old.max_attempts == new.max_attempts,
@@ -230,6 +231,7 @@ fn same_profile(old: &Arc<Profile>, new: &Arc<Profile>) -> bool {
     old.title == new.title
         && old.family == new.family
         && old.arch == new.arch
+        && old.lifecycle == new.lifecycle
         && old.stalled_after == new.stalled_after
         && same_boot(&old.boot, &new.boot)
         && answers(old) == answers(new)

@@ -18,6 +18,8 @@ pub enum Plan {
         profile: Arc<Profile>,
         /// The architecture it is booted for.
         arch: Architecture,
+        /// Its live system is served at every boot: no arming stands behind it, and nothing is recorded.
+        live: bool,
     },
     /// Its disk.
     Disk {
@@ -61,6 +63,11 @@ pub fn plan(
         );
     }
     let record = match known {
+        // What was begun with another profile goes on.
+        Known::Record(record) if record.state.boots_installer() => record,
+        _ if host.install == InstallPolicy::Always => {
+            return live(snapshot, host, seen, files);
+        }
         Known::Record(record) => record,
         Known::Nothing => return disk(Reason::DiskLocal, None::<String>),
         Known::Unavailable => return disk(Reason::DiskStoreUnavailable, None::<String>),
@@ -108,6 +115,34 @@ fn installer(
             Some(format!("it was armed with `{name}`")),
         );
     };
+    served(host, profile, seen, files, false)
+}
+
+/// The live system of a host that boots it every time.
+fn live(
+    snapshot: &Snapshot,
+    host: &Host,
+    seen: Option<Architecture>,
+    files: &dyn BootFiles,
+) -> Plan {
+    let profile = host
+        .profile
+        .as_ref()
+        .and_then(|name| snapshot.profile(name));
+    match profile {
+        Some(profile) => served(host, profile, seen, files, true),
+        None => disk(Reason::DiskProfileGone, Some("it has none")),
+    }
+}
+
+fn served(
+    host: &Host,
+    profile: &Arc<Profile>,
+    seen: Option<Architecture>,
+    files: &dyn BootFiles,
+    live: bool,
+) -> Plan {
+    let name = &profile.name;
     let arch = architecture(host, Some(profile), seen);
     if !profile.arch.is_empty() && !profile.arch.contains(&arch) {
         let names: Vec<_> = profile.arch.iter().map(|arch| arch.as_str()).collect();
@@ -122,6 +157,7 @@ fn installer(
     Plan::Install {
         profile: Arc::clone(profile),
         arch,
+        live,
     }
 }
 

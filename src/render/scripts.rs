@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 
 use super::{AssetRef, RenderedBoot, Urls, View, cmdline};
-use crate::base::HardwareAddr;
+use crate::base::{HardwareAddr, Lifecycle};
 use crate::config::snapshot::{Host, LocalBoot};
 
 /// How the message of an iPXE begins that could not load its installer; the step follows.
@@ -67,12 +67,16 @@ pub fn install(view: &View<'_>, boot: &RenderedBoot, attempt: u32, max_attempts:
     }
 
     let mut script = String::from("#!ipxe\n");
+    let (host, profile, title) = (&view.host.name, &view.profile.name, &view.profile.title);
     say(
         &mut script,
-        &format!(
-            "{} is to be installed with {} ({}), attempt {attempt} of {max_attempts}",
-            view.host.name, view.profile.name, view.profile.title
-        ),
+        &match view.profile.lifecycle {
+            Lifecycle::Install => format!(
+                "{host} is to be installed with {profile} ({title}), attempt {attempt} of {max_attempts}"
+            ),
+            Lifecycle::Live => format!("{host} runs {profile} ({title}) from memory"),
+            Lifecycle::Once => format!("{host} boots {profile} ({title}), this once"),
+        },
     );
     script.push_str(
         "echo Bootwright: firmware ${platform} ${buildarch}, NIC ${netX/mac}, address ${netX/ip}\n",

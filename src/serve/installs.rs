@@ -12,13 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::base::{Clock, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token};
+use super::live::LiveSystems;
+use crate::base::{
+    AfterEvent, Clock, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token,
+};
 use crate::config::Snapshot;
-use crate::config::snapshot::Boot;
+use crate::config::snapshot::{Boot, Host};
 use crate::journal::Journal;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::{self, Input, InstallState, Policy, Record, Refusal, Step, Transition};
-use crate::store::{AnyStore, Change, CommitError, StoreError, Versioned};
+use crate::store::{AnyStore, Change, CommitError, Remembered, StoreError, Versioned};
 
 /// How often a change is made anew when somebody else's came between. Each time somebody got on, so
 /// that this many in a row are a fault and no contention.
@@ -33,6 +36,7 @@ pub struct Installs {
     store: Arc<AnyStore>,
     journal: Journal,
     clock: Arc<dyn Clock>,
+    live: LiveSystems,
     /// When the store's trouble was last told; microseconds, `i64::MIN`: never.
     trouble_told: Arc<AtomicI64>,
 }
@@ -93,6 +97,7 @@ impl Installs {
             store,
             journal,
             clock,
+            live: LiveSystems::default(),
             trouble_told: Arc::new(AtomicI64::new(i64::MIN)),
         }
     }
@@ -139,6 +144,9 @@ impl Installs {
         snapshot: &Snapshot,
         token: &Token,
     ) -> Result<Option<Record>, StoreError> {
+        if let Some(record) = self.live.by_token(snapshot, token) {
+            return Ok(Some(record));
+        }
         let found = self.told(snapshot, self.store.by_token(token).await)?;
         let records = self.judged_each(snapshot, found).await?;
         // A lapse voids the token.
@@ -166,6 +174,9 @@ impl Installs {
         input: impl Fn(&Record) -> Input + Sync,
         context: &Context,
     ) -> Result<Applied, ApplyError> {
+        if let Some(record) = self.live.by_token(snapshot, token) {
+            return Ok(self.live_step(snapshot, record, &input, context));
+        }
         let make = |record: &Record| {
             if record.token.as_ref() == Some(token) {
                 Ok(input(record))
@@ -176,6 +187,53 @@ impl Installs {
         self.run(snapshot, &[(host, &make)], context)
             .await
             .and_then(only)
+    }
+
+    /// Takes note that the live system of a host is about to be served under a new token: nothing of it
+    /// is stored.
+    pub fn begin_live(&self, host: &Host, token: Token) -> Record {
+        self.live.begin(host, token, self.clock.now())
+    }
+
+    fn live_step(
+        &self,
+        snapshot: &Snapshot,
+        record: Record,
+        input: &(impl Fn(&Record) -> Input + Sync),
+        context: &Context,
+    ) -> Applied {
+        let now = self.clock.now();
+        let policy = Self::policy(snapshot, Some(&record));
+        let input = input(&record);
+        match record::step(&record, &input, policy, now) {
+            Step::Change(transition) => {
+                if let Some(event) = event_of(&record, &transition, policy, now, context) {
+                    self.journal.append(event);
+                }
+                self.live.advance(transition.next.clone());
+                Applied::Changed(Box::new(transition.next))
+            }
+            Step::Same(reason) => Applied::Same(Box::new(record), reason),
+            Step::Refused(_) => Applied::Same(Box::new(record), Reason::NoChange),
+        }
+    }
+
+    /// Remembers the hosts of a configuration for good. Gives those of which nothing was known before.
+    pub async fn remember(&self, snapshot: &Snapshot) -> Result<Vec<HostName>, StoreError> {
+        let hosts: Vec<Remembered> = snapshot
+            .hosts()
+            .iter()
+            .map(|host| Remembered {
+                host: host.name.clone(),
+                macs: host.macs.clone(),
+            })
+            .collect();
+        let new = self.told(snapshot, self.store.remember(&hosts).await)?;
+        Ok(hosts
+            .into_iter()
+            .zip(new)
+            .filter_map(|(host, new)| new.then_some(host.host))
+            .collect())
     }
 
     /// Applies one input to one host. When this returns `Changed`, the change is on disk.
@@ -237,6 +295,8 @@ impl Installs {
             let refused = work.refused.take();
             if refused.is_some() {
                 work.keep_judgements();
+            } else {
+                self.release(snapshot, &mut work, now).await?;
             }
             match self.commit(&work.changes).await {
                 Ok(()) => {}
@@ -259,33 +319,78 @@ impl Installs {
         Err(ApplyError::Store(self.trouble(snapshot, error)))
     }
 
+    /// Arms the hosts that have waited for what this work brings about, in the same change of the store.
+    async fn release(
+        &self,
+        snapshot: &Snapshot,
+        work: &mut Work,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if !work.may_release {
+            return Ok(());
+        }
+        let stored = self.told(snapshot, self.store.records().await)?;
+        let mut waiting: Vec<HostName> = stored
+            .iter()
+            .map(|record| &record.value)
+            .chain(work.changes.iter().map(|change| &change.next))
+            .filter(|record| record.state == InstallState::Waiting)
+            .map(|record| record.host.clone())
+            .collect();
+        waiting.sort();
+        waiting.dedup();
+        let latest = |work: &Work, host: &HostName| {
+            work.latest(host).or_else(|| {
+                let at = stored.binary_search_by(|record| record.value.host.cmp(host));
+                stored.get(at.ok()?).cloned()
+            })
+        };
+        for host in waiting {
+            let Some(current) = latest(work, &host) else {
+                continue;
+            };
+            let came = current.value.state == InstallState::Waiting
+                && current.value.after.as_ref().is_some_and(|after| {
+                    latest(work, &after.host)
+                        .is_some_and(|other| record::reached(&other.value, after.event))
+                });
+            if came {
+                work.release(snapshot, current, now);
+            }
+        }
+        Ok(())
+    }
+
     /// Brings the records in line with a configuration that has taken effect: armings that no longer
-    /// fit go back to `local`. Arms nothing.
+    /// fit go back to `local`, and nothing stays known of hosts that are gone. Arms nothing but what has
+    /// waited for an event that has come.
     pub async fn reload(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let records = self.told(snapshot, self.store.records().await)?;
         let context = Context {
             generation: snapshot.generation,
             ..Context::default()
         };
-        for Versioned { value: record, .. } in records {
-            if !matches!(record.state, InstallState::Armed | InstallState::Waiting) {
-                continue;
+        for Versioned { value: record, .. } in &records {
+            let mut inputs = Vec::new();
+            match (record.state, snapshot.host(&record.host)) {
+                (InstallState::Local, _) => {}
+                (InstallState::Armed | InstallState::Waiting, _) | (_, None) => {
+                    inputs.push(reload_of(snapshot, &record.host));
+                }
+                _ => {}
             }
-            let input = snapshot.host(&record.host).map_or(
-                Input::Reload {
-                    macs: Vec::new(),
-                    ip: None,
-                    profile: None,
-                },
-                |host| Input::Reload {
-                    macs: host.macs.clone(),
-                    ip: Some(host.ip),
-                    profile: host.profile.clone(),
-                },
-            );
-            match self.apply(snapshot, &record.host, &input, &context).await {
-                Err(ApplyError::Store(error)) => return Err(error),
-                Ok(_) | Err(ApplyError::Refused(_)) => {}
+            if let (InstallState::Waiting, Some(after)) = (record.state, &record.after)
+                && records.iter().any(|other| {
+                    other.value.host == after.host && record::reached(&other.value, after.event)
+                })
+            {
+                inputs.push(Input::Released);
+            }
+            for input in inputs {
+                match self.apply(snapshot, &record.host, &input, &context).await {
+                    Err(ApplyError::Store(error)) => return Err(error),
+                    Ok(_) | Err(ApplyError::Refused(_)) => {}
+                }
             }
         }
         Ok(())
@@ -313,7 +418,10 @@ impl Installs {
             let mut work = Work::default();
             let host = found.value.host.clone();
             let look = |_: &Record| Ok(Input::Look);
-            work.take(snapshot, found, &look, self.clock.now(), &context);
+            let now = self.clock.now();
+            work.take(snapshot, found, &look, now, &context);
+            // Should the store fail here, a later look makes it good.
+            let _ = self.release(snapshot, &mut work, now).await;
             let judged = work.applied.pop().map(Applied::into_record);
             match self.commit(&work.changes).await {
                 Ok(()) => work
@@ -373,6 +481,37 @@ impl Installs {
 /// Makes the input for a record as it is when it is changed, or says why there is none.
 type Make<'a> = &'a (dyn Fn(&Record) -> Result<Input, Reason> + Sync);
 
+/// What a configuration says of a host now.
+fn reload_of(snapshot: &Snapshot, host: &HostName) -> Input {
+    let host = snapshot.host(host);
+    Input::Reload {
+        macs: host.map(|host| host.macs.clone()).unwrap_or_default(),
+        ip: host.map(|host| host.ip),
+        profile: host.and_then(|host| host.profile.clone()),
+    }
+}
+
+/// The event that tells a change.
+fn event_of(
+    before: &Record,
+    transition: &Transition,
+    policy: Policy,
+    now: Timestamp,
+    context: &Context,
+) -> Option<Event> {
+    let (kind, reason) = transition.event?;
+    let next = &transition.next;
+    let mac = context.mac.or_else(|| next.macs.first().copied());
+    let mut event = Event::new(now, kind, reason)
+        .host(next.host.clone())
+        .mac(mac)
+        .ip(context.ip.or(next.ip));
+    event.file.clone_from(&context.file);
+    event.generation = context.generation;
+    event.detail = record::describe(before, transition, policy);
+    Some(event)
+}
+
 /// The outcome of one input.
 fn only(mut applied: Vec<Applied>) -> Result<Applied, ApplyError> {
     applied
@@ -387,6 +526,8 @@ struct Work {
     events: Vec<Event>,
     applied: Vec<Applied>,
     refused: Option<Refusal>,
+    /// Whether a host may have waited for one of the changes, or waits by one of them.
+    may_release: bool,
     /// For each change, how many events there were after it, and whether time alone made it.
     marks: Vec<(usize, bool)>,
 }
@@ -467,18 +608,13 @@ impl Work {
         now: Timestamp,
         context: &Context,
     ) -> Versioned<Record> {
-        if let Some((kind, reason)) = transition.event {
-            let next = &transition.next;
-            let mac = context.mac.or_else(|| next.macs.first().copied());
-            let mut event = Event::new(now, kind, reason)
-                .host(next.host.clone())
-                .mac(mac)
-                .ip(context.ip.or(next.ip));
-            event.file.clone_from(&context.file);
-            event.generation = context.generation;
-            event.detail = record::describe(&current.value, &transition, policy);
-            self.events.push(event);
-        }
+        self.events
+            .extend(event_of(&current.value, &transition, policy, now, context));
+        let (before, after) = (&current.value, &transition.next);
+        self.may_release |= after.state == InstallState::Waiting
+            || AfterEvent::ALL
+                .into_iter()
+                .any(|event| record::reached(after, event) && !record::reached(before, event));
         self.changes.push(Change {
             expect: current.version,
             next: transition.next.clone(),
@@ -487,6 +623,32 @@ impl Work {
         Versioned {
             version: current.version.saturating_add(1),
             value: transition.next,
+        }
+    }
+
+    /// Arms a host that has waited, or takes its order back when it no longer fits.
+    fn release(&mut self, snapshot: &Snapshot, current: Versioned<Record>, now: Timestamp) {
+        let policy = Installs::policy(snapshot, Some(&current.value));
+        let host = current.value.host.clone();
+        let step = |input| record::step(&current.value, &input, policy, now);
+        let transition = match (step(reload_of(snapshot, &host)), step(Input::Released)) {
+            (Step::Change(transition), _) | (_, Step::Change(transition)) => transition,
+            _ => return,
+        };
+        let next = self.change(
+            &current,
+            *transition,
+            policy,
+            now,
+            &Context::of_time(snapshot),
+        );
+        if let Some(mark) = self.marks.last_mut() {
+            mark.1 = false;
+        }
+        for applied in &mut self.applied {
+            if applied.record().host == host {
+                *applied = Applied::Changed(Box::new(next.value.clone()));
+            }
         }
     }
 

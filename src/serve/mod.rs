@@ -11,6 +11,7 @@ pub mod dhcp;
 pub mod health;
 pub mod installs;
 pub mod listener;
+mod live;
 pub mod memory;
 pub mod reload;
 pub mod script;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::context::{Context, KnownOwned};
 use super::installs::{self, Applied};
-use crate::base::{Architecture, HardwareAddr, HostName, Uuid};
+use crate::base::{Architecture, HardwareAddr, HostName, Token, Uuid};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::http::{self, ScriptDecision, ScriptRequest};
@@ -171,7 +171,12 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
         } => disk(&host, reason, detail),
         ScriptDecision::Host {
             host,
-            plan: Plan::Install { profile, arch },
+            plan:
+                Plan::Install {
+                    profile,
+                    arch,
+                    live,
+                },
         } => {
             let install = Install {
                 ctx,
@@ -181,6 +186,9 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
                 profile: &profile,
                 arch,
             };
+            if live {
+                return Some(install.serve_live());
+            }
             return install.serve(known.record()).await;
         }
     };
@@ -198,6 +206,37 @@ struct Install<'a> {
 }
 
 impl Install<'_> {
+    /// A live system: under a token of its own, of which nothing is recorded.
+    fn serve_live(&self) -> ScriptAnswer {
+        let mut random = [0; 16];
+        if let Err(error) = getrandom::fill(&mut random) {
+            let detail = format!("the system gives no random numbers for a token: {error}");
+            return ScriptAnswer {
+                text: scripts::trouble(&detail),
+                reason: Reason::StoreUnavailable,
+                host: Some(self.host.name.clone()),
+                detail: Some(detail),
+            };
+        }
+        let record = Record {
+            token: Some(Token::from_bytes(random)),
+            ..Record::new(self.host.name.clone())
+        };
+        let text = match self.text(&record) {
+            Ok(text) => text,
+            Err(error) => return self.trouble(&error),
+        };
+        if let (false, Some(token)) = (self.ask.preview, record.token) {
+            self.ctx.installs.begin_live(self.host, token);
+        }
+        ScriptAnswer {
+            text,
+            reason: Reason::Live,
+            host: Some(self.host.name.clone()),
+            detail: Some(self.profile.name.to_string()),
+        }
+    }
+
     /// `None`: the arming that was found is no longer the one that there is.
     async fn serve(&self, record: Option<&Record>) -> Option<ScriptAnswer> {
         let Some((record, token)) = record.and_then(|r| Some((r, r.token.as_ref()?))) else {

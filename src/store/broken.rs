@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::{Change, CommitError, Memory, StoreError, Versioned};
+use super::{Change, CommitError, Memory, Remembered, StoreError, Versioned};
 use crate::base::{HostName, Token};
 use crate::record::Record;
 
@@ -77,11 +77,23 @@ impl Broken {
         Ok(self.memory.records())
     }
 
+    fn writable(&self) -> Result<(), StoreError> {
+        if self.switches.inner.commits.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("commits fail by order".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Remembers hosts for good; for each, whether nothing of it was known before.
+    pub fn remember(&self, hosts: &[Remembered]) -> Result<Vec<bool>, StoreError> {
+        self.readable()?;
+        self.writable()?;
+        Ok(self.memory.remember(hosts))
+    }
+
     /// Makes all changes or none.
     pub fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
-        if self.switches.inner.commits.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("commits fail by order".to_owned()).into());
-        }
+        self.writable()?;
         let conflict = self
             .switches
             .inner

@@ -3,18 +3,36 @@
 //! **Invariant:** [`Cache::check`] is the only judge of a compare-and-set; a set of changes passes as
 //! a whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::{Change, CommitError, Versioned};
-use crate::base::{HostName, Token};
+use super::{Change, CommitError, Remembered, Versioned};
+use crate::base::{HardwareAddr, HostName, Token};
 use crate::record::Record;
 
-/// All records, by host.
+/// All records, by host, and all hosts that were ever remembered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cache {
     records: BTreeMap<HostName, Versioned<Record>>,
+    known: HashSet<Mark>,
+}
+
+/// What is remembered of a host for good.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Mark {
+    /// Its name.
+    Name(HostName),
+    /// One of its hardware addresses.
+    Mac(HardwareAddr),
+}
+
+impl Mark {
+    fn of(host: &Remembered) -> impl Iterator<Item = Self> + '_ {
+        let macs = host.macs.iter().copied().map(Self::Mac);
+        std::iter::once(Self::Name(host.host.clone())).chain(macs)
+    }
 }
 
 impl Cache {
@@ -45,6 +63,42 @@ impl Cache {
             }
         }
         found.cloned()
+    }
+
+    /// For each host, whether neither its name nor any of its hardware addresses was ever remembered or
+    /// recorded; and what there is to be written down.
+    pub(super) fn unknown(&self, hosts: &[Remembered]) -> (Vec<bool>, Vec<Mark>) {
+        let recorded: HashSet<HardwareAddr> = self
+            .records
+            .values()
+            .flat_map(|record| record.value.macs.iter().copied())
+            .collect();
+        let is_known = |mark: &Mark| {
+            self.known.contains(mark)
+                || match mark {
+                    Mark::Name(name) => self.records.contains_key(name),
+                    Mark::Mac(mac) => recorded.contains(mac),
+                }
+        };
+        let new = hosts
+            .iter()
+            .map(|host| !Mark::of(host).any(|mark| is_known(&mark)))
+            .collect();
+        let marks = hosts
+            .iter()
+            .flat_map(Mark::of)
+            .filter(|mark| !self.known.contains(mark))
+            .collect();
+        (new, marks)
+    }
+
+    pub(super) fn remember(&mut self, marks: impl IntoIterator<Item = Mark>) {
+        self.known.extend(marks);
+    }
+
+    /// Everything that is remembered.
+    pub(super) fn known(&self) -> &HashSet<Mark> {
+        &self.known
     }
 
     fn version(&self, host: &HostName) -> u64 {

@@ -1,7 +1,8 @@
 //! The store in one file of this machine, `state_dir/bootwright.redb`.
 //!
 //! - *Keys.* Table `meta`: `format` (of the file). Table `records`: host name → a version byte, then
-//!   version and record in postcard.
+//!   version and record in postcard. Table `known`: every name and hardware address that a configuration
+//!   ever had, in postcard.
 //! - *Atomicity.* One thread owns the file. It takes up what has gathered, judges each set of changes
 //!   as a compare-and-set, writes those that pass in one transaction with one `fsync`, and answers each.
 //!   When that fails, none of them was made.
@@ -13,7 +14,8 @@
 //! - *A disk that refuses.* redb must be opened again after a failed write. That is tried at each
 //!   commit and every two seconds. What was answered is then the truth: should the file hold a change
 //!   whose commit was reported as failed, it is taken back.
-//! - *Bounds.* One record for each host ever armed, about 500 bytes.
+//! - *Bounds.* One record for each host ever armed, about 500 bytes; about 40 bytes for each host ever
+//!   configured.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -25,15 +27,17 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::cache::Cache;
+use super::cache::{Cache, Mark};
 use super::file::{self, Trouble};
 use super::upgrade::RecordV1;
-use super::{Change, CommitError, OpenError, OpenOutcome, StoreError, Versioned};
+use super::{Change, CommitError, OpenError, OpenOutcome, Remembered, StoreError, Versioned};
 use crate::base::{Clock as _, HostName, SystemClock, Token};
 use crate::record::Record;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+
+const KNOWN: TableDefinition<'_, &[u8], ()> = TableDefinition::new("known");
 
 /// What the file holds altogether; another number is another version of this program's.
 const FORMAT: u64 = 1;
@@ -64,7 +68,16 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct Order {
+enum Order {
+    Commit(Commit),
+    Remember {
+        hosts: Vec<Remembered>,
+        reply: oneshot::Sender<Result<Vec<bool>, StoreError>>,
+    },
+}
+
+#[derive(Debug)]
+struct Commit {
     changes: Vec<Change>,
     reply: oneshot::Sender<Result<(), CommitError>>,
 }
@@ -132,17 +145,29 @@ impl Embedded {
 
     /// Makes all changes or none; they are on disk when this returns.
     pub async fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
-        let closed = || StoreError::Unavailable("it is closed".to_owned());
         let (reply, answer) = oneshot::channel();
-        let order = Order {
-            changes: changes.to_vec(),
-            reply,
-        };
+        let changes = changes.to_vec();
+        self.order(Order::Commit(Commit { changes, reply }))?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Remembers hosts for good; for each, whether nothing of it was known before.
+    pub async fn remember(&self, hosts: &[Remembered]) -> Result<Vec<bool>, StoreError> {
+        let (new, marks) = self.read(|cache| cache.unknown(hosts))?;
+        if marks.is_empty() {
+            return Ok(new);
+        }
+        let (reply, answer) = oneshot::channel();
+        let hosts = hosts.to_vec();
+        self.order(Order::Remember { hosts, reply })?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    fn order(&self, order: Order) -> Result<(), StoreError> {
         self.orders
             .as_ref()
             .and_then(|orders| orders.send(order).ok())
-            .ok_or_else(closed)?;
-        answer.await.map_err(|_| closed())?
+            .ok_or_else(closed)
     }
 
     fn read<T>(&self, look: impl FnOnce(&Cache) -> T) -> Result<T, StoreError> {
@@ -154,6 +179,10 @@ impl Embedded {
             )),
         }
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("it is closed".to_owned())
 }
 
 impl Drop for Embedded {
@@ -175,17 +204,27 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, taken: &Receiver<Order>) {
+        // What was taken up while gathering and is no commit.
+        let mut next = None;
         loop {
-            match taken.recv_timeout(RETRY) {
-                Ok(first) => {
-                    let mut orders = vec![first];
-                    while orders.len() < GROUP {
+            let order = match next.take() {
+                Some(order) => Ok(order),
+                None => taken.recv_timeout(RETRY),
+            };
+            match order {
+                Ok(Order::Commit(first)) => {
+                    let mut commits = vec![first];
+                    while commits.len() < GROUP && next.is_none() {
                         match taken.try_recv() {
-                            Ok(order) => orders.push(order),
+                            Ok(Order::Commit(commit)) => commits.push(commit),
+                            Ok(other) => next = Some(other),
                             Err(_) => break,
                         }
                     }
-                    self.work(orders);
+                    self.work(commits);
+                }
+                Ok(Order::Remember { hosts, reply }) => {
+                    let _ = reply.send(self.remember(&hosts));
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     if self.database.is_none() {
@@ -199,7 +238,7 @@ impl Writer {
     }
 
     /// Judges and writes what has gathered, and answers it.
-    fn work(&mut self, orders: Vec<Order>) {
+    fn work(&mut self, orders: Vec<Commit>) {
         if self.database.is_none()
             && let Err(trouble) = self.reopen()
         {
@@ -252,6 +291,39 @@ impl Writer {
         };
         for reply in waiting {
             let _ = reply.send(answer.clone());
+        }
+    }
+
+    /// Writes down hosts for good. Judged here, where nothing comes between.
+    fn remember(&mut self, hosts: &[Remembered]) -> Result<Vec<bool>, StoreError> {
+        let unavailable = |trouble: &Trouble| StoreError::Unavailable(trouble.text());
+        if self.database.is_none() {
+            self.reopen().map_err(|trouble| unavailable(&trouble))?;
+        }
+        let (new, marks) = {
+            let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+            let nothing = Cache::default();
+            shared.cache.as_ref().unwrap_or(&nothing).unknown(hosts)
+        };
+        let written = match &self.database {
+            Some(database) => encode_marks(&marks).and_then(|bytes| {
+                file::guarded(|| {
+                    transact(database, |transaction| put_marks(transaction, &bytes))
+                        .map_err(|error| Trouble::of(&self.path, error))
+                })
+            }),
+            None => Err(Trouble::Disk("it is not open".to_owned())),
+        };
+        match written {
+            Ok(()) => {
+                self.with_shared(|shared| shared.cache.get_or_insert_default().remember(marks));
+                Ok(new)
+            }
+            Err(trouble) => {
+                self.close();
+                self.with_shared(|shared| shared.trouble = Some(trouble.text()));
+                Err(unavailable(&trouble))
+            }
         }
     }
 
@@ -310,8 +382,10 @@ impl Writer {
         let same = stored.len() == known.len()
             && wanted
                 .iter()
-                .all(|record| stored.get(&record.value.host).as_ref() == Some(record));
+                .all(|record| stored.get(&record.value.host).as_ref() == Some(record))
+            && stored.known() == known.known();
         if !same {
+            let marks = encode_marks(known.known())?;
             let bytes = wanted
                 .iter()
                 .map(|record| Ok((record.value.host.as_str(), encode(record)?)))
@@ -323,7 +397,8 @@ impl Writer {
                     for (host, bytes) in &bytes {
                         table.insert(*host, bytes.as_slice())?;
                     }
-                    Ok(())
+                    transaction.open_table(KNOWN)?.retain(|_, ()| false)?;
+                    put_marks(transaction, &marks)
                 })
                 .map_err(|error| Trouble::of(&self.path, error))
             })?;
@@ -347,6 +422,22 @@ fn transact(
     transaction.set_two_phase_commit(true);
     work(&transaction)?;
     transaction.commit()?;
+    Ok(())
+}
+
+fn encode_marks<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> Result<Vec<Vec<u8>>, Trouble> {
+    marks
+        .into_iter()
+        .map(|mark| postcard::to_stdvec(mark))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Trouble::Disk(format!("a name cannot be written: {error}")))
+}
+
+fn put_marks(transaction: &redb::WriteTransaction, marks: &[Vec<u8>]) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(KNOWN)?;
+    for mark in marks {
+        table.insert(mark.as_slice(), ())?;
+    }
     Ok(())
 }
 
@@ -411,6 +502,21 @@ fn load(path: &Path, database: &Database) -> Result<Cache, Trouble> {
             match decode(key.value(), value.value()) {
                 Ok(record) => cache.put(record),
                 Err(why) => return Ok(Err(why)),
+            }
+        }
+        let known = match transaction.open_table(KNOWN) {
+            Ok(table) => table,
+            // An earlier version's.
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Ok(cache)),
+            Err(error) => return Err(error.into()),
+        };
+        for entry in known.iter()? {
+            let (mark, _) = entry?;
+            match postcard::from_bytes::<Mark>(mark.value()) {
+                Ok(mark) => cache.remember([mark]),
+                Err(error) => {
+                    return Ok(Err(format!("a remembered name cannot be read: {error}")));
+                }
             }
         }
         Ok(Ok(cache))

@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use super::cache::Cache;
-use super::{Change, CommitError, Versioned};
+use super::{Change, CommitError, Remembered, Versioned};
 use crate::base::{HostName, Token};
 use crate::record::Record;
 
@@ -36,6 +36,14 @@ impl Memory {
             cache.put(record);
         }
         Ok(())
+    }
+
+    /// Remembers hosts for good; for each, whether nothing of it was known before.
+    pub fn remember(&self, hosts: &[Remembered]) -> Vec<bool> {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        let (new, marks) = cache.unknown(hosts);
+        cache.remember(marks);
+        new
     }
 
     fn read<T>(&self, look: impl FnOnce(&Cache) -> T) -> T {

@@ -20,7 +20,7 @@ pub use broken::{Broken, Switches};
 pub use embedded::Embedded;
 pub use memory::Memory;
 
-use crate::base::{HostName, Token};
+use crate::base::{HardwareAddr, HostName, Token};
 use crate::record::Record;
 
 /// A value and the version by which a change of it is compared.
@@ -58,6 +58,15 @@ pub struct Change {
     pub expect: u64,
     /// The record as it is to be.
     pub next: Record,
+}
+
+/// A host as a configuration has it, to be remembered for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its name.
+    pub host: HostName,
+    /// Its hardware addresses.
+    pub macs: Vec<HardwareAddr>,
 }
 
 /// What was found where the store was to be.
@@ -202,6 +211,16 @@ impl AnyStore {
             Self::Embedded(store) => store.records(),
             Self::Memory(store) => Ok(store.records()),
             Self::Broken(store) => store.records(),
+        }
+    }
+
+    /// Remembers the names and hardware addresses of hosts for good, on disk when this returns. For each
+    /// host: whether neither its name nor any of its addresses was ever remembered or recorded.
+    pub async fn remember(&self, hosts: &[Remembered]) -> Result<Vec<bool>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.remember(hosts).await,
+            Self::Memory(store) => Ok(store.remember(hosts)),
+            Self::Broken(store) => store.remember(hosts),
         }
     }
 

@@ -176,6 +176,8 @@ mod clashes {
     mistake!(unknown_profile_without_a_near_one, HOSTS => format!("[defaults]\nprofile = \"solaris\"\n{GOOD_HOSTS}"));
     mistake!(groups_in_a_circle, HOSTS => "[groups.a]\ngroup = \"b\"\n[groups.b]\ngroup = \"c\"\n[groups.c]\ngroup = \"a\"\n[hosts.x]\nip = \"10.99.0.11\"\ngroup = \"a\"\n");
     mistake!(group_in_itself, HOSTS => "[groups.a]\ngroup = \"a\"\n");
+    mistake!(always_with_a_profile_that_installs, HOSTS => format!("{GOOD_HOSTS}install = \"always\"\n"));
+    mistake!(always_for_a_live_system_is_no_mistake, HOSTS => format!("{GOOD_HOSTS}install = \"always\"\n"), PROFILE => profile_with("[boot]", "lifecycle = \"live\"\n[boot]"));
     mistake!(profile_for_another_architecture, PROFILE => format!("arch = [\"aarch64\"]\n{GOOD_PROFILE}"), HOSTS => format!("{GOOD_HOSTS}arch = \"x86_64\"\n"));
     mistake!(unknown_template, PROFILE => profile_with("\"debian/preseed.cfg.j2\"", "\"preseed.cfg.j2\""));
     mistake!(inherits_from_no_list, HOSTS => format!("[defaults.vars]\nkeys = \"one\"\n{GOOD_HOSTS}[hosts.web01.vars]\nkeys = [\"...\", \"two\"]\n"));
@@ -224,8 +226,6 @@ cache = "512MiB"
 [admin]
 listen = "127.0.0.1:8081"
 tokens = "admin-tokens.toml"
-[install]
-when_new = "install"
 [store]
 kind = "etcd"
 endpoints = ["http://127.0.0.1:2379"]
@@ -245,7 +245,6 @@ secure_boot = true"#));
 snippets = ["ssh-keys"]
 options = []
 secure_boot = true
-install = "always"
 
 [hosts.web01]
 mac = ["52:54:00:47:86:8e", "52:54:00:47:86:8f"]
@@ -257,7 +256,7 @@ bmc = "10.0.0.1"
 [[hosts.web01.nic]]
 mac = "52:54:00:47:86:90"
 "#);
-    mistake!(later_in_a_profile, PROFILE => profile_with("[boot]", "lifecycle = \"live\"\n[boot]").replace("\"linux\"", "\"multiboot\""));
+    mistake!(later_in_a_profile, PROFILE => profile_with("\"linux\"", "\"multiboot\""));
     mistake!(what_this_version_does_is_no_mistake, MAIN => main_with(r#"[dhcp]
 unknown = "ignore"
 conflict_probe = false
@@ -267,8 +266,8 @@ router_advertisement = "off"
 engine = "async-tftp"
 [admin]
 [install]
-when_new = "local"
+when_new = "install"
 [store]
 kind = "embedded"
-"#), HOSTS => format!("{GOOD_HOSTS}secure_boot = false\ninstall = \"once\"\n"), PROFILE => profile_with("[boot]", "lifecycle = \"install\"\n[boot]"));
+"#), HOSTS => format!("{GOOD_HOSTS}secure_boot = false\ninstall = \"once\"\n"), PROFILE => profile_with("[boot]", "lifecycle = \"once\"\n[boot]"));
 }

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use crate::base::{GroupName, ProfileName, suggest};
+use super::profiles::lifecycle_of;
+use crate::base::{GroupName, Lifecycle, ProfileName, suggest};
 use crate::config::merge::{Groups, Merged};
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Host, Subnet};
+use crate::config::snapshot::{Host, InstallPolicy, Subnet};
 use crate::config::source::Span;
 use crate::config::table::list_words;
 use crate::config::vars;
@@ -223,6 +224,61 @@ impl<'a> RunsOn<'a> {
         }
     }
 
+    /// The life of the profile of this name.
+    pub(super) fn lifecycle(&self, name: Option<&ProfileName>) -> Lifecycle {
+        name.and_then(|name| self.profiles.get(name))
+            .map_or(Lifecycle::Install, |profile| lifecycle_of(profile))
+    }
+
+    /// `install = "always"` is for profiles that write no disk: any other one would write it at every boot.
+    pub(super) fn check_always(
+        &mut self,
+        host: &HostEntry,
+        merged: &Merged,
+        problems: &mut Vec<Problem>,
+    ) {
+        let Some(install) = merged
+            .install
+            .as_ref()
+            .filter(|install| install.value == InstallPolicy::Always)
+        else {
+            return;
+        };
+        let name = &host.name.value;
+        let problem = match &merged.profile {
+            None => Problem::error(
+                "always-without-profile",
+                format!("`{name}` has install = \"always\" and no profile to be served"),
+            )
+            .at(install.span, format!("`{name}` gets it here"))
+            .help("give the host a live profile, or take `install` out"),
+            Some(used) => {
+                let Some(profile) = self.profiles.get(&used.value) else {
+                    return;
+                };
+                if lifecycle_of(profile) == Lifecycle::Live
+                    || !profile.ok
+                    || !self.told.insert((install.span, used.span))
+                {
+                    return;
+                }
+                Problem::error(
+                    "always-installs",
+                    format!(
+                        "`{name}` would be installed at every boot: profile `{}` is not live",
+                        used.value
+                    ),
+                )
+                .at(install.span, format!("`{name}` gets its `install` here"))
+                .at(used.span, "and its profile here")
+                .help(
+                    "install = \"always\" is for profiles with lifecycle = \"live\"; others are installed when `bootwright install` asks for it",
+                )
+            }
+        };
+        problems.push(problem);
+    }
+
     /// A profile that cannot run on a host is told once for each pair of places, not for each host of a group.
     pub(super) fn check(&mut self, host: &HostEntry, merged: &Merged, problems: &mut Vec<Problem>) {
         let (Some(arch), Some(used)) = (&merged.arch, &merged.profile) else {
@@ -270,11 +326,20 @@ pub(super) fn first_of_each(
         .collect()
 }
 
+/// Whether a host may be installed, when nothing says so: live systems are served at every boot.
+const fn usual_install(lifecycle: Lifecycle) -> InstallPolicy {
+    match lifecycle {
+        Lifecycle::Live => InstallPolicy::Always,
+        Lifecycle::Install | Lifecycle::Once => InstallPolicy::Once,
+    }
+}
+
 pub(super) fn host(
     entry: &HostEntry,
     merged: Merged,
     subnet: usize,
     subnets: &[Subnet],
+    lifecycle: Lifecycle,
 ) -> Option<Host> {
     let place = subnets.get(subnet)?;
     let name = &entry.name.value;
@@ -309,8 +374,7 @@ pub(super) fn host(
         local_boot: merged.local_boot.map(|boot| boot.value).unwrap_or_default(),
         install: merged
             .install
-            .map(|install| install.value)
-            .unwrap_or_default(),
+            .map_or_else(|| usual_install(lifecycle), |install| install.value),
         uuid: entry.uuid.as_ref().map(|uuid| uuid.value),
         serial: entry.serial.as_ref().map(|serial| serial.value.clone()),
         vars: vars::into_table(merged.vars),

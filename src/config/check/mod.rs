@@ -89,6 +89,7 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         };
         merged.cover(&entry.layer, problems);
         runs_on.check(entry, &merged, problems);
+        runs_on.check_always(entry, &merged, problems);
         let place = place(entry, &networks, &input, problems);
         if let (true, Some(subnet)) = (merged.ok, place) {
             hosts.push((*entry, merged, subnet));
@@ -97,7 +98,11 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     let subnets = subnets(&networks, &entries, &server);
     let hosts = first_of_each(hosts)
         .into_iter()
-        .filter_map(|(entry, merged, subnet)| host(entry, merged, subnet, &subnets))
+        .filter_map(|(entry, merged, subnet)| {
+            let profile = merged.profile.as_ref().map(|profile| &profile.value);
+            let lifecycle = runs_on.lifecycle(profile);
+            host(entry, merged, subnet, &subnets, lifecycle)
+        })
         .collect::<Vec<_>>();
     full_names(&hosts, &entries, problems);
     let profiles = profiles(&input, problems);
@@ -133,7 +138,7 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         loaders.insert(*firmware, loader.value.clone());
     }
     let server = Server {
-        install_new: false,
+        install_new: value(written.install_new.as_ref(), usual.install_new),
         secrets: None,
         file: input.main.clone(),
         interfaces: written

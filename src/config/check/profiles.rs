@@ -7,6 +7,7 @@ use crate::base::{Lifecycle, suggest};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Answer, Boot, Profile, Template};
 use crate::config::written::Written;
+use crate::config::written::profile::ProfileFile;
 
 /// The profiles that could be read whole and whose templates are there.
 pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profile> {
@@ -49,7 +50,7 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
             continue;
         };
         good.push(Profile {
-            lifecycle: Lifecycle::Install,
+            lifecycle: lifecycle_of(profile),
             name: profile.name.clone(),
             title: profile
                 .title
@@ -85,6 +86,14 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
         });
     }
     good
+}
+
+/// What a profile does with a machine: it installs it, unless it says otherwise.
+pub(super) fn lifecycle_of(profile: &ProfileFile) -> Lifecycle {
+    profile
+        .lifecycle
+        .as_ref()
+        .map_or(Lifecycle::Install, |lifecycle| lifecycle.value)
 }
 
 /// By the whole path, or by the file's name alone when the folder was forgotten.

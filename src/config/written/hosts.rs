@@ -293,7 +293,7 @@ impl Layer {
                 &[
                     ("once", Choice::Is(InstallPolicy::Once)),
                     ("never", Choice::Is(InstallPolicy::Never)),
-                    ("always", Choice::Later),
+                    ("always", Choice::Is(InstallPolicy::Always)),
                 ],
             ),
             vars: vars::read(cx, reader),

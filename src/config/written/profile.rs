@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::Written;
-use crate::base::{Architecture, ProfileName};
+use crate::base::{Architecture, Lifecycle, ProfileName};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Boot, TemplateText};
 use crate::config::source::Span;
@@ -21,6 +21,7 @@ pub(crate) struct ProfileFile {
     pub title: Option<Written<String>>,
     pub family: Option<Written<&'static str>>,
     pub arch: Option<Written<Vec<Written<Architecture>>>>,
+    pub lifecycle: Option<Written<Lifecycle>>,
     pub boot: Option<WrittenBoot>,
     pub answers: Vec<AnswerEntry>,
     pub stalled_after: Option<Written<Duration>>,
@@ -133,14 +134,11 @@ impl ProfileFile {
                 bad.help("leave `arch` out: the profile can then be used on all architectures"),
             );
         }
-        reader.choice(
+        let lifecycle = reader.choice(
             cx,
             "lifecycle",
-            &[
-                ("install", Choice::Is(())),
-                ("live", Choice::Later),
-                ("once", Choice::Later),
-            ],
+            &[Lifecycle::Install, Lifecycle::Live, Lifecycle::Once]
+                .map(|lifecycle| (lifecycle.as_str(), Choice::Is(lifecycle))),
         );
         let stalled_after = reader.parsed(cx, "stalled_after", values::duration);
         let boot = Self::boot(cx, &mut reader);
@@ -172,6 +170,7 @@ impl ProfileFile {
             title,
             family,
             arch,
+            lifecycle,
             boot,
             answers,
             stalled_after,

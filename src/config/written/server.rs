@@ -36,6 +36,7 @@ pub(crate) struct ServerFile {
     pub armed_for: Option<Written<Duration>>,
     pub max_attempts: Option<Written<u32>>,
     pub stalled_after: Option<Written<Duration>>,
+    pub install_new: Option<Written<bool>>,
     pub journal_keep: Option<Written<u64>>,
     pub subnets: Vec<SubnetEntry>,
     /// Whether there is a `[[subnet]]`, readable or not.
@@ -384,10 +385,10 @@ impl ServerFile {
         let Some(mut install) = section(cx, root, "install", &INSTALL) else {
             return;
         };
-        install.choice(
+        self.install_new = install.choice(
             cx,
             "when_new",
-            &[("local", Choice::Is(())), ("install", Choice::Later)],
+            &[("local", Choice::Is(false)), ("install", Choice::Is(true))],
         );
         self.armed_for = install.parsed(cx, "armed_for", values::duration);
         self.stalled_after = install.parsed(cx, "stalled_after", values::duration);

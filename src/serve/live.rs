@@ -1,0 +1,74 @@
+//! The live systems that were served, in memory: their tokens open answers and reports until the next
+//! boot script.
+//!
+//! A live profile writes no disk, so that nothing of it has to outlast the daemon (design section 3.2):
+//! the life of its boot is a [`Record`] that no store ever sees, advanced by [`record::step`] like any
+//! other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use subtle::ConstantTimeEq as _;
+
+use crate::base::{HostName, Timestamp, Token};
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, InstallPolicy};
+use crate::record::{InstallState, Record};
+
+/// What is served at every boot; cheap to clone. One entry for each host at most.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LiveSystems {
+    records: Arc<Mutex<HashMap<HostName, Record>>>,
+}
+
+impl LiveSystems {
+    /// Takes note that a live system is about to be served under this token; an earlier one is void.
+    pub(super) fn begin(&self, host: &Host, token: Token, now: Timestamp) -> Record {
+        let record = Record {
+            state: InstallState::Booting,
+            profile: host.profile.clone(),
+            file_profile: host.profile.clone(),
+            macs: host.macs.clone(),
+            ip: Some(host.ip),
+            token: Some(token),
+            attempt: 1,
+            script_at: Some(now),
+            changed_at: Some(now),
+            ..Record::new(host.name.clone())
+        };
+        self.lock().insert(host.name.clone(), record.clone());
+        record
+    }
+
+    /// The boot with this token, while its host is still served that way. All are compared, each in
+    /// constant time.
+    pub(super) fn by_token(&self, snapshot: &Snapshot, token: &Token) -> Option<Record> {
+        let asked = token.reveal().as_bytes();
+        let mut found = None;
+        for record in self.lock().values() {
+            let own = record.token.as_ref().map(Token::reveal).unwrap_or_default();
+            if bool::from(own.as_bytes().ct_eq(asked)) {
+                found = Some(record.clone());
+            }
+        }
+        found.filter(|record| {
+            snapshot.host(&record.host).is_some_and(|host| {
+                host.install == InstallPolicy::Always && host.profile == record.profile
+            })
+        })
+    }
+
+    /// Puts down what a boot has become, unless another one has begun meanwhile.
+    pub(super) fn advance(&self, next: Record) {
+        let mut records = self.lock();
+        if let Some(record) = records.get_mut(&next.host)
+            && record.token == next.token
+        {
+            *record = next;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<HostName, Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
