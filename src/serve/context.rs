@@ -72,6 +72,13 @@ impl Context {
         }
     }
 
+    /// The architecture that a host's own packets told.
+    pub fn architecture_seen(&self, host: &Host) -> Option<Architecture> {
+        host.macs
+            .iter()
+            .find_map(|mac| self.memory.get(*mac)?.architecture)
+    }
+
     /// What a host loads to boot its installer, for the architecture that was last seen of it.
     pub fn boot(
         &self,
@@ -80,10 +87,7 @@ impl Context {
         profile: &Profile,
     ) -> Result<RenderedBoot, RenderError> {
         let snapshot = &in_force.snapshot;
-        let seen = host
-            .macs
-            .iter()
-            .find_map(|mac| self.memory.get(*mac)?.architecture);
+        let seen = self.architecture_seen(host);
         in_force.renderer.boot(&View {
             snapshot,
             host,

@@ -4,6 +4,7 @@
 //! records one event for each datagram or request.
 
 pub mod admin;
+pub mod arming;
 pub mod assets;
 pub mod boot;
 pub mod context;

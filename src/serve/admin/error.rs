@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Refusal;
+use crate::serve::arming::Obstacle;
 use crate::serve::installs::ApplyError;
 use crate::store::StoreError;
 
@@ -111,6 +112,17 @@ impl From<Refusal> for ApiError {
                 remedy,
             },
         }
+    }
+}
+
+impl From<Obstacle> for ApiError {
+    fn from(obstacle: Obstacle) -> Self {
+        let status = match obstacle {
+            Obstacle::NoRandomness { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        };
+        let (code, remedy) = (obstacle.code(), obstacle.remedy());
+        Self::new(status, code, obstacle.to_string(), remedy)
     }
 }
 

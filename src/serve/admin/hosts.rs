@@ -17,12 +17,9 @@ use crate::base::{
 };
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, InstallPolicy};
-use crate::decide::BootFiles as _;
 use crate::decide::plan::architecture;
 use crate::diagnose::Diagnosis;
 use crate::record::{InstallState, Record};
-use crate::render::AssetRef;
-use crate::render::files::needed;
 use crate::render::load::InForce;
 use crate::serve::context::Context;
 use crate::serve::why::why as explain;
@@ -115,7 +112,11 @@ impl HostView {
             subnet: snapshot.subnet_of(host).map(|subnet| subnet.name.clone()),
             groups: host.groups.clone(),
             profile: host.profile.clone(),
-            arch: architecture(host, profile.map(|profile| &**profile), seen(ctx, host)),
+            arch: architecture(
+                host,
+                profile.map(|profile| &**profile),
+                ctx.architecture_seen(host),
+            ),
             install: match host.install {
                 InstallPolicy::Once => "once",
                 InstallPolicy::Never => "never",
@@ -153,13 +154,6 @@ impl Installation {
             changed_at: record.changed_at,
         }
     }
-}
-
-/// The architecture that a host's own packets told.
-fn seen(ctx: &Context, host: &Host) -> Option<Architecture> {
-    host.macs
-        .iter()
-        .find_map(|mac| ctx.memory.get(*mac)?.architecture)
 }
 
 /// All hosts, in the order of the file.
@@ -242,34 +236,4 @@ pub fn find(snapshot: &Snapshot, text: &str) -> Result<Arc<Host>, ApiError> {
             remedy,
         )
     })
-}
-
-/// The first file that keeps a host from being installed: its boot loader, or what its profile loads.
-/// What firmware it has is known only once it was seen; until then each usual loader is needed.
-pub(super) fn missing_file(ctx: &Context, in_force: &InForce, host: &Host) -> Option<String> {
-    let snapshot = &in_force.snapshot;
-    let files = ctx.boot_files(in_force);
-    let loaders = &snapshot.server.loaders;
-    let own = host
-        .macs
-        .iter()
-        .find_map(|mac| ctx.memory.get(*mac)?.firmware)
-        .and_then(|firmware| loaders.get(&firmware));
-    let is_loader = |path: &String| match (&host.loader, own) {
-        (Some(loader), _) | (None, Some(loader)) => path == loader,
-        (None, None) => loaders.values().any(|loader| loader == path),
-    };
-    let loader = needed(in_force, host)
-        .into_iter()
-        .filter_map(|(asset, _)| match asset {
-            AssetRef::Path(path) => Some(path),
-            AssetRef::Url(_) => None,
-        })
-        .find(|path| is_loader(path) && !files.is_there(path));
-    if loader.is_some() {
-        return loader;
-    }
-    let profile = snapshot.profile(host.profile.as_ref()?)?;
-    let arch = architecture(host, Some(profile), seen(ctx, host));
-    files.missing_for(host, profile, arch)
 }

@@ -12,13 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::error::ApiError;
-use super::hosts::{HostView, find, missing_file};
+use super::hosts::{HostView, find};
+use crate::base::HostName;
 use crate::base::time::parse_duration;
-use crate::base::{HostName, Token};
-use crate::config::snapshot::{Host, InstallPolicy};
-use crate::record::{Armament, Input};
-use crate::render::files::fetched_by;
-use crate::render::load::InForce;
+use crate::config::snapshot::Host;
+use crate::record::Input;
+use crate::serve::arming::{Terms, armament};
 use crate::serve::boot::read_body;
 use crate::serve::installs::{Applied, Context as Change};
 use crate::serve::listener::Operator;
@@ -163,12 +162,15 @@ async fn carry_out(
         Some(by) if operator.uid == 0 && !by.trim().is_empty() => by.trim().to_owned(),
         _ => user_of(operator).await,
     };
-    let armed_for = armed_for(order.armed_for.as_deref(), snapshot.server.armed_for)?;
+    let terms = Terms {
+        armed_for: armed_for(order.armed_for.as_deref())?,
+        ..Terms::default()
+    };
     let mut inputs: Vec<(HostName, Input)> = Vec::new();
     for host in &hosts {
         let input = match verb {
             Verb::Install => Input::Install {
-                with: armament(admin, &in_force, host, armed_for)?,
+                with: armament(ctx, &in_force, host, &terms)?,
                 force: order.force,
                 by: by.clone(),
             },
@@ -219,89 +221,12 @@ async fn carry_out(
     }))
 }
 
-/// What a host is armed with, when nothing stands against it.
-fn armament(
-    admin: &Admin,
-    in_force: &InForce,
-    host: &Host,
-    armed_for: Duration,
-) -> Result<Armament, ApiError> {
-    let name = &host.name;
-    let conflict = |code: &str, message: String, remedy: String| {
-        ApiError::new(StatusCode::CONFLICT, code, message, remedy)
-    };
-    if host.install == InstallPolicy::Never {
-        return Err(conflict(
-            "install-never",
-            format!("{name} has install = \"never\""),
-            "take that out of its reservation or group to install it".to_owned(),
-        ));
-    }
-    if host.macs.is_empty() {
-        return Err(conflict(
-            "no-mac",
-            format!("{name} has no MAC: no machine could come for the installation"),
-            format!("add mac = \"…\" to [hosts.{name}]"),
-        ));
-    }
-    let Some(profile_name) = host.profile.clone() else {
-        return Err(conflict(
-            "no-profile",
-            format!("{name} has no profile: there is nothing to install"),
-            format!("add profile = \"…\" to [hosts.{name}], its group or [defaults]"),
-        ));
-    };
-    let profile = in_force.snapshot.profile(&profile_name);
-    if let (Some(profile), Some(arch)) = (profile, host.arch)
-        && !profile.arch.is_empty()
-        && !profile.arch.contains(&arch)
-    {
-        return Err(conflict(
-            "architecture",
-            format!("{name} is {arch}, which the profile {profile_name} is not for"),
-            "choose another profile, or correct `arch`".to_owned(),
-        ));
-    }
-    if let Some(missing) = missing_file(&admin.ctx, in_force, host) {
-        let remedy = fetched_by(&missing).map_or_else(
-            || "put it there; `bootwright check` lists all that are missing".to_owned(),
-            str::to_owned,
-        );
-        return Err(conflict(
-            "boot-file-missing",
-            format!(
-                "{name} cannot be installed: its boot file {missing} is not in {}",
-                in_force.snapshot.server.boot_assets.display()
-            ),
-            remedy,
-        ));
-    }
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no-randomness",
-            format!("the system gives no random numbers for a token: {error}"),
-            "try again",
-        )
-    })?;
-    Ok(Armament {
-        profile: profile_name,
-        file_profile: host.profile.clone(),
-        macs: host.macs.clone(),
-        ip: host.ip,
-        token: Token::from_bytes(random),
-        armed_for,
-        after: None,
-    })
-}
-
-fn armed_for(text: Option<&str>, default: Duration) -> Result<Duration, ApiError> {
+fn armed_for(text: Option<&str>) -> Result<Option<Duration>, ApiError> {
     let Some(text) = text else {
-        return Ok(default);
+        return Ok(None);
     };
     match parse_duration(text) {
-        Ok(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
+        Ok(duration) if !duration.is_zero() && duration <= LONGEST => Ok(Some(duration)),
         Ok(_) => Err(ApiError::bad_request(
             format!("{text:?} is no time for which a host can be armed"),
             "give between 1s and 365d, such as 24h",
@@ -334,15 +259,14 @@ mod tests {
 
     #[test]
     fn armings_have_a_bound() {
-        let default = Duration::from_secs(86_400);
-        assert_eq!(armed_for(None, default).unwrap(), default);
+        assert_eq!(armed_for(None).unwrap(), None);
         assert_eq!(
-            armed_for(Some("7d"), default).unwrap(),
-            Duration::from_secs(604_800)
+            armed_for(Some("7d")).unwrap(),
+            Some(Duration::from_secs(604_800))
         );
         for bad in ["0s", "366d", "soon", ""] {
             assert_eq!(
-                armed_for(Some(bad), default).unwrap_err().code(),
+                armed_for(Some(bad)).unwrap_err().code(),
                 "bad-request",
                 "{bad}"
             );

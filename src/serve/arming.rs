@@ -1,0 +1,333 @@
+//! What stands against arming a host, and what it is armed with: for orders and for hosts that are new.
+//!
+//! **Invariant:** changes nothing. A host is armed with a profile only when the profile is there, fits
+//! the host, has its boot files and can be rendered for it, so that an arming leads to an installer.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::context::Context;
+use crate::base::suggest::nearest;
+use crate::base::{After, Architecture, HostName, ProfileName, Token};
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, InstallPolicy, Profile};
+use crate::decide::BootFiles as _;
+use crate::decide::plan::architecture;
+use crate::record::Armament;
+use crate::render::files::{fetched_by, needed};
+use crate::render::load::InForce;
+use crate::render::{AssetRef, View};
+
+/// What an order says of an arming; by default all of it is as the file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The profile; `None`: the one that the file has for the host.
+    pub profile: Option<ProfileName>,
+    /// What it waits for; `None`: as the file says.
+    pub after: Option<After>,
+    /// It waits for nothing, whatever the file says.
+    pub at_once: bool,
+    /// How long the arming holds; `None`: `[install] armed_for`.
+    pub armed_for: Option<Duration>,
+}
+
+/// Why a host cannot be armed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Obstacle {
+    #[error("{host} has install = \"never\"")]
+    Never { host: HostName },
+    #[error("{host} has install = \"always\": its live system is served at every boot")]
+    Always { host: HostName },
+    #[error("{host} has no MAC: no machine could come for the installation")]
+    NoMac { host: HostName },
+    #[error("{host} has no profile: there is nothing to install")]
+    NoProfile { host: HostName },
+    #[error("{host} cannot be armed with {profile}: there is no such profile")]
+    UnknownProfile {
+        host: HostName,
+        profile: ProfileName,
+        nearest: Option<String>,
+    },
+    #[error("{host} is {arch}, which the profile {profile} is not for")]
+    Architecture {
+        host: HostName,
+        arch: Architecture,
+        profile: ProfileName,
+    },
+    #[error("{host} cannot be installed: its boot file {file} is not in {}", .folder.display())]
+    BootFileMissing {
+        host: HostName,
+        file: String,
+        folder: PathBuf,
+    },
+    #[error("{host} cannot be installed with {profile}: {error}")]
+    DoesNotRender {
+        host: HostName,
+        profile: ProfileName,
+        error: String,
+        help: Option<String>,
+    },
+    #[error("{host} cannot wait for itself")]
+    AwaitsItself { host: HostName },
+    #[error("{host} cannot wait for {awaited}: no reservation has this name")]
+    UnknownAwaited {
+        host: HostName,
+        awaited: HostName,
+        nearest: Option<String>,
+    },
+    #[error("the system gives no random numbers for a token: {error}")]
+    NoRandomness { error: String },
+}
+
+impl Obstacle {
+    /// A stable name.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Never { .. } => "install-never",
+            Self::Always { .. } => "install-always",
+            Self::NoMac { .. } => "no-mac",
+            Self::NoProfile { .. } => "no-profile",
+            Self::UnknownProfile { .. } => "unknown-profile",
+            Self::Architecture { .. } => "architecture",
+            Self::BootFileMissing { .. } => "boot-file-missing",
+            Self::DoesNotRender { .. } => "render-failed",
+            Self::AwaitsItself { .. } => "after-itself",
+            Self::UnknownAwaited { .. } => "after-unknown",
+            Self::NoRandomness { .. } => "no-randomness",
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        let did_you_mean = |nearest: &Option<String>, otherwise: &str| {
+            nearest.as_ref().map_or_else(
+                || otherwise.to_owned(),
+                |name| format!("did you mean {name}?"),
+            )
+        };
+        match self {
+            Self::Never { .. } => {
+                "take that out of its reservation or group to install it".to_owned()
+            }
+            Self::Always { .. } => {
+                "start it from the network; install = \"once\" makes its live system one that is armed"
+                    .to_owned()
+            }
+            Self::NoMac { host } => format!("add mac = \"…\" to [hosts.{host}]"),
+            Self::NoProfile { host } => {
+                format!("add profile = \"…\" to [hosts.{host}], its group or [defaults], or name one with --profile")
+            }
+            Self::UnknownProfile { nearest, .. } => {
+                did_you_mean(nearest, "a profile is a file profiles/NAME.toml")
+            }
+            Self::Architecture { .. } => {
+                "choose another profile, or correct `arch`".to_owned()
+            }
+            Self::BootFileMissing { file, .. } => fetched_by(file).map_or_else(
+                || "put it there; `bootwright check` lists all that are missing".to_owned(),
+                str::to_owned,
+            ),
+            Self::DoesNotRender { host, help, .. } => help.clone().unwrap_or_else(|| {
+                format!("give [hosts.{host}] or its group what the profile's templates ask for, or choose another profile")
+            }),
+            Self::AwaitsItself { .. } => {
+                "name another host, or --after none to wait for nothing".to_owned()
+            }
+            Self::UnknownAwaited { nearest, .. } => {
+                did_you_mean(nearest, "`bootwright hosts` lists them")
+            }
+            Self::NoRandomness { .. } => "try again".to_owned(),
+        }
+    }
+}
+
+/// What a host is armed with on these terms, when nothing stands against it.
+pub fn armament(
+    ctx: &Context,
+    in_force: &InForce,
+    host: &Host,
+    terms: &Terms,
+) -> Result<Armament, Obstacle> {
+    let snapshot = &in_force.snapshot;
+    let name = || host.name.clone();
+    match host.install {
+        InstallPolicy::Never => return Err(Obstacle::Never { host: name() }),
+        InstallPolicy::Always => return Err(Obstacle::Always { host: name() }),
+        InstallPolicy::Once => {}
+    }
+    if host.macs.is_empty() {
+        return Err(Obstacle::NoMac { host: name() });
+    }
+    let Some(profile_name) = terms.profile.as_ref().or(host.profile.as_ref()) else {
+        return Err(Obstacle::NoProfile { host: name() });
+    };
+    let Some(profile) = snapshot.profile(profile_name) else {
+        let names = snapshot.profiles().keys().map(ProfileName::as_str);
+        return Err(Obstacle::UnknownProfile {
+            host: name(),
+            profile: profile_name.clone(),
+            nearest: nearest(profile_name.as_str(), names).map(str::to_owned),
+        });
+    };
+    if let Some(arch) = host.arch
+        && !profile.arch.is_empty()
+        && !profile.arch.contains(&arch)
+    {
+        return Err(Obstacle::Architecture {
+            host: name(),
+            arch,
+            profile: profile_name.clone(),
+        });
+    }
+    renders(ctx, in_force, host, profile)?;
+    if let Some(file) = missing_files(ctx, in_force, host, profile)
+        .into_iter()
+        .next()
+    {
+        return Err(Obstacle::BootFileMissing {
+            host: name(),
+            file,
+            folder: snapshot.server.boot_assets.clone(),
+        });
+    }
+    let after = awaited(snapshot, host, terms)?;
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Obstacle::NoRandomness {
+        error: error.to_string(),
+    })?;
+    Ok(Armament {
+        profile: profile_name.clone(),
+        file_profile: host.profile.clone(),
+        macs: host.macs.clone(),
+        ip: host.ip,
+        token: Token::from_bytes(random),
+        armed_for: terms.armed_for.unwrap_or(snapshot.server.armed_for),
+        after,
+    })
+}
+
+/// What a host is to wait for.
+fn awaited(snapshot: &Snapshot, host: &Host, terms: &Terms) -> Result<Option<After>, Obstacle> {
+    if terms.at_once {
+        return Ok(None);
+    }
+    let Some(after) = terms.after.as_ref().or(host.after.as_ref()) else {
+        return Ok(None);
+    };
+    if after.host == host.name {
+        return Err(Obstacle::AwaitsItself {
+            host: host.name.clone(),
+        });
+    }
+    if snapshot.host(&after.host).is_none() {
+        let names = snapshot.hosts().iter().map(|host| host.name.as_str());
+        return Err(Obstacle::UnknownAwaited {
+            host: host.name.clone(),
+            awaited: after.host.clone(),
+            nearest: nearest(after.host.as_str(), names).map(str::to_owned),
+        });
+    }
+    Ok(Some(after.clone()))
+}
+
+/// A host as it is rendered for, with a profile that need not be the file's.
+pub fn view<'a>(
+    ctx: &Context,
+    in_force: &'a InForce,
+    host: &'a Host,
+    profile: &'a Profile,
+) -> Option<View<'a>> {
+    let snapshot = &in_force.snapshot;
+    let subnet = snapshot.subnet_of(host)?;
+    Some(View {
+        snapshot,
+        host,
+        profile,
+        arch: architecture(host, Some(profile), ctx.architecture_seen(host)),
+        server: subnet.server.unwrap_or(subnet.example_server),
+        token: None,
+    })
+}
+
+/// Whether the boot texts and all answers of a profile can be rendered for a host. A reload has proved it
+/// for the profile of the file, but not for each architecture nor for another profile.
+fn renders(
+    ctx: &Context,
+    in_force: &InForce,
+    host: &Host,
+    profile: &Profile,
+) -> Result<(), Obstacle> {
+    let Some(view) = view(ctx, in_force, host, profile) else {
+        return Ok(());
+    };
+    let renderer = &in_force.renderer;
+    let prepared = renderer.prepare(&view);
+    let answers = profile
+        .answers
+        .iter()
+        .filter_map(|answer| renderer.prepared_answer(&prepared, &answer.name))
+        .map(|answer| answer.map(|_| ()));
+    let boot = renderer.prepared_boot(&prepared).map(|_| ());
+    std::iter::once(boot)
+        .chain(answers)
+        .find_map(Result::err)
+        .map_or(Ok(()), |error| {
+            Err(Obstacle::DoesNotRender {
+                host: host.name.clone(),
+                profile: profile.name.clone(),
+                error: error.to_string(),
+                help: error.help,
+            })
+        })
+}
+
+/// The files that keep a host from being installed with a profile: its boot loader, then what the profile
+/// loads. What firmware it has is known only once it was seen; until then each usual loader is needed.
+pub fn missing_files(
+    ctx: &Context,
+    in_force: &InForce,
+    host: &Host,
+    profile: &Profile,
+) -> Vec<String> {
+    let snapshot = &in_force.snapshot;
+    let files = ctx.boot_files(in_force);
+    let loaders = &snapshot.server.loaders;
+    let own = host
+        .macs
+        .iter()
+        .find_map(|mac| ctx.memory.get(*mac)?.firmware)
+        .and_then(|firmware| loaders.get(&firmware));
+    let is_loader = |path: &String| match (&host.loader, own) {
+        (Some(loader), _) | (None, Some(loader)) => path == loader,
+        (None, None) => loaders.values().any(|loader| loader == path),
+    };
+    let as_armed = Host {
+        profile: Some(profile.name.clone()),
+        ..host.clone()
+    };
+    let mut missing: Vec<String> = needed(in_force, &as_armed)
+        .into_iter()
+        .filter_map(|(asset, _)| match asset {
+            AssetRef::Path(path) => Some(path),
+            AssetRef::Url(_) => None,
+        })
+        .filter(|path| is_loader(path) && !files.is_there(path))
+        .collect();
+    let loaded = ctx
+        .boot(in_force, host, profile)
+        .map(|boot| {
+            let paths = boot.paths().into_iter();
+            paths
+                .filter(|path| !files.is_there(path))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .unwrap_or_default();
+    for path in loaded {
+        if !missing.contains(&path) {
+            missing.push(path);
+        }
+    }
+    missing
+}
