@@ -8,7 +8,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use bootwright::base::{HardwareAddr, HostName, Timestamp, Token};
+use bootwright::base::{After, AfterEvent, HardwareAddr, HostName, Timestamp, Token};
 use bootwright::journal::event::{Kind, Reason};
 use bootwright::record::{
     Armament, Input, InstallState, Policy, Record, ReportKind, Step, describe, step,
@@ -34,7 +34,10 @@ fn ip(n: u8) -> Ipv4Addr {
 enum Happening {
     Install {
         force: bool,
+        waits: bool,
     },
+    /// What it waits for comes.
+    Released,
     Cancel {
         force: bool,
     },
@@ -51,6 +54,7 @@ enum Happening {
         kernel: bool,
     },
     Answer,
+    Secret(u8),
     Report(ReportKind, Option<String>, Option<u8>),
     Look,
     /// A reload that leaves the host as it is, changes it, or drops it.
@@ -73,7 +77,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(ReportKind::Up),
     ];
     prop_oneof![
-        2 => any::<bool>().prop_map(|force| Happening::Install { force }),
+        2 => (any::<bool>(), any::<bool>()).prop_map(|(force, waits)| Happening::Install { force, waits }),
+        1 => Just(Happening::Released),
+        2 => (0_u8..3).prop_map(Happening::Secret),
         1 => any::<bool>().prop_map(|force| Happening::Cancel { force }),
         1 => any::<bool>().prop_map(|force| Happening::Local { force }),
         6 => (0_u8..4).prop_map(|scripts| Happening::Boot { scripts }),
@@ -117,7 +123,7 @@ impl Life {
 
     fn live(&mut self, happening: &Happening) {
         match happening {
-            Happening::Install { force } => {
+            Happening::Install { force, waits } => {
                 self.tokens += 1;
                 let input = Input::Install {
                     with: Armament {
@@ -127,7 +133,10 @@ impl Life {
                         ip: ip(1),
                         token: Token::from_bytes([self.tokens; 16]),
                         armed_for: ARMED_FOR,
-                        after: None,
+                        after: waits.then(|| After {
+                            host: "hv".parse().unwrap(),
+                            event: AfterEvent::Up,
+                        }),
                     },
                     force: *force,
                     by: "kari".to_owned(),
@@ -152,6 +161,19 @@ impl Life {
             Happening::ScriptAgain => self.script(false),
             Happening::Asset { kernel } => self.apply(&Input::Asset { kernel: *kernel }),
             Happening::Answer => self.apply(&Input::Answer),
+            Happening::Released => self.apply(&Input::Released),
+            Happening::Secret(name) => {
+                let name = format!("s{name}");
+                let before = self.record.clone();
+                self.apply(&Input::Secret { name: name.clone() });
+                if self.record.secrets.len() > before.secrets.len() {
+                    assert!(
+                        !before.secrets.contains(&name),
+                        "given twice in one attempt"
+                    );
+                    assert!(self.record.state.boots_installer());
+                }
+            }
             Happening::Report(kind, message, percent) => self.apply(&Input::Report {
                 kind: *kind,
                 message: message.clone(),
@@ -207,7 +229,7 @@ impl Life {
             assert_eq!(self.record.attempt, self.boots);
             assert_eq!(self.record.script_at, Some(self.now));
         }
-        if !served {
+        if !served && self.record.state != InstallState::Waiting {
             assert!(!self.asked_for);
         }
     }
@@ -257,25 +279,26 @@ impl Life {
         }
         if matches!(
             transition.event,
-            Some((Kind::InstallArmed, Reason::Operator))
+            Some((Kind::InstallArmed | Kind::InstallWaiting, Reason::Operator))
         ) {
             self.asked_for = true;
             self.boots = 0;
-        } else if !after.state.boots_installer() {
+        } else if after.state != InstallState::Waiting && !after.state.boots_installer() {
             self.asked_for = false;
         }
         self.record = after;
     }
 
     fn check_change(&self, input: &Input, before: &Record, after: &Record) {
-        use InstallState::{Armed, Booting, Failed, Installed, Installing, Local};
+        use InstallState::{Armed, Booting, Failed, Installed, Installing, Local, Waiting};
         assert_eq!(before.host, after.host);
         let is_install = matches!(input, Input::Install { .. });
-        if after.state == Armed && !is_install {
+        let is_release = *input == Input::Released && before.state == Waiting;
+        if after.state == Armed && !is_install && !is_release {
             assert_eq!(before.state, Armed, "{input:?} armed a host");
         }
         if is_install {
-            assert_eq!(after.state, Armed);
+            assert!(matches!(after.state, Armed | Waiting));
             assert_eq!(after.attempt, 0);
             assert_ne!(after.token, before.token, "a new token for each arming");
             assert!(after.script_at.is_none() && after.message.is_none());
@@ -290,7 +313,9 @@ impl Life {
         // the failure by silence.
         let allowed = match (before.state, after.state) {
             (one, other) if one == other => true,
-            (_, Armed) => is_install,
+            (_, Armed) => is_install || is_release,
+            (_, Waiting) => is_install,
+            (_, Local) if matches!(input, Input::Reload { ip: None, .. }) => true,
             (Armed, Booting) => matches!(input, Input::Script { .. }),
             (Booting, Installing) => matches!(
                 input,
@@ -307,7 +332,7 @@ impl Life {
                     ..
                 }
             ),
-            (Booting | Installing, Failed) | (Armed, Local) => true,
+            (Booting | Installing, Failed) | (Armed | Waiting, Local) => true,
             (Booting | Installing | Installed | Failed, Local) => {
                 matches!(input, Input::Cancel { .. } | Input::Local { .. })
             }

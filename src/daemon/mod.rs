@@ -431,11 +431,21 @@ fn tell_start(
 /// Judges all records from time to time, and whether store and journal take what they are given.
 async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
     let mut last_dropped = ctx.journal.dropped();
+    // The configuration whose hosts are remembered.
+    let mut remembered = None;
     let mut ticks = tokio::time::interval(JUDGE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
         let in_force = ctx.config();
-        match ctx.installs.judge_all(&in_force.snapshot).await {
+        let snapshot = &in_force.snapshot;
+        let mut judged = ctx.installs.judge_all(snapshot).await;
+        if judged.is_ok() && remembered != Some(snapshot.generation) {
+            judged = ctx.installs.remember(snapshot).await.map(|_| ());
+            if judged.is_ok() {
+                remembered = Some(snapshot.generation);
+            }
+        }
+        match judged {
             Ok(()) => health.well(RECORDS),
             Err(error) => health.trouble(RECORDS, error.to_string()),
         }

@@ -14,6 +14,7 @@ pub mod installs;
 pub mod listener;
 mod live;
 pub mod memory;
+pub mod newcomers;
 pub mod reload;
 pub mod script;
 pub mod tftp;

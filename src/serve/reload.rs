@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** one load at a time; a configuration with an error changes nothing that runs; a
 //! request reads either the old configuration or the new one, never parts of both. No reload arms a
-//! host.
+//! host, but for new ones where `[install] when_new` says so ([`newcomers`]).
 //!
 //! Watched are the *folders* of all configuration files: editors and configuration management write
 //! a new file and rename it, which a watch on the file itself does not survive.
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::health::Health;
+use super::newcomers;
 use crate::config::diff::SnapshotDiff;
 use crate::config::source::DiskFiles;
 use crate::config::{Problem, Severity, SourceMap};
@@ -303,6 +304,11 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
     };
     let new = overrides.apply(new);
     let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
+    // Hosts that are there already are none that a reload adds, even when the store was out of reach so far.
+    let new_hosts = match ctx.installs.remember(&old.snapshot).await {
+        Ok(_) => ctx.installs.remember(&new.snapshot).await,
+        Err(error) => Err(error),
+    };
     ctx.assets.set_root(new.snapshot.server.boot_assets.clone());
     ctx.in_force.store(Arc::clone(&new));
     if let Err(error) = ctx.installs.reload(&new.snapshot).await {
@@ -318,6 +324,10 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
     let mut event = Event::new(ctx.now(), Kind::ConfigReloaded, Reason::Reload).detail(detail);
     event.generation = new.snapshot.generation;
     ctx.journal.append(event);
+    // A store that cannot be read has told so itself: nothing is new then.
+    if let Ok(new_hosts) = new_hosts {
+        newcomers::arm(ctx, &new, &new_hosts).await;
+    }
     Outcome {
         accepted: true,
         generation: new.snapshot.generation,

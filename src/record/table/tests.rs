@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::base::{HostName, Token};
+use crate::base::{After, AfterEvent, HostName, Token};
+use crate::record::reached;
 use InstallState::{Armed, Booting, Failed, Installed, Installing, Local};
 
 const START: i64 = 1_800_000_000;
@@ -52,6 +53,21 @@ fn install(force: bool) -> Input {
         },
         force,
         by: "kari".to_owned(),
+    }
+}
+
+fn install_after() -> Input {
+    let Input::Install { with, force, by } = install(false) else {
+        panic!("no order");
+    };
+    let after = Some(After {
+        host: "hv".parse().unwrap(),
+        event: AfterEvent::Up,
+    });
+    Input::Install {
+        with: Armament { after, ..with },
+        force,
+        by,
     }
 }
 
@@ -115,10 +131,7 @@ fn in_state(state: InstallState) -> Record {
     let armed = || play(fresh(), &[install(false)], at(0));
     match state {
         Local => fresh(),
-        InstallState::Waiting => Record {
-            state: InstallState::Waiting,
-            ..armed()
-        },
+        InstallState::Waiting => play(fresh(), &[install_after()], at(0)),
         Armed => armed(),
         Booting => play(armed(), &[FIRST], at(0)),
         Installing => play(armed(), &[FIRST, Input::Answer], at(0)),
@@ -521,7 +534,6 @@ fn a_reload_takes_back_what_no_longer_fits_and_nothing_else() {
         ),
         fits(vec![mac()], Some(ip()), Some("rocky-9")),
         fits(vec![mac()], Some(ip()), None),
-        fits(vec![], None, None),
     ] {
         row(&misfit, [None, back, back, None, None, None, None]);
         let record = in_state(Armed);
@@ -547,4 +559,165 @@ fn events_have_sentences_with_the_attempt() {
         Some("armed with debian-12 by kari until 2027-01-16T08:00:00.000Z")
     );
     assert!(!format!("{transition:?}").contains(Token::from_bytes([9; 16]).reveal()));
+}
+
+#[test]
+fn a_host_that_is_gone_starts_anew_when_it_comes_back() {
+    let gone = Input::Reload {
+        macs: vec![],
+        ip: None,
+        profile: None,
+    };
+    let cancelled = Some((Local, Some((Kind::InstallCancelled, Reason::NoLongerFits))));
+    let noted = Some((Local, Some((Kind::InstallNote, Reason::NoLongerFits))));
+    row(
+        &gone,
+        [
+            None, cancelled, cancelled, cancelled, cancelled, noted, noted,
+        ],
+    );
+    let record = changed(&in_state(Installed), &gone, at(1)).next;
+    assert_eq!((record.attempt, record.installed_at), (0, None));
+    assert_eq!(record.token, None);
+}
+
+#[test]
+fn what_a_host_waits_for_arms_it_and_nothing_else_does() {
+    let order = changed(&fresh(), &install_after(), at(0));
+    assert_eq!(order.event, Some((Kind::InstallWaiting, Reason::Operator)));
+    assert_eq!(
+        describe(&fresh(), &order, POLICY).as_deref(),
+        Some("with debian-12 after hv:up, asked for by kari")
+    );
+    // It waits for as long as it takes.
+    let waiting = order.next;
+    assert_eq!(
+        step(&waiting, &Input::Look, POLICY, at(9_000_000)),
+        Step::Same(Reason::NoChange)
+    );
+    row(
+        &Input::Released,
+        [
+            None,
+            Some((Armed, Some((Kind::InstallArmed, Reason::AfterCame)))),
+            None,
+            None,
+            None,
+            None,
+            None,
+        ],
+    );
+    // The arming holds from then on.
+    let armed = changed(&waiting, &Input::Released, at(9_000_000)).next;
+    assert_eq!(armed.armed_until, Some(at(9_000_000 + 86_400)));
+    assert_eq!(armed.token, waiting.token);
+}
+
+#[test]
+fn an_event_is_reached_by_the_last_arming_only() {
+    let events = |record: &Record| {
+        AfterEvent::ALL
+            .into_iter()
+            .filter(|event| reached(record, *event))
+            .map(AfterEvent::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(events(&in_state(Armed)), "");
+    assert_eq!(events(&in_state(Booting)), "booting");
+    assert_eq!(events(&in_state(Installing)), "booting started");
+    assert_eq!(events(&in_state(Failed)), "booting started failed");
+    let up = play(in_state(Installed), &[report(ReportKind::Up)], at(1));
+    assert_eq!(events(&up), "booting started installed up");
+    assert_eq!(events(&play(up, &[install(false)], at(2))), "");
+}
+
+#[test]
+fn a_secret_is_given_once_in_each_attempt() {
+    let secret = |name: &str| Input::Secret {
+        name: name.to_owned(),
+    };
+    let served = |state| Some((state, Some((Kind::SecretServed, Reason::Done))));
+    row(
+        &secret("luks"),
+        [
+            None,
+            None,
+            served(Armed),
+            served(Booting),
+            served(Installing),
+            None,
+            None,
+        ],
+    );
+    let given = play(
+        in_state(Installing),
+        &[secret("luks"), secret("root")],
+        at(1),
+    );
+    assert_eq!(
+        step(&given, &secret("luks"), POLICY, at(2)),
+        Step::Same(Reason::SecretGiven)
+    );
+    let again = play(given, &[FURTHER, secret("luks")], at(3));
+    assert_eq!(again.secrets, ["luks"]);
+}
+
+#[test]
+fn a_tool_is_served_for_one_boot() {
+    let policy = Policy {
+        lifecycle: Lifecycle::Once,
+        ..POLICY
+    };
+    let step_of = |record: &Record, input: &Input, policy| match step(record, input, policy, at(5))
+    {
+        Step::Change(transition) => *transition,
+        other => panic!("{input:?}: {other:?}"),
+    };
+    let booting = step_of(&in_state(Armed), &FIRST, policy).next;
+    let served = step_of(&booting, &KERNEL, policy);
+    assert_eq!(served.next.state, Local);
+    assert_eq!(
+        served.event,
+        Some((Kind::InstallLapsed, Reason::OnceServed))
+    );
+    assert!(describe(&booting, &served, policy).is_some());
+    // Its kernel did not arrive: the next boot tries again.
+    assert_eq!(step_of(&booting, &FURTHER, policy).next.attempt, 2);
+    // Where the kernel cannot be known, the next boot is from the disk.
+    let unknown = Policy {
+        kernel_is_known: false,
+        ..policy
+    };
+    assert_eq!(step_of(&booting, &FURTHER, unknown).next.state, Local);
+}
+
+#[test]
+fn an_armed_live_system_is_served_until_its_arming_ends() {
+    let policy = Policy {
+        lifecycle: Lifecycle::Live,
+        ..POLICY
+    };
+    let mut record = in_state(Armed);
+    for boot in 1..=9 {
+        let Step::Change(transition) = step(&record, &FURTHER, policy, at(boot * 3_000)) else {
+            panic!("boot {boot} was not served");
+        };
+        record = transition.next;
+        assert_eq!(i64::from(record.attempt), boot);
+    }
+    let Step::Change(up) = step(&record, &report(ReportKind::Up), policy, at(30_000)) else {
+        panic!("up was ignored");
+    };
+    assert_eq!((up.next.state, up.next.up_at), (Booting, Some(at(30_000))));
+    assert_eq!(up.event, Some((Kind::InstallUp, Reason::Live)));
+    assert_eq!(
+        step(&record, &report(ReportKind::Installed), policy, at(30_000)),
+        Step::Same(Reason::Live)
+    );
+    let Step::Change(lapsed) = step(&record, &Input::Look, policy, at(86_401)) else {
+        panic!("it is served for ever");
+    };
+    assert_eq!(lapsed.next.state, Local);
+    assert_eq!(lapsed.event, Some((Kind::InstallLapsed, Reason::Lapsed)));
 }

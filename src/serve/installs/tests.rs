@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::TestClock;
+use crate::base::{After, TestClock};
 use crate::config::snapshot::{Host, Server, Subnet};
 use crate::journal::Filter;
 use crate::record::{Armament, ReportKind};
@@ -482,4 +482,216 @@ async fn of_many_that_ask_at_once_one_begins_the_boot() {
         .unwrap()
         .unwrap();
     assert_eq!(record.attempt, 1);
+}
+
+impl Bench {
+    fn install_after(&self, n: u8, after: &str, event: AfterEvent) -> Input {
+        let Input::Install { with, force, by } = self.install(n) else {
+            panic!("no order");
+        };
+        let after = Some(After {
+            host: host(after),
+            event,
+        });
+        Input::Install {
+            with: Armament { after, ..with },
+            force,
+            by,
+        }
+    }
+
+    async fn play(&self, name: &str, inputs: &[Input]) {
+        for input in inputs {
+            self.apply(name, input).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_armed_by_the_event_it_waits_for_in_the_same_change() {
+    let bench = Bench::new();
+    let (hv, guest) = ("web01", "web02");
+    let order = [
+        (host(guest), bench.install_after(12, hv, AfterEvent::Up)),
+        (host(hv), bench.install(11)),
+    ];
+    let context = Context::default();
+    bench
+        .installs
+        .apply_all(&bench.snapshot, &order, &context)
+        .await
+        .unwrap();
+    bench
+        .play(hv, &[SCRIPT, Input::Answer, report(ReportKind::Installed)])
+        .await;
+    assert_eq!(bench.state(guest).await, InstallState::Waiting);
+    // What cannot be recorded has not come.
+    bench.switches.fail_commits(true);
+    assert!(bench.apply(hv, &report(ReportKind::Up)).await.is_err());
+    bench.switches.fail_commits(false);
+    assert_eq!(bench.state(guest).await, InstallState::Waiting);
+    bench.play(hv, &[report(ReportKind::Up)]).await;
+    assert_eq!(bench.state(guest).await, InstallState::Armed);
+    let kinds = bench.kinds().await;
+    assert_eq!(
+        kinds[kinds.len() - 2..],
+        [Kind::InstallUp, Kind::InstallArmed]
+    );
+}
+
+#[tokio::test]
+async fn what_has_come_already_is_not_waited_for() {
+    let bench = Bench::new();
+    bench
+        .play(
+            "web01",
+            &[bench.install(11), SCRIPT, report(ReportKind::Up)],
+        )
+        .await;
+    let waiting = bench.install_after(12, "web01", AfterEvent::Up);
+    let applied = bench.apply("web02", &waiting).await.unwrap();
+    assert_eq!(applied.record().state, InstallState::Armed);
+    // Unless the same order begins the other one anew.
+    let order = [
+        (host("web02"), waiting.clone()),
+        (host("web01"), bench.install(11)),
+    ];
+    let context = Context::default();
+    bench
+        .installs
+        .apply_all(&bench.snapshot, &order, &context)
+        .await
+        .unwrap();
+    assert_eq!(bench.state("web02").await, InstallState::Waiting);
+}
+
+#[tokio::test]
+async fn silence_is_an_event_to_wait_for_too() {
+    let bench = Bench::new();
+    let waiting = bench.install_after(12, "web01", AfterEvent::Failed);
+    bench.play("web01", &[bench.install(11), SCRIPT]).await;
+    bench.play("web02", &[waiting]).await;
+    bench.clock.advance(Duration::from_secs(2_701));
+    assert_eq!(bench.state("web02").await, InstallState::Waiting);
+    bench.installs.judge_all(&bench.snapshot).await.unwrap();
+    assert_eq!(bench.state("web01").await, InstallState::Failed);
+    assert_eq!(bench.state("web02").await, InstallState::Armed);
+}
+
+#[tokio::test]
+async fn an_order_that_no_longer_fits_is_not_released() {
+    let mut bench = Bench::new();
+    bench
+        .play(
+            "web02",
+            &[bench.install_after(12, "web01", AfterEvent::Installed)],
+        )
+        .await;
+    bench
+        .play("web01", &[bench.install(11), SCRIPT, Input::Answer])
+        .await;
+    bench.snapshot = snapshot("debian-12", &[("web01", 11), ("web02", 99)]);
+    bench.play("web01", &[report(ReportKind::Installed)]).await;
+    assert_eq!(bench.state("web02").await, InstallState::Local);
+    assert_eq!(bench.kinds().await.last(), Some(&Kind::InstallCancelled));
+}
+
+#[tokio::test]
+async fn a_host_is_new_once() {
+    let bench = Bench::new();
+    let remember = async |hosts: &[(&str, u8)]| {
+        bench
+            .installs
+            .remember(&snapshot("debian-12", hosts))
+            .await
+            .map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        remember(&[("web01", 11), ("web02", 12)]).await.unwrap(),
+        ["web01", "web02"]
+    );
+    // Under another name, at another machine, or come back: nothing of it may be known.
+    for known in [("web01", 99), ("web03", 12), ("web02", 12), ("web04", 99)] {
+        assert_eq!(
+            remember(&[known]).await.unwrap(),
+            Vec::<String>::new(),
+            "{known:?}"
+        );
+    }
+    assert_eq!(remember(&[("web05", 55)]).await.unwrap(), ["web05"]);
+    bench.switches.fail_commits(true);
+    assert!(remember(&[("web06", 66)]).await.is_err());
+    bench.switches.fail_commits(false);
+    bench.switches.fail_reads(true);
+    assert!(remember(&[("web06", 66)]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_live_system_leaves_nothing_in_the_store() {
+    let mut bench = Bench::new();
+    let profile = crate::config::snapshot::Profile {
+        name: "debian-12".parse().unwrap(),
+        title: "A live system".to_owned(),
+        family: "other".to_owned(),
+        arch: Vec::new(),
+        lifecycle: Lifecycle::Live,
+        boot: Boot::Script {
+            template: "live.ipxe".to_owned(),
+        },
+        answers: Vec::new(),
+        stalled_after: None,
+        span: None,
+    };
+    let hosts = bench.snapshot.hosts().iter().map(|host| Host {
+        install: crate::config::snapshot::InstallPolicy::Always,
+        ..(**host).clone()
+    });
+    bench.snapshot = Snapshot::new(
+        Server::default(),
+        bench.snapshot.subnets.clone(),
+        hosts.collect(),
+        vec![profile],
+        std::collections::BTreeMap::new(),
+    );
+    let live = Arc::clone(bench.snapshot.host(&host("web01")).unwrap());
+    let (first, second) = (Token::from_bytes([1; 16]), Token::from_bytes([2; 16]));
+    bench.installs.begin_live(&live, first.clone());
+    // Nothing of it needs the store.
+    bench.switches.fail_commits(true);
+    bench.switches.fail_reads(true);
+    let found = async |token: &Token| {
+        let found = bench.installs.by_token(&bench.snapshot, token).await;
+        found.ok().flatten().map(|record| record.state)
+    };
+    let apply = async |token: &Token, input: &Input| {
+        let input = |_: &Record| input.clone();
+        let (name, about) = (host("web01"), Context::default());
+        bench
+            .installs
+            .apply_under(&bench.snapshot, token, &name, input, &about)
+            .await
+            .map(|applied| matches!(applied, Applied::Changed(_)))
+    };
+    assert_eq!(found(&first).await, Some(InstallState::Booting));
+    assert!(apply(&first, &Input::Answer).await.unwrap());
+    assert!(apply(&first, &report(ReportKind::Up)).await.unwrap());
+    assert_eq!(found(&first).await, Some(InstallState::Installing));
+    bench.installs.begin_live(&live, second.clone());
+    assert_eq!(found(&second).await, Some(InstallState::Booting));
+    assert_eq!(found(&first).await, None);
+    assert!(apply(&first, &Input::Answer).await.is_err());
+    bench.switches.fail_reads(false);
+    assert_eq!(found(&first).await, None);
+    assert!(
+        bench
+            .installs
+            .known(&bench.snapshot, &host("web01"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    // A host that is no longer served this way has no such token any more.
+    bench.snapshot = snapshot("debian-12", &[("web01", 11)]);
+    let found = bench.installs.by_token(&bench.snapshot, &second).await;
+    assert_eq!(found.unwrap(), None);
 }
