@@ -350,6 +350,47 @@ mod tests {
     }
 
     #[test]
+    fn a_live_system_is_served_whatever_is_remembered() {
+        let snapshot = testing::snapshot();
+        let host = Host {
+            install: InstallPolicy::Always,
+            ..(*testing::host(&snapshot, "web01")).clone()
+        };
+        let mac = host.macs[0];
+        let of = |known, files: &dyn BootFiles| plan(&snapshot, &host, mac, known, None, files);
+        let is_live = |plan: &Plan| matches!(plan, Plan::Install { live: true, .. });
+        let done = testing::record("web01", InstallState::Installed);
+        for known in [Known::Nothing, Known::Unavailable, Known::Record(&done)] {
+            assert!(is_live(&of(known, &AllThere)));
+        }
+        // What was begun before its profile became a live one goes on.
+        let begun = testing::record("web01", InstallState::Installing);
+        assert!(matches!(
+            of(Known::Record(&begun), &AllThere),
+            Plan::Install { live: false, .. }
+        ));
+        assert_eq!(
+            reason(&of(Known::Nothing, &Missing("debian/linux"))),
+            Some(Reason::DiskFileMissing)
+        );
+        let bare = Host {
+            profile: None,
+            ..host.clone()
+        };
+        assert_eq!(
+            reason(&plan(
+                &snapshot,
+                &bare,
+                mac,
+                Known::Nothing,
+                None,
+                &AllThere
+            )),
+            Some(Reason::DiskProfileGone)
+        );
+    }
+
+    #[test]
     fn the_screen_says_what_to_do() {
         let snapshot = testing::snapshot();
         let host = testing::host(&snapshot, "web01");

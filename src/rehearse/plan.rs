@@ -51,6 +51,11 @@ pub enum PlanError {
         "{0} has install = \"never\": it always boots its disk; `bootwright rehearse {0} --installed` rehearses that"
     )]
     NeverInstalled(HostName),
+    /// It never boots its disk.
+    #[error(
+        "{0} has install = \"always\": its live system is served at every boot, and its disk at none; rehearse it without --installed"
+    )]
+    AlwaysLive(HostName),
     /// Its profile has nothing to answer.
     #[error("the profile {profile} has no answers: rehearse {host} --until kernel")]
     NoAnswers {
@@ -173,6 +178,9 @@ impl Plan {
             };
         if !installed && host.install == InstallPolicy::Never {
             return Err(PlanError::NeverInstalled(name));
+        }
+        if installed && host.install == InstallPolicy::Always {
+            return Err(PlanError::AlwaysLive(name));
         }
         let arch = usual_architecture(&host, profile.as_deref());
         let firmware = firmware(&name, arch, ask.firmware)?;

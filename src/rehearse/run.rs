@@ -208,6 +208,9 @@ fn guest(plan: &Plan, scratch: &Scratch) -> Result<Guest, RehearseError> {
 /// Brings the host's record, in the rehearsal's own store, to where the rehearsal begins.
 async fn arm(plan: &Plan, ctx: &Context) -> Result<&'static str, RehearseError> {
     let snapshot = &ctx.config().snapshot;
+    if plan.host.install == InstallPolicy::Always {
+        return Ok("served its live system at every boot");
+    }
     let Some(profile) = plan
         .profile
         .clone()
