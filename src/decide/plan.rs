@@ -74,7 +74,10 @@ pub fn plan(
     };
     match record.state {
         InstallState::Local => disk(Reason::DiskLocal, None::<String>),
-        InstallState::Waiting => disk(Reason::DiskWaiting, None::<String>),
+        InstallState::Waiting => disk(
+            Reason::DiskWaiting,
+            record.after.as_ref().map(ToString::to_string),
+        ),
         InstallState::Installed => disk(Reason::DiskInstalled, None::<String>),
         InstallState::Failed => disk(Reason::DiskFailed, Some(how_it_failed(record))),
         InstallState::Armed | InstallState::Booting | InstallState::Installing => {

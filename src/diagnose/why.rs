@@ -259,7 +259,11 @@ fn standing(subject: &Subject<'_>, state: InstallState, now: Timestamp) -> Strin
                 None => String::new(),
             }
         ),
-        InstallState::Waiting => format!("{host} is waiting for another host; it boots its disk"),
+        InstallState::Waiting => {
+            let after = record.after.as_ref().map(ToString::to_string);
+            let after = after.as_deref().unwrap_or("another host");
+            format!("{host} is armed{profile} once {after} has come; until then it boots its disk")
+        }
         InstallState::Armed => format!(
             "{host} is armed with{profile}{}; its boot script was not asked for yet",
             record.armed_until.map_or_else(String::new, |until| {
