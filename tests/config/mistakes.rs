@@ -3,7 +3,11 @@
 //! Read the snapshots as a stranger would: is the place right, is the right text underlined, does the
 //! help say what to do?
 
-use crate::files::{GOOD_HOSTS, GOOD_MAIN, GOOD_PROFILE, HOSTS, MAIN, PROFILE, good, shown, with};
+use bootwright::config::show;
+
+use crate::files::{
+    GOOD_HOSTS, GOOD_MAIN, GOOD_PROFILE, HOSTS, MAIN, PROFILE, good, load_all, shown, with,
+};
 
 /// Shows what is told of the good configuration with these files in it.
 macro_rules! mistake {
@@ -210,8 +214,7 @@ mod files {
 mod not_available {
     use super::*;
 
-    mistake!(later_in_the_server_file, MAIN => main_with(r#"secrets = "secrets.toml"
-[dhcp]
+    mistake!(later_in_the_server_file, MAIN => main_with(r#"[dhcp]
 proxy_port = 4011
 unknown = "lease"
 discovery_profile = "discovery"
@@ -270,4 +273,87 @@ when_new = "install"
 [store]
 kind = "embedded"
 "#), HOSTS => format!("{GOOD_HOSTS}secure_boot = false\ninstall = \"once\"\n"), PROFILE => profile_with("[boot]", "lifecycle = \"once\"\n[boot]"));
+}
+
+/// Nothing of the file of secrets is shown but names, whatever is wrong with it.
+mod secrets {
+    use super::*;
+
+    const SECRETS: &str = "config/secrets.toml";
+
+    /// Every value in the files below holds this.
+    const VALUE: &str = "hunter2";
+
+    fn shown_of(text: &str) -> String {
+        let main = main_with("").replacen("\n\n", "\nsecrets = \"secrets.toml\"\n\n", 1);
+        let shown = shown(&with(&[(MAIN, &main), (SECRETS, text)]));
+        assert!(!shown.contains(VALUE), "{shown}");
+        shown
+    }
+
+    macro_rules! mistake {
+        ($name:ident, $text:expr) => {
+            #[test]
+            fn $name() {
+                let text = shown_of($text.as_ref());
+                insta::assert_snapshot!(stringify!($name), text);
+            }
+        };
+    }
+
+    #[test]
+    fn a_good_file() {
+        let text = "root = \"hunter2\"\n\"disk.key\" = { value = 'hunter2', once = true }\n[luks]\nvalue = \"hunter2\"\nonce = true\n[hosts.web01]\nroot = \"hunter2\"\n[hosts.web01.ipmi]\nvalue = \"hunter2\"\n";
+        insta::assert_snapshot!(shown_of(text), @"configuration is good: 1 host, 1 profile, 1 subnet");
+    }
+
+    mistake!(
+        syntax_next_to_a_secret,
+        "root = \"hunter2\nluks = \"hunter2\"\nhunter2\nkey = hunter2\npath = \"hunter2\\hunter2\"\n[hunter2\nvalue = \"hunter2\""
+    );
+    mistake!(
+        names_twice,
+        "root = \"hunter2\"\nroot = \"hunter2\" # hunter2\n"
+    );
+    mistake!(open_text, "root = \"\"\"hunter2\nhunter2\n");
+    mistake!(
+        wrong_types,
+        "pin = 1234 # hunter2\nlist = [\"hunter2\"]\nwhen = 2026-01-01\nhosts = \"hunter2\"\n"
+    );
+    mistake!(
+        keys_of_a_secret,
+        "[root]\nvalu = \"hunter2\"\n[luks]\nvalue = 7\n[a]\nvalue = \"hunter2\"\nonce = \"hunter2\"\n[b]\nonce = true\n[db]\nroot = \"hunter2\"\n"
+    );
+    mistake!(
+        names_and_empty_values,
+        "\"hunter2 hunter2\" = \"x\"\nroot = \"\"\nluks = { value = \" \", once = true } # hunter2\n"
+    );
+    mistake!(
+        hosts,
+        "[hosts.web10]\nroot = \"hunter2\"\n[hosts.database]\nroot = \"hunter2\"\n[hosts.\"a b\"]\nroot = \"hunter2\"\n[hosts]\nweb01 = \"hunter2\"\n"
+    );
+
+    #[test]
+    fn file_not_there() {
+        let main = main_with("").replacen("\n\n", "\nsecrets = \"secrets.toml\"\n\n", 1);
+        insta::assert_snapshot!("file_not_there", shown(&with(&[(MAIN, &main)])));
+    }
+
+    #[test]
+    fn programs_are_told_no_more_than_people() {
+        let main = main_with("").replacen("\n\n", "\nsecrets = \"secrets.toml\"\n\n", 1);
+        for text in [
+            "root = hunter2\nroot = 'hunter2'\n",
+            "[root]\nvalue = 'hunter2'\nonze = 'hunter2'\n",
+        ] {
+            let loaded = load_all(&with(&[(MAIN, &main), (SECRETS, text)]));
+            let report = show::report(&loaded.problems, &loaded.sources, false);
+            let json = serde_json::to_string(&report).unwrap();
+            assert!(report.errors > 0);
+            assert!(json.contains("config/secrets.toml"), "{json}");
+            assert!(!json.contains(VALUE), "{json}");
+            let debug = format!("{loaded:?}");
+            assert!(!debug.contains(VALUE), "{debug}");
+        }
+    }
 }

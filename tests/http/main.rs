@@ -126,7 +126,7 @@ async fn what_is_not_there_looks_alike() {
         ),
         (
             format!("/answers/{}/secrets/key", token.reveal()),
-            Reason::UnknownAnswer,
+            Reason::NoSecret,
         ),
         (report(&other, "started"), Reason::UnknownToken),
         (report(&token, "webhook"), Reason::NotFound),
