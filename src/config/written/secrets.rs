@@ -144,7 +144,10 @@ fn names(table: &DeTable<'_>, text: &str, found: &mut Vec<Range<usize>>) {
             let around = |c: char| matches!(c, '[' | ']' | '.');
             let before = text.get(..key.start).unwrap_or_default();
             let after = text.get(key.end..).unwrap_or_default();
-            let start = before.trim_end_matches(around).len();
+            let before = before.trim_end_matches(around);
+            // Of a header that is written several times the parser tells one place only.
+            let before = before.strip_suffix("[hosts").unwrap_or(before);
+            let start = before.len();
             let end = text.len() - after.trim_start_matches(around).len();
             found.push(start..end);
         }
