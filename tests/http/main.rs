@@ -2,6 +2,7 @@
 
 mod boot_files;
 mod properties;
+mod secrets;
 mod site;
 
 use std::sync::Arc;
