@@ -367,7 +367,11 @@ fn line_range(text: &str, line: usize) -> Option<(usize, usize)> {
 }
 
 /// The variables by which people get into an installed machine.
-const WAYS_IN: [&str; 2] = ["root_password_hash", "ssh_authorized_keys"];
+const WAYS_IN: [&str; 3] = [
+    "root_password_hash",
+    "root_password_secret",
+    "ssh_authorized_keys",
+];
 
 /// Hosts whose profile takes a password or keys, and which have neither.
 fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {

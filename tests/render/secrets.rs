@@ -1,6 +1,7 @@
 //! Secrets in templates: written out for the machine itself, and shown nowhere else.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use bootwright::base::{Architecture, Token};
@@ -287,6 +288,21 @@ fn a_secret_that_is_not_there_is_a_warning_with_its_hosts() {
 }
 
 #[test]
+fn the_shipped_profile_takes_a_secret_by_its_name() {
+    let site = crate::fixture::shipped("root_password_secret = 'root-password'");
+    let shown = site.answer("preseed.cfg");
+    assert!(
+        shown.contains(&format!(
+            "d-i passwd/root-password-crypted password {MASK}\n"
+        )),
+        "{shown}"
+    );
+    let site = crate::fixture::shipped("");
+    let shown = site.answer("preseed.cfg");
+    assert!(shown.contains("d-i passwd/root-password-crypted password !\n"));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_lacks_nothing() {
     let loaded = load_with("{{ secret('ipmi') }}", Some("root = hunter2\n"), "quiet");
     let codes: Vec<&str> = loaded.problems.iter().map(|problem| problem.code).collect();
@@ -308,10 +324,10 @@ proptest! {
         // A mark that the texts around it cannot hold.
         let values: Vec<String> = values.iter().map(|value| format!("§{value}§")).collect();
         let secrets = format!("a = '{}'\nb = '{}'\nc = {{ value = '§c§', once = true }}\n", values[0], values[1]);
-        let template: String = expressions
-            .iter()
-            .map(|(expression, filter)| format!("{{{{ ({expression}) {filter} }}}}\n"))
-            .collect();
+        let mut template = String::new();
+        for (expression, filter) in expressions {
+            let _ = writeln!(template, "{{{{ ({expression}) {filter} }}}}");
+        }
         let loaded = load_with(&template, Some(&secrets), "quiet");
         let told = told(&loaded);
         prop_assert!(!told.contains('§'), "{template}: {told}");
