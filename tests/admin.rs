@@ -426,3 +426,41 @@ async fn status_counts_and_tells_troubles() {
     assert!(value["troubles"]["records"].is_string(), "{value}");
     assert_eq!(site.get("/hosts").await.0, StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[tokio::test]
+async fn a_host_whose_secret_is_not_there_cannot_be_armed() {
+    let site = Site::new();
+    let profile = format!("{PROFILE}[[answers]]\nname = \"a.cfg\"\ntemplate = \"a.j2\"\n");
+    let with = |secrets: &str| {
+        let files: MemoryFiles = [
+            (
+                "c/bootwright.toml",
+                "[server]\ninterfaces = [\"br0\"]\nsecrets = \"secrets.toml\"\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\n",
+            ),
+            ("c/reservations.toml", RESERVATIONS),
+            ("c/profiles/tiny.toml", &profile),
+            ("c/templates/a.j2", "{{ secret(\"root-password\") }}"),
+            ("c/secrets.toml", secrets),
+        ]
+        .into_iter()
+        .collect();
+        let loaded = load(&files, Path::new("c/bootwright.toml"), 2);
+        site.admin.ctx.in_force.store(loaded.config.unwrap());
+    };
+    with("");
+    let (status, value) = site.post("/hosts/web01/install", Value::Null).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let (code, message, remedy) = refusal(&value);
+    assert_eq!(code, "secret-missing");
+    assert!(message.contains("root-password"), "{message}");
+    assert!(remedy.contains("c/secrets.toml"), "{remedy}");
+    assert_eq!(site.state("web01").await, InstallState::Local);
+
+    // One of its own is enough.
+    with("[hosts.web01]\nroot-password = \"hunter2\"\n");
+    let (status, done) = site.post("/hosts/web01/install", Value::Null).await;
+    assert_eq!(status, StatusCode::OK, "{done}");
+    assert!(!done.to_string().contains("hunter2"));
+    let (status, _) = site.post("/hosts/web02/install", Value::Null).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+}

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -98,8 +99,9 @@ impl Reservations {
     fn text(self) -> String {
         let mut text = String::new();
         for (name, host) in self.hosts() {
-            text += &format!(
-                "[hosts.{name}]\nmac = \"{}\"\nip = \"{}\"\nprofile = \"{}\"\n",
+            let _ = writeln!(
+                text,
+                "[hosts.{name}]\nmac = \"{}\"\nip = \"{}\"\nprofile = \"{}\"",
                 host.mac, host.ip, host.profile
             );
         }

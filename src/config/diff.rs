@@ -44,6 +44,8 @@ pub struct SnapshotDiff {
     pub profiles: Vec<ProfileName>,
     /// Templates that are new, gone or differ, by path.
     pub templates: Vec<String>,
+    /// Secrets that are new, gone or differ, by name: `name`, or `name (host)`.
+    pub secrets: Vec<String>,
     /// Settings of `bootwright.toml` that differ and take effect at once.
     pub server: Vec<&'static str>,
     /// Settings that differ and take effect only when the daemon is started again.
@@ -60,6 +62,7 @@ impl SnapshotDiff {
         diff.templates = differing(old.templates(), new.templates(), |old, new| {
             old.text == new.text
         });
+        diff.secrets = old.secrets.differing(&new.secrets);
         diff.settings(&old.server, &new.server);
         diff
     }
@@ -139,6 +142,7 @@ impl SnapshotDiff {
                 "[server] reservations",
                 old.reservations == new.reservations,
             ),
+            ("[server] secrets", old.secrets == new.secrets),
             ("[dhcp] lease_time", old.lease_time == new.lease_time),
             (
                 "[boot] loaders",
@@ -328,6 +332,7 @@ impl fmt::Display for SnapshotDiff {
         );
         tell("profiles changed", words(&self.profiles));
         tell("templates changed", words(&self.templates));
+        tell("secrets changed", words(&self.secrets));
         tell("settings changed", words(&self.server));
         tell("needs a restart", words(&self.restart));
         if parts.is_empty() {

@@ -14,6 +14,7 @@ use super::values;
 use super::written::Written;
 use super::written::hosts::ReservationsFile;
 use super::written::profile::ProfileFile;
+use super::written::secrets::SecretsFile;
 use super::written::server::ServerFile;
 use crate::base::ProfileName;
 
@@ -77,6 +78,7 @@ impl Loader<'_> {
         let (profiles, unreadable_profiles) = self.profiles(&profiles_folder);
         let templates_folder = Folder::new(folder, server.templates.as_ref(), "templates");
         let (templates, templates_unsure) = self.templates(&templates_folder);
+        let secrets = self.secrets(folder, server.secrets.as_ref());
         let input = Input {
             main: main.to_owned(),
             main_span: Span {
@@ -92,6 +94,7 @@ impl Loader<'_> {
             unreadable_profiles,
             templates,
             templates_unsure,
+            secrets,
         };
         Some(check::check(input, &mut self.problems))
     }
@@ -297,6 +300,53 @@ impl Loader<'_> {
             }
         }
         (templates, unsure)
+    }
+
+    /// The file of secrets. One that others can read is not read at all; nothing of its text goes anywhere
+    /// but into the secrets.
+    fn secrets(&mut self, folder: &Path, written: Option<&Written<String>>) -> SecretsFile {
+        let Some(written) = written else {
+            return SecretsFile::default();
+        };
+        let path = folder.join(&written.value);
+        let shown = path.display();
+        match self.files.read_private(&path) {
+            Ok((_, mode)) if mode & 0o007 != 0 => {
+                let problem = Problem::error(
+                    "secrets-exposed",
+                    format!(
+                        "everybody on this machine may get at {shown} (its mode is {:04o})",
+                        mode & 0o7777
+                    ),
+                )
+                .at(written.span, "named here")
+                .help(format!(
+                    "`chmod 600 {shown}`, or 640 with the daemon's group; if others had the time to read it, change the secrets too"
+                ));
+                self.problems.push(problem);
+            }
+            Ok((text, _)) => {
+                return SecretsFile::read(&path, &text, &mut self.sources, &mut self.problems);
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let problem = Problem::error(
+                    "unreadable-file",
+                    format!("{shown} must not be read by the account that this runs as"),
+                )
+                .at(written.span, "named here")
+                .help(format!(
+                    "the daemon reads it at each reload under its own account: `chgrp bootwright {shown}` and `chmod 640 {shown}`; `check` and `render` need the right to read it too"
+                ));
+                self.problems.push(problem);
+            }
+            Err(error) => {
+                let help = format!(
+                    "create it for the daemon alone (`install -m 600 /dev/null {shown}`), or leave `secrets` out of [server]"
+                );
+                self.unreadable(&path, &error, Some(written.span), &help);
+            }
+        }
+        SecretsFile::unreadable()
     }
 
     /// The files of a folder. One that nobody named need not be there.

@@ -1,13 +1,21 @@
 //! Where configuration text comes from, and positions in it.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Reads configuration files: the disk, or a map in memory in tests and for edits not yet written.
 pub trait Files {
     /// The text of one file. A file that is no UTF-8 is an error of kind `InvalidData`.
     fn read(&self, path: &Path) -> io::Result<String>;
+    /// The text of one file and its permission bits (`st_mode`), both of the very file that was opened.
+    /// Where files have none they are private.
+    fn read_private(&self, path: &Path) -> io::Result<(String, u32)> {
+        Ok((self.read(path)?, 0o600))
+    }
     /// The regular files below a folder, at any depth, as paths that begin with `folder`, sorted.
     /// Names that begin with a dot are left out.
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
@@ -37,8 +45,10 @@ pub struct Span {
 pub struct Source {
     /// Its path as messages show it.
     pub path: PathBuf,
-    /// Its text.
+    /// Its text; of a file with secrets only what may be shown, and blanks for the rest.
     pub text: String,
+    /// What tells two texts of a file with secrets apart.
+    pub fingerprint: Option<u64>,
 }
 
 /// Every file that a configuration was read from.
@@ -50,11 +60,42 @@ pub struct SourceMap {
 impl SourceMap {
     /// Adds a file.
     pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> SourceId {
-        let id = SourceId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
-        self.sources.push(Source {
+        self.push(Source {
             path: path.into(),
             text: text.into(),
-        });
+            fingerprint: None,
+        })
+    }
+
+    /// Adds a file with secrets. Its text is not kept: every byte outside of `visible` becomes a blank,
+    /// so that nothing that shows a source, whatever it is, can show a secret. Lines and bytes keep
+    /// their places.
+    pub fn add_secret(
+        &mut self,
+        path: impl Into<PathBuf>,
+        text: &str,
+        visible: &[Range<usize>],
+    ) -> SourceId {
+        let mut shown = String::with_capacity(text.len());
+        for (at, c) in text.char_indices() {
+            if matches!(c, '\n' | '\r') || visible.iter().any(|range| range.contains(&at)) {
+                shown.push(c);
+            } else {
+                shown.extend(std::iter::repeat_n(' ', c.len_utf8()));
+            }
+        }
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        self.push(Source {
+            path: path.into(),
+            text: shown,
+            fingerprint: Some(hasher.finish()),
+        })
+    }
+
+    fn push(&mut self, source: Source) -> SourceId {
+        let id = SourceId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
+        self.sources.push(source);
         id
     }
 
@@ -87,6 +128,18 @@ pub struct DiskFiles;
 impl Files for DiskFiles {
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+
+    fn read_private(&self, path: &Path) -> io::Result<(String, u32)> {
+        // Opening a pipe would wait for its writer.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let mut file = std::fs::File::open(path)?;
+        let mode = file.metadata()?.mode();
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok((text, mode))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -177,6 +230,19 @@ impl Files for MemoryFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_with_secrets_is_blanks_but_for_what_may_be_shown() {
+        let mut map = SourceMap::default();
+        let text = "root = \"hünter2\"\nb = 1\n";
+        let one = map.add_secret("s.toml", text, &[0..4, 18..19]);
+        let other = map.add_secret("s.toml", &text.replace("hün", "mün"), &[]);
+        let one = map.get(one).unwrap();
+        assert_eq!(one.text.trim_end(), "root             \nb");
+        assert_eq!(one.text.len(), text.len());
+        assert_ne!(one.fingerprint, map.get(other).unwrap().fingerprint);
+        assert!(!format!("{map:?}").contains("nter2"));
+    }
 
     #[test]
     fn lines_and_columns_count_from_one_and_in_characters() {

@@ -52,13 +52,23 @@ pub struct Arrival {
     pub at: Timestamp,
 }
 
-/// Which boot files are there.
+/// Which boot files are there, and which secrets.
 pub trait BootFiles {
     /// Whether there is a file of this path under `boot_assets` that may be served.
     fn is_there(&self, path: &str) -> bool;
     /// The first boot file that this host's profile loads on this architecture and that is not
     /// there; `None` when all are. A boot text that cannot be rendered is named as missing.
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String>;
+    /// The first secret that this profile's answers need for the host and that is not there, by name;
+    /// `None` when all are.
+    fn missing_secret(
+        &self,
+        _host: &Host,
+        _profile: &Profile,
+        _arch: Architecture,
+    ) -> Option<String> {
+        None
+    }
 }
 
 /// What was remembered of a host when a decision is made.

@@ -47,7 +47,7 @@ pub fn architecture(
 ///
 /// `mac` is the machine that boots. Anything but an arming of that machine that can be carried out leads
 /// to the disk: a store that cannot be read, another NIC than those armed, a profile that is gone, a boot
-/// file that is not there, another architecture.
+/// file or a secret that is not there, another architecture.
 pub fn plan(
     snapshot: &Snapshot,
     host: &Host,
@@ -157,6 +157,10 @@ fn served(
     if let Some(missing) = files.missing_for(host, profile, arch) {
         return disk(Reason::DiskFileMissing, Some(missing));
     }
+    // Its installer would begin and be refused its answers.
+    if let Some(missing) = files.missing_secret(host, profile, arch) {
+        return disk(Reason::NoSecret, Some(missing));
+    }
     Plan::Install {
         profile: Arc::clone(profile),
         arch,
@@ -206,6 +210,7 @@ pub fn why_disk(host: &Host, reason: Reason, detail: Option<&str>) -> String {
         Reason::DiskFileMissing => {
             with("not installed, a boot file is missing") + "; bootwright check"
         }
+        Reason::NoSecret => with("not installed, a secret is missing") + "; bootwright check",
         Reason::DiskStoreUnavailable => {
             with("not installed, the server cannot record it; bootwright events")
         }
@@ -275,6 +280,10 @@ mod tests {
         assert_eq!(
             of(&record, &host, Some(Architecture::Aarch64), &AllThere),
             Some(Reason::DiskArchitecture)
+        );
+        assert_eq!(
+            of(&record, &host, None, &testing::NoSecret("root")),
+            Some(Reason::NoSecret)
         );
         let never = Host {
             install: InstallPolicy::Never,

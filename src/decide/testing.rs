@@ -39,6 +39,21 @@ impl BootFiles for Missing {
     }
 }
 
+/// One secret is missing.
+pub(crate) struct NoSecret(pub(crate) &'static str);
+
+impl BootFiles for NoSecret {
+    fn is_there(&self, _path: &str) -> bool {
+        true
+    }
+    fn missing_for(&self, _: &Host, _: &Profile, _: Architecture) -> Option<String> {
+        None
+    }
+    fn missing_secret(&self, _: &Host, _: &Profile, _: Architecture) -> Option<String> {
+        Some(self.0.to_owned())
+    }
+}
+
 fn subnet(name: &str, network: &str) -> Subnet {
     let network: ipnet::Ipv4Net = network.parse().unwrap();
     let base = u32::from(network.network());

@@ -546,7 +546,8 @@ const fn disk_reason(reason: Reason) -> Option<Reason> {
         | Reason::DiskStoreUnavailable
         | Reason::DiskIdentity
         | Reason::DiskArchitecture
-        | Reason::DiskProfileGone => Some(reason),
+        | Reason::DiskProfileGone
+        | Reason::NoSecret => Some(reason),
         _ => None,
     }
 }

@@ -93,7 +93,7 @@ impl Reason {
             Self::NewHost => "the host is new, and new hosts are installed here",
             Self::Live => "its live system is served at every boot",
             Self::SecretGiven => "this attempt was given the secret already",
-            Self::NoSecret => "a secret that is needed is not in the secrets file",
+            Self::NoSecret => "a secret that is needed is not in the file of secrets",
             Self::SignOfLife => "the installation goes on",
             Self::Reload => "a file changed, or a reload was asked for",
             Self::Invalid => "the configuration has errors",

@@ -4,9 +4,9 @@
 //! One mistake in a template is one problem, whoever meets it: it names the first host and counts the
 //! others.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, preseed};
+use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, preseed, secrets};
 use crate::base::{Architecture, suggest};
 use crate::config::snapshot::{Boot, Host, Profile, Template, TemplateText};
 use crate::config::{Problem, Snapshot, SourceMap, Span};
@@ -47,6 +47,7 @@ pub fn check(
         }
     }
     problems.extend(findings.list.iter().map(|finding| finding.problem(&places)));
+    problems.extend(secrets::problems(snapshot, &findings.missing_secrets));
     problems.extend(nobody_gets_in(snapshot));
     problems.extend(no_hash(snapshot));
 }
@@ -160,6 +161,13 @@ fn check_view<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findings<
             None => {}
         }
     }
+    for secret in prepared.missing_secrets() {
+        let hosts = findings.missing_secrets.entry(secret).or_default();
+        // The same host comes once for each of its architectures.
+        if hosts.last().is_none_or(|last| last.name != view.host.name) {
+            hosts.push(view.host);
+        }
+    }
 }
 
 /// One mistake and the hosts that meet it.
@@ -174,6 +182,8 @@ struct Finding<'a> {
 struct Findings<'a> {
     list: Vec<Finding<'a>>,
     by_error: HashMap<(String, usize, String), usize>,
+    /// Secrets that are not there, and who needs them.
+    missing_secrets: BTreeMap<String, Vec<&'a Host>>,
 }
 
 impl<'a> Findings<'a> {
@@ -281,7 +291,7 @@ fn label(code: &str) -> &'static str {
 /// Where templates and boot texts stand.
 struct Places<'a> {
     sources: &'a SourceMap,
-    templates: &'a std::collections::BTreeMap<String, Template>,
+    templates: &'a BTreeMap<String, Template>,
     texts: HashMap<String, &'a TemplateText>,
     users: HashMap<&'a str, Option<Span>>,
 }
@@ -357,7 +367,11 @@ fn line_range(text: &str, line: usize) -> Option<(usize, usize)> {
 }
 
 /// The variables by which people get into an installed machine.
-const WAYS_IN: [&str; 2] = ["root_password_hash", "ssh_authorized_keys"];
+const WAYS_IN: [&str; 3] = [
+    "root_password_hash",
+    "root_password_secret",
+    "ssh_authorized_keys",
+];
 
 /// Hosts whose profile takes a password or keys, and which have neither.
 fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {

@@ -10,6 +10,7 @@ use minijinja::value::Rest;
 use minijinja::{Error, ErrorKind, Value};
 
 use super::paths::{self, AssetRef};
+use super::secrets::{self, Missing, Shown};
 use super::{View, base_url};
 
 /// What stands in place of a token where there is none.
@@ -75,6 +76,11 @@ impl Urls {
     /// The URL of one answer.
     pub fn answer(&self, name: &str) -> String {
         format!("{}{}", self.answers(), paths::encode(name))
+    }
+
+    /// The URL of a secret that is given once.
+    pub fn secret(&self, name: &str) -> String {
+        format!("{}secrets/{}", self.answers(), paths::encode(name))
     }
 
     /// Where an event is reported, or, with `logs`, below which logs are taken.
@@ -147,8 +153,8 @@ fn asset_function(urls: Urls) -> Value {
     })
 }
 
-/// The context of one view.
-pub(super) fn build(view: &View<'_>) -> Value {
+/// The contexts of one view: what its answers see, and what its boot texts and scripts see.
+pub(super) fn build(view: &View<'_>, shown: Shown, missing: &Missing) -> (Value, Value) {
     let View {
         snapshot,
         host,
@@ -184,7 +190,8 @@ pub(super) fn build(view: &View<'_>) -> Value {
         ])
     });
 
-    object([
+    let functions = secrets::of_answers(view, &urls, shown, missing);
+    let common: BTreeMap<&'static str, Value> = [
         ("host", Some(host_object)),
         ("subnet", subnet_object),
         (
@@ -225,5 +232,13 @@ pub(super) fn build(view: &View<'_>) -> Value {
             )),
         ),
         ("asset", Some(asset_function(urls))),
-    ])
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect();
+    let mut boot = common.clone();
+    boot.extend(secrets::of_boot());
+    let mut answers = common;
+    answers.extend(functions);
+    (answers.into(), boot.into())
 }

@@ -6,7 +6,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-use super::{RenderError, context, filters};
+use super::{RenderError, context, filters, secrets};
 use crate::base::suggest;
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Profile, TemplateText};
@@ -16,6 +16,8 @@ use crate::config::snapshot::{Boot, Profile, TemplateText};
 pub(super) struct Templates {
     env: Environment<'static>,
     broken: BTreeMap<String, RenderError>,
+    /// Whether some template names a function of secrets.
+    pub(super) uses_secrets: bool,
 }
 
 impl Default for Templates {
@@ -45,6 +47,7 @@ impl Default for Templates {
         Self {
             env,
             broken: BTreeMap::new(),
+            uses_secrets: false,
         }
     }
 }
@@ -65,6 +68,9 @@ impl Templates {
     }
 
     fn add(&mut self, name: String, text: &str) {
+        self.uses_secrets |= secrets::FUNCTIONS
+            .iter()
+            .any(|function| text.contains(function));
         if let Err(error) = self.env.add_template_owned(name.clone(), text.to_owned()) {
             let error = explain(&error, &name);
             self.broken.insert(name, error);

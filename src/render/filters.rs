@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-/// Adds the filters, and the functions that a later version fills in.
+/// Adds the filters.
 pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("shq", shq);
     env.add_filter("e", xml);
@@ -41,14 +41,6 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
                 original.call(state, &args)
             },
         );
-    }
-    for name in ["secret", "secret_url", "sha512_crypt"] {
-        env.add_function(name, move |_: &Value| -> Result<Value, Error> {
-            Err(Error::new(
-                ErrorKind::InvalidOperation,
-                format!("`{name}` is not available in this version"),
-            ))
-        });
     }
 }
 
@@ -311,13 +303,5 @@ mod tests {
         assert_eq!(apply("x | join(', ')", list.clone()).unwrap(), "a, b");
         assert_eq!(apply("x | join(d='-')", list).unwrap(), "a-b");
         assert!(apply("x.y | join(',')", Value::from_iter([("a", 1)])).is_err());
-    }
-
-    #[test]
-    fn functions_of_later_versions_say_so() {
-        for name in ["secret", "secret_url", "sha512_crypt"] {
-            let error = apply(&format!("{name}('a')"), 1).unwrap_err().to_string();
-            assert!(error.contains("not available in this version"), "{error}");
-        }
     }
 }

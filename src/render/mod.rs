@@ -4,6 +4,8 @@
 //! template quotes by the filter of its format. Blocks take their line's break and indentation with
 //! them (`trim_blocks`, `lstrip_blocks`).
 //!
+//! Secrets are masked in everything but [`Renderer::answer_for_machine`].
+//!
 //! **Invariant:** pure, but for reading configuration through [`crate::config::Files`] in [`load`]. A
 //! view without a token renders the same texts with example URLs.
 
@@ -17,7 +19,9 @@ pub mod load;
 pub mod paths;
 pub mod preseed;
 pub mod scripts;
+pub mod secrets;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -26,6 +30,8 @@ use minijinja::Value;
 use crate::base::{Architecture, Token};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Host, Profile};
+
+use self::secrets::{Missing, Shown};
 
 pub use context::Urls;
 pub use paths::AssetRef;
@@ -134,7 +140,27 @@ impl RenderError {
 #[derive(Debug, Clone)]
 pub struct Prepared<'a> {
     view: View<'a>,
-    context: Value,
+    answers: Value,
+    boot: Value,
+    missing: Missing,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(view: &View<'a>, shown: Shown) -> Self {
+        let missing = Missing::default();
+        let (answers, boot) = context::build(view, shown, &missing);
+        Self {
+            view: *view,
+            answers,
+            boot,
+            missing,
+        }
+    }
+
+    /// The secrets that were asked for so far and that are not there.
+    pub fn missing_secrets(&self) -> BTreeSet<String> {
+        self.missing.names()
+    }
 }
 
 impl Renderer {
@@ -153,13 +179,56 @@ impl Renderer {
 
     /// Builds what templates see once, for rendering several texts of one view.
     pub fn prepare<'a>(&self, view: &View<'a>) -> Prepared<'a> {
-        Prepared {
-            view: *view,
-            context: context::build(view),
+        Prepared::new(view, Shown::Masked)
+    }
+
+    /// Whether some template may need a secret.
+    pub fn uses_secrets(&self) -> bool {
+        self.templates.uses_secrets
+    }
+
+    /// Renders one answer file of the view's profile for the machine itself: the only text that holds
+    /// secrets. No error does. `None`: the profile has none of this name.
+    pub fn answer_for_machine(
+        &self,
+        view: &View<'_>,
+        name: &str,
+    ) -> Option<Result<RenderedAnswer, RenderError>> {
+        view.profile
+            .answers
+            .iter()
+            .find(|answer| answer.name == name)?;
+        let rendered = self.prepared_answer(&Prepared::new(view, Shown::Revealed), name)?;
+        Some(rendered.map_err(|hidden| self.without_secrets(view, name, &hidden)))
+    }
+
+    /// What may be told of an error that may hold a secret: the error of a preview of the same.
+    fn without_secrets(&self, view: &View<'_>, name: &str, hidden: &RenderError) -> RenderError {
+        let masked = self.prepare(view);
+        if let Some(Err(error)) = self.prepared_answer(&masked, name) {
+            return error;
+        }
+        let place = |code, message| RenderError {
+            line: hidden.line,
+            ..RenderError::new(hidden.template.clone(), code, message)
+        };
+        match masked.missing_secrets().first() {
+            Some(name) => RenderError {
+                help: Some(secrets::remedy(view.snapshot, Some(view.host), name)),
+                ..place(
+                    "secret-missing",
+                    format!("the secret `{name}` is not in the file of secrets"),
+                )
+            },
+            None => place(
+                "secret-value",
+                "it fails on the value of a secret, which is not shown".to_owned(),
+            ),
         }
     }
 
-    /// Renders one answer file of the view's profile; `None`: it has none of this name.
+    /// Renders one answer file of the view's profile as a preview, secrets masked; `None`: it has none of
+    /// this name.
     pub fn answer(
         &self,
         view: &View<'_>,
@@ -183,7 +252,7 @@ impl Renderer {
         let answer = answers.iter().find(|answer| answer.name == name)?;
         Some(
             self.templates
-                .render(&answer.template, &prepared.context)
+                .render(&answer.template, &prepared.answers)
                 .map(|text| RenderedAnswer {
                     content_type: answer.content_type.clone(),
                     text,
@@ -198,7 +267,11 @@ impl Renderer {
 
     /// The same for a prepared view.
     pub fn prepared_boot(&self, prepared: &Prepared<'_>) -> Result<RenderedBoot, RenderError> {
-        let Prepared { view, context } = prepared;
+        let Prepared {
+            view,
+            boot: context,
+            ..
+        } = prepared;
         let name = |key: &str| env::boot_text_name(view.profile, key);
         let asset = |key: &str| {
             let text = self.templates.render(&name(key), context)?;

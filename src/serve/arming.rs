@@ -16,7 +16,7 @@ use crate::decide::plan::architecture;
 use crate::record::Armament;
 use crate::render::files::{fetched_by, needed};
 use crate::render::load::InForce;
-use crate::render::{AssetRef, View};
+use crate::render::{AssetRef, View, secrets};
 
 /// What an order says of an arming; by default all of it is as the file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +68,15 @@ pub enum Obstacle {
         error: String,
         help: Option<String>,
     },
+    #[error(
+        "{host} cannot be installed with {profile}: its answers need the secret {secret}, which is not there"
+    )]
+    SecretMissing {
+        host: HostName,
+        profile: ProfileName,
+        secret: String,
+        remedy: String,
+    },
     #[error("{host} cannot wait for itself")]
     AwaitsItself { host: HostName },
     #[error("{host} cannot wait for {awaited}: no reservation has this name")]
@@ -92,6 +101,7 @@ impl Obstacle {
             Self::Architecture { .. } => "architecture",
             Self::BootFileMissing { .. } => "boot-file-missing",
             Self::DoesNotRender { .. } => "render-failed",
+            Self::SecretMissing { .. } => "secret-missing",
             Self::AwaitsItself { .. } => "after-itself",
             Self::UnknownAwaited { .. } => "after-unknown",
             Self::NoRandomness { .. } => "no-randomness",
@@ -131,6 +141,7 @@ impl Obstacle {
             Self::DoesNotRender { host, help, .. } => help.clone().unwrap_or_else(|| {
                 format!("give [hosts.{host}] or its group what the profile's templates ask for, or choose another profile")
             }),
+            Self::SecretMissing { remedy, .. } => remedy.clone(),
             Self::AwaitsItself { .. } => {
                 "name another host, or --after none to wait for nothing".to_owned()
             }
@@ -250,7 +261,7 @@ pub fn view<'a>(
     })
 }
 
-/// Whether the boot texts and all answers of a profile can be rendered for a host. A reload has proved it
+/// Whether the boot texts and all answers of a profile can be rendered for a host, with all secrets. A reload has proved it
 /// for the profile of the file, but not for each architecture nor for another profile.
 fn renders(
     ctx: &Context,
@@ -269,17 +280,24 @@ fn renders(
         .filter_map(|answer| renderer.prepared_answer(&prepared, &answer.name))
         .map(|answer| answer.map(|_| ()));
     let boot = renderer.prepared_boot(&prepared).map(|_| ());
-    std::iter::once(boot)
-        .chain(answers)
-        .find_map(Result::err)
-        .map_or(Ok(()), |error| {
-            Err(Obstacle::DoesNotRender {
-                host: host.name.clone(),
-                profile: profile.name.clone(),
-                error: error.to_string(),
-                help: error.help,
-            })
-        })
+    if let Some(error) = std::iter::once(boot).chain(answers).find_map(Result::err) {
+        return Err(Obstacle::DoesNotRender {
+            host: host.name.clone(),
+            profile: profile.name.clone(),
+            error: error.to_string(),
+            help: error.help,
+        });
+    }
+    // Known once all that may ask for one has been rendered.
+    match prepared.missing_secrets().pop_first() {
+        None => Ok(()),
+        Some(secret) => Err(Obstacle::SecretMissing {
+            host: host.name.clone(),
+            profile: profile.name.clone(),
+            remedy: secrets::remedy(&in_force.snapshot, Some(host), &secret),
+            secret,
+        }),
+    }
 }
 
 /// The files that keep a host from being installed with a profile: its boot loader, then what the profile

@@ -20,6 +20,7 @@ use crate::host::links::Links;
 use crate::journal::Journal;
 use crate::record::{Input, InstallState, Record};
 use crate::render::load::InForce;
+use crate::render::secrets::missing_for;
 use crate::render::{RenderError, RenderedBoot, View};
 
 /// How often files that are no part of the boot itself are noted as a sign of life.
@@ -226,5 +227,9 @@ impl BootFiles for DiskBootFiles<'_> {
                 .map(str::to_owned),
             Err(error) => Some(error.to_string()),
         }
+    }
+
+    fn missing_secret(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
+        missing_for(self.in_force, host, profile, arch).pop_first()
     }
 }

@@ -174,8 +174,10 @@ impl Installs {
         input: impl Fn(&Record) -> Input + Sync,
         context: &Context,
     ) -> Result<Applied, ApplyError> {
-        if let Some(record) = self.live.by_token(snapshot, token) {
-            return Ok(self.live_step(snapshot, record, &input, context));
+        while let Some(record) = self.live.by_token(snapshot, token) {
+            if let Some(applied) = self.live_step(snapshot, record, &input, context) {
+                return Ok(applied);
+            }
         }
         let make = |record: &Record| {
             if record.token.as_ref() == Some(token) {
@@ -195,27 +197,30 @@ impl Installs {
         self.live.begin(host, token, self.clock.now())
     }
 
+    /// `None`: the boot has become another one meanwhile.
     fn live_step(
         &self,
         snapshot: &Snapshot,
         record: Record,
         input: &(impl Fn(&Record) -> Input + Sync),
         context: &Context,
-    ) -> Applied {
+    ) -> Option<Applied> {
         let now = self.clock.now();
         let policy = Self::policy(snapshot, Some(&record));
         let input = input(&record);
-        match record::step(&record, &input, policy, now) {
+        Some(match record::step(&record, &input, policy, now) {
             Step::Change(transition) => {
+                if !self.live.advance(&record, transition.next.clone()) {
+                    return None;
+                }
                 if let Some(event) = event_of(&record, &transition, policy, now, context) {
                     self.journal.append(event);
                 }
-                self.live.advance(transition.next.clone());
                 Applied::Changed(Box::new(transition.next))
             }
             Step::Same(reason) => Applied::Same(Box::new(record), reason),
             Step::Refused(_) => Applied::Same(Box::new(record), Reason::NoChange),
-        }
+        })
     }
 
     /// Remembers the hosts of a configuration for good. Gives those of which nothing was known before.
@@ -355,7 +360,7 @@ impl Installs {
                         .is_some_and(|other| record::reached(&other.value, after.event))
                 });
             if came {
-                work.release(snapshot, current, now);
+                work.release(snapshot, &current, now);
             }
         }
         Ok(())
@@ -627,16 +632,17 @@ impl Work {
     }
 
     /// Arms a host that has waited, or takes its order back when it no longer fits.
-    fn release(&mut self, snapshot: &Snapshot, current: Versioned<Record>, now: Timestamp) {
+    fn release(&mut self, snapshot: &Snapshot, current: &Versioned<Record>, now: Timestamp) {
         let policy = Installs::policy(snapshot, Some(&current.value));
         let host = current.value.host.clone();
         let step = |input| record::step(&current.value, &input, policy, now);
-        let transition = match (step(reload_of(snapshot, &host)), step(Input::Released)) {
-            (Step::Change(transition), _) | (_, Step::Change(transition)) => transition,
-            _ => return,
+        let ((Step::Change(transition), _) | (_, Step::Change(transition))) =
+            (step(reload_of(snapshot, &host)), step(Input::Released))
+        else {
+            return;
         };
         let next = self.change(
-            &current,
+            current,
             *transition,
             policy,
             now,

@@ -58,17 +58,39 @@ impl LiveSystems {
         })
     }
 
-    /// Puts down what a boot has become, unless another one has begun meanwhile.
-    pub(super) fn advance(&self, next: Record) {
+    /// Puts down what a boot has become since it was `before`; `false` when it is no longer that, and nothing
+    /// is put down: of two that ask at once for what is given once, one is given it.
+    pub(super) fn advance(&self, before: &Record, next: Record) -> bool {
         let mut records = self.lock();
-        if let Some(record) = records.get_mut(&next.host)
-            && record.token == next.token
-        {
-            *record = next;
+        match records.get_mut(&next.host) {
+            Some(record) if record == before => {
+                *record = next;
+                true
+            }
+            _ => false,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HostName, Record>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_changes_of_one_state_one_is_put_down() {
+        let live = LiveSystems::default();
+        let before = Record::new("web01".parse().unwrap());
+        live.lock().insert(before.host.clone(), before.clone());
+        let given = |by: &str| Record {
+            by: Some(by.to_owned()),
+            ..before.clone()
+        };
+        assert!(live.advance(&before, given("one")));
+        assert!(!live.advance(&before, given("other")));
+        assert_eq!(live.lock().get(&before.host), Some(&given("one")));
     }
 }

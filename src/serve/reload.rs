@@ -203,11 +203,18 @@ pub struct Settings {
     pub texts: Vec<(PathBuf, String)>,
 }
 
-/// The files of a loaded configuration, for [`Settings::texts`].
+/// The files of a loaded configuration, for [`Settings::texts`]. Of a file with secrets there is no text,
+/// but something that changes with it.
 pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, String)> {
     sources
         .iter()
-        .map(|source| (source.path.clone(), source.text.clone()))
+        .map(|source| {
+            let text = match source.fingerprint {
+                Some(fingerprint) => fingerprint.to_string(),
+                None => source.text.clone(),
+            };
+            (source.path.clone(), text)
+        })
         .collect()
 }
 
@@ -484,6 +491,7 @@ fn folders(ctx: &Context, main: &Path, texts: &[(PathBuf, String)]) -> BTreeSet<
         .iter()
         .map(|(path, _)| path.as_path())
         .chain([main, &server.file])
+        .chain(server.secrets.as_deref())
     {
         add(path.parent());
         add(path.canonicalize().ok().as_deref().and_then(Path::parent));

@@ -428,7 +428,7 @@ fn transact(
 fn encode_marks<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> Result<Vec<Vec<u8>>, Trouble> {
     marks
         .into_iter()
-        .map(|mark| postcard::to_stdvec(mark))
+        .map(postcard::to_stdvec)
         .collect::<Result<_, _>>()
         .map_err(|error| Trouble::Disk(format!("a name cannot be written: {error}")))
 }

@@ -2,6 +2,7 @@
 
 mod boot_files;
 mod properties;
+mod secrets;
 mod site;
 
 use std::sync::Arc;
@@ -126,7 +127,7 @@ async fn what_is_not_there_looks_alike() {
         ),
         (
             format!("/answers/{}/secrets/key", token.reveal()),
-            Reason::UnknownAnswer,
+            Reason::NoSecret,
         ),
         (report(&other, "started"), Reason::UnknownToken),
         (report(&token, "webhook"), Reason::NotFound),

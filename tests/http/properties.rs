@@ -16,6 +16,7 @@ fn paths() -> impl Strategy<Value = String> {
         Just("/boot/5254.0047.868E/boot.ipxe?uuid=&serial=".to_owned()),
         Just("/answers/T/answers.txt".to_owned()),
         Just("/answers/T/".to_owned()),
+        Just("/answers/T/secrets/luks".to_owned()),
         Just("//answers//T//answers.txt".to_owned()),
         Just("/report/T/started".to_owned()),
         Just("/report/T/progress?percent=5".to_owned()),

@@ -39,11 +39,22 @@ pub(crate) fn config() -> Arc<InForce> {
     static CONFIG: OnceLock<Arc<InForce>> = OnceLock::new();
     CONFIG
         .get_or_init(|| {
-            let files: MemoryFiles = [
+            config_with(
+                "host {{ host.name }} reports to {{ install.installed }}\n",
+                "",
+            )
+        })
+        .clone()
+}
+
+/// The same with this template of the answers and this file of secrets.
+pub(crate) fn config_with(template: &str, secrets: &str) -> Arc<InForce> {
+    let files: MemoryFiles = [
                 (
                     "c/bootwright.toml",
-                    "[server]\ninterfaces = [\"br0\"]\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\n",
+                    "[server]\ninterfaces = [\"br0\"]\nsecrets = \"secrets.toml\"\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\n",
                 ),
+                ("c/secrets.toml", secrets),
                 (
                     "c/reservations.toml",
                     "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\nprofile = \"tiny\"\n\
@@ -55,18 +66,13 @@ pub(crate) fn config() -> Arc<InForce> {
                      kernel = \"tiny/linux\"\ninitrd = [\"tiny/initrd.gz\"]\ncmdline = \"url={{ answers.url }}\"\n\
                      [[answers]]\nname = \"answers.txt\"\ntemplate = \"answers.txt.j2\"\ncontent_type = \"text/plain\"\n",
                 ),
-                (
-                    "c/templates/answers.txt.j2",
-                    "host {{ host.name }} reports to {{ install.installed }}\n",
-                ),
+                ("c/templates/answers.txt.j2", template),
             ]
             .into_iter()
             .collect();
-            let loaded = load(&files, Path::new("c/bootwright.toml"), 1);
-            assert!(loaded.config.is_some(), "{:?}", loaded.problems);
-            loaded.config.unwrap()
-        })
-        .clone()
+    let loaded = load(&files, Path::new("c/bootwright.toml"), 1);
+    assert!(loaded.config.is_some(), "{:?}", loaded.problems);
+    loaded.config.unwrap()
 }
 
 /// A server without sockets.

@@ -129,6 +129,7 @@ pub(crate) fn record(state: InstallState) -> Record {
     Record {
         state,
         profile: host.profile.clone(),
+        file_profile: host.profile.clone(),
         macs: host.macs.clone(),
         ip: Some(host.ip),
         token: Some(Token::from_bytes([7; 16])),

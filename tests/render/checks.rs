@@ -128,8 +128,8 @@ fn missing_templates_filters_and_functions() {
     insta::assert_snapshot!("template-missing", shown(&problems(&site), &site.sources));
     let site = one_template("a\n{{ host.name | nosuch }}", &[("web01", "")]);
     insta::assert_snapshot!("filter-unknown", shown(&problems(&site), &site.sources));
-    let site = one_template("a\n{{ secret('x') }}", &[("web01", "")]);
-    insta::assert_snapshot!("function-later", shown(&problems(&site), &site.sources));
+    let site = one_template("a\n{{ secrte('x') }}", &[("web01", "")]);
+    insta::assert_snapshot!("function-unknown", shown(&problems(&site), &site.sources));
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod debian;
 mod disks;
 mod fixture;
 mod ipxe;
+mod secrets;
 mod templates;

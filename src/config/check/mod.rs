@@ -3,6 +3,7 @@
 mod hosts;
 mod networks;
 mod profiles;
+mod secrets;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -17,8 +18,9 @@ use super::source::Span;
 use super::written::Written;
 use super::written::hosts::{HostEntry, ReservationsFile};
 use super::written::profile::ProfileFile;
+use super::written::secrets::SecretsFile;
 use super::written::server::ServerFile;
-use crate::base::ProfileName;
+use crate::base::{HostName, ProfileName};
 
 /// Everything that was read.
 pub(crate) struct Input {
@@ -38,6 +40,7 @@ pub(crate) struct Input {
     pub templates: BTreeMap<String, Template>,
     /// A template could not be read.
     pub templates_unsure: bool,
+    pub secrets: SecretsFile,
 }
 
 /// The folder that relative paths of a file begin at.
@@ -76,6 +79,11 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         .flat_map(|file| &file.hosts)
         .collect();
     duplicates(&entries, problems);
+    // What could not be read may be any host.
+    let host_names: Option<Vec<HostName>> = (!input.reservations_unsure).then(|| {
+        let names = entries.iter().map(|entry| entry.name.value.clone());
+        names.collect()
+    });
     let mut runs_on = RunsOn::new(&input.profiles);
     let mut hosts = Vec::new();
     for entry in &entries {
@@ -119,7 +127,10 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
             host
         })
         .collect();
-    Snapshot::new(server, subnets, hosts, profiles, input.templates)
+    let secrets = secrets::secrets(input.secrets, host_names.as_deref(), problems);
+    let mut snapshot = Snapshot::new(server, subnets, hosts, profiles, input.templates);
+    snapshot.secrets = secrets;
+    snapshot
 }
 
 /// The daemon's settings: what is written over the defaults.
@@ -139,7 +150,10 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
     }
     let server = Server {
         install_new: value(written.install_new.as_ref(), usual.install_new),
-        secrets: None,
+        secrets: written
+            .secrets
+            .as_ref()
+            .map(|file| folder.join(&file.value)),
         file: input.main.clone(),
         interfaces: written
             .interfaces

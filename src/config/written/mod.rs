@@ -2,6 +2,7 @@
 
 pub(crate) mod hosts;
 pub(crate) mod profile;
+pub(crate) mod secrets;
 pub(crate) mod server;
 
 use super::source::Span;

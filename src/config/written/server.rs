@@ -25,6 +25,7 @@ pub(crate) struct ServerFile {
     pub templates: Option<Written<String>>,
     pub reservations: Option<Vec<Written<String>>>,
     pub user: Option<Written<String>>,
+    pub secrets: Option<Written<String>>,
     pub dhcp_port: Option<Written<u16>>,
     pub lease_time: Option<Written<Duration>>,
     pub loaders: BTreeMap<Firmware, Written<String>>,
@@ -88,8 +89,9 @@ const SERVER: Keys = Keys {
         "templates",
         "reservations",
         "user",
+        "secrets",
     ],
-    later: &["secrets"],
+    later: &[],
     hints: &[
         ("port", "ports belong to [dhcp], [tftp] and [http]"),
         ("lease_time", "it belongs to [dhcp] or to a [[subnet]]"),
@@ -267,6 +269,7 @@ impl ServerFile {
         self.profiles = server.parsed(cx, "profiles", values::path);
         self.templates = server.parsed(cx, "templates", values::path);
         self.user = server.parsed(cx, "user", values::account);
+        self.secrets = server.parsed(cx, "secrets", values::path);
         if let Some(list) = server.list(cx, "reservations", true, values::path) {
             if list.value.is_empty() && server.ok {
                 let bad = Bad::new(

@@ -130,6 +130,13 @@ fn sent_to_its_disk_for_a_reason() {
     assert_eq!(codes(&found), ["disk/boot-file-missing"]);
     assert!(found.causes[0].evidence[0].contains("x86_64/linux"));
 
+    // A secret has gone since it was armed.
+    let offer = event(0, Kind::DhcpOffer, Reason::NoSecret, "bios", "").detail("root-password");
+    let found = cut(InstallState::Armed, &[offer]);
+    assert_eq!(codes(&found), ["no-secret"]);
+    assert!(found.causes[0].evidence[0].contains("root-password"));
+    assert!(found.causes[0].remedy.contains("[server] secrets"));
+
     // Nobody armed it.
     let events = [
         event(0, Kind::DhcpOffer, Reason::DiskLocal, "bios", ""),

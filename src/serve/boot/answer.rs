@@ -84,7 +84,7 @@ pub(crate) async fn serve(
                 server,
                 token: Some(&token),
             };
-            in_force.renderer.answer(&view, &name)
+            in_force.renderer.answer_for_machine(&view, &name)
         }
     })
     .await;
@@ -97,8 +97,16 @@ pub(crate) async fn serve(
                 format!("{}'s profile has no answer file {name:?}", host.name),
             );
         }
-        Ok(Some(Err(error))) => return failed(&visit, &error.to_string()),
-        Err(error) => return failed(&visit, &error.to_string()),
+        Ok(Some(Err(error))) => {
+            let reason = if error.code == "secret-missing" {
+                Reason::NoSecret
+            } else {
+                Reason::RenderFailed
+            };
+            return failed(&visit, reason, &error.to_string());
+        }
+        // Its own text would be that of a panic, whatever that quotes.
+        Err(_) => return failed(&visit, Reason::TaskFailed, "its task has failed"),
     };
 
     let mut kept = None;
@@ -157,17 +165,13 @@ fn still_good(applied: &Applied, token: &Token) -> bool {
 }
 
 /// 500 with one line that an installer prints.
-fn failed(visit: &Visit, error: &str) -> Response {
+fn failed(visit: &Visit, reason: Reason, error: &str) -> Response {
     let line: String = error
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(300)
         .collect();
-    visit.refuse(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        Reason::RenderFailed,
-        line.clone(),
-    );
+    visit.refuse(StatusCode::INTERNAL_SERVER_ERROR, reason, line.clone());
     plain(
         StatusCode::INTERNAL_SERVER_ERROR,
         format!("the answer file could not be rendered: {line}\n"),

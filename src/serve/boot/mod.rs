@@ -12,6 +12,7 @@ pub mod plane;
 pub mod ranges;
 pub mod report;
 pub mod route;
+pub mod secret;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -221,6 +222,10 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
             asset::serve(visit, &path, &head.method, &head.headers).await
         }
         Route::Answer { token, name } => whole(answer::serve(visit, token, name, request)).await,
+        Route::Secret { token, name } => {
+            let head = request.method() == Method::HEAD;
+            whole(secret::serve(visit, token, name, head)).await
+        }
         Route::Report { token, kind } => whole(report::take(visit, token, kind, request)).await,
         Route::Log { token, name } => whole(logs::take(visit, token, name, request)).await,
         Route::Health => {

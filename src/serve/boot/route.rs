@@ -25,7 +25,14 @@ pub enum Route {
         /// The file's name.
         name: String,
     },
-    /// `/answers/{token}/` and names below `secrets/`: nothing is there.
+    /// `/answers/{token}/secrets/{name}`.
+    Secret {
+        /// The capability; `None` when the text is no token at all.
+        token: Option<Token>,
+        /// The secret's name.
+        name: String,
+    },
+    /// `/answers/{token}/` and `/answers/{token}/secrets/`: nothing is there.
     NoAnswer,
     /// `/report/{token}/{event}`.
     Report {
@@ -60,6 +67,10 @@ impl Route {
             ["boot", "boot.ipxe"] => Self::Chain,
             ["boot", mac, "boot.ipxe"] => mac.parse().map_or(Self::NotFound, Self::Script),
             ["assets", path @ ..] if !path.is_empty() && !folder => Self::Asset(path.join("/")),
+            ["answers", token, "secrets", name] if !folder => Self::Secret {
+                token: Token::parse(token),
+                name: (*name).to_owned(),
+            },
             ["answers", _, "secrets", ..] | ["answers", _] => Self::NoAnswer,
             ["answers", token, name] if !folder => Self::Answer {
                 token: Token::parse(token),
@@ -87,7 +98,12 @@ impl Route {
         const REPORT: &[Method] = &[Method::GET, Method::POST];
         const LOG: &[Method] = &[Method::PUT, Method::POST];
         match self {
-            Self::Chain | Self::Script(_) | Self::Asset(_) | Self::Health | Self::NotFound => READ,
+            Self::Chain
+            | Self::Script(_)
+            | Self::Asset(_)
+            | Self::Secret { .. }
+            | Self::Health
+            | Self::NotFound => READ,
             Self::Answer { .. } | Self::NoAnswer => ANSWER,
             Self::Report { .. } => REPORT,
             Self::Log { .. } => LOG,
@@ -121,18 +137,18 @@ fn parts(path: &str) -> Option<Vec<String>> {
 /// The path as the journal may show it: what stands where a token belongs, and every run of
 /// characters that could hold one, is cut to its first four characters.
 pub fn shown(path: &str) -> String {
-    let mut previous = "";
+    let mut previous = String::new();
     let mut text = String::with_capacity(path.len().min(200));
     for part in path.split('/').filter(|part| !part.is_empty()) {
         text.push('/');
         let decoded = percent_decode_str(part).decode_utf8_lossy();
-        if matches!(previous, "answers" | "report") {
+        if matches!(previous.as_str(), "answers" | "report") {
             text.extend(decoded.chars().take(4));
             text.push('…');
         } else {
             without_tokens(&decoded, &mut text);
         }
-        previous = part;
+        previous = decoded.into_owned();
         if text.len() > 300 {
             text.push('…');
             break;
@@ -247,9 +263,19 @@ mod tests {
         );
         assert_eq!(Route::of(&format!("/answers/{TOKEN}/")), Route::NoAnswer);
         assert_eq!(
-            Route::of(&format!("/answers/{TOKEN}/secrets/key")),
-            Route::NoAnswer
+            Route::of(&format!("/answers/{TOKEN}/secrets/disk%2Ekey")),
+            Route::Secret {
+                token: token.clone(),
+                name: "disk.key".into()
+            }
         );
+        for nothing in ["secrets", "secrets/", "secrets/key/", "secrets/a/b"] {
+            assert_eq!(
+                Route::of(&format!("/answers/{TOKEN}/{nothing}")),
+                Route::NoAnswer,
+                "{nothing}"
+            );
+        }
         assert_eq!(
             Route::of(&format!("/report/{TOKEN}/installed")),
             Route::Report {

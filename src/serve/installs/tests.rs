@@ -676,6 +676,11 @@ async fn a_live_system_leaves_nothing_in_the_store() {
     assert!(apply(&first, &Input::Answer).await.unwrap());
     assert!(apply(&first, &report(ReportKind::Up)).await.unwrap());
     assert_eq!(found(&first).await, Some(InstallState::Installing));
+    let secret = Input::Secret {
+        name: "luks".to_owned(),
+    };
+    assert!(apply(&first, &secret).await.unwrap());
+    assert!(!apply(&first, &secret).await.unwrap());
     bench.installs.begin_live(&live, second.clone());
     assert_eq!(found(&second).await, Some(InstallState::Booting));
     assert_eq!(found(&first).await, None);
