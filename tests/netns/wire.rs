@@ -122,6 +122,7 @@ fn read(bytes: &[u8]) -> Option<Frame> {
 /// The message types of RFC 2132 section 9.6.
 pub(crate) const DISCOVER: u8 = 1;
 pub(crate) const OFFER: u8 = 2;
+pub(crate) const REQUEST: u8 = 3;
 
 /// A message of a PXE ROM on a PC BIOS.
 pub(crate) fn message(
@@ -140,6 +141,10 @@ pub(crate) fn message(
     bytes.extend([0; 10 + 64 + 128]);
     bytes.extend([99, 130, 83, 99]);
     bytes.extend([53, 1, kind]);
+    if kind == REQUEST {
+        // SELECTING: the address and the server of the offers here.
+        bytes.extend([50, 4, 10, 99, 0, 11, 54, 4, 10, 99, 0, 1]);
+    }
     bytes.extend([55, 4, 1, 3, 66, 67]);
     bytes.extend([60, 9]);
     bytes.extend(b"PXEClient");
