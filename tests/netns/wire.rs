@@ -1,12 +1,17 @@
 //! A machine's network card: DHCP messages written by hand, and whatever frames come back.
 
+#![allow(
+    dead_code,
+    reason = "each test program uses its own part of what is shared"
+)]
+
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
+    socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
@@ -72,6 +77,17 @@ impl Card {
         self.udp
             .send_to(message, (Ipv4Addr::BROADCAST, 67))
             .expect("sent");
+    }
+
+    /// Broadcasts a message as a machine does that has no address, also where this namespace has one that
+    /// the system would send from.
+    pub(crate) fn broadcast_frame(&self, mac: [u8; 6], message: &[u8]) {
+        let frame = etherparse::PacketBuilder::ethernet2(mac, [0xff; 6])
+            .ipv4([0; 4], [255; 4], 64)
+            .udp(68, 67);
+        let mut bytes = Vec::new();
+        frame.write(&mut bytes, message).expect("a frame");
+        send(self.frames.as_raw_fd(), &bytes, MsgFlags::empty()).expect("sent");
     }
 
     /// The next DHCP frame that is not our own, within this time.
