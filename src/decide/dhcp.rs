@@ -13,6 +13,7 @@ mod options;
 use std::net::Ipv4Addr;
 
 use self::options::Lease;
+use super::loops::LoopGuard;
 use super::{Arrival, Destination, Facts, Stage};
 use crate::base::HostName;
 use crate::config::Snapshot;
@@ -55,6 +56,12 @@ pub struct Decision {
     pub boot_file: Option<String>,
     /// The particulars, for the event.
     pub detail: Option<String>,
+    /// The loader that firmware is named, as a path under `boot_assets`.
+    pub loader: Option<String>,
+    /// Why a loop is told, in an event of its own.
+    pub looped: Option<Reason>,
+    /// What is done about a machine that fetches its loader again and again.
+    pub guard: LoopGuard,
 }
 
 /// The reserved host that a message is from, for gathering its facts.
@@ -146,6 +153,9 @@ fn ignored(
         stage,
         boot_file: None,
         detail,
+        loader: None,
+        looped: None,
+        guard: LoopGuard::Pass,
     }
 }
 
@@ -320,6 +330,7 @@ impl Case<'_> {
             self.facts,
             host,
             self.server,
+            self.arrival.at,
         );
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
@@ -347,6 +358,9 @@ impl Case<'_> {
         let to = destination::destination(request, &reply);
         let mut decision = self.send(reply, to, kind, answer.reason, answer.note);
         decision.boot_file = answer.file;
+        decision.loader = answer.loader;
+        decision.looped = answer.looped;
+        decision.guard = answer.guard;
         decision
     }
 
@@ -417,6 +431,9 @@ impl Case<'_> {
             stage: self.stage,
             boot_file: None,
             detail,
+            loader: None,
+            looped: None,
+            guard: LoopGuard::Pass,
         }
     }
 }

@@ -18,6 +18,7 @@
 
 pub mod dhcp;
 pub mod http;
+pub mod loops;
 pub mod plan;
 pub mod stage;
 pub mod tftp;
@@ -91,6 +92,8 @@ pub struct Facts<'a> {
     pub files: &'a dyn BootFiles,
     /// The local address from which the kernel would answer the relay, for relayed requests.
     pub route_source: Option<Ipv4Addr>,
+    /// What is remembered of the machine's fetches of its loader; `None`: nothing.
+    pub fetches: Option<&'a loops::Fetches>,
 }
 
 /// Where a reply goes (RFC 2131 section 4.1).

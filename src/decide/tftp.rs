@@ -19,6 +19,11 @@ pub enum FileRequest {
 /// Reads a file name. Rendered names win over a boot file of the same name.
 pub fn file_request(raw: &[u8]) -> Result<FileRequest, BadName> {
     let path = names::clean_path(raw)?;
+    // Firmware that takes a URL for a name: it is told that there is no such file. The script in its
+    // place would count as a boot of the installer.
+    if raw.windows(3).any(|part| part == b"://") {
+        return Ok(FileRequest::Asset(path));
+    }
     let mut parts = path.rsplit('/');
     let file = parts.next().unwrap_or_default();
     let folder = parts.next().map(str::parse);
@@ -53,6 +58,10 @@ mod tests {
             ),
             ("\\52-54-00-47-86-8e\\boot.ipxe", FileRequest::Script(mac)),
             ("autoexec.ipxe", FileRequest::ChainScript),
+            (
+                "http://10.0.0.2/boot/52-54-00-47-86-8e/boot.ipxe",
+                FileRequest::Asset("http:/10.0.0.2/boot/52-54-00-47-86-8e/boot.ipxe".to_owned()),
+            ),
             ("ipxe/x/autoexec.ipxe", FileRequest::ChainScript),
             (
                 "\\ipxe\\snponly.efi",

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attempts::{Attempt, Remark};
+use super::loops::{fruitless_fetches, is_brought_about, of_loop};
 use super::steps::{Sent, StepKind};
 use super::why::Subject;
 use crate::base::{HardwareAddr, Timestamp};
@@ -50,7 +51,7 @@ impl Cause {
 }
 
 /// What stands behind a reason, in the reason's own words.
-fn of_reason(subject: &Subject<'_>, reason: Reason, evidence: Option<String>) -> Cause {
+pub(super) fn of_reason(subject: &Subject<'_>, reason: Reason, evidence: Option<String>) -> Cause {
     let remedy = match reason {
         // Their usual remedy is to ask here.
         Reason::DiskFailed
@@ -333,6 +334,26 @@ pub fn of_missing(
     before: &[Attempt],
     missing: StepKind,
 ) -> Vec<Cause> {
+    let broken = of_loop(subject, attempt, before);
+    if broken.is_some() && is_brought_about(missing) {
+        return broken.into_iter().collect();
+    }
+    let mut causes = why_missing(subject, attempt, before, missing);
+    if let Some(broken) = broken {
+        // They say the same, without the server's count.
+        let same = ["secure-boot", "chainload-loop", broken.code.as_str()];
+        causes.retain(|cause| !same.contains(&cause.code.as_str()));
+        causes.insert(0, broken);
+    }
+    causes
+}
+
+fn why_missing(
+    subject: &Subject<'_>,
+    attempt: &Attempt,
+    before: &[Attempt],
+    missing: StepKind,
+) -> Vec<Cause> {
     match missing {
         StepKind::FirmwareOffer => refused_packets(subject, attempt),
         StepKind::FirmwareAddress => offer_not_taken(subject, attempt),
@@ -465,19 +486,6 @@ fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     causes
 }
 
-/// How often the loader was fetched lately without a script asked for in between.
-fn fruitless_fetches(attempt: &Attempt, before: &[Attempt]) -> u32 {
-    let lately = before
-        .iter()
-        .rev()
-        .take_while(|earlier| {
-            !earlier.has(StepKind::Script) && attempt.began.since(earlier.began).as_secs() < 600
-        })
-        .map(|earlier| earlier.loader_fetches)
-        .sum::<u32>();
-    lately + attempt.loader_fetches
-}
-
 fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) -> Vec<Cause> {
     let fetches = fruitless_fetches(attempt, before);
     let counted =
@@ -485,8 +493,11 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
     let mut causes = of_remarks(subject, attempt, &DHCP);
     let secure_boot = cause(
         "secure-boot",
-        "the firmware refuses the loader's signature (Secure Boot is on)",
-        "switch Secure Boot off in the firmware's setup",
+        "the loader was fetched and never run: refused by the firmware's signature check (Secure Boot), or it cannot drive this network card",
+        format!(
+            "switch Secure Boot off in the firmware's setup, or name another loader in loader of {}",
+            subject.host
+        ),
     )
     .seen((fetches > 1).then(|| counted.clone()));
     let keeps_link = attempt.step(StepKind::Loader).is_some_and(|loader| {

@@ -269,6 +269,8 @@ impl Progress {
             Kind::TftpFailed | Kind::HttpRefused => Sighting::remark_if(match event.reason {
                 Reason::Aborted => false,
                 // Firmware, iPXE and installers try names that need not be there.
+                // A URL that the server named to break a loop, taken for a name.
+                Reason::NotFound if event.kind == Kind::TftpFailed && is_url(event) => false,
                 Reason::NotFound => self.is_needed(event),
                 _ => true,
             }),
@@ -550,6 +552,11 @@ const fn disk_reason(reason: Reason) -> Option<Reason> {
         | Reason::NoSecret => Some(reason),
         _ => None,
     }
+}
+
+fn is_url(event: &Event) -> bool {
+    let file = event.file.as_deref();
+    file.is_some_and(|file| file.contains("://"))
 }
 
 fn is_initrd(name: &str) -> bool {

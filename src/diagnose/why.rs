@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::{Attempt, attempts, is_about};
 use super::causes::{self, Cause};
+use super::loops;
 use super::steps::{Expected, Sent, StepKind};
 use crate::base::{HardwareAddr, HostName, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
@@ -167,6 +168,14 @@ pub fn diagnose(
             what: step.describe().to_owned(),
             under_way,
         });
+    }
+    if let Some(broken) = loops::of_loop(subject, boot, &boots)
+        && diagnosis
+            .causes
+            .iter()
+            .all(|cause| cause.code != broken.code)
+    {
+        diagnosis.causes.insert(0, broken);
     }
     diagnosis.causes.extend(causes::slow_link(boot));
     let server = causes::of_server(others, boot);

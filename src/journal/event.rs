@@ -170,6 +170,13 @@ closed_set! {
         DiskProfileGone = "disk/profile-gone",
         /// The script that every iPXE may have: it chains to the machine's own.
         ChainScript = "chain-script",
+        // --- loops
+        /// A loader was fetched again and again without its script asked for: one reply names the script.
+        LoopScript = "loop/script-instead",
+        /// That was in vain too: the machine gets no boot file for ten minutes.
+        LoopNoFile = "loop/no-boot-file",
+        /// The firmware fetches the loader again and again and never runs it.
+        RefusedByFirmware = "refused-by-firmware",
         // --- DHCP, not answered or refused
         /// No reservation has this hardware address.
         UnknownHost = "unknown-host",

@@ -36,6 +36,15 @@ impl Reason {
                 "the machine boots its disk: the profile it was armed with is gone from the configuration"
             }
             Self::ChainScript => "the script that leads any machine to its own",
+            Self::LoopScript => {
+                "the loader is fetched again and again and no script is asked for: this once the reply names the script instead"
+            }
+            Self::LoopNoFile => {
+                "the loader is fetched again and again and no script is asked for: the machine gets no boot file for 10 minutes"
+            }
+            Self::RefusedByFirmware => {
+                "the loader is fetched again and again and never run: refused by the firmware's signature check (Secure Boot), or it cannot drive this network card"
+            }
             Self::UnknownHost => "no reservation has this hardware address",
             Self::NoSubnet => "no configured subnet fits the interface that the packet came in on",
             Self::UnknownRelay => "the relay is in no configured subnet",
@@ -130,6 +139,12 @@ impl Reason {
             }
             Self::DiskProfileGone | Self::NoLongerFits | Self::NewStore | Self::DamagedStore => {
                 "arm it anew if it is to be installed: bootwright install HOST"
+            }
+            Self::LoopScript | Self::LoopNoFile => {
+                "see on the machine's screen what becomes of the loader; name another one in loader of the host; armed anew, it gets a boot file at once"
+            }
+            Self::RefusedByFirmware => {
+                "switch Secure Boot off in the firmware's setup, or name another loader in loader of the host; armed anew, it gets a boot file at once"
             }
             Self::UnknownHost => "add a host with this hardware address to the reservations file",
             Self::NoSubnet => {

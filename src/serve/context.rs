@@ -23,8 +23,12 @@ use crate::render::load::InForce;
 use crate::render::secrets::missing_for;
 use crate::render::{RenderError, RenderedBoot, View};
 
-/// How often files that are no part of the boot itself are noted as a sign of life.
-const OTHER_FILES_EVERY: Duration = Duration::from_secs(60);
+/// How often at most a file under way, or one that is no part of the boot itself, is noted as a sign of
+/// life: each note is a write to the disk.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+
+/// The part of `stalled_after` that may pass without a note.
+const NOTES_IN_STALLED: u32 = 8;
 
 /// What every service holds; cheap to clone.
 #[derive(Clone)]
@@ -101,6 +105,30 @@ impl Context {
         })
     }
 
+    /// How often a transfer to a host is noted while it is under way: a large file over a slow link
+    /// must not look like silence.
+    pub fn note_every(&self) -> Duration {
+        let in_force = self.config();
+        let snapshot = &in_force.snapshot;
+        let least = snapshot
+            .profiles()
+            .values()
+            .filter_map(|profile| profile.stalled_after)
+            .chain([snapshot.server.stalled_after])
+            .min()
+            .unwrap_or(NOTE_EVERY);
+        NOTE_EVERY.min(least / NOTES_IN_STALLED)
+    }
+
+    /// Takes note that a host was sent a file from beginning to end: of a machine that fetches its
+    /// loader again and again, this is what is counted.
+    pub fn note_whole(&self, host: &HostName, path: &str) {
+        let in_force = self.config();
+        if let Some(host) = in_force.snapshot.host(host) {
+            self.memory.note_sent(&host.macs, path, self.now());
+        }
+    }
+
     /// Takes note that a boot file was sent to a host, whole or in part: a sign of life while its
     /// installer is booted, and the moment its kernel has arrived. Until the installer runs, files that
     /// its script does not name (its boot loader) are no sign of it; afterwards any file is, noted now
@@ -139,7 +167,7 @@ impl Context {
         };
         let place = boot.paths().iter().position(|loaded| *loaded == path);
         let due = || {
-            let noted = |at| self.now().since(at) < OTHER_FILES_EVERY;
+            let noted = |at| self.now().since(at) < self.note_every();
             record.state == InstallState::Installing && !record.seen_at.is_some_and(noted)
         };
         if place.is_none() && !due() {

@@ -1,7 +1,7 @@
 //! What was seen of machines since the start: in memory, bounded, never an authority.
 //!
 //! It tells a further boot from a script asked for twice, fills in what a script request does not
-//! tell (architecture, UUID), and keeps a stranger from being announced with each packet. What a MAC
+//! tell (architecture, UUID), counts the loaders that a machine fetches in vain, and keeps a stranger from being announced with each packet. What a MAC
 //! did before never decides what a DHCP packet is taken for.
 //!
 //! **Invariant:** reserved machines are never pushed out by strangers, and neither map grows beyond
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid};
 use crate::decide::Stage;
+use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
 
 /// Reserved machines remembered.
@@ -67,6 +68,17 @@ struct Inner {
     hosts: Bounded<Seen>,
     strangers: Bounded<Seen>,
     announced: Bounded<Timestamp>,
+    loaders: Bounded<Loading>,
+}
+
+/// What firmware was named to load, and how that went.
+#[derive(Debug, Clone, Default)]
+struct Loading {
+    /// The loader, as a path under `boot_assets`.
+    named: String,
+    /// When it was named last.
+    named_at: Option<Timestamp>,
+    fetches: Fetches,
 }
 
 /// A map that forgets what came first when it is full.
@@ -134,6 +146,11 @@ impl Memory {
                 .filter(|uuid| !uuid.is_placeholder())
                 .or_else(|| before.and_then(|seen| seen.uuid)),
         };
+        if matches!(stage, Stage::Ipxe { .. })
+            && let Some(loading) = inner.loaders.values.get_mut(&mac)
+        {
+            loading.fetches.ran = true;
+        }
         if reserved {
             inner.hosts.insert(mac, seen, MAX_HOSTS);
         } else {
@@ -156,6 +173,66 @@ impl Memory {
         macs.iter()
             .filter_map(|mac| inner.get(*mac)?.boot_dhcp_at)
             .any(|at| at > script_at)
+    }
+
+    /// Takes note that a reserved machine's firmware was named this loader, or that it was not because
+    /// of a loop. Whether that is worth an event: with the first reply of its kind.
+    pub fn note_loader(
+        &self,
+        mac: HardwareAddr,
+        loader: &str,
+        guard: LoopGuard,
+        is_ack: bool,
+        at: Timestamp,
+    ) -> bool {
+        let mut inner = self.lock();
+        if !inner.loaders.values.contains_key(&mac) {
+            inner.loaders.insert(mac, Loading::default(), MAX_HOSTS);
+        }
+        let Some(loading) = inner.loaders.values.get_mut(&mac) else {
+            return false;
+        };
+        loader.clone_into(&mut loading.named);
+        loading.named_at = Some(at);
+        loading.fetches.answered(guard, is_ack, at)
+    }
+
+    /// Takes note that a file was sent whole to the machine of these MACs: whether it is the loader
+    /// that its firmware was named. Of several MACs it is the one whose firmware asked last.
+    pub fn note_sent(&self, macs: &[HardwareAddr], path: &str, at: Timestamp) {
+        let mut inner = self.lock();
+        let asked_last = macs
+            .iter()
+            .filter_map(|mac| {
+                let loading = inner.loaders.values.get(mac)?;
+                (loading.named == path).then_some((loading.named_at, *mac))
+            })
+            .max();
+        if let Some((_, mac)) = asked_last
+            && let Some(loading) = inner.loaders.values.get_mut(&mac)
+        {
+            loading.fetches.note(path, at);
+        }
+    }
+
+    /// Takes note that the machine of these MACs has asked for its script: its loader does what it should.
+    pub fn note_script(&self, macs: &[HardwareAddr]) {
+        let mut inner = self.lock();
+        for mac in macs {
+            if let Some(loading) = inner.loaders.values.get_mut(mac) {
+                loading.fetches = Fetches::default();
+            }
+        }
+    }
+
+    /// What is remembered of a machine's fetches of its loader.
+    pub fn fetches(&self, mac: HardwareAddr) -> Option<Fetches> {
+        let inner = self.lock();
+        inner
+            .loaders
+            .values
+            .get(&mac)
+            .map(|loading| loading.fetches.clone())
     }
 
     /// Whether a stranger is to be announced now: the first time, and again after ten minutes.
@@ -266,6 +343,36 @@ mod tests {
         let inner = memory.lock();
         assert_eq!(inner.strangers.values.len(), MAX_STRANGERS);
         assert_eq!(inner.strangers.order.len(), MAX_STRANGERS);
+    }
+
+    #[test]
+    fn fetches_of_the_loader_that_was_named_count_until_the_script() {
+        let memory = Memory::new();
+        let other: HardwareAddr = "52:54:00:47:86:90".parse().unwrap();
+        let at = Timestamp::from_secs;
+        let loader = "ipxe/snponly.efi";
+        let count = |mac| memory.fetches(mac).map(|fetches| fetches.count);
+        // Nothing was named: a file, and no loader.
+        memory.note_sent(&[WEB01], loader, at(1));
+        assert_eq!(count(WEB01), None);
+        memory.note_loader(WEB01, loader, LoopGuard::Pass, false, at(2));
+        memory.note_loader(other, loader, LoopGuard::Pass, true, at(3));
+        memory.note_sent(&[WEB01, other], loader, at(4));
+        memory.note_sent(&[WEB01, other], "debian/linux", at(5));
+        assert_eq!((count(WEB01), count(other)), (Some(0), Some(1)));
+        assert!(!memory.fetches(other).unwrap().ran);
+        memory.note_dhcp(sighting(
+            other,
+            6,
+            Stage::Ipxe {
+                firmware: None,
+                http: true,
+                linux: true,
+            },
+        ));
+        assert!(memory.fetches(other).unwrap().ran);
+        memory.note_script(&[WEB01, other]);
+        assert_eq!(memory.fetches(other), Some(Fetches::default()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod listener;
 mod live;
 pub mod memory;
 pub mod newcomers;
+pub mod pulse;
 pub mod reload;
 pub mod script;
 pub mod tftp;

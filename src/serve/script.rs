@@ -69,6 +69,10 @@ pub struct ScriptAnswer {
 pub async fn serve_script(ctx: &Context, ask: ScriptAsk) -> ScriptAnswer {
     let began = Instant::now();
     let in_force = ctx.config();
+    if !ask.preview {
+        let host = in_force.snapshot.host_by_mac(ask.mac);
+        ctx.memory.note_script(host.map_or(&[], |host| &host.macs));
+    }
     let answer = answer(ctx, &in_force, &ask).await;
     if ask.via == Via::Http {
         let mut event = Event::new(ctx.now(), Kind::HttpScript, answer.reason)

@@ -1,16 +1,12 @@
 //! Boot files: ranges, validators, and what happens to a transfer.
 
-use std::net::SocketAddrV4;
+use std::time::Duration;
 
-use axum::body::Body;
 use bootwright::journal::{Kind, Reason};
-use bootwright::serve::boot::router;
-use bootwright::serve::listener::Connection;
+use bootwright::record::InstallState;
 use http_body_util::BodyExt as _;
 use hyper::header::{self};
-use hyper::service::Service as _;
-use hyper::{Method, Request, StatusCode};
-use hyper_util::service::TowerToHyperService;
+use hyper::{Method, StatusCode};
 
 use crate::site::*;
 
@@ -75,6 +71,40 @@ async fn boot_files_with_ranges_and_validators() {
 }
 
 #[tokio::test]
+async fn a_file_on_its_way_for_long_is_a_sign_of_life() {
+    let site = Site::new();
+    site.arm().await;
+    let script = site.get(WEB01, &script_of(MAC)).await;
+    assert_eq!(script.status, StatusCode::OK);
+    assert_eq!(site.state().await, InstallState::Booting);
+    let linux = site.folder.path().join("assets/tiny/linux");
+    std::fs::write(&linux, vec![b'x'; 8 << 20]).unwrap();
+    let mut body = site.begin(WEB01, "/assets/tiny/linux").await;
+    // A quarter of a megabyte in half an hour: `stalled_after` is 45 minutes.
+    let mut taken = 0;
+    for _ in 0..6 {
+        let before = site.record().await.unwrap().seen_at;
+        site.clock.advance(Duration::from_secs(1_800));
+        taken += body
+            .frame()
+            .await
+            .unwrap()
+            .unwrap()
+            .into_data()
+            .unwrap()
+            .len();
+        site.until(async || site.record().await.unwrap().seen_at > before)
+            .await;
+        assert_eq!(site.state().await, InstallState::Booting);
+    }
+    assert!(taken < 8 << 20);
+    assert_eq!(site.record().await.unwrap().kernel_at, None);
+    // When they flow no more, it has stalled.
+    site.clock.advance(Duration::from_secs(2_701));
+    assert_eq!(site.state().await, InstallState::Failed);
+}
+
+#[tokio::test]
 async fn a_new_file_is_the_next_requests_and_a_shrunk_one_cuts_the_transfer() {
     let site = Site::new();
     let linux = site.folder.path().join("assets/tiny/linux");
@@ -88,15 +118,7 @@ async fn a_new_file_is_the_next_requests_and_a_shrunk_one_cuts_the_transfer() {
 
     // Large enough that it is not read at once; cut while it is on its way.
     std::fs::write(&linux, vec![b'x'; 3 << 20]).unwrap();
-    let mut request = Request::get("/assets/tiny/linux")
-        .body(Body::empty())
-        .unwrap();
-    request.extensions_mut().insert(Connection {
-        peer: SocketAddrV4::new(STRANGER, 1),
-        local: SERVER,
-    });
-    let service = TowerToHyperService::new(router(site.plane.clone()));
-    let mut body = service.call(request).await.unwrap().into_body();
+    let mut body = site.begin(STRANGER, "/assets/tiny/linux").await;
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert!(first.len() < 3 << 20);
     std::fs::OpenOptions::new()
@@ -129,15 +151,7 @@ async fn a_transfer_that_is_given_up_is_incomplete() {
     .unwrap();
     let token = site.arm().await;
     site.get(WEB01, &script_of(MAC)).await;
-    let mut request = Request::get("/assets/tiny/linux")
-        .body(Body::empty())
-        .unwrap();
-    request.extensions_mut().insert(Connection {
-        peer: SocketAddrV4::new(WEB01, 1),
-        local: SERVER,
-    });
-    let service = TowerToHyperService::new(router(site.plane.clone()));
-    let mut body = service.call(request).await.unwrap().into_body();
+    let mut body = site.begin(WEB01, "/assets/tiny/linux").await;
     body.frame().await.unwrap().unwrap();
     drop(body);
     assert_eq!(site.last(Kind::HttpAsset).await.reason, Reason::Incomplete);

@@ -191,6 +191,27 @@ impl Site {
         self.ask(peer, Method::GET, path).await
     }
 
+    /// Asks for a file and takes its bytes one by one.
+    pub(crate) async fn begin(&self, peer: Ipv4Addr, path: &str) -> Body {
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Connection {
+            peer: SocketAddrV4::new(peer, 1),
+            local: SERVER,
+        });
+        let service = TowerToHyperService::new(router(self.plane.clone()));
+        service.call(request).await.unwrap().into_body()
+    }
+
+    /// Waits for what is done beside the requests.
+    pub(crate) async fn until(&self, holds: impl AsyncFn() -> bool) {
+        let came = tokio::time::timeout(Duration::from_secs(10), async {
+            while !holds().await {
+                tokio::task::yield_now().await;
+            }
+        });
+        came.await.expect("it comes");
+    }
+
     pub(crate) async fn ask_with(
         &self,
         peer: Ipv4Addr,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::net::Namespace;
 use super::support::Site;
 use super::tftp::Client;
-use super::wire::{Card, DISCOVER, Frame, OFFER, message, reply};
+use super::wire::{Card, DISCOVER, Frame, OFFER, REQUEST, message, reply};
 
 const WEB01_MAC: [u8; 6] = [0x52, 0x54, 0, 0x47, 0x86, 0x8e];
 const WEB01_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
@@ -289,6 +289,85 @@ fn an_interface_taken_away_and_put_back_is_served_again() {
             Some("web01".into())
         );
     }
+}
+
+/// A ROM that fetches its loader and begins anew, as firmware does that refuses it, or an iPXE that does
+/// not say what it is.
+#[test]
+fn a_loop_of_fetches_is_broken_by_the_script_and_then_by_nothing() {
+    let Some(mut lab) = Lab::new() else { return };
+    let card = lab.card();
+    lab.machine.ip("address add 10.99.0.11/24 dev cli0");
+    let ask = |xid, kind| {
+        card.broadcast(&message(WEB01_MAC, xid, kind, true, Ipv4Addr::UNSPECIFIED));
+        let frame = card.next(PATIENCE).expect("a reply");
+        // The field `file` of the header (RFC 2131 section 2).
+        let file = &frame.payload[108..236];
+        let end = file.iter().position(|byte| *byte == 0).unwrap();
+        String::from_utf8(file[..end].to_vec()).unwrap()
+    };
+    let fetch = |name: &'static str| {
+        lab.machine.run(move || {
+            let mut client = Client::new(WEB01_IP, "10.99.0.1:69".parse().unwrap());
+            client.fetch(name, &[("blksize", "1468")])
+        })
+    };
+    let loader = "ipxe/undionly.kpxe";
+    let script = "http://10.99.0.1:8080/boot/52-54-00-47-86-8e/boot.ipxe";
+    for xid in 0..3 {
+        assert_eq!(ask(xid, DISCOVER), loader);
+        // It asks for the size before, as PXE ROMs do: that is no fetch.
+        lab.machine.run(|| {
+            let mut client = Client::new(WEB01_IP, "10.99.0.1:69".parse().unwrap());
+            client.ask(loader, &[("tsize", "0")]);
+            client.next();
+            client.error(8, "only the size");
+        });
+        assert!(fetch(loader).is_ok());
+    }
+    let count = || lab.site.ctx.memory.fetches(WEB01_MAC_ADDR).unwrap().count;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while count() < 3 && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(count(), 3);
+
+    // The script instead, in both replies of one exchange.
+    assert_eq!(ask(3, DISCOVER), script);
+    assert_eq!(ask(3, REQUEST), script);
+    // A ROM takes the URL for a name: it is told so, and that is no boot of an installer.
+    assert_eq!(fetch(script).expect_err("no such file").0, 1);
+    assert_eq!(ask(4, DISCOVER), "");
+    assert_eq!(ask(4, REQUEST), "");
+    assert_eq!(ask(5, DISCOVER), "");
+
+    for reason in [Reason::LoopScript, Reason::LoopNoFile] {
+        let event = lab.event(&[Kind::BootLoop]);
+        assert_eq!(event.reason, reason, "{event:?}");
+        assert_eq!(event.mac, Some(WEB01_MAC_ADDR));
+        let detail = event.detail.unwrap();
+        assert!(
+            detail.contains("ipxe/undionly.kpxe was fetched 3 times"),
+            "{detail}"
+        );
+    }
+    // Another loader is a new beginning.
+    lab.site
+        .change_hosts(|hosts| hosts[0].loader = Some("debian/linux".to_owned()));
+    assert_eq!(ask(6, DISCOVER), "debian/linux");
+    lab.site.change_hosts(|hosts| hosts[0].loader = None);
+    assert_eq!(ask(7, DISCOVER), "");
+    // And its script asked for is the end of the loop.
+    lab.machine.run(|| {
+        let mut client = Client::new(WEB01_IP, "10.99.0.1:69".parse().unwrap());
+        client
+            .fetch("52-54-00-47-86-8e/boot.ipxe", &[])
+            .expect("the script");
+    });
+    assert_eq!(ask(8, DISCOVER), loader);
+    assert!(lab.events.try_recv().is_ok());
+    let more = std::iter::from_fn(|| lab.events.try_recv().ok());
+    assert_eq!(more.filter(|event| event.kind == Kind::BootLoop).count(), 0);
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! A machine's network card: DHCP messages written by hand, and whatever frames come back.
 
+#![allow(
+    dead_code,
+    reason = "each test program uses its own part of what is shared"
+)]
+
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
+    socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
@@ -74,6 +79,17 @@ impl Card {
             .expect("sent");
     }
 
+    /// Broadcasts a message as a machine does that has no address, also where this namespace has one that
+    /// the system would send from.
+    pub(crate) fn broadcast_frame(&self, mac: [u8; 6], message: &[u8]) {
+        let frame = etherparse::PacketBuilder::ethernet2(mac, [0xff; 6])
+            .ipv4([0; 4], [255; 4], 64)
+            .udp(68, 67);
+        let mut bytes = Vec::new();
+        frame.write(&mut bytes, message).expect("a frame");
+        send(self.frames.as_raw_fd(), &bytes, MsgFlags::empty()).expect("sent");
+    }
+
     /// The next DHCP frame that is not our own, within this time.
     pub(crate) fn next(&self, within: Duration) -> Option<Frame> {
         let deadline = Instant::now() + within;
@@ -122,6 +138,7 @@ fn read(bytes: &[u8]) -> Option<Frame> {
 /// The message types of RFC 2132 section 9.6.
 pub(crate) const DISCOVER: u8 = 1;
 pub(crate) const OFFER: u8 = 2;
+pub(crate) const REQUEST: u8 = 3;
 
 /// A message of a PXE ROM on a PC BIOS.
 pub(crate) fn message(
@@ -140,6 +157,10 @@ pub(crate) fn message(
     bytes.extend([0; 10 + 64 + 128]);
     bytes.extend([99, 130, 83, 99]);
     bytes.extend([53, 1, kind]);
+    if kind == REQUEST {
+        // SELECTING: the address and the server of the offers here.
+        bytes.extend([50, 4, 10, 99, 0, 11, 54, 4, 10, 99, 0, 1]);
+    }
     bytes.extend([55, 4, 1, 3, 66, 67]);
     bytes.extend([60, 9]);
     bytes.extend(b"PXEClient");

@@ -61,6 +61,7 @@ fn decide_any(bytes: &[u8], snapshot: &Snapshot, state: Option<InstallState>) ->
     let facts = Facts {
         known: record.as_ref().map_or(Known::Nothing, Known::Record),
         files: &AllThere,
+        fetches: None,
         route_source: None,
     };
     Some(decide(&request, &arrival(), snapshot, &facts).outcome)
@@ -292,6 +293,7 @@ proptest! {
         let facts = Facts {
             known: record.as_ref().map_or(Known::Nothing, Known::Record),
             files: &AllThere,
+            fetches: None,
             route_source: None,
         };
         let decision = decide(&request, &arrival(), &SITE, &facts);

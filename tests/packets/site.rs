@@ -154,6 +154,7 @@ pub(crate) fn answer(bytes: &[u8], snapshot: &Snapshot, known: Known<'_>) -> Dec
     let facts = Facts {
         known,
         files: &AllThere,
+        fetches: None,
         route_source: Some(Ipv4Addr::new(10, 99, 0, 2)),
     };
     decide(&request, &arrival(), snapshot, &facts)

@@ -8,14 +8,16 @@ use std::net::Ipv4Addr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::base::{ClientSystemArchitecture, Firmware};
+use crate::base::{ClientSystemArchitecture, Firmware, Timestamp};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Host, LocalBoot};
+use crate::decide::loops::{Asking, LoopGuard, loop_guard};
 use crate::decide::plan::{self, Plan};
-use crate::decide::{Facts, Stage};
+use crate::decide::{Facts, Known, Stage};
 use crate::journal::event::Reason;
 use crate::render::base_url;
-use crate::wire::dhcp::Request;
+use crate::wire::dhcp::{MessageType, Request};
+use crate::wire::names::clean_path;
 
 /// What a reply says about booting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,12 @@ pub(super) struct BootAnswer {
     pub(super) reason: Reason,
     /// What somebody has to know beyond the reason.
     pub(super) note: Option<String>,
+    /// The loader that firmware is named, as a path under `boot_assets`.
+    pub(super) loader: Option<String>,
+    /// Why it is told as a loop, in an event of its own.
+    pub(super) looped: Option<Reason>,
+    /// What is done about a loop.
+    pub(super) guard: LoopGuard,
 }
 
 impl BootAnswer {
@@ -37,6 +45,9 @@ impl BootAnswer {
             server: None,
             reason,
             note: None,
+            loader: None,
+            looped: None,
+            guard: LoopGuard::Pass,
         }
     }
 
@@ -46,6 +57,9 @@ impl BootAnswer {
             server: None,
             reason,
             note,
+            loader: None,
+            looped: None,
+            guard: LoopGuard::Pass,
         }
     }
 
@@ -67,6 +81,7 @@ pub(super) fn boot(
     facts: &Facts<'_>,
     host: &Host,
     server: Ipv4Addr,
+    at: Timestamp,
 ) -> BootAnswer {
     if stage == Stage::Os {
         return BootAnswer::none(Reason::NetworkOnly, None);
@@ -98,18 +113,20 @@ pub(super) fn boot(
             if needs_linux && !linux {
                 return fuller_ipxe(firmware, facts);
             }
-            let script = format!("{}/boot.ipxe", request.mac.dashed());
             if http {
-                let base = base_url(server, snapshot.server.http_port);
-                BootAnswer::file(format!("{base}/boot/{script}"), Reason::Script)
+                BootAnswer::file(script_url(request, snapshot, server), Reason::Script)
             } else {
+                let script = format!("{}/boot.ipxe", request.mac.dashed());
                 BootAnswer::file(script, Reason::Script).with_note("by TFTP: this iPXE has no HTTP")
             }
         }
         Stage::Pxe { .. } | Stage::HttpBoot { .. } => {
-            let answer = loader(request, stage, snapshot, facts, host, server);
+            let mut answer = loader(request, stage, snapshot, facts, host, server);
+            break_loop(&mut answer, request, stage, facts, at, || {
+                script_url(request, snapshot, server)
+            });
             match (&answer.file, plan) {
-                (Some(_), Plan::Disk { reason, detail }) => {
+                (Some(_), Plan::Disk { reason, detail }) if answer.guard == LoopGuard::Pass => {
                     let why = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
                     answer.with_note(format!("then {}{why}", reason.sentence()))
                 }
@@ -117,6 +134,59 @@ pub(super) fn boot(
             }
         }
     }
+}
+
+/// The URL of the script of the machine that asks.
+fn script_url(request: &Request, snapshot: &Snapshot, server: Ipv4Addr) -> String {
+    let base = base_url(server, snapshot.server.http_port);
+    format!("{base}/boot/{}/boot.ipxe", request.mac.dashed())
+}
+
+/// Puts another answer in the place of a loader that was fetched again and again in vain.
+fn break_loop(
+    answer: &mut BootAnswer,
+    request: &Request,
+    stage: Stage,
+    facts: &Facts<'_>,
+    at: Timestamp,
+    script_url: impl FnOnce() -> String,
+) {
+    let (Some(fetches), Some(loader)) = (facts.fetches, answer.loader.as_deref()) else {
+        return;
+    };
+    let asking = Asking {
+        loader,
+        is_discover: request.message_type() == Some(MessageType::Discover),
+        takes_script: matches!(stage, Stage::Pxe { .. }),
+        armed_at: match facts.known {
+            Known::Record(record) => record.armed_at,
+            Known::Nothing | Known::Unavailable => None,
+        },
+    };
+    let guard = loop_guard(fetches, asking, at);
+    let mut broken = match guard {
+        LoopGuard::Pass => return,
+        LoopGuard::ScriptInstead { .. } => BootAnswer::file(script_url(), Reason::LoopScript),
+        LoopGuard::NoBootFile { .. } => BootAnswer::none(Reason::LoopNoFile, None),
+    };
+    let refused = guard.never_ran() && stage.firmware().is_some_and(Firmware::is_uefi);
+    broken.note = Some(format!(
+        "{loader} was fetched {} times and {}",
+        guard.fetches(),
+        match (refused, guard.never_ran()) {
+            (true, _) => "never run",
+            (false, true) => "iPXE never asked for an address",
+            (false, false) => "iPXE never asked for its script",
+        }
+    ));
+    broken.looped = Some(if refused {
+        Reason::RefusedByFirmware
+    } else {
+        broken.reason
+    });
+    broken.loader.clone_from(&answer.loader);
+    broken.guard = guard;
+    *answer = broken;
 }
 
 /// Whether a machine that boots its disk gets no boot file at all (design section 3.3). A BIOS goes
@@ -180,13 +250,18 @@ fn loader(
         Loader::Path(path) if !facts.files.is_there(path) => {
             BootAnswer::none(Reason::NoLoader, Some(format!("{path} is not there")))
         }
-        Loader::Path(path) => match stage {
-            Stage::HttpBoot { .. } => {
-                let base = base_url(server, settings.http_port);
-                BootAnswer::file(format!("{base}/assets/{}", escaped(path)), Reason::Loader)
-            }
-            _ => BootAnswer::file(path, Reason::Loader),
-        },
+        Loader::Path(path) => {
+            let mut answer = match stage {
+                Stage::HttpBoot { .. } => {
+                    let base = base_url(server, settings.http_port);
+                    BootAnswer::file(format!("{base}/assets/{}", escaped(path)), Reason::Loader)
+                }
+                _ => BootAnswer::file(path, Reason::Loader),
+            };
+            // As it will be asked for.
+            answer.loader = clean_path(path.as_bytes()).ok();
+            answer
+        }
         Loader::Tftp(address, path) if matches!(stage, Stage::Pxe { .. }) => BootAnswer {
             server: Some(address),
             ..BootAnswer::file(path, Reason::Loader)

@@ -7,6 +7,7 @@ use super::super::{BootFiles, Known};
 use super::*;
 use crate::base::Timestamp;
 use crate::config::snapshot::LocalBoot;
+use crate::decide::loops::Fetches;
 use crate::record::{InstallState, Record};
 
 const BROADCAST: Ipv4Addr = Ipv4Addr::BROADCAST;
@@ -108,6 +109,7 @@ fn answer_with(
     let facts = Facts {
         known,
         files,
+        fetches: None,
         route_source: Some(ip("192.0.2.1")),
     };
     decide(&ask.request(), &arrival(ask.to), snapshot, &facts)
@@ -577,6 +579,69 @@ fn the_disk_is_booted_as_the_firmware_does_it_best() {
         &AllThere,
     );
     assert_eq!(install.boot_file.as_deref(), Some("ipxe/undionly.kpxe"));
+}
+
+fn looping(ask: &Ask, times: &[i64], known: Known<'_>) -> Decision {
+    let mut fetches = Fetches::default();
+    let loader = if ask.options.windows(4).any(|part| part == [93, 2, 0, 0]) {
+        "ipxe/undionly.kpxe"
+    } else {
+        "ipxe/snponly.efi"
+    };
+    for secs in times {
+        fetches.note(loader, Timestamp::from_secs(-secs));
+    }
+    let facts = Facts {
+        known,
+        files: &AllThere,
+        fetches: Some(&fetches),
+        route_source: None,
+    };
+    decide(
+        &ask.request(),
+        &arrival(ask.to),
+        &testing::snapshot(),
+        &facts,
+    )
+}
+
+#[test]
+fn a_loader_that_is_fetched_again_and_again_is_named_no_more() {
+    let (script, times) = (
+        "http://10.99.0.2:8080/boot/52-54-00-47-86-8e/boot.ipxe",
+        &[30, 20, 10][..],
+    );
+    let record = armed();
+    let armed = Known::Record(&record);
+    let bios = looping(&Ask::new(1).bios(), times, armed);
+    is(&bios, Kind::DhcpOffer, Reason::LoopScript, link());
+    assert_eq!(bios.boot_file.as_deref(), Some(script));
+    assert_eq!(bios.looped, Some(Reason::LoopScript));
+    assert_eq!(
+        bios.detail.as_deref(),
+        Some("ipxe/undionly.kpxe was fetched 3 times and iPXE never asked for an address")
+    );
+    // A UEFI machine that boots its disk fetches the loader as well.
+    let uefi = looping(&Ask::new(1).uefi(), times, Known::Nothing);
+    is(&uefi, Kind::DhcpOffer, Reason::LoopScript, link());
+    assert_eq!(uefi.boot_file.as_deref(), Some(script));
+    assert_eq!(uefi.looped, Some(Reason::RefusedByFirmware));
+    assert!(uefi.detail.unwrap().ends_with("3 times and never run"));
+    // HTTP Boot would fetch the script as if it were iPXE.
+    let http = looping(&Ask::new(1).http_boot(), times, armed);
+    is(&http, Kind::DhcpOffer, Reason::LoopNoFile, link());
+    assert_eq!(http.boot_file, None);
+    assert!(!codes(&http).contains(&60));
+    // Two are no loop, and an iPXE gets its script whatever came before.
+    let two = looping(&Ask::new(1).bios(), &[30, 20], armed);
+    assert_eq!(two.boot_file.as_deref(), Some("ipxe/undionly.kpxe"));
+    assert_eq!(two.loader.as_deref(), Some("ipxe/undionly.kpxe"));
+    let ipxe = looping(&Ask::new(1).ipxe(&[19, 1, 1, 24, 1, 1]), times, armed);
+    is(&ipxe, Kind::DhcpOffer, Reason::Script, link());
+    assert_eq!((ipxe.loader, ipxe.looped), (None, None));
+    // A BIOS that boots its disk is told no loader in any case.
+    let disk = looping(&Ask::new(1).bios(), times, Known::Nothing);
+    is(&disk, Kind::DhcpOffer, Reason::DiskLocal, link());
 }
 
 #[test]

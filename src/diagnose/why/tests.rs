@@ -243,6 +243,76 @@ fn a_loader_that_never_runs() {
 }
 
 #[test]
+fn a_loop_that_the_server_has_broken() {
+    let (efi, script) = ("ipxe/snponly.efi", "http://10.99.0.2:8080/boot/x/boot.ipxe");
+    let boot = |ms| {
+        [
+            event(ms, Kind::DhcpOffer, Reason::Loader, "uefi-x64", efi),
+            event(ms + 100, Kind::DhcpAck, Reason::Loader, "uefi-x64", efi),
+            event(ms + 300, Kind::TftpSent, Reason::Done, "", efi),
+        ]
+    };
+    let refused = |ms, words: &str| {
+        event(
+            ms,
+            Kind::BootLoop,
+            Reason::RefusedByFirmware,
+            "uefi-x64",
+            efi,
+        )
+        .detail(format!("{efi} was fetched 3 times and never run; {words}"))
+    };
+    let mut events: Vec<Event> = [0, 5_000, 10_000].into_iter().flat_map(boot).collect();
+    events.extend([
+        event(
+            15_000,
+            Kind::DhcpOffer,
+            Reason::LoopScript,
+            "uefi-x64",
+            script,
+        ),
+        refused(15_000, "this once the reply names its script instead"),
+        event(
+            15_100,
+            Kind::DhcpAck,
+            Reason::LoopScript,
+            "uefi-x64",
+            script,
+        ),
+        event(15_200, Kind::TftpFailed, Reason::NotFound, "", script),
+    ]);
+    let instead = cut(InstallState::Armed, &events);
+    events.extend([
+        event(20_000, Kind::DhcpOffer, Reason::LoopNoFile, "uefi-x64", ""),
+        refused(20_000, "it gets no boot file for 10 minutes"),
+    ]);
+    let nothing = cut(InstallState::Armed, &events);
+    // It is asked again and again meanwhile, in boots of their own.
+    events.push(event(
+        300_000,
+        Kind::DhcpOffer,
+        Reason::LoopNoFile,
+        "uefi-x64",
+        "",
+    ));
+    let later = cut(InstallState::Armed, &events);
+    // Nothing to install: the loop is told all the same.
+    let installed = cut(InstallState::Installed, &events);
+    for (found, step) in [
+        (instead, Some(StepKind::Loader)),
+        (nothing, Some(StepKind::Loader)),
+        (later, Some(StepKind::FirmwareAddress)),
+        (installed, None),
+    ] {
+        assert_eq!(missing(&found), step, "{found:?}");
+        assert_eq!(codes(&found), ["refused-by-firmware"]);
+        assert!(found.causes[0].what.contains("Secure Boot"));
+        assert!(found.causes[0].evidence[0].contains("3 times"), "{found:?}");
+        assert!(found.causes[0].remedy.contains("loader of"));
+    }
+}
+
+#[test]
 fn refusals_on_the_way_come_first() {
     let whole = whole_boot(0);
     let mut events = whole[..11].to_vec();

@@ -22,6 +22,7 @@ use super::ranges::{Selection, Validators, select};
 use super::{Visit, refusal};
 use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::Asset;
+use crate::serve::pulse::Pulse;
 
 /// Bytes read at once. One read goes on while the one before it is sent.
 const CHUNK: u64 = 256 << 10;
@@ -175,11 +176,18 @@ struct AssetBody {
     sent: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     trouble: Option<(Reason, String)>,
+    /// `None`: nobody's transfer.
+    pulse: Option<Pulse>,
 }
 
 impl AssetBody {
     fn new(visit: Visit, path: &str, asset: Asset, start: u64, end: u64) -> Self {
+        let pulse = visit.peer_host().map(|_| {
+            let ctx = &visit.plane.ctx;
+            Pulse::new(ctx.note_every(), ctx.now())
+        });
         Self {
+            pulse,
             visit: Some(visit),
             path: path.to_owned(),
             file: Arc::new(asset.file),
@@ -196,6 +204,18 @@ impl AssetBody {
 
     fn remaining(&self) -> u64 {
         (self.end - self.start).saturating_sub(self.sent)
+    }
+
+    /// The connection takes more when it has sent what it had: bytes flow.
+    fn note_progress(&mut self) {
+        let Some(visit) = self.visit.as_ref() else {
+            return;
+        };
+        if let Some(pulse) = &mut self.pulse
+            && pulse.beat(visit.plane.ctx.now())
+        {
+            note(visit, self.path.clone(), false);
+        }
     }
 
     /// Begins to read the next bytes, unless that is under way or nothing is left.
@@ -239,6 +259,7 @@ impl hyper::body::Body for AssetBody {
         match read.map_err(io::Error::other).flatten() {
             Ok(bytes) => {
                 self.sent += u64::try_from(bytes.len()).unwrap_or_default();
+                self.note_progress();
                 self.read_on();
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
@@ -294,15 +315,25 @@ impl Drop for AssetBody {
         visit.tell(event);
         // A range that reaches the end counts as well: an interrupted fetch that was taken up again.
         let whole = complete && self.end == self.len;
-        if complete && let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let path = std::mem::take(&mut self.path);
-            runtime.spawn(async move {
-                if let Some(host) = visit.peer_host() {
-                    let (mac, ip) = (host.mac(), Some(visit.peer));
-                    let ctx = &visit.plane.ctx;
-                    ctx.note_asset(&host.name, &path, whole, mac, ip).await;
-                }
-            });
+        if !complete {
+            return;
         }
+        if let Some(host) = visit.peer_host().filter(|_| whole && self.start == 0) {
+            visit.plane.ctx.note_whole(&host.name, &self.path);
+        }
+        note(&visit, std::mem::take(&mut self.path), whole);
     }
+}
+
+/// Takes note of bytes that were sent to a host.
+fn note(visit: &Visit, path: String, whole: bool) {
+    let (Some(host), Ok(runtime)) = (visit.peer_host(), tokio::runtime::Handle::try_current())
+    else {
+        return;
+    };
+    let (name, mac, ip) = (host.name.clone(), host.mac(), Some(visit.peer));
+    let ctx = visit.plane.ctx.clone();
+    runtime.spawn(async move {
+        ctx.note_asset(&name, &path, whole, mac, ip).await;
+    });
 }

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::socket::{Datagram, DhcpSocket};
 use crate::base::HardwareAddr;
 use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
+use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
@@ -146,6 +147,7 @@ impl Service {
         }
         event.detail = (!details.is_empty()).then(|| details.join("; "));
         self.ctx.journal.append(event);
+        self.note_loader(&in_force, &request, &arrival, &decision);
         if decision.reason == Reason::UnknownHost {
             self.announce(&in_force, &request, &arrival, &decision);
         }
@@ -175,9 +177,11 @@ impl Service {
             Some(host) => self.ctx.known(in_force, &host.name).await,
             None => KnownOwned::Nothing,
         };
+        let fetches = self.ctx.memory.fetches(request.mac);
         let facts = Facts {
             known: known.as_known(),
             files: &self.ctx.boot_files(in_force),
+            fetches: fetches.as_ref(),
             route_source: if request.giaddr.is_unspecified() {
                 None
             } else {
@@ -231,6 +235,50 @@ impl Service {
             .ok_or_else(|| "the client is on no Ethernet".to_owned())?;
         link.send(payload, from, yiaddr, chaddr)
             .map_err(|error| error.to_string())
+    }
+
+    /// Counts the loader that firmware was named, and tells of a loop once.
+    fn note_loader(
+        &self,
+        in_force: &InForce,
+        request: &Request,
+        arrival: &Arrival,
+        decision: &Decision,
+    ) {
+        let Some(loader) = &decision.loader else {
+            return;
+        };
+        let is_ack = decision.kind == Kind::DhcpAck;
+        let is_new =
+            self.ctx
+                .memory
+                .note_loader(request.mac, loader, decision.guard, is_ack, arrival.at);
+        let Some(reason) = decision.looped.filter(|_| is_new) else {
+            return;
+        };
+        let mut event = Event::new(arrival.at, Kind::BootLoop, reason)
+            .host(decision.host.clone())
+            .mac(request.mac);
+        event.iface = Some(Arc::clone(&arrival.iface));
+        event.stage = Some(decision.stage.as_str().into());
+        event.xid = Some(request.xid);
+        event.file = Some(loader.clone());
+        event.generation = in_force.snapshot.generation;
+        // The other reasons say in their own words what is done.
+        let done = match (reason, decision.guard) {
+            (Reason::RefusedByFirmware, LoopGuard::ScriptInstead { .. }) => {
+                "; this once the reply names its script instead"
+            }
+            (Reason::RefusedByFirmware, LoopGuard::NoBootFile { .. }) => {
+                "; it gets no boot file for 10 minutes"
+            }
+            _ => "",
+        };
+        event.detail = decision
+            .detail
+            .as_ref()
+            .map(|detail| format!("{detail}{done}"));
+        self.ctx.journal.append(event);
     }
 
     fn announce(

@@ -22,6 +22,7 @@ use crate::base::{HardwareAddr, HostName};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::serve::assets::Asset;
 use crate::serve::context::Context;
+use crate::serve::pulse::Pulse;
 use crate::serve::script::{ScriptAnswer, ScriptAsk, serve_script};
 
 /// Bytes read from a file at once.
@@ -47,6 +48,15 @@ impl About {
             SocketAddr::V4(peer) => Some(*peer.ip()),
             SocketAddr::V6(_) => None,
         }
+    }
+
+    /// Takes note of bytes that were sent to a host.
+    fn note(&self, host: HostName, path: String, whole: bool) {
+        let ctx = self.ctx.clone();
+        let (mac, ip) = (self.mac, self.ip());
+        self.runtime.spawn(async move {
+            ctx.note_asset(&host, &path, whole, mac, ip).await;
+        });
     }
 
     /// Writes the transfer's event.
@@ -75,6 +85,8 @@ pub(super) struct Body {
     eof: bool,
     last_read: Instant,
     failure: Option<(Reason, String)>,
+    /// `None`: nobody's transfer.
+    pulse: Option<Pulse>,
     _permit: Permit,
 }
 
@@ -154,8 +166,23 @@ impl Body {
             eof: false,
             last_read: about.began,
             failure: None,
+            pulse: about
+                .host
+                .as_ref()
+                .map(|_| Pulse::new(about.ctx.note_every(), about.ctx.now())),
             about,
             _permit: permit,
+        }
+    }
+
+    /// Bytes are asked for only when those before them were acknowledged: they flow.
+    fn note_progress(&mut self) {
+        if let (Source::File(file), Some(host), Some(pulse)) =
+            (&self.source, &self.about.host, &mut self.pulse)
+            && pulse.beat(self.about.ctx.now())
+        {
+            let (host, path) = (host.clone(), file.path.clone());
+            self.about.note(host, path, false);
         }
     }
 
@@ -290,6 +317,9 @@ impl AsyncRead for Body {
         if let Ok(count) = result {
             body.read += u64::try_from(count).unwrap_or_default();
             body.eof = count == 0;
+            if count > 0 {
+                body.note_progress();
+            }
         }
         Poll::Ready(result)
     }
@@ -319,15 +349,10 @@ impl Drop for Body {
                     && let Some(host) = self.about.host.clone()
                     && reason == Reason::Done
                 {
-                    let ctx = self.about.ctx.clone();
-                    let (path, mac, ip) = (
-                        std::mem::take(&mut file.path),
-                        self.about.mac,
-                        self.about.ip(),
-                    );
-                    self.about.runtime.spawn(async move {
-                        ctx.note_asset(&host, &path, true, mac, ip).await;
-                    });
+                    let path = std::mem::take(&mut file.path);
+                    // At once: the machine may ask for its address again in a moment.
+                    self.about.ctx.note_whole(&host, &path);
+                    self.about.note(host, path, true);
                 }
             }
             Source::Script(_) | Source::Rendering(_) | Source::Text { .. } => {}
