@@ -107,6 +107,7 @@ impl Site {
                 started: ctx.now(),
                 ctx,
                 health: Health::default(),
+                hooks: bootwright::serve::hooks::States::default(),
                 reloader: Reloader::new().0,
                 config: "c/bootwright.toml".into(),
                 ending: CancellationToken::new(),

@@ -3,15 +3,18 @@
 #[path = "support/daemon.rs"]
 mod daemon;
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use daemon::{PATIENCE, SCRIPT, SERVER, Site, WEB01, answers_in, ask, get, in_namespace, until};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 #[test]
 fn it_serves_and_ends_within_three_seconds() {
@@ -154,6 +157,108 @@ fn killed_in_the_middle_of_an_installation_it_goes_on_where_it_was() {
         assert_eq!(get(WEB01, &answers).0, 404);
         let events = site.run(&["events", "--format", "json", "--limit", "1000"]);
         assert!(!events.contains(&token));
+    });
+}
+
+/// Takes what is posted and answers 200, until the test ends; what has come, body after body.
+fn receiver(port: u16) -> Arc<Mutex<Vec<Value>>> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&got);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let mut text = Vec::new();
+            let mut buffer = [0; 4_096];
+            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                text.extend_from_slice(&buffer[..read]);
+                let Some(end) = text.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+                    continue;
+                };
+                // A daemon that is killed leaves halves behind.
+                if let Ok(body) = serde_json::from_slice(&text[end + 4..]) {
+                    all.lock().unwrap().push(body);
+                    let _ = stream.write_all(
+                        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                    );
+                    break;
+                }
+            }
+        }
+    });
+    got
+}
+
+#[test]
+fn killed_at_once_after_a_report_it_tells_the_hook_after_the_restart() {
+    in_namespace(|| {
+        let site = Site::new();
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        let hook = "[[hook]]\nurl = \"http://127.0.0.1:9000/x\"\nevents = [\"install.installed\", \"install.up\"]\n";
+        std::fs::write(site.config(), format!("{text}\n{hook}")).unwrap();
+        let mut daemon = site.start();
+        // Nobody listens in the first round; what is to be told waits.
+        let mut got = None;
+        for round in 1..=6_usize {
+            site.run(&["install", "web01", "--force"]);
+            let (_, script) = get(WEB01, SCRIPT);
+            let answers = answers_in(&script);
+            assert_eq!(get(WEB01, &answers).0, 200);
+            let token = answers.split('/').nth(2).unwrap();
+            let report = format!("GET /report/{token}/installed HTTP/1.0\r\n\r\n");
+            assert_eq!(ask(WEB01, &report), (200, "ok\n".to_owned()));
+            // The journal writes within 50 ms: mostly, this is before.
+            daemon.end(Signal::SIGKILL);
+            let got = got.get_or_insert_with(|| receiver(9_000));
+            daemon = site.start();
+            let ids = || -> BTreeSet<u64> {
+                let all = got.lock().unwrap();
+                let installed = all
+                    .iter()
+                    .filter(|event| event["kind"] == "install.installed");
+                installed
+                    .map(|event| event["id"].as_u64().unwrap())
+                    .collect()
+            };
+            let began = Instant::now();
+            while ids().len() != round {
+                assert!(
+                    began.elapsed() < PATIENCE,
+                    "round {round}: {:#?}\n{}",
+                    got.lock().unwrap(),
+                    site.run(&["events", "--limit", "100"])
+                );
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        let all = got.unwrap();
+        let all = all.lock().unwrap();
+        for event in all.iter() {
+            assert_eq!(
+                (&event["host"], &event["state"]),
+                (&"web01".into(), &"installed".into())
+            );
+            // The same object, with the same id, in the other form of the stream.
+            let id = event["id"].as_u64().unwrap();
+            let events = site.run(&["events", "--format", "json", "--limit", "10000"]);
+            let line = events
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                .find(|other| other["id"] == id);
+            assert_eq!(line.as_ref(), Some(event));
+        }
+        let shown: Value = {
+            let mut socket = std::os::unix::net::UnixStream::connect(site.socket()).unwrap();
+            socket
+                .write_all(b"GET /api/v1/hooks HTTP/1.0\r\n\r\n")
+                .unwrap();
+            let mut reply = String::new();
+            socket.read_to_string(&mut reply).unwrap();
+            serde_json::from_str(reply.split_once("\r\n\r\n").unwrap().1).unwrap()
+        };
+        assert_eq!(shown[0]["hook"], "http://127.0.0.1:9000");
+        assert_eq!(shown[0]["waiting"], 0);
     });
 }
 

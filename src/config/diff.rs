@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::snapshot::{Boot, Host, Profile, Server, Snapshot, Subnet, TemplateText};
+use super::snapshot::{Boot, Hook, Host, Profile, Server, Snapshot, Subnet, TemplateText};
 use crate::base::{HostName, ProfileName, SubnetName};
 
 /// A host that stands in both configurations, and which of its keys differ.
@@ -64,6 +64,9 @@ impl SnapshotDiff {
         });
         diff.secrets = old.secrets.differing(&new.secrets);
         diff.settings(&old.server, &new.server);
+        if !same_hooks(&old.hooks, &new.hooks) {
+            diff.server.push("[[hook]]");
+        }
         diff
     }
 
@@ -184,6 +187,17 @@ fn differences(same: &[(&'static str, bool)]) -> Vec<&'static str> {
         .filter(|(_, same)| !same)
         .map(|(name, _)| *name)
         .collect()
+}
+
+/// Whether hooks differ at most in their place in the file.
+fn same_hooks(old: &[Hook], new: &[Hook]) -> bool {
+    let without_place = |hook: &Hook| Hook {
+        span: None,
+        ..hook.clone()
+    };
+    old.iter()
+        .map(without_place)
+        .eq(new.iter().map(without_place))
 }
 
 fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {

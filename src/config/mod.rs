@@ -23,6 +23,7 @@ mod values;
 mod vars;
 mod written;
 
+pub use check::hooks::warnings as hook_warnings;
 pub use diff::SnapshotDiff;
 pub use load::{LoadedConfig, load};
 pub use problem::{Label, Problem, Severity};

@@ -17,6 +17,7 @@ use crate::base::{
     After, Architecture, Firmware, GroupName, HardwareAddr, HostName, Lifecycle, ProfileName,
     SubnetName, Uuid,
 };
+use crate::journal::event::Kind;
 
 /// A whole configuration in force.
 #[derive(Debug, Clone, Default)]
@@ -243,6 +244,52 @@ pub struct Hook {
     pub timeout: Duration,
     /// Where it stands.
     pub span: Option<Span>,
+}
+
+impl Hook {
+    /// Whether an event of this kind is told: when one of its patterns fits, and never when it is about
+    /// hooks themselves.
+    pub fn wants(&self, kind: Kind) -> bool {
+        kind.is_for_hooks()
+            && self
+                .events
+                .iter()
+                .any(|pattern| Self::matches_pattern(pattern, kind.as_str()))
+    }
+
+    /// Whether a name fits a pattern in which `*` stands for any run of characters.
+    pub fn matches_pattern(pattern: &str, name: &str) -> bool {
+        let mut parts = pattern.split('*');
+        let head = parts.next().unwrap_or_default();
+        let Some(mut rest) = name.strip_prefix(head) else {
+            return false;
+        };
+        let Some(last) = parts.next_back() else {
+            return rest.is_empty();
+        };
+        // The leftmost place of each part leaves the most room for the next.
+        for part in parts {
+            match rest.split_once(part) {
+                Some((_, after)) => rest = after,
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
+
+impl std::fmt::Display for Hook {
+    /// The receiver, short: of a URL the server only, because paths of webhooks are often secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.target {
+            HookTarget::Url(url) => {
+                let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+                let server = rest.split(['/', '?']).next().unwrap_or(rest);
+                write!(f, "{scheme}://{server}")
+            }
+            HookTarget::Exec(command) => f.write_str(command.first().map_or("", String::as_str)),
+        }
+    }
 }
 
 /// Where events go.

@@ -23,6 +23,10 @@ pub trait Files {
     fn is_file(&self, path: &Path) -> bool;
     /// Whether there is a folder of this name.
     fn is_dir(&self, path: &Path) -> bool;
+    /// Whether there is a regular file of this name that somebody may run. In memory every file is.
+    fn is_executable(&self, path: &Path) -> bool {
+        self.is_file(path)
+    }
 }
 
 /// One file of a [`SourceMap`].
@@ -167,6 +171,10 @@ impl Files for DiskFiles {
 
     fn is_file(&self, path: &Path) -> bool {
         path.is_file()
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
     }
 
     fn is_dir(&self, path: &Path) -> bool {

@@ -37,6 +37,7 @@ use crate::serve::assets::AssetTree;
 use crate::serve::boot::{self, BootPlane};
 use crate::serve::context::Context;
 use crate::serve::health::Health;
+use crate::serve::hooks;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
 use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem};
@@ -207,7 +208,18 @@ impl Prepared {
             health: health.clone(),
             logs: ctx.config().snapshot.server.state_dir.join("logs"),
         };
+        // Before anything new happens: what a kill has kept from being told.
+        if let Err(error) = ctx.installs.make_up(&ctx.config().snapshot).await {
+            tracing::warn!(%error, "what a kill may have kept from being told could not be looked for");
+        }
+        let hooks = hooks::Settings {
+            folder: ctx.config().snapshot.server.state_dir.join(hooks::FOLDER),
+            pace: hooks::Pace::default(),
+            random: Arc::new(|| getrandom::u32().unwrap_or(u32::MAX)),
+            states: hooks::States::default(),
+        };
         let operators = Admin {
+            hooks: hooks.states.clone(),
             ctx: ctx.clone(),
             health: health.clone(),
             reloader,
@@ -253,6 +265,10 @@ impl Prepared {
                     cancel,
                 )
             }
+        });
+        tasks.start("hooks", {
+            let (ctx, health) = (ctx.clone(), health.clone());
+            move |cancel| hooks::run(ctx.clone(), health.clone(), hooks.clone(), cancel)
         });
         tasks.start("judge", {
             let (ctx, health) = (ctx.clone(), health.clone());

@@ -5,3 +5,11 @@
 pub mod links;
 pub mod preflight;
 pub mod privilege;
+
+/// The name of this machine, as `hostname` tells it.
+pub fn name() -> String {
+    nix::unistd::gethostname().map_or_else(
+        |_| "localhost".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{HardwareAddr, HostName, Timestamp};
+use crate::base::{HardwareAddr, HostName, ProfileName, Timestamp};
 
 macro_rules! closed_set {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -287,6 +287,11 @@ closed_set! {
         NoSecret = "no-secret",
         /// Only a time was noted.
         SignOfLife = "sign-of-life",
+        // --- hooks
+        /// A hook did not take an event; it is tried again.
+        Undelivered = "undelivered",
+        /// Events for a hook were given up.
+        GivenUp = "given-up",
         // --- the server
         /// A file changed, or a reload was asked for.
         Reload = "reload",
@@ -306,6 +311,13 @@ closed_set! {
         DiskFull = "disk-full",
         /// Too many events of one kind came to write each.
         Flood = "flood",
+    }
+}
+
+impl Kind {
+    /// Whether hooks are told of it: not of what befalls hooks, which would go round in circles.
+    pub const fn is_for_hooks(self) -> bool {
+        !matches!(self, Self::HookFailed)
     }
 }
 
@@ -344,7 +356,29 @@ pub struct Event {
     pub generation: u64,
     /// A sentence with the particulars.
     pub detail: Option<String>,
+    /// Where the installation stands after it, when it is an event of one.
+    #[serde(default)]
+    pub install: Option<Box<Standing>>,
 }
+
+/// Where an installation stands after an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The state of the host's record: `armed`, `installing`, …
+    pub state: Arc<str>,
+    /// What it was armed with.
+    pub profile: Option<ProfileName>,
+    /// The boot of the installer that is under way, from 1; 0 before the first.
+    pub attempt: u32,
+    /// Percent done, as the installer last reported.
+    pub percent: Option<u8>,
+    /// The last message: of the installer, or why it failed.
+    pub message: Option<String>,
+}
+
+/// The version of the JSON form of events; see `docs/events.md`. It changes when a field goes or comes to
+/// mean something else, not when one is added.
+pub const JSON_VERSION: u32 = 1;
 
 impl Event {
     /// An event with nothing but what every event has.
@@ -366,6 +400,7 @@ impl Event {
             count: None,
             generation: 0,
             detail: None,
+            install: None,
         }
     }
 
@@ -437,11 +472,26 @@ impl Event {
         })
     }
 
-    /// One JSON object without the fields that are absent.
+    /// One JSON object without the fields that are absent; what is known of an installation stands
+    /// beside the rest.
     pub fn to_json(&self) -> serde_json::Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(object) = value.as_object_mut() {
+            if let Some(serde_json::Value::Object(standing)) = object.remove("install") {
+                object.extend(standing);
+            }
             object.retain(|_, field| !field.is_null());
+        }
+        value
+    }
+
+    /// The JSON form that leaves the daemon, by `events` and by hooks alike: [`Event::to_json`] with the
+    /// version of the form and the name of this server.
+    pub fn to_json_of(&self, server: &str) -> serde_json::Value {
+        let mut value = self.to_json();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("version".to_owned(), JSON_VERSION.into());
+            object.insert("server".to_owned(), server.into());
         }
         value
     }

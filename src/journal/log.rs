@@ -5,7 +5,9 @@
 //! - *Writing.* One thread writes the log lines and commits what has gathered to
 //!   `state_dir/journal.redb`, at the latest every 50 ms, less often where the disk is slow. What the
 //!   disk or the queue cannot take is dropped and counted; it stays in the ring as long as that holds it.
-//! - *Crash.* What was committed survives; ids go on counting from there.
+//! - *Crash.* What was committed survives. Ids begin at each start with the time in microseconds and count
+//!   up from there: they never come again, neither those of events that a kill has lost nor those of a file
+//!   that was damaged and set aside. Whoever keeps the id of the last event it has seen finds its place.
 //! - *Bounds.* The ring and the queue hold [`RING`] events each, the file `journal.keep` bytes; oldest
 //!   events go first. Floods are counted instead of kept ([`flood`]).
 //!
@@ -22,12 +24,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use self::disk::{Disk, Message, Reader, Writer};
 use self::flood::Flood;
 use super::event::{Event, Kind, Reason};
-use crate::base::{HardwareAddr, HostName, Timestamp, Token};
+use crate::base::{Clock as _, HardwareAddr, HostName, SystemClock, Timestamp, Token};
 use crate::store::OpenOutcome;
 
 /// Events held in memory, and events that may wait for the writer.
@@ -64,6 +66,21 @@ struct Shared {
     /// Of these, the ones that the queue had no room for and that were not told yet.
     overrun: AtomicU64,
     reader: Reader,
+    /// Whether there is a file at all.
+    has_file: bool,
+    /// The first id of this run.
+    begins_at: u64,
+    /// Everything up to this id is on disk, or will never be.
+    settled: watch::Sender<u64>,
+}
+
+/// A stretch of the journal.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The events, oldest first.
+    pub events: Vec<Arc<Event>>,
+    /// There is none but these up to this id.
+    pub through: u64,
 }
 
 #[derive(Debug)]
@@ -94,8 +111,14 @@ impl Journal {
     /// read is set aside, and while the disk refuses, events are kept in memory only. Blocks for as long
     /// as the disk takes.
     pub fn open(path: &Path, keep: u64) -> (Self, OpenOutcome) {
+        let now = u64::try_from(SystemClock.now().as_micros()).unwrap_or(0);
+        Self::open_from(path, keep, now)
+    }
+
+    /// The same, with ids of this run that begin at `first` at the earliest.
+    fn open_from(path: &Path, keep: u64, first: u64) -> (Self, OpenOutcome) {
         let (disk, next_id, outcome) = Disk::open(path, keep);
-        (Self::start(Some(disk), next_id), outcome)
+        (Self::start(Some(disk), next_id.max(first)), outcome)
     }
 
     fn start(disk: Option<Disk>, next_id: u64) -> Self {
@@ -110,6 +133,9 @@ impl Journal {
             dropped: AtomicU64::new(0),
             overrun: AtomicU64::new(0),
             reader: disk.as_ref().map(Disk::reader).unwrap_or_default(),
+            has_file: disk.is_some(),
+            begins_at: next_id,
+            settled: watch::channel(next_id.saturating_sub(1)).0,
         });
         let (queue, taken) = channel();
         let writer = Writer::new(Arc::clone(&shared), disk);
@@ -147,6 +173,60 @@ impl Journal {
     /// Follows what comes from now on.
     pub fn follow(&self) -> broadcast::Receiver<Arc<Event>> {
         self.inner.shared.live.subscribe()
+    }
+
+    /// How far everything that was taken in is on disk, or was dropped because the disk refuses: an id,
+    /// told whenever it grows.
+    pub fn settled(&self) -> watch::Receiver<u64> {
+        self.inner.shared.settled.subscribe()
+    }
+
+    /// The first id that this run of the program gives.
+    pub fn begins_at(&self) -> u64 {
+        self.inner.shared.begins_at
+    }
+
+    /// The oldest events after one id and up to another, at most `limit` of them. `None`: some of them
+    /// are in the file, which cannot be read now.
+    pub async fn page(&self, after: u64, through: u64, limit: usize) -> Option<Page> {
+        let shared = Arc::clone(&self.inner.shared);
+        let (recent, first) = shared.recent(after, through, limit);
+        let kept = if shared.has_file && after.saturating_add(1) < first {
+            let before = first.min(through.saturating_add(1));
+            let read = move || shared.reader.oldest(after, before, limit);
+            let (kept, cut) = tokio::task::spawn_blocking(read).await.ok()??;
+            let kept: Vec<_> = kept.into_iter().map(Arc::new).collect();
+            if let Some(through) = cut {
+                return Some(Page {
+                    events: kept,
+                    through,
+                });
+            }
+            kept
+        } else {
+            Vec::new()
+        };
+        let is_cut = recent.len() == limit;
+        let mut events = kept;
+        events.extend(recent);
+        Some(Page {
+            through: match events.last() {
+                Some(last) if is_cut => last.id,
+                _ => through,
+            },
+            events,
+        })
+    }
+
+    /// When the last event came that an earlier run of the program has left in the file; where there is
+    /// none, when the file was made. `None`: it cannot be read.
+    pub async fn earlier_end(&self) -> Option<Timestamp> {
+        let shared = Arc::clone(&self.inner.shared);
+        let read = move || {
+            let last = shared.reader.newest(0, shared.begins_at, 1).pop();
+            last.map(|event| event.at).or_else(|| shared.reader.begun())
+        };
+        tokio::task::spawn_blocking(read).await.ok()?
     }
 
     /// How many events were dropped since the start: they came faster than they could be written, or the
@@ -231,6 +311,21 @@ impl Shared {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Events of the ring after one id and up to another, and the first id that the ring still has.
+    fn recent(&self, after: u64, through: u64, limit: usize) -> (Vec<Arc<Event>>, u64) {
+        let ring = self.ring();
+        let first = ring.events.front().map_or(ring.next_id, |event| event.id);
+        let later = ring.events.partition_point(|event| event.id <= after);
+        let recent = ring
+            .events
+            .range(later..)
+            .take_while(|event| event.id <= through)
+            .take(limit)
+            .cloned()
+            .collect();
+        (recent, first)
+    }
+
     /// An event of the writer's own: into the ring and to the followers; the writer writes it itself.
     fn tell(&self, event: Event) -> Arc<Event> {
         let event = self.ring().push(event);
@@ -308,7 +403,9 @@ fn is_of(event: &Event, host: &HostName, macs: &BTreeSet<HardwareAddr>) -> bool 
 /// Cuts tokens in the texts of an event to their hints. Whoever makes an event does so already; this is
 /// the last door.
 fn without_tokens(mut event: Event) -> Event {
-    for text in [&mut event.file, &mut event.detail].into_iter().flatten() {
+    let message = event.install.as_mut().map(|standing| &mut standing.message);
+    let texts = [Some(&mut event.file), Some(&mut event.detail), message];
+    for text in texts.into_iter().flatten().flatten() {
         if let Cow::Owned(cut) = cut_tokens(text) {
             *text = cut;
         }

@@ -8,4 +8,4 @@ pub mod log;
 pub mod reason;
 
 pub use event::{Event, Kind, Reason};
-pub use log::{Filter, Journal};
+pub use log::{Filter, Journal, Page};

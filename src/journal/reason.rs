@@ -104,6 +104,8 @@ impl Reason {
             Self::SecretGiven => "this attempt was given the secret already",
             Self::NoSecret => "a secret that is needed is not in the file of secrets",
             Self::SignOfLife => "the installation goes on",
+            Self::Undelivered => "the event has not reached the hook; it is tried again",
+            Self::GivenUp => "events for a hook were given up",
             Self::Reload => "a file changed, or a reload was asked for",
             Self::Invalid => "the configuration has errors",
             Self::Signal => "an end was asked for",
@@ -196,6 +198,9 @@ impl Reason {
                 "if that was not the machine itself, take the secret for known to others and change it"
             }
             Self::NoSecret => "add it to the file that [server] secrets names",
+            Self::Undelivered | Self::GivenUp => {
+                "see that the receiver of the [[hook]] runs and answers with a status of 200 to 299"
+            }
             Self::DiskFull => "make room on the disk that holds state_dir",
             Self::TaskFailed => "report it with the log of the daemon",
             Self::Done

@@ -130,6 +130,7 @@ pub fn rehearse(plan: &Plan, tell: &mut dyn FnMut(Told<'_>)) -> Result<Outcome, 
         overrides: Overrides {
             state_dir: Some(Plan::state_dir(scratch.path())),
             interfaces: Some(vec![plan.wiring.bridge.clone()]),
+            without_hooks: true,
         },
         drop_privileges: false,
         watch_files: false,

@@ -72,6 +72,7 @@ pub fn prove(
     let is_there = |path: &str| files.is_file(&folder.join(path));
     problems.extend(files::missing(&in_force, &is_there));
     problems.extend(files::hidden(&in_force, &is_there));
+    problems.extend(config::hook_warnings(files, &in_force.snapshot));
     config::load::sort(&mut problems);
     let failed = problems
         .iter()

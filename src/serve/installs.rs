@@ -7,6 +7,8 @@
 //! The passing of time is judged in a step of its own before each input, so that a stall is told even
 //! when the report that follows makes it good.
 
+mod untold;
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,8 +20,8 @@ use crate::base::{
 };
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Host};
-use crate::journal::Journal;
-use crate::journal::event::{Event, Kind, Reason};
+use crate::journal::event::{Event, Kind, Reason, Standing};
+use crate::journal::{Filter, Journal};
 use crate::record::{self, Input, InstallState, Policy, Record, Refusal, Step, Transition};
 use crate::store::{AnyStore, Change, CommitError, Remembered, StoreError, Versioned};
 
@@ -401,6 +403,30 @@ impl Installs {
         Ok(())
     }
 
+    /// Tells of each host whose last change a kill has kept out of the journal. To be called before
+    /// anything new happens.
+    pub async fn make_up(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let Some(end) = self.journal.earlier_end().await else {
+            return Ok(());
+        };
+        for found in self.told(snapshot, self.store.records().await)? {
+            let record = found.value;
+            if !untold::may_be_untold(&record, end) {
+                continue;
+            }
+            let of_host = Filter {
+                host: Some(record.host.clone()),
+                ..Filter::default()
+            };
+            let told = self.journal.query(&of_host).await;
+            if let Some(mut event) = untold::untold(&record, &told, self.clock.now()) {
+                event.generation = snapshot.generation;
+                self.journal.append(event);
+            }
+        }
+        Ok(())
+    }
+
     /// Judges what was read at the present time, and stores and tells what time has changed.
     async fn judged_each(
         &self,
@@ -514,6 +540,7 @@ fn event_of(
     event.file.clone_from(&context.file);
     event.generation = context.generation;
     event.detail = record::describe(before, transition, policy);
+    event.install = Some(Box::new(standing(next)));
     Some(event)
 }
 
@@ -672,6 +699,17 @@ impl Work {
                 self.events.extend(own);
             }
         }
+    }
+}
+
+/// What an event tells of the record beside the change.
+fn standing(record: &Record) -> Standing {
+    Standing {
+        state: record.state.as_str().into(),
+        profile: record.profile.clone(),
+        attempt: record.attempt,
+        percent: record.percent,
+        message: record.message.clone(),
     }
 }
 

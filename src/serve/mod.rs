@@ -10,6 +10,7 @@ pub mod boot;
 pub mod context;
 pub mod dhcp;
 pub mod health;
+pub mod hooks;
 pub mod installs;
 pub mod listener;
 mod live;

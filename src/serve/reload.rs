@@ -42,15 +42,20 @@ pub struct Overrides {
     pub state_dir: Option<PathBuf>,
     /// Instead of `[server] interfaces`.
     pub interfaces: Option<Vec<String>>,
+    /// Whether nobody is told of anything, whatever hooks there are.
+    pub without_hooks: bool,
 }
 
 impl Overrides {
     /// The configuration with these in place.
     pub fn apply(&self, in_force: Arc<InForce>) -> Arc<InForce> {
-        if self.state_dir.is_none() && self.interfaces.is_none() {
+        if self.state_dir.is_none() && self.interfaces.is_none() && !self.without_hooks {
             return in_force;
         }
         let mut in_force = Arc::unwrap_or_clone(in_force);
+        if self.without_hooks {
+            in_force.snapshot.hooks.clear();
+        }
         let server = &mut in_force.snapshot.server;
         if let Some(state_dir) = &self.state_dir {
             server.state_dir.clone_from(state_dir);
@@ -554,11 +559,22 @@ mod tests {
 
     #[test]
     fn overrides_replace() {
+        use crate::config::snapshot::{Hook, HookTarget};
         let overrides = Overrides {
             state_dir: Some("/tmp/x".into()),
             interfaces: Some(vec!["br1".into()]),
+            without_hooks: true,
         };
-        let in_force = overrides.apply(Arc::new(InForce::default()));
+        let mut in_force = InForce::default();
+        in_force.snapshot.hooks.push(Hook {
+            target: HookTarget::Url("http://receiver.example/".into()),
+            events: vec!["*".into()],
+            secret: None,
+            timeout: Duration::from_secs(30),
+            span: None,
+        });
+        let in_force = overrides.apply(Arc::new(in_force));
+        assert_eq!(in_force.snapshot.hooks, []);
         assert_eq!(in_force.snapshot.server.state_dir, Path::new("/tmp/x"));
         assert_eq!(in_force.snapshot.server.interfaces, ["br1"]);
     }

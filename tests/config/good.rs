@@ -9,6 +9,7 @@ use bootwright::base::{Architecture, Firmware};
 use bootwright::config::snapshot::{Boot, InstallPolicy, LocalBoot};
 use bootwright::config::source::MemoryFiles;
 use bootwright::config::{Snapshot, SnapshotDiff};
+use bootwright::journal::event::Kind;
 
 use crate::files::{GOOD_HOSTS, GOOD_MAIN, HOSTS, MAIN, PROFILE, good, load_all, with};
 
@@ -363,4 +364,73 @@ fn a_long_list_of_changes_is_counted() {
         diff.to_string(),
         "hosts added: h20, h21, h22, h23, h24 and 4 more"
     );
+}
+
+#[test]
+fn hooks_are_read_and_their_receivers_kept_short() {
+    let main = |hooks: &str| format!("{GOOD_MAIN}\n{hooks}");
+    let read = |hooks: &str| snapshot(&with(&[(MAIN, &main(hooks))]));
+    let both = "[[hook]]\nurl = \"https://[::1]:9000/a/secret?path=1\"\nevents = \"host.unknown\"\nsecret = \"hook-key\"\ntimeout = \"5s\"\n\n[[hook]]\nexec = [\"/usr/local/bin/told\", \"--quiet\"]\n";
+    let snapshot = read(both);
+    let [posted, run] = snapshot.hooks.as_slice() else {
+        panic!("{:?}", snapshot.hooks);
+    };
+    assert_eq!(posted.to_string(), "https://[::1]:9000");
+    assert_eq!(posted.secret.as_deref(), Some("hook-key"));
+    assert_eq!(posted.timeout, Duration::from_secs(5));
+    assert!(posted.wants(Kind::HostUnknown) && !posted.wants(Kind::InstallUp));
+    assert_eq!(run.to_string(), "/usr/local/bin/told");
+    assert_eq!(run.timeout, Duration::from_secs(30));
+    assert!(run.wants(Kind::InstallUp) && !run.wants(Kind::HostUnknown));
+
+    let diff = |old: &str, new: &str| SnapshotDiff::between(&read(old), &read(new)).to_string();
+    assert_eq!(diff(both, &format!("# moved\n{both}")), "nothing changed");
+    assert_eq!(
+        diff(both, &both.replace("5s", "6s")),
+        "settings changed: [[hook]]"
+    );
+}
+
+#[test]
+fn patterns_of_events() {
+    use bootwright::config::snapshot::Hook;
+    for (pattern, name, fits) in [
+        ("install.*", "install.up", true),
+        ("install.*", "install", false),
+        ("*", "host.unknown", true),
+        ("*.failed", "install.failed", true),
+        ("*.failed", "install.failed.x", false),
+        ("i*.*d", "install.failed", true),
+        ("i**d", "install.failed", true),
+        ("install.up", "install.up", true),
+        ("install.up", "install.upx", false),
+        ("*a*a*", "a", false),
+        ("aa*aa", "aaa", false),
+    ] {
+        assert_eq!(
+            Hook::matches_pattern(pattern, name),
+            fits,
+            "{pattern} {name}"
+        );
+    }
+    assert!(!Hook::matches_pattern(&"*a".repeat(500), &"a".repeat(499)));
+}
+
+#[test]
+fn what_a_hook_needs_and_has_not_is_a_warning() {
+    let hooks = "\n[[hook]]\nurl = \"http://a.example/1\"\n[[hook]]\nurl = \"http://a.example/2\"\nsecret = \"hook-key\"\n[[hook]]\nexec = [\"/usr/local/bin/told\"]\n[[hook]]\nexec = [\"/there\"]\n";
+    let mut files = with(&[(MAIN, &format!("{GOOD_MAIN}{hooks}"))]);
+    files.insert("/there", "");
+    let mut snapshot = snapshot(&files);
+    let codes = |snapshot: &Snapshot| -> Vec<&str> {
+        let warnings = bootwright::config::hook_warnings(&files, snapshot);
+        assert!(warnings.iter().all(|problem| {
+            problem.severity == bootwright::config::Severity::Warning && !problem.labels.is_empty()
+        }));
+        warnings.iter().map(|problem| problem.code).collect()
+    };
+    assert_eq!(codes(&snapshot), ["not-signed", "no-secret", "no-program"]);
+    let secret = bootwright::config::Secret::new("x", false);
+    snapshot.secrets.insert(None, "hook-key", secret);
+    assert_eq!(codes(&snapshot), ["not-signed", "no-program"]);
 }

@@ -97,6 +97,54 @@ mod keys {
     mistake!(single_brackets_for_a_subnet, MAIN => GOOD_MAIN.replace("[[subnet]]", "[subnet]"));
 }
 
+mod hooks {
+    use super::*;
+
+    mistake!(hooks_with_unusable_receivers, MAIN => main_with(r#"[[hook]]
+events = ["install.*"]
+[[hook]]
+url = "http://a.example/"
+exec = ["/usr/local/bin/told"]
+[[hook]]
+exec = ["/usr/local/bin/told"]
+secret = "hook-key"
+[[hook]]
+exec = ["told"]
+[[hook]]
+exec = []
+[[hook]]
+url = "ftp://a.example/"
+[[hook]]
+url = "a.example/x"
+[[hook]]
+url = "https://ops:pw@a.example/"
+[[hook]]
+url = "http://a.example:99999/"
+[[hook]]
+url = "http://a.example/a b"
+[[hook]]
+url = "http:///x"
+"#));
+    mistake!(hooks_with_mistaken_keys, MAIN => main_with(r#"[[hook]]
+url = "http://a.example/1"
+event = "install.*"
+timout = "5s"
+[[hook]]
+url = "http://a.example/2"
+events = ["instal.*", "install.instaled", "nothing.like.it", "hook.*", "*.failed"]
+[[hook]]
+url = "http://a.example/3"
+events = []
+timeout = "1h"
+[[hook]]
+url = "http://a.example/4"
+[[hook]]
+url = "http://a.example/4"
+events = ["host.unknown"]
+"#));
+    mistake!(single_brackets_for_a_hook, MAIN => main_with("[hook]\nurl = \"http://a.example/\"\n"));
+}
+
 mod variables {
     use super::*;
 
@@ -235,8 +283,6 @@ tokens = "admin-tokens.toml"
 kind = "etcd"
 endpoints = ["http://127.0.0.1:2379"]
 prefix = "/bootwright"
-[[hook]]
-url = "http://127.0.0.1:9000/events"
 [[mirror]]
 path = "debian-mirror"
 "#));

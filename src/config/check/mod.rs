@@ -1,5 +1,6 @@
 //! What is written → what is meant: looks up every name, merges the layers, compares every address.
 
+pub(super) mod hooks;
 mod hosts;
 mod networks;
 mod profiles;
@@ -130,6 +131,12 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     let secrets = secrets::secrets(input.secrets, host_names.as_deref(), problems);
     let mut snapshot = Snapshot::new(server, subnets, hosts, profiles, input.templates);
     snapshot.secrets = secrets;
+    snapshot.hooks = input
+        .server
+        .hooks
+        .into_iter()
+        .map(|hook| hook.value)
+        .collect();
     snapshot
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use toml::de::{DeTable, DeValue};
 
-use super::Written;
+use super::{Written, hook};
 use crate::base::{Firmware, SubnetName, suggest};
 use crate::config::problem::Problem;
+use crate::config::snapshot::Hook;
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader, list_words};
 use crate::config::values::{self, Bad};
@@ -40,6 +41,7 @@ pub(crate) struct ServerFile {
     pub install_new: Option<Written<bool>>,
     pub journal_keep: Option<Written<u64>>,
     pub subnets: Vec<SubnetEntry>,
+    pub hooks: Vec<Written<Hook>>,
     /// Whether there is a `[[subnet]]`, readable or not.
     pub has_subnets: bool,
 }
@@ -63,13 +65,15 @@ pub(crate) struct SubnetEntry {
 const TABLES: Keys = Keys {
     known: &[
         "server", "dhcp", "boot", "tftp", "http", "admin", "install", "journal", "store", "subnet",
+        "hook",
     ],
-    later: &["assets", "hook", "mirror"],
+    later: &["assets", "mirror"],
     hints: &[
         ("hosts", "hosts stand in the reservations file"),
         ("groups", "groups stand in the reservations file"),
         ("defaults", "[defaults] stands in the reservations file"),
         ("subnets", "did you mean [[subnet]]?"),
+        ("hooks", "did you mean [[hook]]?"),
         ("interfaces", "it belongs to [server]"),
         ("state_dir", "it belongs to [server]"),
         ("boot_assets", "it belongs to [server]"),
@@ -233,6 +237,11 @@ impl ServerFile {
         for (table, header) in root.tables(cx, "subnet") {
             file.subnets.push(SubnetEntry::read(cx, table, header));
         }
+        let mut hooks = Vec::new();
+        for (table, header) in root.tables(cx, "hook") {
+            hooks.extend(hook::read(cx, table, header));
+        }
+        file.hooks = hook::different(cx, hooks);
         file
     }
 
@@ -525,7 +534,17 @@ mod tests {
     #[test]
     fn no_key_is_both_known_and_later() {
         for keys in [
-            &TABLES, &SERVER, &DHCP, &BOOT, &TFTP, &HTTP, &ADMIN, &INSTALL, &STORE, &SUBNET,
+            &TABLES,
+            &SERVER,
+            &DHCP,
+            &BOOT,
+            &TFTP,
+            &HTTP,
+            &ADMIN,
+            &INSTALL,
+            &STORE,
+            &SUBNET,
+            &hook::HOOK,
         ] {
             for later in keys.later {
                 assert!(!keys.known.contains(later), "{later}");

@@ -2,7 +2,8 @@
 //!
 //! - *Keys.* Table `events`: id → a version byte and the event in postcard. Table `of`: (host name, or
 //!   hardware address where an event names no host; id) → nothing, by which one host's events are found
-//!   among a million. Table `meta`: `format`, and `bytes`, the size of what is kept.
+//!   among a million. Table `meta`: `format`; `bytes`, the size of what is kept; `begun`, when the file was
+//!   made, in microseconds since 1970.
 //! - *Commits* are synced to disk: redb keeps nothing of an unsynced commit when the process is killed,
 //!   and a file that is written but not synced may be mangled by a power loss. So that a slow disk has
 //!   time for the records as well, the writer waits four times as long as the last commit took.
@@ -23,7 +24,7 @@ use redb::{
 use tokio::sync::oneshot;
 
 use super::{Shared, lost, write_log};
-use crate::base::{Clock as _, SystemClock};
+use crate::base::{Clock as _, SystemClock, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::store::OpenOutcome;
 use crate::store::file::{self, Trouble};
@@ -35,8 +36,11 @@ const OF: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("of");
 /// What the file holds altogether.
 const FORMAT: u64 = 1;
 
-/// How one event is written. Events of another version are left out when read.
-const EVENT_VERSION: u8 = 1;
+/// How one event is written. Events of a version that is not known are left out when read.
+const EVENT_VERSION: u8 = 2;
+
+/// The same without [`Event::install`].
+const EVENT_VERSION_1: u8 = 1;
 
 /// How long events gather before they are committed.
 const GATHER: Duration = Duration::from_millis(50);
@@ -127,21 +131,57 @@ impl Reader {
         })
     }
 
+    /// The oldest events with ids between `after` and `before`, both not included, oldest first, and the
+    /// last id that was looked at when `limit` ended it. `None`: the file cannot be read now.
+    pub(super) fn oldest(
+        &self,
+        after: u64,
+        before: u64,
+        limit: usize,
+    ) -> Option<(Vec<Event>, Option<u64>)> {
+        self.try_read(|transaction| {
+            let table = transaction.open_table(EVENTS)?;
+            let (mut found, mut seen, mut last) = (Vec::new(), 0, None);
+            for entry in table.range(after.saturating_add(1)..before)?.take(limit) {
+                let (id, bytes) = entry?;
+                seen += 1;
+                last = Some(id.value());
+                found.extend(decode(id.value(), bytes.value()));
+            }
+            Ok((found, last.filter(|_| seen == limit)))
+        })
+    }
+
+    /// When the file was made.
+    pub(super) fn begun(&self) -> Option<Timestamp> {
+        let begun = self.try_read(|transaction| {
+            let meta = transaction.open_table(META)?;
+            Ok(meta.get("begun")?.map(|value| value.value()))
+        });
+        let begun = i64::try_from(begun??).ok()?;
+        Some(Timestamp::from_micros(begun))
+    }
+
     /// Reads, and reverses; a file that cannot be read has nothing to tell. The writer will notice.
     fn read(
         &self,
         work: impl FnOnce(&redb::ReadTransaction) -> Result<Vec<Event>, redb::Error>,
     ) -> Vec<Event> {
-        let Some(database) = self.get() else {
-            return Vec::new();
-        };
+        let mut found = self.try_read(work).unwrap_or_default();
+        found.reverse();
+        found
+    }
+
+    fn try_read<T>(
+        &self,
+        work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Option<T> {
+        let database = self.get()?;
         let found = file::guarded(|| {
             let read = || work(&database.begin_read()?);
             read().map_err(|error| Trouble::Damaged(error.to_string()))
         });
-        let mut found = found.unwrap_or_default();
-        found.reverse();
-        found
+        found.ok()
     }
 }
 
@@ -291,9 +331,11 @@ impl Writer {
                     }
                 }
             }
+            let queued = batch.last().map(|event| event.id);
             self.summarise(&mut batch);
             let begun = Instant::now();
-            self.write(&batch);
+            let last = self.write(&batch);
+            self.settle(queued, last);
             gather = (begun.elapsed() * 4).clamp(GATHER, GATHER_AT_MOST);
             for flush in flushes {
                 let _ = flush.send(());
@@ -345,12 +387,27 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: &[Arc<Event>]) {
+    /// Tells how far everything is written or dropped. What the writer itself told may have overtaken
+    /// events that still wait in the queue.
+    fn settle(&self, queued: Option<u64>, last: Option<u64>) {
+        let is_last = self.shared.waiting.load(Ordering::SeqCst) == 0;
+        if let Some(id) = if is_last { last.max(queued) } else { queued } {
+            self.shared.settled.send_if_modified(|settled| {
+                let later = id > *settled;
+                *settled = id.max(*settled);
+                later
+            });
+        }
+    }
+
+    /// Writes a batch and what there is to tell about that; the highest id among them.
+    fn write(&mut self, batch: &[Arc<Event>]) -> Option<u64> {
+        let highest = |events: &[Arc<Event>]| events.iter().map(|event| event.id).max();
         let Some(disk) = &mut self.disk else {
-            return;
+            return highest(batch);
         };
         if batch.is_empty() {
-            return;
+            return None;
         }
         let mut dropped = 0;
         let told = disk.write(batch, &mut dropped);
@@ -369,6 +426,7 @@ impl Writer {
             disk.write(&told, &mut dropped);
             self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
+        highest(batch).max(highest(&told))
     }
 }
 
@@ -406,6 +464,8 @@ fn prepare(database: &Database) -> Result<(), redb::Error> {
         let mut meta = transaction.open_table(META)?;
         meta.insert("format", FORMAT)?;
         meta.insert("bytes", 0)?;
+        let now = u64::try_from(SystemClock.now().as_micros()).unwrap_or(0);
+        meta.insert("begun", now)?;
         transaction.open_table(EVENTS)?;
         transaction.open_table(OF)?;
     }
@@ -496,6 +556,27 @@ fn decode(id: u64, bytes: &[u8]) -> Option<Event> {
             event.id = id;
             Some(event)
         }
+        // Postcard writes field after field: what came last later on is absent, which is a zero.
+        Some((&EVENT_VERSION_1, bytes)) => {
+            let mut event: Event = postcard::from_bytes(&[bytes, &[0]].concat()).ok()?;
+            event.id = id;
+            Some(event)
+        }
         _ => None,
     }
+}
+
+/// Makes one event what an earlier version wrote.
+#[cfg(test)]
+pub(super) fn as_version_1(path: &Path, id: u64) {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut events = transaction.open_table(EVENTS).unwrap();
+        let mut bytes = events.get(id).unwrap().unwrap().value().to_vec();
+        bytes[0] = EVENT_VERSION_1;
+        assert_eq!(bytes.pop(), Some(0), "no installation");
+        events.insert(id, bytes.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
 }

@@ -17,6 +17,11 @@ fn event(secs: i64, kind: Kind) -> Event {
     Event::new(at(secs), kind, Reason::Done)
 }
 
+/// A journal whose ids are easy to read.
+fn open(path: &Path, keep: u64) -> (Journal, OpenOutcome) {
+    Journal::open_from(path, keep, 1)
+}
+
 fn of(name: &str) -> Filter {
     Filter {
         host: Some(host(name)),
@@ -34,7 +39,7 @@ async fn ids_count_on_and_events_come_back_after_a_restart() {
     let path = folder.path().join("journal.redb");
     let mut all = Vec::new();
     for run in 0..3 {
-        let (journal, outcome) = Journal::open(&path, 1 << 20);
+        let (journal, outcome) = open(&path, 1 << 20);
         if run == 0 {
             assert_eq!(outcome, OpenOutcome::New);
         } else {
@@ -62,7 +67,7 @@ async fn ids_count_on_and_events_come_back_after_a_restart() {
 async fn every_kind_and_reason_and_any_address_survive_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.redb");
-    let (journal, _) = Journal::open(&path, 1 << 24);
+    let (journal, _) = open(&path, 1 << 24);
     for (i, kind) in Kind::ALL.iter().enumerate() {
         let reason = Reason::ALL[i % Reason::ALL.len()];
         let mut event = Event::new(at(1), *kind, reason).mac(HardwareAddr::new(32, &[0x80; 16]));
@@ -74,7 +79,7 @@ async fn every_kind_and_reason_and_any_address_survive_the_disk() {
     }
     let before = journal.query(&Filter::default()).await;
     drop(journal);
-    let (journal, _) = Journal::open(&path, 1 << 24);
+    let (journal, _) = open(&path, 1 << 24);
     assert_eq!(journal.query(&Filter::default()).await, before);
     assert_eq!(before.len(), Kind::ALL.len() + Reason::ALL.len());
 }
@@ -83,14 +88,14 @@ async fn every_kind_and_reason_and_any_address_survive_the_disk() {
 async fn a_flush_puts_on_disk_what_a_kill_would_lose() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.redb");
-    let (journal, _) = Journal::open(&path, 1 << 20);
+    let (journal, _) = open(&path, 1 << 20);
     for i in 0..500 {
         journal.append(event(i, Kind::DhcpOffer).host(host("web01")));
     }
     journal.flush().await;
     let copy = folder.path().join("killed.redb");
     std::fs::copy(&path, &copy).unwrap();
-    let (after, outcome) = Journal::open(&copy, 1 << 20);
+    let (after, outcome) = open(&copy, 1 << 20);
     assert_eq!(outcome, OpenOutcome::Existing { records: 500 });
     assert_eq!(
         after.query(&Filter::default()).await,
@@ -103,7 +108,7 @@ async fn a_host_is_found_with_what_names_only_its_hardware_address() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.redb");
     for reopened in [false, true] {
-        let (journal, _) = Journal::open(&path, 1 << 20);
+        let (journal, _) = open(&path, 1 << 20);
         if !reopened {
             journal.append(event(1, Kind::DhcpMalformed).mac(mac(1)));
             journal.append(event(2, Kind::DhcpOffer).mac(mac(1)).host(host("web01")));
@@ -147,7 +152,7 @@ async fn a_host_is_found_with_what_names_only_its_hardware_address() {
 #[tokio::test]
 async fn what_left_the_ring_is_read_from_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = Journal::open(&folder.path().join("journal.redb"), 1 << 30);
+    let (journal, _) = open(&folder.path().join("journal.redb"), 1 << 30);
     let count = RING as u64 + 1_000;
     for i in 0..count {
         let name = if i % 1_000 == 0 { "rare" } else { "often" };
@@ -174,7 +179,7 @@ async fn the_file_stays_near_its_bound() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.redb");
     let keep = 4 << 20;
-    let (journal, _) = Journal::open(&path, keep);
+    let (journal, _) = open(&path, keep);
     let mut last = 0;
     for round in 0..40 {
         for i in 0..1_500_u16 {
@@ -192,7 +197,7 @@ async fn the_file_stays_near_its_bound() {
     drop(journal);
     let size = std::fs::metadata(&path).unwrap().len();
     assert!(size < keep * 2, "{size}");
-    let (journal, _) = Journal::open(&path, keep);
+    let (journal, _) = open(&path, keep);
     let kept = journal.query(&Filter::default()).await;
     assert_eq!(
         kept.last().map(|event| event.id),
@@ -240,24 +245,21 @@ async fn a_damaged_journal_is_set_aside_and_writing_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.redb");
     std::fs::write(&path, b"not a journal at all".repeat(1_000)).unwrap();
-    let (journal, outcome) = Journal::open(&path, 1 << 20);
+    let (journal, outcome) = open(&path, 1 << 20);
     let OpenOutcome::Damaged { kept_as, .. } = outcome else {
         panic!("{outcome:?}")
     };
     assert!(kept_as.exists());
     journal.append(event(1, Kind::ServerStarted));
     drop(journal);
-    assert_eq!(
-        Journal::open(&path, 1 << 20).1,
-        OpenOutcome::Existing { records: 1 }
-    );
+    assert_eq!(open(&path, 1 << 20).1, OpenOutcome::Existing { records: 1 });
 }
 
 #[tokio::test]
 async fn without_a_disk_events_stay_in_memory_and_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("state");
-    let (journal, outcome) = Journal::open(&missing.join("journal.redb"), 1 << 20);
+    let (journal, outcome) = open(&missing.join("journal.redb"), 1 << 20);
     assert!(
         matches!(outcome, OpenOutcome::Unavailable { .. }),
         "{outcome:?}"
@@ -308,4 +310,108 @@ fn works_without_a_runtime() {
     futures_lite::future::block_on(journal.flush());
     let all = futures_lite::future::block_on(journal.query(&Filter::default()));
     assert_eq!(ids(&all), [1]);
+}
+
+#[tokio::test]
+async fn pages_go_through_file_and_ring_and_miss_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.redb");
+    let (journal, _) = open(&path, 1 << 24);
+    for i in 0..10 {
+        journal.append(event(i, Kind::InstallProgress));
+    }
+    drop(journal);
+    let (journal, _) = Journal::open_from(&path, 1 << 24, 100);
+    assert_eq!(journal.begins_at(), 100);
+    assert_eq!(*journal.settled().borrow(), 99);
+    for i in 0..10 {
+        journal.append(event(i, Kind::InstallProgress));
+    }
+    let mut settled = journal.settled();
+    settled.wait_for(|id| *id == 109).await.unwrap();
+    for limit in [1, 3, 10, 11, 20, 100] {
+        let (mut after, mut all) = (0, Vec::new());
+        while after < 109 {
+            let page = journal.page(after, 109, limit).await.unwrap();
+            assert!(page.events.len() <= limit * 2 && page.through > after);
+            all.extend(page.events.iter().map(|event| event.id));
+            after = page.through;
+        }
+        assert_eq!(
+            all,
+            (1..=10).chain(100..=109).collect::<Vec<_>>(),
+            "{limit}"
+        );
+    }
+    let page = journal.page(5, 102, 100).await.unwrap();
+    assert_eq!(page.events.len(), 8);
+    assert_eq!(page.through, 102);
+    let one = journal.page(6, 7, 1).await.unwrap();
+    assert_eq!(one.events[0].id, 7);
+    assert_eq!(journal.earlier_end().await, Some(at(9)));
+    // Where nothing was written before a kill, the file's own age.
+    let (journal, _) = Journal::open(&folder.path().join("new.redb"), 1 << 20);
+    let made = journal.earlier_end().await.unwrap();
+    journal.append(event(1, Kind::InstallUp));
+    journal.flush().await;
+    assert_eq!(journal.earlier_end().await, Some(made));
+    assert!(SystemClock.now().since(made) < std::time::Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn ids_never_come_again_whatever_becomes_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.redb");
+    let mut last = 0;
+    for _ in 0..3 {
+        let (journal, _) = Journal::open(&path, 1 << 20);
+        assert!(journal.begins_at() > last);
+        journal.append(event(1, Kind::InstallUp));
+        journal.flush().await;
+        last = *journal.settled().borrow();
+        assert_eq!(last, journal.begins_at());
+        drop(journal);
+        std::fs::write(&path, b"damaged").unwrap();
+    }
+    // What JSON's numbers hold exactly.
+    assert!(last < 1 << 53);
+}
+
+#[tokio::test]
+async fn an_event_written_before_installations_were_told_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.redb");
+    let (journal, _) = open(&path, 1 << 20);
+    let mut whole = event(1, Kind::InstallInstalled).host(host("web01"));
+    whole.detail = Some("as told".to_owned());
+    journal.append(whole.clone());
+    whole.install = Some(Box::new(crate::journal::event::Standing {
+        state: "installed".into(),
+        profile: "debian-12".parse().ok(),
+        attempt: 2,
+        percent: Some(100),
+        message: Some("/report/aaaaaaaaaaaaaaaaaaaaaaaaaa/x".to_owned()),
+    }));
+    journal.append(whole);
+    drop(journal);
+    disk::as_version_1(&path, 1);
+    let (journal, _) = open(&path, 1 << 20);
+    let read = journal.query(&Filter::default()).await;
+    assert_eq!((read.len(), &read[0].install), (2, &None));
+    assert_eq!(read[0].detail.as_deref(), Some("as told"));
+    let json = read[1].to_json_of("boot1");
+    assert_eq!(
+        (&json["state"], &json["attempt"]),
+        (&"installed".into(), &2.into())
+    );
+    assert_eq!(
+        (&json["server"], &json["version"]),
+        (&"boot1".into(), &1.into())
+    );
+    assert!(json.get("install").is_none());
+    // A token in what an installer says is cut as everywhere.
+    assert!(
+        !json.to_string().contains("aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        "{json}"
+    );
 }

@@ -20,6 +20,7 @@ use super::hosts::find;
 use super::{Admin, Streamed};
 use crate::base::{HardwareAddr, HostName};
 use crate::diagnose::attempts::is_about;
+use crate::host;
 use crate::journal::{Event, Filter, Journal};
 
 /// Events when nothing else is asked for.
@@ -187,6 +188,6 @@ impl Wanted {
 }
 
 fn line(lines: &mut Vec<u8>, event: &Event) {
-    lines.extend(event.to_json().to_string().into_bytes());
+    lines.extend(event.to_json_of(&host::name()).to_string().into_bytes());
     lines.push(b'\n');
 }

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use self::error::ApiError;
 use super::context::Context;
 use super::health::Health;
+use super::hooks::{HookState, States};
 use super::listener::{Operator, serve_unix};
 use super::reload::{Cause, Outcome, Reloader};
 use crate::base::Timestamp;
@@ -37,6 +38,8 @@ pub struct Admin {
     pub ctx: Context,
     /// What is well.
     pub health: Health,
+    /// How hooks do.
+    pub hooks: States,
     /// Asks for reloads.
     pub reloader: Reloader,
     /// `bootwright.toml`.
@@ -59,6 +62,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/cancel", post(orders::cancel_all))
         .route("/local", post(orders::local_all))
         .route("/events", get(events::list))
+        .route("/hooks", get(hooks))
         .route("/reload", post(reload));
     Router::new()
         .nest("/api/v1", api)
@@ -135,6 +139,11 @@ async fn status(State(admin): State<Admin>) -> Result<Json<Status>, ApiError> {
         hosts,
         troubles,
     }))
+}
+
+/// How each hook does.
+async fn hooks(State(admin): State<Admin>) -> Json<Vec<HookState>> {
+    Json(admin.hooks.all())
 }
 
 /// 200 with the outcome, also when the configuration was refused: the request itself was done.

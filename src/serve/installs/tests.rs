@@ -700,3 +700,39 @@ async fn a_live_system_leaves_nothing_in_the_store() {
     let found = bench.installs.by_token(&bench.snapshot, &second).await;
     assert_eq!(found.unwrap(), None);
 }
+
+#[tokio::test]
+async fn what_a_kill_kept_from_the_journal_is_told_at_the_next_start_and_once() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.redb");
+    // The journal of the first run ends with something else; what follows is on disk in the records only.
+    let (journal, _) = Journal::open(&path, 1 << 20);
+    journal.append(Event::new(
+        bench.clock.now(),
+        Kind::ServerStarted,
+        Reason::Done,
+    ));
+    drop(journal);
+    for (name, n) in [("web01", 11), ("web02", 12)] {
+        bench.apply(name, &bench.install(n)).await.unwrap();
+        bench.clock.advance(Duration::from_secs(40));
+    }
+    let restart = async || {
+        let (journal, _) = Journal::open(&path, 1 << 20);
+        let installs = Installs {
+            journal: journal.clone(),
+            ..bench.installs.clone()
+        };
+        installs.make_up(&bench.snapshot).await.unwrap();
+        journal.flush().await;
+        let told = journal.query(&Filter::default()).await;
+        let told = told
+            .into_iter()
+            .filter(|event| event.kind == Kind::InstallArmed);
+        told.map(|event| event.host.unwrap().to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(restart().await, ["web01", "web02"]);
+    assert_eq!(restart().await, ["web01", "web02"], "nothing is told twice");
+}
