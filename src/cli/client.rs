@@ -37,8 +37,24 @@ pub struct Client {
 
 /// The daemon refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}", .0.message, .0.remedy.as_ref().map_or_else(String::new, |remedy| format!("\n  {remedy}")))]
+#[error("{}{}", .0.message, particulars(.0))]
 pub struct Refused(pub Body);
+
+/// What is said below the message: the remedy, and where there are several refusals, each of them.
+fn particulars(body: &Body) -> String {
+    let line = |text: &str, indent: usize| format!("\n{:indent$}{text}", "");
+    let mut told = String::new();
+    for refusal in &body.refusals {
+        told.push_str(&line(&refusal.message, 2));
+        if let Some(remedy) = &refusal.remedy {
+            told.push_str(&line(remedy, 4));
+        }
+    }
+    if let Some(remedy) = &body.remedy {
+        told.push_str(&line(remedy, 2));
+    }
+    told
+}
 
 impl Client {
     /// To the daemon of this configuration.

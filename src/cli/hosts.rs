@@ -49,7 +49,12 @@ pub fn standing(host: &HostView) -> String {
         .map(|message| format!(": {message}"))
         .unwrap_or_default();
     match host.state {
-        InstallState::Local | InstallState::Waiting => String::new(),
+        InstallState::Local => String::new(),
+        InstallState::Waiting => install
+            .after
+            .as_ref()
+            .map(|after| format!("for {after}"))
+            .unwrap_or_default(),
         InstallState::Armed => install
             .armed_until
             .map(|until| format!("until {}", table::time(until)))
@@ -104,6 +109,7 @@ pub fn show(
             ("profile", host.profile.as_ref().map(ToString::to_string)),
             ("arch", Some(host.arch.to_string())),
             ("install", Some(host.install.clone())),
+            ("after", host.after.clone()),
             ("notes", host.notes.clone()),
             ("state", Some(host.state.to_string())),
             (
@@ -127,6 +133,13 @@ pub fn show(
                 install
                     .and_then(|install| install.profile.as_ref())
                     .map(ToString::to_string),
+            ),
+            (
+                match host.state {
+                    InstallState::Waiting => "waiting for",
+                    _ => "waited for",
+                },
+                install.and_then(|install| install.after.clone()),
             ),
             ("token", install.and_then(|install| install.token.clone())),
             ("by", install.and_then(|install| install.by.clone())),

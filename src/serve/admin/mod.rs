@@ -6,7 +6,9 @@
 pub mod error;
 pub mod events;
 pub mod hosts;
+pub mod judge;
 pub mod orders;
+mod select;
 
 use std::collections::BTreeMap;
 use std::io;
