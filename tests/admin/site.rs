@@ -2,14 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use bootwright::base::{TestClock, Timestamp};
 use bootwright::config::source::MemoryFiles;
 use bootwright::host::links::{LinkTable, Links};
-use bootwright::journal::{Event, Journal, Kind, Reason};
+use bootwright::journal::Journal;
 use bootwright::record::InstallState;
 use bootwright::render::load::load;
 use bootwright::serve::admin::hosts::HostView;
@@ -26,7 +25,7 @@ use http_body_util::BodyExt as _;
 use hyper::service::Service as _;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::service::TowerToHyperService;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
