@@ -208,6 +208,7 @@ impl Prepared {
             logs: ctx.config().snapshot.server.state_dir.join("logs"),
         };
         let operators = Admin {
+            logs: plane.logs.clone(),
             ctx: ctx.clone(),
             health: health.clone(),
             reloader,

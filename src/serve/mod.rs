@@ -13,6 +13,7 @@ pub mod health;
 pub mod installs;
 pub mod listener;
 mod live;
+pub mod logs;
 pub mod memory;
 pub mod newcomers;
 pub mod pulse;

@@ -189,6 +189,7 @@ impl Site {
                 health: Health::default(),
                 reloader: Reloader::new().0,
                 config: "c/bootwright.toml".into(),
+                logs: folder.path().join("logs"),
                 ending: CancellationToken::new(),
             },
             clock,
