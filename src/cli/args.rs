@@ -147,10 +147,7 @@ impl Command {
 #[derive(Debug, Subcommand)]
 pub enum HostCommand {
     /// Show what the file says of it and where its installation stands
-    Show {
-        /// Name, MAC or address
-        host: String,
-    },
+    Show(HostShow),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Add(Later),
@@ -160,6 +157,22 @@ pub enum HostCommand {
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Remove(Later),
+}
+
+/// `host show`.
+#[derive(Debug, clap::Args)]
+pub struct HostShow {
+    /// Name, MAC or address
+    pub host: String,
+    /// List the logs that its installers have sent, by attempt
+    #[arg(long, conflicts_with = "log")]
+    pub logs: bool,
+    /// Print one of these logs as it came
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<String>,
+    /// Of this attempt, as --logs names it [default: the newest that has the log]
+    #[arg(long, value_name = "ATTEMPT", requires = "log")]
+    pub attempt: Option<String>,
 }
 
 /// `render`.

@@ -86,6 +86,25 @@ impl Client {
         whole(response).await
     }
 
+    /// Reads bytes as they come, to their end.
+    pub async fn bytes(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut response = self.send(Method::GET, path, None).await?;
+        if !response.status().is_success() {
+            return whole::<serde_json::Value>(response).await.map(|_| ());
+        }
+        while let Some(frame) = response.frame().await {
+            let frame = frame.context("the daemon ended the connection")?;
+            if let Ok(data) = frame.into_data() {
+                each(&data)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads lines as they come, until the daemon ends them or `each` fails.
     pub async fn lines(
         &self,

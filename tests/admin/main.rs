@@ -1,5 +1,6 @@
 //! The operators' plane, driven request by request over a store and a journal in memory.
 
+mod logs;
 mod orders;
 mod site;
 

@@ -4,3 +4,4 @@
 mod dhcp;
 mod files;
 mod harness;
+mod reports;
