@@ -119,7 +119,9 @@ fn attempt_of(id: &str) -> Option<u32> {
 
 /// Where the logs of a record's attempt are kept.
 pub fn folder_of(logs: &Path, record: &Record) -> PathBuf {
-    let armed = record.armed_at.map(Timestamp::compact).unwrap_or_default();
+    // A live system that is never armed: when its boot began.
+    let armed = record.armed_at.or(record.script_at).or(record.changed_at);
+    let armed = armed.unwrap_or(Timestamp::from_secs(0)).compact();
     logs.join(record.host.as_str())
         .join(format!("{armed}-{}", record.attempt))
 }
