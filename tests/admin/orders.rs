@@ -182,6 +182,35 @@ async fn what_an_order_waits_for() {
 }
 
 #[tokio::test]
+async fn what_has_come_already_is_not_waited_for() {
+    let site = Site::new();
+    site.post("/hosts/hv/install", Value::Null).await;
+    site.boots("hv").await;
+    site.machine("hv", Input::Answer).await;
+    let up = Input::Report {
+        kind: ReportKind::Up,
+        message: None,
+        percent: None,
+    };
+    site.machine("hv", up).await;
+    for (body, would_be) in [
+        (json!({"hosts": ["guest"]}), "armed"),
+        // Armed anew beside it, the other one has come to nothing yet, in whatever order they are named.
+        (json!({"hosts": ["guest", "hv"]}), "waiting"),
+    ] {
+        let mut question = body.clone();
+        question["dry_run"] = json!(true);
+        let (_, shown) = site.post("/install", question).await;
+        assert_eq!(shown["hosts"][0]["would_be"], would_be, "{shown}");
+        let (status, done) = site.post("/install", body).await;
+        assert_eq!(status, StatusCode::OK, "{done}");
+        assert_eq!(done["hosts"][0]["name"], "guest");
+        assert_eq!(done["hosts"][0]["state"], would_be, "{done}");
+    }
+    assert_eq!(site.state("hv").await, InstallState::Armed);
+}
+
+#[tokio::test]
 async fn nobody_waits_in_a_circle() {
     let site = Site::new();
     site.post("/hosts/guest/install", Value::Null).await;

@@ -1,7 +1,7 @@
 //! What an order would do to each host, before anything is done: for refusing it with all reasons at once,
 //! and for `--dry-run`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -43,6 +43,8 @@ pub(super) struct Judged {
     pub(super) record: Option<Record>,
     /// What is to be done; `None`: nothing, which a glob or a group may well lead to.
     pub(super) verdict: Result<Option<Input>, ApiError>,
+    /// What it waits for has not come yet.
+    pub(super) waits: bool,
 }
 
 /// Judges an order against the records as they are now. What another order changes meanwhile is met when
@@ -63,10 +65,30 @@ pub(super) fn judge(
                 host,
                 record,
                 verdict,
+                waits: false,
             }
         })
         .collect();
     circles(&mut judged, records);
+    let armed_anew: HashSet<HostName> = judged
+        .iter()
+        .filter(|judged| judged.verdict.is_ok())
+        .map(|judged| judged.host.name.clone())
+        .collect();
+    for judged in &mut judged {
+        let Ok(Some(Input::Install { with, .. })) = &judged.verdict else {
+            continue;
+        };
+        // What the last arming of another host has come to already is not waited for, unless that one
+        // is armed anew beside it.
+        let came = |after: &After| {
+            !armed_anew.contains(&after.host)
+                && records
+                    .get(&after.host)
+                    .is_some_and(|other| record::reached(other, after.event))
+        };
+        judged.waits = with.after.as_ref().is_some_and(|after| !came(after));
+    }
     judged
 }
 
@@ -349,7 +371,7 @@ fn would_get(ctx: &Context, in_force: &InForce, judged: &Judged, terms: &Terms) 
             .record
             .as_ref()
             .map_or(InstallState::Local, |record| record.state),
-        would_be: judged.verdict.is_ok().then_some(if after.is_some() {
+        would_be: judged.verdict.is_ok().then_some(if judged.waits {
             InstallState::Waiting
         } else {
             InstallState::Armed

@@ -206,6 +206,7 @@ async fn carry_out(
         host,
         record,
         verdict,
+        ..
     } in judged
     {
         match verdict {
