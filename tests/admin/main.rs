@@ -4,12 +4,15 @@ mod logs;
 mod orders;
 mod site;
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Body;
 use bootwright::base::Timestamp;
+use bootwright::config::source::MemoryFiles;
 use bootwright::journal::{Event, Kind, Reason};
 use bootwright::record::InstallState;
+use bootwright::render::load::load;
 use bootwright::serve::admin::router;
 use bootwright::serve::listener::Operator;
 use http_body_util::BodyExt as _;

@@ -2,8 +2,8 @@
 
 mod boot_files;
 mod properties;
-mod secrets;
 mod reports;
+mod secrets;
 mod site;
 
 use std::sync::Arc;
