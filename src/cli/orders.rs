@@ -47,7 +47,8 @@ pub fn install(
         || order.hosts.iter().any(|h| glob::is_glob(h));
     if several && !install.yes {
         // Without a terminal nobody could be asked: what needs no daemon to be told is told without one.
-        if order.hosts.len() > 1 && !on_a_terminal() {
+        let names = !order.hosts.iter().any(|host| glob::is_glob(host));
+        if order.hosts.len() > 1 && names && !on_a_terminal() {
             ask(&order.hosts)?;
         }
         // Asked about is what the daemon makes of the names, and that is what is ordered then.

@@ -1,4 +1,5 @@
-//! busybox's wget and curl as installers use them: reports, logs, and what operators read of them.
+//! busybox's wget and curl as installers use them: reports, logs, and what operators read of them; and
+//! orders as operators type them.
 
 use std::process::{Command, Output};
 
@@ -177,5 +178,55 @@ fn curl_reports_in_every_way_it_knows() {
             .site
             .run(&["host", "show", "web01", "--logs", "--format", "json"]);
         assert!(kept.contains("\"install.log\""), "{kept}");
+    });
+}
+
+#[test]
+fn orders_as_they_are_typed() {
+    between(WEB01_MAC, |lab| {
+        let _daemon = lab.site.serve();
+        // Nobody can be asked here.
+        for hosts in [["--group", "web"], ["web*", "web01"]] {
+            let (status, _, errors) = lab.site.try_run(&["install", hosts[0], hosts[1]]);
+            assert_eq!(status, Some(1), "{errors}");
+            assert!(errors.contains("2 hosts would be armed"), "{errors}");
+            assert!(errors.contains("--yes"), "{errors}");
+        }
+        let (status, shown, _) = lab
+            .site
+            .try_run(&["install", "--group", "web", "--dry-run"]);
+        assert_eq!(status, Some(0), "{shown}");
+        assert!(shown.contains("web02: would be armed"), "{shown}");
+        assert!(shown.contains("preseed.cfg"), "{shown}");
+        let (status, shown, _) =
+            lab.site
+                .try_run(&["install", "web01", "--profile", "none", "--dry-run"]);
+        assert_eq!(status, Some(1), "{shown}");
+        assert!(shown.contains("there is no such profile"), "{shown}");
+        let (status, _, errors) = lab.site.try_run(&["install", "web*", "--profile", "none"]);
+        assert_eq!(status, Some(1));
+        let told = errors.matches("there is no such profile").count();
+        assert_eq!(told, 2, "{errors}");
+
+        let said = lab.site.run(&["install", "web02", "--after", "web01:up"]);
+        assert!(said.contains("web02: waiting for web01:up"), "{said}");
+        let hosts = lab.site.run(&["hosts"]);
+        assert!(hosts.contains("for web01:up"), "{hosts}");
+        let (status, _, errors) = lab
+            .site
+            .try_run(&["install", "web01", "--after", "web02:up"]);
+        assert_eq!(status, Some(1));
+        assert!(
+            errors.contains("web01 waits for web02 waits for web01"),
+            "{errors}"
+        );
+        let said = lab.site.run(&["install", "--group", "web", "--yes"]);
+        assert!(said.contains("web02: armed"), "{said}");
+        let said = lab.site.run(&["cancel", "web*"]);
+        assert_eq!(
+            said.matches("its next boot is from its disk").count(),
+            2,
+            "{said}"
+        );
     });
 }
