@@ -86,10 +86,6 @@ fn what_comes_later_says_so() {
         "host add web09 --ip 10.99.0.9",
         "host set web01 ip=10.99.0.9",
         "host remove web01",
-        "install web01 --after hv:up",
-        "install --group web",
-        "install web01 --profile other",
-        "install web01 --dry-run",
     ] {
         let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
         assert_eq!(ran.status, 1, "{line}");

@@ -5,6 +5,7 @@
 //! gives a value or a typed error.
 
 pub mod arch;
+pub mod glob;
 pub mod lifecycle;
 pub mod mac;
 pub mod names;

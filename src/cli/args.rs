@@ -147,10 +147,7 @@ impl Command {
 #[derive(Debug, Subcommand)]
 pub enum HostCommand {
     /// Show what the file says of it and where its installation stands
-    Show {
-        /// Name, MAC or address
-        host: String,
-    },
+    Show(HostShow),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Add(Later),
@@ -160,6 +157,22 @@ pub enum HostCommand {
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Remove(Later),
+}
+
+/// `host show`.
+#[derive(Debug, clap::Args)]
+pub struct HostShow {
+    /// Name, MAC or address
+    pub host: String,
+    /// List the logs that its installers have sent, by attempt
+    #[arg(long, conflicts_with = "log")]
+    pub logs: bool,
+    /// Print one of these logs as it came
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<String>,
+    /// Of this attempt, as --logs names it [default: the newest that has the log]
+    #[arg(long, value_name = "ATTEMPT", requires = "log")]
+    pub attempt: Option<String>,
 }
 
 /// `render`.
@@ -199,17 +212,18 @@ pub struct Install {
     /// Also while an installation is under way: it begins anew
     #[arg(long)]
     pub force: bool,
-    /// Later.
-    #[arg(long, hide = true, value_name = "GROUP")]
+    /// All hosts of a group and of the groups nested in it
+    #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
-    /// Later.
-    #[arg(long, hide = true, value_name = "PROFILE")]
+    /// With another profile than the file's
+    #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
-    /// Later.
-    #[arg(long, hide = true, value_name = "HOST:EVENT")]
+    /// Armed only when that host has come to it: booting, started, installed, up or failed; `none`: at
+    /// once, whatever the file says
+    #[arg(long, value_name = "HOST:EVENT")]
     pub after: Option<String>,
-    /// Later.
-    #[arg(long, hide = true)]
+    /// Only show what each host would get; exit status 1 when one would be refused
+    #[arg(long)]
     pub dry_run: bool,
 }
 
@@ -217,8 +231,11 @@ pub struct Install {
 #[derive(Debug, clap::Args)]
 pub struct Order {
     /// Names, MACs, addresses, or quoted globs such as 'web*'
-    #[arg(value_name = "HOST", required = true)]
+    #[arg(value_name = "HOST", required_unless_present_any = ["group"])]
     pub hosts: Vec<String>,
+    /// All hosts of a group and of the groups nested in it
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
     /// Also when the installer is running already
     #[arg(long)]
     pub force: bool,
@@ -269,7 +286,6 @@ mod tests {
             "bootwright import kea a.json --into x.toml",
             "bootwright host add web09 --ip 10.0.0.9",
             "bootwright doctor",
-            "bootwright install web01 --after hv:up --dry-run",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -37,8 +37,24 @@ pub struct Client {
 
 /// The daemon refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}", .0.message, .0.remedy.as_ref().map_or_else(String::new, |remedy| format!("\n  {remedy}")))]
+#[error("{}{}", .0.message, particulars(.0))]
 pub struct Refused(pub Body);
+
+/// What is said below the message: the remedy, and where there are several refusals, each of them.
+fn particulars(body: &Body) -> String {
+    let line = |text: &str, indent: usize| format!("\n{:indent$}{text}", "");
+    let mut told = String::new();
+    for refusal in &body.refusals {
+        told.push_str(&line(&refusal.message, 2));
+        if let Some(remedy) = &refusal.remedy {
+            told.push_str(&line(remedy, 4));
+        }
+    }
+    if let Some(remedy) = &body.remedy {
+        told.push_str(&line(remedy, 2));
+    }
+    told
+}
 
 impl Client {
     /// To the daemon of this configuration.
@@ -68,6 +84,25 @@ impl Client {
         let body = serde_json::to_vec(body)?;
         let response = self.send(Method::POST, path, Some(body)).await?;
         whole(response).await
+    }
+
+    /// Reads bytes as they come, to their end.
+    pub async fn bytes(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut response = self.send(Method::GET, path, None).await?;
+        if !response.status().is_success() {
+            return whole::<serde_json::Value>(response).await.map(|_| ());
+        }
+        while let Some(frame) = response.frame().await {
+            let frame = frame.context("the daemon ended the connection")?;
+            if let Ok(data) = frame.into_data() {
+                each(&data)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads lines as they come, until the daemon ends them or `each` fails.

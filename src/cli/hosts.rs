@@ -2,12 +2,14 @@
 
 use std::io::Write;
 
+use super::args::HostShow;
 use super::client::{Client, part};
 use super::output::Format;
 use super::{runtime, show_events, table};
 use crate::diagnose::Diagnosis;
 use crate::record::InstallState;
 use crate::serve::admin::hosts::HostView;
+use crate::serve::admin::logs::{Kept, LATEST};
 
 /// Lists all hosts.
 pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -49,7 +51,12 @@ pub fn standing(host: &HostView) -> String {
         .map(|message| format!(": {message}"))
         .unwrap_or_default();
     match host.state {
-        InstallState::Local | InstallState::Waiting => String::new(),
+        InstallState::Local => String::new(),
+        InstallState::Waiting => install
+            .after
+            .as_ref()
+            .map(|after| format!("for {after}"))
+            .unwrap_or_default(),
         InstallState::Armed => install
             .armed_until
             .map(|until| format!("until {}", table::time(until)))
@@ -68,13 +75,65 @@ pub fn standing(host: &HostView) -> String {
     }
 }
 
-/// Shows one host.
+/// Shows one host, or what its installers have sent.
 pub fn show(
     client: &Client,
-    host: &str,
+    asked: &HostShow,
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
+    if let Some(file) = &asked.log {
+        let attempt = asked.attempt.as_deref().unwrap_or(LATEST);
+        let path = format!(
+            "/hosts/{}/logs/{}/{}",
+            part(&asked.host),
+            part(attempt),
+            part(file)
+        );
+        // As it came: a log need not be text.
+        runtime()?.block_on(client.bytes(&path, |bytes| Ok(out.write_all(bytes)?)))?;
+        return Ok(0);
+    }
+    if asked.logs {
+        let path = format!("/hosts/{}/logs", part(&asked.host));
+        let kept: Kept = runtime()?.block_on(client.get(&path))?;
+        return show_logs(&kept, format, out);
+    }
+    one(client, &asked.host, format, out)
+}
+
+fn show_logs(kept: &Kept, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if format == Format::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(kept)?)?;
+        return Ok(0);
+    }
+    let rows: Vec<_> = kept
+        .attempts
+        .iter()
+        .flat_map(|attempt| attempt.logs.iter().map(move |log| (attempt, log)))
+        .map(|(attempt, log)| {
+            [
+                attempt.id.clone(),
+                log.name.clone(),
+                log.bytes.to_string(),
+                table::time(log.at),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        writeln!(out, "no installer of {} has sent a log", kept.host)?;
+        return Ok(0);
+    }
+    table::write(out, ["ATTEMPT", "LOG", "BYTES", "WRITTEN"], &rows)?;
+    writeln!(
+        out,
+        "`bootwright host show {} --log LOG [--attempt ATTEMPT]` prints one.",
+        kept.host
+    )?;
+    Ok(0)
+}
+
+fn one(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
     let host: HostView = runtime()?.block_on(client.get(&format!("/hosts/{}", part(host))))?;
     if format == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&host)?)?;
@@ -104,6 +163,7 @@ pub fn show(
             ("profile", host.profile.as_ref().map(ToString::to_string)),
             ("arch", Some(host.arch.to_string())),
             ("install", Some(host.install.clone())),
+            ("after", host.after.clone()),
             ("notes", host.notes.clone()),
             ("state", Some(host.state.to_string())),
             (
@@ -127,6 +187,13 @@ pub fn show(
                 install
                     .and_then(|install| install.profile.as_ref())
                     .map(ToString::to_string),
+            ),
+            (
+                match host.state {
+                    InstallState::Waiting => "waiting for",
+                    _ => "waited for",
+                },
+                install.and_then(|install| install.after.clone()),
             ),
             ("token", install.and_then(|install| install.token.clone())),
             ("by", install.and_then(|install| install.by.clone())),
@@ -154,4 +221,41 @@ pub fn why(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> 
         Format::Text => write!(out, "{}", show_events::diagnosis(&found))?,
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_listed_by_attempt() {
+        let shown = |attempts: serde_json::Value| {
+            let kept = serde_json::json!({ "host": "web01", "attempts": attempts });
+            let mut out = Vec::new();
+            let kept = serde_json::from_value(kept).unwrap();
+            show_logs(&kept, Format::Text, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let text = shown(serde_json::json!([
+            { "id": "20261121T085238Z-2", "attempt": 2, "logs": [
+                { "name": "syslog", "bytes": 12345, "at": "2026-11-21T09:00:00Z" },
+            ]},
+            { "id": "20261121T085238Z-1", "attempt": 1, "logs": [] },
+        ]));
+        let mut lines = text.lines();
+        assert_eq!(
+            lines.next(),
+            Some("ATTEMPT             LOG     BYTES  WRITTEN")
+        );
+        let row = lines.next().unwrap();
+        assert!(
+            row.starts_with("20261121T085238Z-2  syslog  12345  2026-11-21"),
+            "{row}"
+        );
+        assert!(lines.next().unwrap().contains("--log LOG"), "{text}");
+        assert_eq!(
+            shown(serde_json::json!([])),
+            "no installer of web01 has sent a log\n"
+        );
+    }
 }

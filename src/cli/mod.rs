@@ -67,7 +67,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Reload => reload::run(&client()?, format, out),
         Command::Hosts => hosts::list(&client()?, format, out),
         Command::Host { command } => match command {
-            HostCommand::Show { host } => hosts::show(&client()?, &host, format, out),
+            HostCommand::Show(asked) => hosts::show(&client()?, &asked, format, out),
             HostCommand::Add(_) => later::refuse("host add"),
             HostCommand::Set(_) => later::refuse("host set"),
             HostCommand::Remove(_) => later::refuse("host remove"),

@@ -1,16 +1,24 @@
 //! `bootwright install`, `cancel`, `local`.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::time::Duration;
 
 use super::args;
-use super::client::Client;
+use super::client::{Client, Refused};
 use super::output::Format;
-use super::{later, runtime, table};
+use super::{runtime, table};
+use crate::base::glob;
+use crate::base::time::show_duration;
+use crate::record::InstallState;
+use crate::serve::admin::error::{Body, RefusalOf};
 use crate::serve::admin::hosts::HostView;
+use crate::serve::admin::judge::{BootView, Preview, WouldGet};
 use crate::serve::admin::orders::{Done, Order};
 
 /// Names listed in a question.
 const LISTED: usize = 20;
+/// Where orders to install go.
+const PATH: &str = "/install";
 
 /// Arms hosts.
 pub fn install(
@@ -19,63 +27,230 @@ pub fn install(
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    for (given, option) in [
-        (install.group.is_some(), "install --group"),
-        (install.profile.is_some(), "install --profile"),
-        (install.after.is_some(), "install --after"),
-        (install.dry_run, "install --dry-run"),
-    ] {
-        if given {
-            return later::refuse(option);
-        }
-    }
     let runtime = runtime()?;
-    let hosts = runtime.block_on(expand(client, install.hosts))?;
-    if hosts.len() > 1 && !install.yes {
-        ask(&hosts)?;
-    }
-    let order = Order {
-        hosts,
-        force: install.force,
+    let mut order = Order {
+        hosts: install.hosts,
+        group: install.group,
+        profile: install.profile,
+        after: install.after,
         armed_for: install.armed_for,
+        force: install.force,
+        dry_run: install.dry_run,
         by: sudo_user(),
     };
-    let done: Done = runtime.block_on(client.post("/install", &order))?;
+    if install.dry_run {
+        let preview: Preview = runtime.block_on(client.post(PATH, &order))?;
+        return show_preview(&preview, format, out);
+    }
+    let several = order.group.is_some()
+        || order.hosts.len() > 1
+        || order.hosts.iter().any(|h| glob::is_glob(h));
+    if several && !install.yes {
+        // Without a terminal nobody could be asked: what needs no daemon to be told is told without one.
+        let names = !order.hosts.iter().any(|host| glob::is_glob(host));
+        if order.hosts.len() > 1 && names && !on_a_terminal() {
+            ask(&order.hosts)?;
+        }
+        // Asked about is what the daemon makes of the names, and that is what is ordered then.
+        let question = Order {
+            dry_run: true,
+            ..order.clone()
+        };
+        let preview: Preview = runtime.block_on(client.post(PATH, &question))?;
+        let names = preview.hosts.iter().map(|host| host.name.to_string());
+        let names: Vec<String> = names.collect();
+        if preview.refused > 0 {
+            return Err(refused(preview).into());
+        }
+        if names.len() > 1 {
+            ask(&names)?;
+        }
+        order.hosts = names;
+        order.group = None;
+    }
+    let done: Done = runtime.block_on(client.post(PATH, &order))?;
     if format == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&done)?)?;
         return Ok(0);
     }
     for host in &done.hosts {
-        let view = &host.host;
-        let install = view.installation.as_ref();
-        let until = install
-            .and_then(|install| install.armed_until)
-            .map(|until| {
-                format!(
-                    "; it lapses at {} if the machine has not come by then",
-                    table::time(until)
-                )
-            })
-            .unwrap_or_default();
-        let profile = install
-            .and_then(|install| install.profile.as_ref())
-            .map(|profile| format!(" with {profile}"))
-            .unwrap_or_default();
-        writeln!(out, "{}: {}{profile}{until}", view.name, view.state)?;
+        writeln!(out, "{}", armed(&host.host))?;
     }
-    if let [host] = done.hosts.as_slice() {
-        let name = &host.host.name;
-        writeln!(
-            out,
-            "Now start {name} from the network. `bootwright events --follow --host {name}` shows how it goes."
-        )?;
-    } else {
-        writeln!(
-            out,
-            "Now start them from the network. `bootwright hosts` shows where each stands."
-        )?;
+    let waiting = |host: &HostView| host.state == InstallState::Waiting;
+    match done.hosts.as_slice() {
+        [host] if waiting(&host.host) => {}
+        [host] => {
+            let name = &host.host.name;
+            writeln!(
+                out,
+                "Now start {name} from the network. `bootwright events --follow --host {name}` shows how it goes."
+            )?;
+        }
+        hosts if hosts.iter().all(|host| waiting(&host.host)) => {
+            writeln!(out, "`bootwright hosts` shows where each stands.")?;
+        }
+        hosts => {
+            let who = if hosts.iter().any(|host| waiting(&host.host)) {
+                "those that are armed"
+            } else {
+                "them"
+            };
+            writeln!(
+                out,
+                "Now start {who} from the network. `bootwright hosts` shows where each stands."
+            )?;
+        }
     }
     Ok(0)
+}
+
+/// How a host stands once it was armed, in one line.
+fn armed(view: &HostView) -> String {
+    let install = view.installation.as_ref();
+    let profile = install
+        .and_then(|install| install.profile.as_ref())
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let after = install.and_then(|install| install.after.as_deref());
+    if let (InstallState::Waiting, Some(after)) = (view.state, after) {
+        return format!(
+            "{}: waiting for {after}, then armed with {profile}",
+            view.name
+        );
+    }
+    let until = install
+        .and_then(|install| install.armed_until)
+        .map(|until| {
+            format!(
+                "; it lapses at {} if the machine has not come by then",
+                table::time(until)
+            )
+        })
+        .unwrap_or_default();
+    format!("{}: {} with {profile}{until}", view.name, view.state)
+}
+
+/// Shows what would be done. Status 1 when any host would be refused.
+fn show_preview(preview: &Preview, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let status = u8::from(preview.refused > 0);
+    if format == Format::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(preview)?)?;
+        return Ok(status);
+    }
+    for host in &preview.hosts {
+        show_one(host, out)?;
+    }
+    let hosts = |count: usize| match count {
+        1 => "1 host".to_owned(),
+        count => format!("{count} hosts"),
+    };
+    match preview.refused {
+        0 => writeln!(
+            out,
+            "Nothing was changed. Without --dry-run {} would be armed.",
+            hosts(preview.hosts.len())
+        )?,
+        refused => writeln!(
+            out,
+            "Nothing was changed. {} of {} would be refused, and so none would be armed.",
+            refused,
+            hosts(preview.hosts.len())
+        )?,
+    }
+    Ok(status)
+}
+
+fn show_one(host: &WouldGet, out: &mut dyn Write) -> anyhow::Result<()> {
+    let would = match (&host.refused, host.would_be, &host.after) {
+        (Some(_), ..) => "would be refused".to_owned(),
+        (None, Some(InstallState::Waiting), Some(after)) => {
+            format!("would wait for {after}, then be armed")
+        }
+        (None, Some(state), _) => format!("would be {state}"),
+        (None, None, _) => "would stay as it is".to_owned(),
+    };
+    writeln!(out, "{}: {would}", host.name)?;
+    let mut rows: Vec<(&str, Option<String>)> = vec![("  now", Some(host.state.to_string()))];
+    if let Some(refused) = &host.refused {
+        rows.push(("  refused", Some(refused.message.clone())));
+        rows.push(("  remedy", refused.remedy.clone()));
+    }
+    let profile = host.profile.as_ref().map(|profile| {
+        let title = host.title.as_ref().map(|title| format!(" ({title})"));
+        let arch = host.arch.map(|arch| format!(" for {arch}"));
+        format!(
+            "{profile}{}{}",
+            title.unwrap_or_default(),
+            arch.unwrap_or_default()
+        )
+    });
+    rows.push(("  profile", profile));
+    let armed_for = host.armed_for.map(Duration::from_secs).map(show_duration);
+    rows.push(("  armed for", armed_for));
+    match &host.boot {
+        Some(BootView::Linux {
+            kernel,
+            initrd,
+            cmdline,
+        }) => {
+            rows.push(("  kernel", Some(kernel.clone())));
+            rows.push((
+                "  initrd",
+                Some(initrd.join(", ")).filter(|i| !i.is_empty()),
+            ));
+            rows.push(("  cmdline", Some(cmdline.clone()).filter(|c| !c.is_empty())));
+        }
+        Some(BootView::Chain { url }) => rows.push(("  chain", Some(url.clone()))),
+        Some(BootView::Script { text }) => {
+            rows.push((
+                "  script",
+                Some(format!("its own, {} lines", text.lines().count())),
+            ));
+        }
+        None => {}
+    }
+    let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
+    rows.push(("  answers", list(&host.answers)));
+    rows.push(("  missing", list(&host.missing)));
+    table::pairs(out, &rows)?;
+    Ok(())
+}
+
+/// What stands against an order, before anybody was asked.
+fn refused(preview: Preview) -> Refused {
+    let mut refusals: Vec<RefusalOf> = preview
+        .hosts
+        .into_iter()
+        .filter_map(|host| {
+            let refused = host.refused?;
+            Some(RefusalOf {
+                host: host.name.to_string(),
+                code: refused.code,
+                message: refused.message,
+                remedy: refused.remedy,
+            })
+        })
+        .collect();
+    match (refusals.pop(), refusals.is_empty()) {
+        (Some(only), true) => Refused(Body {
+            code: only.code,
+            message: only.message,
+            remedy: only.remedy,
+            refusals: Vec::new(),
+        }),
+        (last, _) => {
+            refusals.extend(last);
+            Refused(Body {
+                code: "refused".to_owned(),
+                message: format!(
+                    "refused for {} reasons; nothing was changed",
+                    refusals.len()
+                ),
+                remedy: None,
+                refusals,
+            })
+        }
+    }
 }
 
 /// Takes armings back.
@@ -107,10 +282,11 @@ fn plain(
 ) -> anyhow::Result<u8> {
     let runtime = runtime()?;
     let order = Order {
-        hosts: runtime.block_on(expand(client, order.hosts))?,
+        hosts: order.hosts,
+        group: order.group,
         force: order.force,
-        armed_for: None,
         by: sudo_user(),
+        ..Order::default()
     };
     let done: Done = runtime.block_on(client.post(path, &order))?;
     if format == Format::Json {
@@ -128,36 +304,6 @@ fn plain(
     Ok(0)
 }
 
-/// Hosts as they were named, globs replaced by the names that they fit.
-async fn expand(client: &Client, named: Vec<String>) -> anyhow::Result<Vec<String>> {
-    let mut hosts: Vec<String> = Vec::new();
-    let mut add = |name: String| {
-        if !hosts.contains(&name) {
-            hosts.push(name);
-        }
-    };
-    let mut known: Option<Vec<HostView>> = None;
-    for name in named {
-        if !name.contains(['*', '?', '[']) {
-            add(name);
-            continue;
-        }
-        if known.is_none() {
-            known = Some(client.get("/hosts").await?);
-        }
-        let mut fits = known
-            .iter()
-            .flatten()
-            .filter(|host| glob_fits(&name, host.name.as_str()))
-            .peekable();
-        if fits.peek().is_none() {
-            anyhow::bail!("no host fits {name:?}\n  `bootwright hosts` lists them");
-        }
-        fits.for_each(|host| add(host.name.to_string()));
-    }
-    Ok(hosts)
-}
-
 /// Asks before more than one host is armed.
 fn ask(hosts: &[String]) -> anyhow::Result<()> {
     let mut names = hosts
@@ -169,8 +315,7 @@ fn ask(hosts: &[String]) -> anyhow::Result<()> {
     if hosts.len() > LISTED {
         names = format!("{names} and {} more", hosts.len() - LISTED);
     }
-    let stdin = io::stdin();
-    if !stdin.is_terminal() || !io::stderr().is_terminal() {
+    if !on_a_terminal() {
         anyhow::bail!(
             "{} hosts would be armed: {names}\n  say --yes to arm more than one without being asked",
             hosts.len()
@@ -184,12 +329,16 @@ fn ask(hosts: &[String]) -> anyhow::Result<()> {
     )?;
     stderr.flush()?;
     let mut reply = String::new();
-    stdin.lock().read_line(&mut reply)?;
+    io::stdin().lock().read_line(&mut reply)?;
     if matches!(reply.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {
         anyhow::bail!("nothing was armed")
     }
+}
+
+fn on_a_terminal() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Who stands behind root. The daemon takes it from root only.
@@ -202,96 +351,52 @@ fn sudo_user() -> Option<String> {
         .filter(|user| !user.is_empty())
 }
 
-/// Whether a name fits a glob of `*`, `?` and `[…]`, upper and lower case alike.
-fn glob_fits(glob: &str, name: &str) -> bool {
-    let glob: Vec<char> = glob.to_lowercase().chars().collect();
-    let name: Vec<char> = name.to_lowercase().chars().collect();
-    fits(&glob, &name)
-}
-
-fn fits(glob: &[char], name: &[char]) -> bool {
-    let (mut g, mut n) = (0, 0);
-    // Where to go on when what follows the last star does not fit.
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        let step = glob.get(g).and_then(|c| match c {
-            '*' => {
-                star = Some((g + 1, n));
-                Some((g + 1, n))
-            }
-            '?' => Some((g + 1, n + 1)),
-            '[' => class(glob.get(g..)?, *name.get(n)?).map(|len| (g + len, n + 1)),
-            c => (name.get(n) == Some(c)).then_some((g + 1, n + 1)),
-        });
-        match (step, &mut star) {
-            (Some(next), _) => (g, n) = next,
-            (None, Some((after, from))) => {
-                *from += 1;
-                (g, n) = (*after, *from);
-            }
-            (None, None) => return false,
-        }
-    }
-    glob.get(g..)
-        .is_some_and(|rest| rest.iter().all(|c| *c == '*'))
-}
-
-/// Matches one character against the class at the beginning of `glob`; how long the class is when it
-/// fits. One without an end fits nothing.
-fn class(glob: &[char], c: char) -> Option<usize> {
-    let end = glob.iter().skip(2).position(|c| *c == ']')? + 2;
-    let body = glob.get(1..end)?;
-    let (not, body) = match body.split_first() {
-        Some(('!' | '^', rest)) => (true, rest),
-        _ => (false, body),
-    };
-    let mut found = false;
-    let mut rest = body;
-    while let [first, tail @ ..] = rest {
-        rest = if let ['-', last, tail @ ..] = tail {
-            found |= (*first..=*last).contains(&c);
-            tail
-        } else {
-            found |= *first == c;
-            tail
-        };
-    }
-    (found != not).then_some(end + 1)
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn globs() {
-        for (glob, name, fits) in [
-            ("web*", "web01", true),
-            ("WEB*", "web01", true),
-            ("*01", "web01", true),
-            ("w*b*1", "web01", true),
-            ("web?1", "web01", true),
-            ("web0[1-3]", "web02", true),
-            ("web0[!1-3]", "web02", false),
-            ("web0[13]", "web02", false),
-            ("web0[", "web0[", false),
-            ("web", "web01", false),
-            ("*", "", true),
-            ("?", "", false),
-            ("a*b", "acbc", false),
-        ] {
-            assert_eq!(glob_fits(glob, name), fits, "{glob} {name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_glob_is_judged(glob in "[a-c*?\\[\\]!-]{0,12}", name in "[a-c]{0,12}") {
-            let _ = glob_fits(&glob, &name);
-            let starred = format!("*{name}*");
-            prop_assert!(glob_fits(&starred, &name));
-        }
+    fn a_dry_run_as_people_read_it() {
+        let preview: Preview = serde_json::from_value(serde_json::json!({
+            "dry_run": true,
+            "refused": 1,
+            "hosts": [
+                {
+                    "name": "guest", "state": "local", "would_be": "waiting", "after": "hv:up",
+                    "profile": "debian-12", "title": "Debian 12", "arch": "x86_64", "armed_for": 86400,
+                    "boot": { "kind": "linux", "kernel": "d/linux", "initrd": ["d/initrd.gz"], "cmdline": "auto=true" },
+                    "answers": ["preseed.cfg"],
+                },
+                {
+                    "name": "never", "state": "local", "missing": ["d/linux"],
+                    "refused": { "code": "install-never", "message": "never has install = \"never\"", "remedy": "take that out" },
+                },
+            ],
+        }))
+        .unwrap();
+        let mut out = Vec::new();
+        assert_eq!(show_preview(&preview, Format::Text, &mut out).unwrap(), 1);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "guest: would wait for hv:up, then be armed\n\
+             \u{20} now        local\n\
+             \u{20} profile    debian-12 (Debian 12) for x86_64\n\
+             \u{20} armed for  24h\n\
+             \u{20} kernel     d/linux\n\
+             \u{20} initrd     d/initrd.gz\n\
+             \u{20} cmdline    auto=true\n\
+             \u{20} answers    preseed.cfg\n\
+             never: would be refused\n\
+             \u{20} now      local\n\
+             \u{20} refused  never has install = \"never\"\n\
+             \u{20} remedy   take that out\n\
+             \u{20} missing  d/linux\n\
+             Nothing was changed. 1 of 2 hosts would be refused, and so none would be armed.\n"
+        );
+        let error = refused(preview);
+        assert_eq!(
+            error.to_string(),
+            "never has install = \"never\"\n  take that out"
+        );
     }
 }

@@ -212,6 +212,7 @@ fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
         ("loader", old.loader == new.loader),
         ("local_boot", old.local_boot == new.local_boot),
         ("install", old.install == new.install),
+        ("after", old.after == new.after),
         ("uuid", old.uuid == new.uuid),
         ("serial", old.serial == new.serial),
         ("vars", old.vars == new.vars),

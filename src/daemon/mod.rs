@@ -220,6 +220,7 @@ impl Prepared {
         };
         let operators = Admin {
             hooks: hooks.states.clone(),
+            logs: plane.logs.clone(),
             ctx: ctx.clone(),
             health: health.clone(),
             reloader,

@@ -35,7 +35,15 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ("answers", &["url", "folder"]),
     (
         "install",
-        &["started", "progress", "installed", "failed", "up", "logs"],
+        &[
+            "started",
+            "progress",
+            "installed",
+            "failed",
+            "up",
+            "logs",
+            "webhook",
+        ],
     ),
 ];
 
@@ -83,7 +91,8 @@ impl Urls {
         format!("{}secrets/{}", self.answers(), paths::encode(name))
     }
 
-    /// Where an event is reported, or, with `logs`, below which logs are taken.
+    /// Where an event is reported; with `logs`, below which logs are taken; with `webhook`, where curtin
+    /// and subiquity post.
     pub fn report(&self, event: &str) -> String {
         format!("{}/report/{}/{event}", self.base, self.token)
     }
@@ -227,8 +236,16 @@ pub(super) fn build(view: &View<'_>, shown: Shown, missing: &Missing) -> (Value,
         (
             "install",
             Some(object(
-                ["started", "progress", "installed", "failed", "up", "logs"]
-                    .map(|event| (event, Some(urls.report(event).into()))),
+                [
+                    "started",
+                    "progress",
+                    "installed",
+                    "failed",
+                    "up",
+                    "logs",
+                    "webhook",
+                ]
+                .map(|event| (event, Some(urls.report(event).into()))),
             )),
         ),
         ("asset", Some(asset_function(urls))),

@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod installs;
 pub mod listener;
 mod live;
+pub mod logs;
 pub mod memory;
 pub mod newcomers;
 pub mod pulse;

@@ -67,6 +67,27 @@ mod syntax {
     ));
 }
 
+mod after {
+    use super::*;
+
+    /// Three further hosts, with what the first of them waits for.
+    fn guests(after: &str) -> String {
+        host_with(&format!(
+            "\n[hosts.hv-042]\nip = \"10.99.0.42\"\n\n[hosts.guest]\nip = \"10.99.0.43\"\n{after}\n"
+        ))
+    }
+
+    mistake!(a_good_one_is_no_mistake, HOSTS => guests("after = { host = \"hv-042\", event = \"up\" }"));
+    mistake!(as_a_text, HOSTS => guests("after = \"hv-042:up\""));
+    mistake!(unknown_host, HOSTS => guests("after = { host = \"hv-24\", event = \"up\" }"));
+    mistake!(unknown_event, HOSTS => guests("after = { host = \"hv-042\", event = \"instaled\" }"));
+    mistake!(unknown_key, HOSTS => guests("after = { host = \"hv-042\", evnt = \"up\" }"));
+    mistake!(itself, HOSTS => guests("after = { host = \"guest\", event = \"up\" }"));
+    mistake!(in_a_circle, HOSTS => guests("after = { host = \"hv-042\", event = \"up\" }").replace("42\"\n", "42\"\nafter = { host = \"guest\", event = \"installed\" }\n"));
+    mistake!(in_a_group, HOSTS => format!("{GOOD_HOSTS}\n[groups.g]\nafter = {{ host = \"web01\", event = \"up\" }}\n"));
+    mistake!(an_unreadable_host_may_be_the_one, HOSTS => host_with("\n[hosts.guest]\nip = \"10.99.0.43\"\nafter = { host = \"hv-042\", event = \"up\" }\n\n[hosts.hv-042\nip = \"10.99.0.42\"\n"));
+}
+
 mod keys {
     use super::*;
 
@@ -301,7 +322,6 @@ secure_boot = true
 mac = ["52:54:00:47:86:8e", "52:54:00:47:86:8f"]
 ip = "10.99.0.11"
 subnet = "lab"
-after = { host = "hv-042", event = "up" }
 bmc = "10.0.0.1"
 
 [[hosts.web01.nic]]

@@ -2,6 +2,7 @@
 
 mod boot_files;
 mod properties;
+mod reports;
 mod secrets;
 mod site;
 
@@ -130,7 +131,12 @@ async fn what_is_not_there_looks_alike() {
             Reason::NoSecret,
         ),
         (report(&other, "started"), Reason::UnknownToken),
-        (report(&token, "webhook"), Reason::NotFound),
+        (report(&token, "webhooks"), Reason::NotFound),
+        ("/unattended/built".to_owned(), Reason::UnknownToken),
+        (
+            format!("/unattended/failed?token={}", other.reveal()),
+            Reason::UnknownToken,
+        ),
         ("/assets/tiny/none".to_owned(), Reason::NotFound),
         ("/assets/tiny".to_owned(), Reason::NotFound),
         ("/assets/tiny/.hidden".to_owned(), Reason::BadName),
@@ -189,6 +195,8 @@ async fn methods() {
         (Method::DELETE, answer(&token), "GET, HEAD, POST"),
         (Method::HEAD, report(&token, "started"), "GET, POST"),
         (Method::GET, report(&token, "logs/syslog"), "PUT, POST"),
+        (Method::GET, report(&token, "webhook"), "POST"),
+        (Method::PUT, "/unattended/built".to_owned(), "GET, POST"),
         (Method::POST, "/healthz".to_owned(), "GET, HEAD"),
     ] {
         let reply = site.ask(WEB01, method.clone(), &path).await;

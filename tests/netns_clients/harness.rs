@@ -244,6 +244,17 @@ impl Site {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs a command of the operator's, without a terminal, which may be refused: status, output, errors.
+    pub(crate) fn try_run(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = self.command(args);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+
     /// All events so far.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.run(&["events", "--format", "json", "--limit", "1000"])

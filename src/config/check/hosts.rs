@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::profiles::lifecycle_of;
-use crate::base::{GroupName, Lifecycle, ProfileName, suggest};
+use crate::base::{After, GroupName, Lifecycle, ProfileName, suggest};
 use crate::config::merge::{Groups, Merged};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Host, InstallPolicy, Subnet};
@@ -360,7 +360,10 @@ pub(super) fn host(
         ),
     };
     Some(Host {
-        after: None,
+        after: entry.after.as_ref().map(|after| After {
+            host: after.host.value.clone(),
+            event: after.event.value,
+        }),
         name: name.clone(),
         fqdn,
         domain,

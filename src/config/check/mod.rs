@@ -6,6 +6,7 @@ mod networks;
 mod profiles;
 mod secrets;
 mod variables;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,9 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         let names = entries.iter().map(|entry| entry.name.value.clone());
         names.collect()
     });
+    let hosts_unsure =
+        input.reservations_unsure || input.reservations.iter().any(|file| file.hosts_unsure);
+    waits::waits(&entries, hosts_unsure, problems);
     let mut runs_on = RunsOn::new(&input.profiles);
     let mut hosts = Vec::new();
     for entry in &entries {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use toml::de::{DeTable, DeValue};
 
 use super::Written;
-use crate::base::{Architecture, GroupName, HardwareAddr, HostName, ProfileName, Uuid};
+use crate::base::{AfterEvent, Architecture, GroupName, HardwareAddr, HostName, ProfileName, Uuid};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{InstallPolicy, LocalBoot};
 use crate::config::source::Span;
@@ -46,7 +46,15 @@ pub(crate) struct HostEntry {
     pub uuid: Option<Written<Uuid>>,
     pub serial: Option<Written<String>>,
     pub notes: Option<Written<String>>,
+    pub after: Option<AfterEntry>,
     pub layer: Layer,
+}
+
+/// `after = { host = "…", event = "…" }`.
+#[derive(Debug)]
+pub(crate) struct AfterEntry {
+    pub host: Written<HostName>,
+    pub event: Written<AfterEvent>,
 }
 
 /// One file of reservations.
@@ -57,6 +65,8 @@ pub(crate) struct ReservationsFile {
     pub hosts: Vec<HostEntry>,
     /// Whether something that may be a group could not be read.
     pub groups_unsure: bool,
+    /// Whether something that may be a host could not be read.
+    pub hosts_unsure: bool,
 }
 
 const TABLES: Keys = Keys {
@@ -92,6 +102,7 @@ const DEFAULTS: Keys = Keys {
         ),
         ("mac", "it belongs to one host: [hosts.NAME]"),
         ("ip", "it belongs to one host: [hosts.NAME]"),
+        ("after", "it belongs to one host: [hosts.NAME]"),
         (
             "domain",
             "it belongs to [server] or to a [[subnet]] of bootwright.toml",
@@ -114,6 +125,7 @@ const GROUP: Keys = Keys {
     hints: &[
         ("mac", "it belongs to one host: [hosts.NAME]"),
         ("ip", "it belongs to one host: [hosts.NAME]"),
+        ("after", "it belongs to one host: [hosts.NAME]"),
         ("parent", "did you mean `group`?"),
         (
             "hosts",
@@ -137,9 +149,10 @@ const HOST: Keys = Keys {
         "uuid",
         "serial",
         "notes",
+        "after",
         "vars",
     ],
-    later: &["snippets", "options", "after", "subnet", "bmc", "nic"],
+    later: &["snippets", "options", "subnet", "bmc", "nic"],
     hints: &[
         (
             "domain",
@@ -168,6 +181,15 @@ const HOST: Keys = Keys {
     ],
 };
 
+const AFTER: Keys = Keys {
+    known: &["host", "event"],
+    later: &[],
+    hints: &[
+        ("name", "did you mean `host`?"),
+        ("state", "did you mean `event`?"),
+    ],
+};
+
 /// Whether a host has a key of this name, in this version or a later one.
 pub(crate) fn is_key(name: &str) -> bool {
     HOST.known.contains(&name) || HOST.later.contains(&name)
@@ -180,6 +202,7 @@ impl ReservationsFile {
         let mut root = Reader::open(cx, document, "the reservations", top, &TABLES);
         let mut file = Self {
             groups_unsure: !cx.is_sure_of("groups"),
+            hosts_unsure: !cx.is_sure_of("hosts"),
             ..Self::default()
         };
         if let (Some(span), Some(table)) =
@@ -218,6 +241,7 @@ impl ReservationsFile {
         for (name, span, table) in root.named(cx, "hosts") {
             let mut reader = Reader::open(cx, table, format!("[hosts.{name}]"), span, &HOST);
             let host = HostEntry::read(cx, &mut reader, name, span);
+            file.hosts_unsure |= host.is_none();
             file.hosts.extend(host);
         }
         file
@@ -245,6 +269,7 @@ impl HostEntry {
         let uuid = reader.parsed(cx, "uuid", values::uuid);
         let serial = reader.parsed(cx, "serial", values::line);
         let notes = reader.text(cx, "notes");
+        let after = after(cx, reader, name);
         let mut layer = Layer::read(cx, reader);
         let name = values::name("a host", name);
         match name {
@@ -259,6 +284,7 @@ impl HostEntry {
                     uuid,
                     serial,
                     notes,
+                    after,
                     layer,
                 })
             }
@@ -311,6 +337,45 @@ fn group_of(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Option<Written
         return None;
     }
     reader.parsed(cx, "group", |text| values::name("a group", text))
+}
+
+/// What the host waits for before an order arms it.
+fn after(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>, host: &str) -> Option<AfterEntry> {
+    let value = reader.value("after")?;
+    let DeValue::Table(table) = value.get_ref() else {
+        let help = match value.get_ref() {
+            DeValue::String(text) if text.contains(':') => {
+                let (host, event) = text.split_once(':').unwrap_or_default();
+                format!("write after = {{ host = \"{host}\", event = \"{event}\" }}")
+            }
+            _ => "write after = { host = \"NAME\", event = \"up\" }".to_owned(),
+        };
+        reader.wrong_type(cx, "after", value, "a table", Some(help));
+        return None;
+    };
+    let place = reader.key_span(cx, "after").unwrap_or(reader.header);
+    let title = format!("`after` of [hosts.{host}]");
+    let mut inner = Reader::open(cx, table, title, place, &AFTER);
+    // What seems to be missing may be there under a misspelt name.
+    let sure = inner.ok;
+    let other = inner.parsed(cx, "host", |text| values::name("a host", text));
+    let event = inner.choice(
+        cx,
+        "event",
+        &AfterEvent::ALL.map(|event| (event.as_str(), Choice::Is(event))),
+    );
+    if sure && !inner.has("host") {
+        inner.missing(cx, "host", "name the host that has to come first");
+    }
+    if sure && !inner.has("event") {
+        let help = "say what it has to come to: booting, started, installed, up or failed";
+        inner.missing(cx, "event", help);
+    }
+    reader.ok &= inner.ok;
+    Some(AfterEntry {
+        host: other?,
+        event: event?,
+    })
 }
 
 /// One address, or a list of one. Several are the ports of a bond, which this version does not know.

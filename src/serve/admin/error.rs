@@ -30,6 +30,23 @@ pub struct Body {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// Where several things stand against it: each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<RefusalOf>,
+}
+
+/// One of several refusals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalOf {
+    /// The host, or whatever was named.
+    pub host: String,
+    /// A stable name.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// An error reply as a whole.
@@ -53,8 +70,50 @@ impl ApiError {
                 code: code.to_owned(),
                 message: message.into(),
                 remedy: Some(remedy.into()),
+                refusals: Vec::new(),
             },
         }
+    }
+
+    /// All that stands against an order, as one error: that of the only one, or a list of them. `None`
+    /// when nothing does.
+    pub fn several(mut wrong: Vec<(String, Self)>) -> Option<Self> {
+        if wrong.len() < 2 {
+            return wrong.pop().map(|(_, error)| error);
+        }
+        let (status, code) = wrong
+            .first()
+            .map(|(_, error)| (error.status, error.body.code.clone()))?;
+        let alike = wrong
+            .iter()
+            .all(|(_, error)| error.status == status && error.body.code == code);
+        let (status, code) = if alike {
+            (status, code)
+        } else {
+            (StatusCode::CONFLICT, "refused".to_owned())
+        };
+        Some(Self {
+            status,
+            body: Body {
+                code,
+                message: format!("refused for {} reasons; nothing was changed", wrong.len()),
+                remedy: None,
+                refusals: wrong
+                    .into_iter()
+                    .map(|(host, error)| RefusalOf {
+                        host,
+                        code: error.body.code,
+                        message: error.body.message,
+                        remedy: error.body.remedy,
+                    })
+                    .collect(),
+            },
+        })
+    }
+
+    /// What is sent.
+    pub fn body(&self) -> Body {
+        self.body.clone()
     }
 
     /// What was asked for makes no sense.
@@ -110,6 +169,7 @@ impl From<Refusal> for ApiError {
                 code: code.to_owned(),
                 message: refusal.to_string(),
                 remedy,
+                refusals: Vec::new(),
             },
         }
     }

@@ -47,8 +47,11 @@ pub struct HostView {
     pub profile: Option<ProfileName>,
     /// What it is booted for.
     pub arch: Architecture,
-    /// Whether it may be armed: `once` or `never`.
+    /// Whether it may be armed: `once`, `never` or `always` (served at every boot, never armed).
     pub install: String,
+    /// What an order to install it waits for, such as `hv-042:up`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
@@ -65,6 +68,8 @@ pub struct HostView {
 pub struct Installation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     pub attempt: u32,
@@ -123,6 +128,7 @@ impl HostView {
                 InstallPolicy::Always => "always",
             }
             .to_owned(),
+            after: host.after.as_ref().map(ToString::to_string),
             notes: host.notes.clone(),
             state: record.map_or(InstallState::Local, |record| record.state),
             installation: record.map(|record| Installation::of(record, snapshot)),
@@ -134,6 +140,7 @@ impl Installation {
     fn of(record: &Record, snapshot: &Snapshot) -> Self {
         Self {
             profile: record.profile.clone(),
+            after: record.after.as_ref().map(ToString::to_string),
             token: record.token.as_ref().map(ToString::to_string),
             attempt: record.attempt,
             max_attempts: snapshot.server.max_attempts,

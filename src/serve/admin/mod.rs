@@ -6,7 +6,10 @@
 pub mod error;
 pub mod events;
 pub mod hosts;
+pub mod judge;
+pub mod logs;
 pub mod orders;
+mod select;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -44,6 +47,8 @@ pub struct Admin {
     pub reloader: Reloader,
     /// `bootwright.toml`.
     pub config: PathBuf,
+    /// Where logs of installers are kept.
+    pub logs: PathBuf,
     /// When the daemon was started.
     pub started: Timestamp,
     /// Ends what would go on for ever, such as a followed journal.
@@ -57,6 +62,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/hosts", get(hosts::list))
         .route("/hosts/{name}", get(hosts::show))
         .route("/hosts/{name}/why", get(hosts::why))
+        .route("/hosts/{name}/logs", get(logs::list))
+        .route("/hosts/{name}/logs/{attempt}/{file}", get(logs::read))
         .route("/hosts/{name}/{order}", post(orders::one))
         .route("/install", post(orders::install_all))
         .route("/cancel", post(orders::cancel_all))

@@ -1,5 +1,6 @@
 //! What operators order: install, cancel, local; one host or several at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,15 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use super::error::ApiError;
 use super::hosts::{HostView, find};
-use crate::base::HostName;
+use super::judge::{Asked, Judged, Preview, Verb, awaited_first, judge, preview};
+use super::select::select;
+use crate::base::suggest::nearest;
 use crate::base::time::parse_duration;
+use crate::base::{After, AfterEvent, HostName, ProfileName};
+use crate::config::Snapshot;
 use crate::config::snapshot::Host;
-use crate::record::Input;
-use crate::serve::arming::{Terms, armament};
+use crate::record::{Input, Record};
+use crate::serve::arming::Terms;
 use crate::serve::boot::read_body;
 use crate::serve::installs::{Applied, Context as Change};
 use crate::serve::listener::Operator;
@@ -31,14 +36,26 @@ const MAX_ORDER: usize = 256 << 10;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {
-    /// Names, MACs or addresses; only where the URL names none.
+    /// Names, MACs, addresses or globs; only where the URL names none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
-    /// Also while an installation is under way.
-    pub force: bool,
+    /// All hosts of a group and of those nested in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Another profile than the file's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// What it waits for, as `HOST:EVENT`; `none`: for nothing, whatever the file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// How long the arming holds, such as `7d`.
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     pub armed_for: Option<String>,
+    /// Also while an installation is under way.
+    pub force: bool,
+    /// Only tell what each host would get.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Who asks, when root asks for somebody else; taken from root only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -61,12 +78,14 @@ pub struct DoneHost {
     pub host: HostView,
 }
 
-/// What is ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
-    Install,
-    Cancel,
-    Local,
+/// The reply to an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Reply {
+    /// It was carried out.
+    Done(Done),
+    /// It was a question.
+    Preview(Preview),
 }
 
 pub(super) async fn one(
@@ -74,7 +93,7 @@ pub(super) async fn one(
     Extension(operator): Extension<Operator>,
     Path((name, verb)): Path<(String, String)>,
     body: Body,
-) -> Result<Json<Done>, ApiError> {
+) -> Result<Json<Reply>, ApiError> {
     let verb = match verb.as_str() {
         "install" => Verb::Install,
         "cancel" => Verb::Cancel,
@@ -82,10 +101,10 @@ pub(super) async fn one(
         _ => return Err(super::nothing().await),
     };
     let mut order = read_order(body).await?;
-    if !order.hosts.is_empty() {
+    if !order.hosts.is_empty() || order.group.is_some() {
         return Err(ApiError::bad_request(
             "the URL names the host already",
-            "leave `hosts` out, or post to /api/v1/install",
+            "leave `hosts` and `group` out, or post to /api/v1/install",
         ));
     }
     order.hosts = vec![name];
@@ -96,7 +115,7 @@ pub(super) async fn install_all(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     body: Body,
-) -> Result<Json<Done>, ApiError> {
+) -> Result<Json<Reply>, ApiError> {
     let order = read_order(body).await?;
     carry_out(&admin, operator, Verb::Install, order).await
 }
@@ -105,7 +124,7 @@ pub(super) async fn cancel_all(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     body: Body,
-) -> Result<Json<Done>, ApiError> {
+) -> Result<Json<Reply>, ApiError> {
     let order = read_order(body).await?;
     carry_out(&admin, operator, Verb::Cancel, order).await
 }
@@ -114,7 +133,7 @@ pub(super) async fn local_all(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     body: Body,
-) -> Result<Json<Done>, ApiError> {
+) -> Result<Json<Reply>, ApiError> {
     let order = read_order(body).await?;
     carry_out(&admin, operator, Verb::Local, order).await
 }
@@ -130,7 +149,7 @@ async fn read_order(body: Body) -> Result<Order, ApiError> {
     serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad_request(
             format!("the body is no order: {error}"),
-            r#"send {"hosts": ["web01"], "force": false, "for": "24h"}"#,
+            r#"send {"hosts": ["web01"], "for": "24h", "after": "hv-042:up"}"#,
         )
     })
 }
@@ -140,57 +159,82 @@ async fn carry_out(
     operator: Operator,
     verb: Verb,
     order: Order,
-) -> Result<Json<Done>, ApiError> {
+) -> Result<Json<Reply>, ApiError> {
     let ctx = &admin.ctx;
     let in_force = ctx.config();
     let snapshot = &in_force.snapshot;
-    if order.hosts.is_empty() {
-        return Err(ApiError::bad_request(
-            "no host is named",
-            "name at least one in `hosts`",
-        ));
-    }
-    let mut hosts: Vec<Arc<Host>> = Vec::new();
-    for name in &order.hosts {
-        let host = find(snapshot, name)?;
-        // Two names of one machine are one machine.
-        if !hosts.iter().any(|other| other.name == host.name) {
-            hosts.push(host);
-        }
-    }
+    let terms = terms(snapshot, verb, &order)?;
+    let selected = select(snapshot, &order.hosts, order.group.as_deref())?;
     let by = match order.by {
         Some(by) if operator.uid == 0 && !by.trim().is_empty() => by.trim().to_owned(),
         _ => user_of(operator).await,
     };
-    let terms = Terms {
-        armed_for: armed_for(order.armed_for.as_deref())?,
-        ..Terms::default()
+    let asked = Asked {
+        verb,
+        terms,
+        force: order.force,
+        by,
     };
+    let records: HashMap<HostName, Record> = ctx
+        .installs
+        .all(snapshot)
+        .await?
+        .into_iter()
+        .map(|record| (record.host.clone(), record))
+        .collect();
+    // Texts are rendered and files looked for: not on a thread that serves machines.
+    let judged = {
+        let (ctx, in_force, asked) = (ctx.clone(), Arc::clone(&in_force), asked.clone());
+        tokio::task::spawn_blocking(move || {
+            let judged = judge(&ctx, &in_force, selected, &asked, &records);
+            let shown = order
+                .dry_run
+                .then(|| preview(&ctx, &in_force, &judged, &asked.terms));
+            (judged, shown)
+        })
+        .await
+        .map_err(|error| task_failed(&error))?
+    };
+    let judged = match judged {
+        (_, Some(preview)) => return Ok(Json(Reply::Preview(preview))),
+        (judged, None) => judged,
+    };
+    let mut wrong = Vec::new();
     let mut inputs: Vec<(HostName, Input)> = Vec::new();
-    for host in &hosts {
-        let input = match verb {
-            Verb::Install => Input::Install {
-                with: armament(ctx, &in_force, host, &terms)?,
-                force: order.force,
-                by: by.clone(),
-            },
-            Verb::Cancel => Input::Cancel {
-                force: order.force,
-                by: by.clone(),
-            },
-            Verb::Local => Input::Local {
-                force: order.force,
-                by: by.clone(),
-            },
-        };
-        inputs.push((host.name.clone(), input));
+    let mut hosts: Vec<(Arc<Host>, Option<Record>)> = Vec::new();
+    for Judged {
+        host,
+        record,
+        verdict,
+        ..
+    } in judged
+    {
+        match verdict {
+            Ok(Some(input)) => inputs.push((host.name.clone(), input)),
+            Ok(None) => {}
+            Err(error) => wrong.push((host.name.to_string(), error)),
+        }
+        hosts.push((host, record));
     }
+    if let Some(error) = ApiError::several(wrong) {
+        return Err(error);
+    }
+    if inputs.is_empty() {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "nothing-to-cancel",
+            "none of these hosts is armed or being installed: there is nothing to cancel",
+            "`bootwright hosts` tells where they stand",
+        ));
+    }
+    awaited_first(&mut inputs);
     let change = Change {
         mac: None,
         ip: None,
         generation: snapshot.generation,
         file: None,
     };
+    let names: Vec<HostName> = inputs.iter().map(|(name, _)| name.clone()).collect();
     // In a task of its own: an order is not left half done when its client goes.
     let applied = tokio::spawn({
         let (installs, in_force) = (ctx.installs.clone(), Arc::clone(&in_force));
@@ -201,24 +245,98 @@ async fn carry_out(
         }
     })
     .await
-    .map_err(|error| {
-        ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "task-failed",
-            error.to_string(),
-            "see `bootwright events`",
-        )
-    })??;
-    Ok(Json(Done {
+    .map_err(|error| task_failed(&error))??;
+    let applied: HashMap<HostName, Applied> = names.into_iter().zip(applied).collect();
+    Ok(Json(Reply::Done(Done {
         hosts: hosts
             .iter()
-            .zip(&applied)
-            .map(|(host, applied)| DoneHost {
-                changed: matches!(applied, Applied::Changed(_)),
-                host: HostView::of(ctx, snapshot, host, Some(applied.record())),
+            .map(|(host, record)| {
+                let applied = applied.get(&host.name);
+                let record = applied.map(Applied::record).or(record.as_ref());
+                DoneHost {
+                    changed: matches!(applied, Some(Applied::Changed(_))),
+                    host: HostView::of(ctx, snapshot, host, record),
+                }
             })
             .collect(),
-    }))
+    })))
+}
+
+fn task_failed(error: &tokio::task::JoinError) -> ApiError {
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "task-failed",
+        error.to_string(),
+        "see `bootwright events`",
+    )
+}
+
+/// What an order says of the arming.
+fn terms(snapshot: &Snapshot, verb: Verb, order: &Order) -> Result<Terms, ApiError> {
+    if verb != Verb::Install {
+        for (key, given) in [
+            ("profile", order.profile.is_some()),
+            ("after", order.after.is_some()),
+            ("for", order.armed_for.is_some()),
+            ("dry_run", order.dry_run),
+        ] {
+            if given {
+                return Err(ApiError::bad_request(
+                    format!("`{key}` belongs to an order to install"),
+                    "leave it out",
+                ));
+            }
+        }
+    }
+    let profile = order
+        .profile
+        .as_deref()
+        .map(|name| {
+            name.parse::<ProfileName>().map_err(|error| {
+                ApiError::bad_request(
+                    format!("{name:?} is no profile's name: {error}"),
+                    "a profile is a file profiles/NAME.toml",
+                )
+            })
+        })
+        .transpose()?;
+    let after = match order.after.as_deref() {
+        None | Some("none") => None,
+        Some(text) => Some(after(snapshot, text)?),
+    };
+    Ok(Terms {
+        profile,
+        at_once: order.after.as_deref() == Some("none"),
+        after,
+        armed_for: armed_for(order.armed_for.as_deref())?,
+    })
+}
+
+/// `HOST:EVENT`, where HOST is a name, a MAC or an address.
+fn after(snapshot: &Snapshot, text: &str) -> Result<After, ApiError> {
+    let events = || AfterEvent::ALL.map(AfterEvent::as_str).join(", ");
+    let Some((host, event)) = text.rsplit_once(':') else {
+        return Err(ApiError::bad_request(
+            format!("{text:?} is nothing that can be waited for"),
+            format!(
+                "write HOST:EVENT, such as hv-042:up, or none; the events are {}",
+                events()
+            ),
+        ));
+    };
+    let Some(event) = AfterEvent::from_name(event.trim()) else {
+        return Err(ApiError::bad_request(
+            format!("{event:?} is no event that can be waited for"),
+            match nearest(event, AfterEvent::ALL.map(AfterEvent::as_str)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the events are {}", events()),
+            },
+        ));
+    };
+    Ok(After {
+        host: find(snapshot, host)?.name.clone(),
+        event,
+    })
 }
 
 fn armed_for(text: Option<&str>) -> Result<Option<Duration>, ApiError> {

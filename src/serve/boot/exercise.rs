@@ -1,8 +1,8 @@
 //! One round over everything that reads a request of the boot plane before a record is looked at: what
 //! the fuzz target and the test of its seeds run.
 
-use super::report;
 use super::route::{self, Route};
+use super::{said, webhook};
 use crate::base::Token;
 use crate::decide::tftp::file_request;
 
@@ -27,9 +27,10 @@ pub fn http_request(bytes: &[u8]) -> Result<(), String> {
         Route::Asset(path) if path.starts_with('/') || path.contains('\0') => {
             return Err(format!("a boot file named {path:?}"));
         }
-        Route::Answer { token, .. } | Route::Report { token, .. } | Route::Log { token, .. } => {
-            token.as_ref()
-        }
+        Route::Answer { token, .. }
+        | Route::Report { token, .. }
+        | Route::Log { token, .. }
+        | Route::Webhook { token } => token.as_ref(),
         _ => None,
     };
     let shown = route::shown(path);
@@ -37,7 +38,8 @@ pub fn http_request(bytes: &[u8]) -> Result<(), String> {
         return Err("the journal would show a whole token".to_owned());
     }
     let _ = route::identity(query);
-    let said = report::said(query, Some(&content_type), body);
+    let _ = webhook::read(body);
+    let said = said::said(query, Some(&content_type), body);
     if said
         .message
         .is_some_and(|text| text.contains(char::is_control))

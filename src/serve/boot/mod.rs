@@ -12,7 +12,9 @@ pub mod plane;
 pub mod ranges;
 pub mod report;
 pub mod route;
+pub mod said;
 pub mod secret;
+pub mod webhook;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -227,6 +229,11 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
             whole(secret::serve(visit, token, name, head)).await
         }
         Route::Report { token, kind } => whole(report::take(visit, token, kind, request)).await,
+        Route::Webhook { token } => whole(webhook::take(visit, token, request)).await,
+        Route::Unattended(kind) => {
+            let token = route::token_of(request.uri().query());
+            whole(report::take(visit, token, kind, request)).await
+        }
         Route::Log { token, name } => whole(logs::take(visit, token, name, request)).await,
         Route::Health => {
             let health = &visit.plane.health;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{BootPlane, router};
+use super::{BootPlane, logs, router};
 use crate::config::Snapshot;
 use crate::host::links::LinkTable;
 use crate::host::preflight::{CannotListen, Transport};
@@ -24,6 +24,9 @@ use crate::serve::listener::{Gate, bind_tcp, serve_tcp};
 
 /// How often the sockets are compared with what there should be.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often what hosts have left that are gone is looked through.
+const PRUNED: Duration = Duration::from_secs(86_400);
 
 /// Sockets that are open and not yet served.
 #[derive(Debug, Default)]
@@ -76,6 +79,7 @@ pub async fn run(plane: BootPlane, sockets: Sockets, cancel: CancellationToken) 
     let mut opened = sockets.opened;
     let mut links = ctx.links.watch();
     let mut ticks = tokio::time::interval(INTERVAL);
+    let mut prunes = tokio::time::interval(PRUNED);
     let mut first = true;
     loop {
         let in_force = ctx.config();
@@ -134,6 +138,10 @@ pub async fn run(plane: BootPlane, sockets: Sockets, cancel: CancellationToken) 
         tokio::select! {
             () = cancel.cancelled() => break,
             _ = ticks.tick() => {}
+            _ = prunes.tick() => {
+                let plane = plane.clone();
+                tasks.spawn(async move { logs::prune(&plane).await });
+            }
             changed = links.changed() => {
                 if changed.is_err() {
                     // Nobody reads the interfaces any more; the timer goes on.

@@ -41,6 +41,13 @@ pub enum Route {
         /// What is reported.
         kind: ReportKind,
     },
+    /// `/report/{token}/webhook`.
+    Webhook {
+        /// The capability; `None` when the text is no token at all.
+        token: Option<Token>,
+    },
+    /// `/unattended/built?token=…` and `/unattended/failed?token=…`, as installers made for Foreman report.
+    Unattended(ReportKind),
     /// `/report/{token}/logs/{name}`.
     Log {
         /// The capability; `None` when the text is no token at all.
@@ -80,6 +87,11 @@ impl Route {
                 token: Token::parse(token),
                 name: (*name).to_owned(),
             },
+            ["report", token, "webhook"] => Self::Webhook {
+                token: Token::parse(token),
+            },
+            ["unattended", "built"] => Self::Unattended(ReportKind::Installed),
+            ["unattended", "failed"] => Self::Unattended(ReportKind::Failed),
             ["report", token, event] => match event_kind(event) {
                 Some(kind) => Self::Report {
                     token: Token::parse(token),
@@ -96,6 +108,7 @@ impl Route {
         const READ: &[Method] = &[Method::GET, Method::HEAD];
         const ANSWER: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
         const REPORT: &[Method] = &[Method::GET, Method::POST];
+        const WEBHOOK: &[Method] = &[Method::POST];
         const LOG: &[Method] = &[Method::PUT, Method::POST];
         match self {
             Self::Chain
@@ -105,7 +118,8 @@ impl Route {
             | Self::Health
             | Self::NotFound => READ,
             Self::Answer { .. } | Self::NoAnswer => ANSWER,
-            Self::Report { .. } => REPORT,
+            Self::Report { .. } | Self::Unattended(_) => REPORT,
+            Self::Webhook { .. } => WEBHOOK,
             Self::Log { .. } => LOG,
         }
     }
@@ -210,6 +224,14 @@ pub fn identity(query: Option<&str>) -> Identity {
     }
 }
 
+/// The token in a query, as Foreman's URLs have it.
+pub fn token_of(query: Option<&str>) -> Option<Token> {
+    pairs(query.unwrap_or_default())
+        .iter()
+        .find(|(key, _)| key == "token")
+        .and_then(|(_, value)| Token::parse(value.trim()))
+}
+
 /// The pairs of an `application/x-www-form-urlencoded` text (WHATWG URL, section 5), decoded once;
 /// at most 64 of them.
 pub fn pairs(text: &str) -> Vec<(String, String)> {
@@ -290,9 +312,14 @@ mod tests {
                 name: "syslog".into()
             }
         );
+        let token = Token::parse(TOKEN);
         assert_eq!(
             Route::of(&format!("/report/{TOKEN}/webhook")),
-            Route::NotFound
+            Route::Webhook { token }
+        );
+        assert_eq!(
+            Route::of("/unattended/built"),
+            Route::Unattended(ReportKind::Installed)
         );
         assert_eq!(Route::of("/healthz"), Route::Health);
         for other in [

@@ -1,182 +1,27 @@
 //! The operators' plane, driven request by request over a store and a journal in memory.
 
+mod logs;
+mod orders;
+mod site;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum::body::Body;
-use bootwright::base::{TestClock, Timestamp};
+use bootwright::base::Timestamp;
 use bootwright::config::source::MemoryFiles;
-use bootwright::host::links::{LinkTable, Links};
-use bootwright::journal::{Event, Journal, Kind, Reason};
+use bootwright::journal::{Event, Kind, Reason};
 use bootwright::record::InstallState;
 use bootwright::render::load::load;
-use bootwright::serve::admin::hosts::HostView;
-use bootwright::serve::admin::{Admin, router};
-use bootwright::serve::assets::AssetTree;
-use bootwright::serve::context::Context;
-use bootwright::serve::health::Health;
-use bootwright::serve::installs::Installs;
+use bootwright::serve::admin::router;
 use bootwright::serve::listener::Operator;
-use bootwright::serve::memory::Memory;
-use bootwright::serve::reload::Reloader;
-use bootwright::store::{AnyStore, Switches};
 use http_body_util::BodyExt as _;
 use hyper::service::Service as _;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
-const RESERVATIONS: &str = r#"
-[defaults]
-profile = "tiny"
-[hosts.web01]
-mac = "52:54:00:47:86:8e"
-ip = "10.99.0.11"
-[hosts.web02]
-mac = "52:54:00:47:86:8f"
-ip = "10.99.0.12"
-[hosts.never]
-mac = "52:54:00:47:86:90"
-ip = "10.99.0.13"
-install = "never"
-[hosts.nomac]
-ip = "10.99.0.14"
-[hosts.arm]
-mac = "52:54:00:47:86:91"
-ip = "10.99.0.15"
-loader = "ipxe/arm.efi"
-"#;
-
-const PROFILE: &str = r#"
-title = "Tiny"
-family = "other"
-[boot]
-kind = "linux"
-kernel = "tiny/linux"
-cmdline = "quiet"
-"#;
-
-/// A daemon without sockets.
-struct Site {
-    admin: Admin,
-    clock: Arc<TestClock>,
-    switches: Switches,
-    folder: TempDir,
-}
-
-impl Site {
-    fn new() -> Self {
-        let files: MemoryFiles = [
-            (
-                "c/bootwright.toml",
-                "[server]\ninterfaces = [\"br0\"]\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\n",
-            ),
-            ("c/reservations.toml", RESERVATIONS),
-            ("c/profiles/tiny.toml", PROFILE),
-        ]
-        .into_iter()
-        .collect();
-        let loaded = load(&files, Path::new("c/bootwright.toml"), 1);
-        let in_force = loaded
-            .config
-            .unwrap_or_else(|| panic!("{:?}", loaded.problems));
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["tiny/linux", "ipxe/undionly.kpxe", "ipxe/snponly.efi"] {
-            let file = folder.path().join(file);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, b"x").unwrap();
-        }
-        let (store, switches) = AnyStore::broken();
-        let journal = Journal::in_memory();
-        let clock = Arc::new(TestClock::new(Timestamp::from_secs(1_800_000_000)));
-        let ctx = Context {
-            in_force: Arc::new(ArcSwap::new(in_force)),
-            installs: Installs::new(Arc::new(store), journal.clone(), clock.clone()),
-            journal,
-            clock: clock.clone(),
-            assets: AssetTree::new(folder.path()),
-            memory: Memory::new(),
-            links: Links::fixed(LinkTable::default()),
-        };
-        Self {
-            admin: Admin {
-                started: ctx.now(),
-                ctx,
-                health: Health::default(),
-                hooks: bootwright::serve::hooks::States::default(),
-                reloader: Reloader::new().0,
-                config: "c/bootwright.toml".into(),
-                ending: CancellationToken::new(),
-            },
-            clock,
-            switches,
-            folder,
-        }
-    }
-
-    async fn raw(&self, method: Method, path: &str, body: String) -> (StatusCode, Body) {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1{path}"))
-            .body(Body::from(body))
-            .unwrap();
-        request
-            .extensions_mut()
-            .insert(Operator { uid: 0, pid: None });
-        let service = TowerToHyperService::new(router(self.admin.clone()));
-        let response = service.call(request).await.unwrap();
-        (response.status(), response.into_body())
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let (status, body) = self.raw(method, path, body).await;
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let value = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&bytes)));
-        (status, value)
-    }
-
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
-        self.ask(Method::GET, path, Value::Null).await
-    }
-
-    async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
-        self.ask(Method::POST, path, body).await
-    }
-
-    async fn state(&self, host: &str) -> InstallState {
-        let (_, value) = self.get(&format!("/hosts/{host}")).await;
-        serde_json::from_value::<HostView>(value).unwrap().state
-    }
-
-    async fn token(&self, host: &str) -> String {
-        let in_force = self.admin.ctx.config();
-        let record = self
-            .admin
-            .ctx
-            .installs
-            .known(&in_force.snapshot, &host.parse().unwrap())
-            .await
-            .unwrap()
-            .unwrap();
-        record.token.unwrap().reveal().to_owned()
-    }
-}
-
-/// Code, message and remedy of a refusal.
-fn refusal(value: &Value) -> (String, String, String) {
-    let text = |key: &str| value["error"][key].as_str().unwrap_or_default().to_owned();
-    (text("code"), text("message"), text("remedy"))
-}
+use site::*;
 
 #[tokio::test]
 async fn a_host_is_named_by_name_mac_or_address() {
@@ -198,7 +43,7 @@ async fn a_host_is_named_by_name_mac_or_address() {
     assert_eq!(code, "unknown-host");
     assert!(remedy.contains("did you mean"), "{remedy}");
     let (_, hosts) = site.get("/hosts").await;
-    assert_eq!(hosts.as_array().unwrap().len(), 5);
+    assert_eq!(hosts.as_array().unwrap().len(), 9);
 }
 
 #[tokio::test]
@@ -419,7 +264,7 @@ async fn status_counts_and_tells_troubles() {
     site.admin.health.trouble("tftp", "taken");
     let (status, value) = site.get("/status").await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(value["hosts"], json!({"armed": 1, "local": 4}));
+    assert_eq!(value["hosts"], json!({"armed": 1, "local": 8}));
     assert_eq!(value["troubles"], json!({"tftp": "taken"}));
     site.switches.fail_reads(true);
     let (status, value) = site.get("/status").await;
