@@ -63,6 +63,8 @@ struct Shared {
     dropped: AtomicU64,
     /// Of these, the ones that the queue had no room for and that were not told yet.
     overrun: AtomicU64,
+    /// Why the disk refuses at present.
+    refused: Mutex<Option<String>>,
     reader: Reader,
 }
 
@@ -109,6 +111,7 @@ impl Journal {
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             overrun: AtomicU64::new(0),
+            refused: Mutex::new(disk.as_ref().and_then(Disk::refused)),
             reader: disk.as_ref().map(Disk::reader).unwrap_or_default(),
         });
         let (queue, taken) = channel();
@@ -153,6 +156,11 @@ impl Journal {
     /// disk refused.
     pub fn dropped(&self) -> u64 {
         self.inner.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing can be written down at present; `None`: as far as is known, everything can.
+    pub fn refused(&self) -> Option<String> {
+        self.inner.shared.refused().clone()
     }
 
     /// Events that were kept, oldest first.
@@ -229,6 +237,10 @@ impl Ring {
 impl Shared {
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An event of the writer's own: into the ring and to the followers; the writer writes it itself.
