@@ -340,62 +340,6 @@ fn changed_files_are_taken_up_and_bad_ones_are_not() {
     });
 }
 
-#[test]
-fn changed_secrets_are_taken_up_and_never_told() {
-    in_namespace(|| {
-        let site = Site::new();
-        let text = std::fs::read_to_string(site.config()).unwrap();
-        let text = text.replace("[server]\n", "[server]\nsecrets = \"secrets.toml\"\n");
-        std::fs::write(site.config(), text).unwrap();
-        let secrets = site.folder.path().join("config/secrets.toml");
-        let write = |text: &str| {
-            // In place: its owner, group and mode stay, as an operator's editor keeps them.
-            std::fs::write(&secrets, text).unwrap();
-        };
-        let mode = |mode| {
-            let mode = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(&secrets, mode).unwrap();
-        };
-        write("root = \"hunter2-a\"\n");
-        mode(0o640);
-        // The account that the daemon becomes, where there is one, reads it at each reload.
-        if let Ok(Some(account)) = nix::unistd::User::from_name("bootwright") {
-            nix::unistd::chown(&secrets, None, Some(account.gid)).unwrap();
-        }
-        let daemon = site.start();
-        let detail = |kind: &str| {
-            site.event_of(kind)
-                .map(|event| event["detail"].as_str().unwrap_or_default().to_owned())
-                .unwrap_or_default()
-        };
-        // As long as the one before: the text is not kept, and yet the change is seen.
-        write("root = \"hunter2-b\"\n");
-        until("the change is told", || {
-            detail("config.reloaded").contains("secrets changed: root")
-        });
-        mode(0o644);
-        until("the mode is refused", || {
-            detail("config.rejected").contains("0644")
-        });
-        mode(0o640);
-        until("it is taken up again", || {
-            detail("config.reloaded").contains("nothing changed")
-        });
-        write("root = hunter2-c\n");
-        until("the mistake is told", || {
-            detail("config.rejected").contains("secrets.toml:1:1")
-        });
-        let output = site.command(&["reload"]).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let told = String::from_utf8_lossy(&output.stderr).into_owned()
-            + &site.run(&["events", "--format", "json", "--limit", "1000"]);
-        assert!(told.contains("a value must stand in quotes"), "{told}");
-        let (_, _, log) = daemon.end(Signal::SIGTERM);
-        assert!(log.contains("secrets changed"), "{log}");
-        assert!(!(told + &log).contains("hunter2"));
-    });
-}
-
 /// As editors write: beside the file, then renamed.
 fn replace(file: &Path, text: &str) {
     let beside = file.with_extension("toml.new");

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use bootwright::base::TestClock;
 use bootwright::journal::event::{Event, Kind, Reason};
 use bootwright::record::InstallState;
 use bootwright::serve;
 use bootwright::serve::health::Health;
+use bootwright::store::AnyStore;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +34,12 @@ struct Served {
 
 impl Served {
     fn new() -> Self {
+        Self::of(Site::new())
+    }
+
+    fn of(site: Site) -> Self {
         static TAP: Once = Once::new();
         TAP.call_once(serve::tftp::install_tap);
-        let site = Site::new();
         let config = site.ctx.config();
         let sockets = serve::tftp::Sockets::open(&config.snapshot, &site.ctx.links).unwrap();
         let address = *sockets
@@ -100,6 +105,41 @@ impl Served {
             self.runtime.block_on(task).expect("ends");
         }
     }
+}
+
+/// A kernel that takes hours: each half hour another block.
+#[test]
+fn a_file_on_its_way_for_long_is_a_sign_of_life() {
+    let clock = Arc::new(TestClock::new(support::at(0)));
+    let served = Served::of(Site::with(AnyStore::in_memory(), clock.clone()));
+    served.write("debian/linux", &[7; 512 * 8]);
+    let record = || {
+        let record = served.runtime.block_on(served.site.record("web01"));
+        record.expect("a record")
+    };
+    served.runtime.block_on(served.site.arm("web01"));
+    let script = served.fetch("52-54-00-47-86-8e/boot.ipxe", &[]);
+    assert!(script.is_ok());
+    assert_eq!(record().state, InstallState::Booting);
+
+    let mut client = served.client();
+    client.ask("debian/linux", &[]);
+    for block in 1..=6 {
+        assert!(matches!(client.next(), Packet::Data(number, _) if number == block));
+        let before = record().seen_at;
+        clock.advance(Duration::from_secs(1_800));
+        client.ack(block);
+        let begun = Instant::now();
+        while record().seen_at <= before {
+            assert!(begun.elapsed() < Duration::from_secs(4), "block {block}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    let record = record();
+    assert_eq!(
+        (record.state, record.kernel_at),
+        (InstallState::Booting, None)
+    );
 }
 
 impl Drop for Served {

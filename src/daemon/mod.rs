@@ -9,12 +9,10 @@
 
 mod error;
 mod service;
+mod state;
 mod task;
 
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::StartError;
 pub use self::service::serve;
+use self::state::AdminSocket;
 use self::task::Tasks;
 use crate::base::{Clock, SystemClock, Timestamp};
 use crate::config::source::DiskFiles;
@@ -32,7 +31,7 @@ use crate::host::privilege::{self, RunsAs};
 use crate::journal::Journal;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::{InForce, load};
-use crate::serve::admin::{self, Admin};
+use crate::serve::admin::Admin;
 use crate::serve::assets::AssetTree;
 use crate::serve::boot::{self, BootPlane};
 use crate::serve::context::Context;
@@ -42,7 +41,7 @@ use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
 use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem};
 use crate::serve::{dhcp, tftp};
-use crate::store::{AnyStore, OpenOutcome};
+use crate::store::{AnyStore, OpenOutcome, StoreError};
 
 /// Name of the operators' socket in the state folder.
 pub const SOCKET: &str = "bootwright.sock";
@@ -52,8 +51,12 @@ pub const STORE: &str = "records.redb";
 pub const JOURNAL: &str = "journal.redb";
 /// What the store is called in events.
 const RECORDS: &str = "records";
-/// How often all records are judged, so that a stall or a lapse is told without anybody asking.
-const JUDGE_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether store and journal take what they are given.
+const TROUBLE_EVERY: Duration = Duration::from_secs(2);
+
+/// At each how many of these looks all records are judged, so that a stall or a lapse is told without
+/// anybody asking.
+const JUDGE_EACH: u32 = 5;
 /// How long the parts may take to end.
 const DRAIN: Duration = Duration::from_millis(2_500);
 
@@ -100,18 +103,8 @@ struct Sockets {
     dhcp: dhcp::Sockets,
     tftp: tftp::Sockets,
     http: boot::plane::Sockets,
-    admin: UnixListener,
-    /// Dropped last: the file goes when nobody listens any more.
-    admin_file: SocketFile,
-}
-
-/// The file of the operators' socket; removed when dropped.
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+    /// `None`: the disk refuses; it is tried again.
+    admin: Option<AdminSocket>,
 }
 
 impl Prepared {
@@ -125,14 +118,13 @@ impl Prepared {
         privilege::check(&[server.dhcp_port, server.tftp_port, server.http_port])?;
 
         let state_dir = server.state_dir.clone();
-        make_state_dir(&state_dir)?;
-        let (admin, admin_file) = open_admin(&state_dir.join(SOCKET))?;
+        state::prepare(&state_dir)?;
+        let admin = state::open_admin_at_start(&state_dir.join(SOCKET))?;
         let sockets = Sockets {
             dhcp: dhcp::Sockets::open(snapshot, &links)?,
             tftp: tftp::Sockets::open(snapshot, &links)?,
             http: boot::plane::Sockets::open(snapshot, &links.current())?,
             admin,
-            admin_file,
         };
         let runs_as = if options.drop_privileges {
             privilege::settle(server.user.as_deref(), &state_dir)?
@@ -251,9 +243,11 @@ impl Prepared {
             let mut sockets = sockets.http;
             move |cancel| boot::plane::run(plane.clone(), std::mem::take(&mut sockets), cancel)
         });
+        let mut admin_socket = None;
         tasks.start("admin", {
-            let listener = Arc::new(sockets.admin);
-            move |cancel| admin::run(operators.clone(), Arc::clone(&listener), cancel)
+            let socket = sockets.admin.map(Arc::new);
+            admin_socket.clone_from(&socket);
+            move |cancel| state::serve_admin(operators.clone(), socket.clone(), cancel)
         });
         tasks.start("reload", {
             let (ctx, health) = (ctx.clone(), health.clone());
@@ -282,7 +276,8 @@ impl Prepared {
         event.generation = ctx.config().snapshot.generation;
         ctx.journal.append(event);
         let _ = tokio::time::timeout(Duration::from_millis(300), ctx.journal.flush()).await;
-        drop(sockets.admin_file);
+        // Last: the file goes when nobody listens any more.
+        drop(admin_socket);
     }
 }
 
@@ -308,58 +303,6 @@ fn load_config(options: &Options) -> Result<Config, StartError> {
             problems,
         }),
     }
-}
-
-/// The folder and those above it, for the daemon's user only.
-fn make_state_dir(path: &Path) -> Result<(), StartError> {
-    let failed = |error| StartError::StateDir {
-        path: path.to_owned(),
-        error,
-    };
-    if path.is_dir() {
-        // Whether it can be written is better told now than by the store.
-        let probe = path.join(".writable");
-        std::fs::write(&probe, b"").map_err(failed)?;
-        return std::fs::remove_file(&probe).map_err(failed);
-    }
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
-    }
-    std::fs::DirBuilder::new()
-        .mode(0o750)
-        .create(path)
-        .map_err(failed)
-}
-
-/// Opens the operators' socket. One that is left over is taken away only if nobody answers on it.
-fn open_admin(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
-    let failed = |error| StartError::Socket {
-        path: path.to_owned(),
-        error,
-    };
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => {
-            return Err(failed(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "something else than a socket is there",
-            )));
-        }
-        Ok(_) => match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path).map_err(failed)?;
-            }
-            Ok(_) => return Err(StartError::Running(path.to_owned())),
-            // Not allowed to ask: somebody else's daemon.
-            Err(error) => return Err(failed(error)),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    let file = SocketFile(path.to_owned());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok((listener, file))
 }
 
 /// Tells when the store or the journal is not the one that was left.
@@ -445,14 +388,43 @@ fn tell_start(
     }
 }
 
+/// What operators are told while the store refuses.
+fn tell_records(health: &Health, trouble: Option<StoreError>) {
+    match trouble {
+        Some(error) => health.trouble(
+            RECORDS,
+            format!("{error}; addresses are given and disks booted, nothing is installed"),
+        ),
+        None => health.well(RECORDS),
+    }
+}
+
 /// Judges all records from time to time, and whether store and journal take what they are given.
 async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
     let mut last_dropped = ctx.journal.dropped();
     // The configuration whose hosts are remembered.
     let mut remembered = None;
-    let mut ticks = tokio::time::interval(JUDGE_EVERY);
+    let mut ticks = tokio::time::interval(TROUBLE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+    for tick in 0_u32.. {
+        if cancel.run_until_cancelled(ticks.tick()).await.is_none() {
+            break;
+        }
+        let dropped = ctx.journal.dropped();
+        match ctx.journal.refused() {
+            Some(why) => health.trouble("journal", format!("it cannot be written: {why}")),
+            None if dropped > last_dropped => {
+                let count = dropped - last_dropped;
+                let what = format!("{count} events could not be written down");
+                health.trouble("journal", what);
+            }
+            None => health.well("journal"),
+        }
+        last_dropped = dropped;
+        if !tick.is_multiple_of(JUDGE_EACH) {
+            tell_records(&health, ctx.installs.cannot_record());
+            continue;
+        }
         let in_force = ctx.config();
         let snapshot = &in_force.snapshot;
         let mut judged = ctx.installs.judge_all(snapshot).await;
@@ -462,20 +434,7 @@ async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
                 remembered = Some(snapshot.generation);
             }
         }
-        match judged {
-            Ok(()) => health.well(RECORDS),
-            Err(error) => health.trouble(RECORDS, error.to_string()),
-        }
-        let dropped = ctx.journal.dropped();
-        if dropped > last_dropped {
-            let count = dropped - last_dropped;
-            health.trouble(
-                "journal",
-                format!("{count} events could not be written down"),
-            );
-        } else {
-            health.well("journal");
-        }
-        last_dropped = dropped;
+        let trouble = judged.err().or_else(|| ctx.installs.cannot_record());
+        tell_records(&health, trouble);
     }
 }

@@ -180,13 +180,16 @@ pub fn settle(user: Option<&str>, state_dir: &Path) -> Result<RunsAs, PrivilegeE
     nix::sys::prctl::set_no_new_privs()
         .map_err(|errno| refused("give up new privileges", errno))?;
     if let RunsAs::User(user) = &runs_as {
-        nix::unistd::access(state_dir, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| {
-            PrivilegeError::StateDir {
-                user: user.clone(),
-                folder: state_dir.to_owned(),
-                error: errno.into(),
+        match nix::unistd::access(state_dir, AccessFlags::W_OK | AccessFlags::X_OK) {
+            Ok(()) | Err(nix::errno::Errno::EROFS) => {}
+            Err(errno) => {
+                return Err(PrivilegeError::StateDir {
+                    user: user.clone(),
+                    folder: state_dir.to_owned(),
+                    error: errno.into(),
+                });
             }
-        })?;
+        }
     }
     Ok(runs_as)
 }
@@ -244,8 +247,12 @@ fn give(state_dir: &Path, uid: Uid, gid: Gid) -> Result<(), PrivilegeError> {
             continue;
         }
         if (meta.uid(), meta.gid()) != (uid.as_raw(), gid.as_raw()) {
-            std::os::unix::fs::lchown(&path, Some(uid.as_raw()), Some(gid.as_raw()))
-                .map_err(|error| failed(&path, error))?;
+            let given = std::os::unix::fs::lchown(&path, Some(uid.as_raw()), Some(gid.as_raw()));
+            match given {
+                // Nothing can be written there by anybody; the services tell, and wait.
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Ok(()),
+                given => given.map_err(|error| failed(&path, error))?,
+            }
         }
         if meta.is_dir() {
             for entry in fs::read_dir(&path).map_err(|error| failed(&path, error))? {

@@ -65,6 +65,8 @@ struct Shared {
     dropped: AtomicU64,
     /// Of these, the ones that the queue had no room for and that were not told yet.
     overrun: AtomicU64,
+    /// Why the disk refuses at present.
+    refused: Mutex<Option<String>>,
     reader: Reader,
     /// Whether there is a file at all.
     has_file: bool,
@@ -132,6 +134,7 @@ impl Journal {
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             overrun: AtomicU64::new(0),
+            refused: Mutex::new(disk.as_ref().and_then(Disk::refused)),
             reader: disk.as_ref().map(Disk::reader).unwrap_or_default(),
             has_file: disk.is_some(),
             begins_at: next_id,
@@ -235,6 +238,11 @@ impl Journal {
         self.inner.shared.dropped.load(Ordering::Relaxed)
     }
 
+    /// Why nothing can be written down at present; `None`: as far as is known, everything can.
+    pub fn refused(&self) -> Option<String> {
+        self.inner.shared.refused().clone()
+    }
+
     /// Events that were kept, oldest first.
     pub async fn query(&self, filter: &Filter) -> Vec<Event> {
         let shared = Arc::clone(&self.inner.shared);
@@ -324,6 +332,10 @@ impl Shared {
             .cloned()
             .collect();
         (recent, first)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An event of the writer's own: into the ring and to the followers; the writer writes it itself.

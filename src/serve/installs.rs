@@ -165,6 +165,11 @@ impl Installs {
         self.all(snapshot).await.map(|_| ())
     }
 
+    /// Why nothing can be recorded at present; `None`: as far as is known, everything can.
+    pub fn cannot_record(&self) -> Option<StoreError> {
+        self.store.trouble().map(StoreError::Unavailable)
+    }
+
     /// Applies an input that came under a token: only to the arming that the token was made for. When
     /// somebody has armed the host anew since the token was looked up, or taken the arming back, nothing
     /// is changed (`Same` with [`Reason::VoidToken`]). `input` is made from the record as it is then.

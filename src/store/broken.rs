@@ -77,6 +77,12 @@ impl Broken {
         Ok(self.memory.records())
     }
 
+    /// Why nothing can be written at present.
+    pub fn trouble(&self) -> Option<String> {
+        let StoreError::Unavailable(why) = self.writable().err()?;
+        Some(why)
+    }
+
     fn writable(&self) -> Result<(), StoreError> {
         if self.switches.inner.commits.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("commits fail by order".to_owned()));

@@ -378,6 +378,14 @@ impl Writer {
         };
         let database = file::open(&self.path)?;
         let stored = file::guarded(|| load(&self.path, &database))?;
+        // A file that can be read may still refuse to be written: that it is well has to be seen.
+        file::guarded(|| {
+            transact(&database, |transaction| {
+                transaction.open_table(META)?.insert("format", FORMAT)?;
+                Ok(())
+            })
+            .map_err(|error| Trouble::of(&self.path, error))
+        })?;
         let wanted = known.all();
         let same = stored.len() == known.len()
             && wanted

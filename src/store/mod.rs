@@ -187,6 +187,15 @@ impl AnyStore {
         (Self::Broken(store), switches)
     }
 
+    /// Why nothing can be written at present; `None`: as far as is known, everything can.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Embedded(store) => store.trouble(),
+            Self::Memory(_) => None,
+            Self::Broken(store) => store.trouble(),
+        }
+    }
+
     /// The record of a host.
     pub async fn record(&self, host: &HostName) -> Result<Option<Versioned<Record>>, StoreError> {
         match self {

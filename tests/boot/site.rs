@@ -55,6 +55,16 @@ impl Site {
         site
     }
 
+    /// Writes a line into the table of a host.
+    pub(crate) fn set(&self, host: &str, line: &str) {
+        let file = self.0.path().join("config/reservations.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let header = format!("[hosts.{host}]\n");
+        assert!(text.contains(&header), "{text}");
+        let text = text.replace(&header, &format!("{header}{line}\n"));
+        std::fs::write(&file, text).unwrap();
+    }
+
     /// The size of a boot file as steps tell it: it changes with Debian's point releases.
     pub(crate) fn megabytes(&self, path: &str) -> String {
         let bytes = std::fs::metadata(self.boot_assets().join(path))

@@ -189,7 +189,7 @@ fn the_nearest_layer_wins_and_variables_merge_key_by_key() {
             r#"
 [defaults]
 profile = "debian-12"
-local_boot = "exit"
+local_boot = "no-file"
 arch = "x86_64"
 [defaults.vars]
 timezone = "Europe/Oslo"
@@ -198,7 +198,7 @@ proxy = { host = "p", port = 3128 }
 when = 2026-11-30T10:00:00Z
 
 [groups.rack1]
-local_boot = "no-file"
+local_boot = "exit"
 [groups.rack1.vars]
 keys = ["...", "rack"]
 proxy.port = 8080
@@ -238,7 +238,7 @@ ip = "10.99.0.12"
     assert_eq!(names(&host.groups), ["web", "rack1"]);
     assert_eq!(host.profile.as_ref().unwrap().as_str(), "other");
     assert_eq!(host.arch, Some(Architecture::Aarch64));
-    assert_eq!(host.local_boot, LocalBoot::NoFile);
+    assert_eq!(host.local_boot, LocalBoot::Exit);
     assert_eq!(host.install, InstallPolicy::Never);
     assert_eq!(host.loader.as_deref(), Some("special.efi"));
     assert_eq!(host.serial.as_deref(), Some("ABC123"));

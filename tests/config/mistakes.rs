@@ -205,6 +205,7 @@ mod values {
     mistake!(loaders, MAIN => main_with("[boot]\nloaders = { uefi_x64 = \"a.efi\", amiga = \"b\", bios = \"/srv/undionly.kpxe\", \"9\" = \"../x.efi\", \"70000\" = \"c\" }\n"));
     mistake!(loader_too_long, HOSTS => host_with(&format!("loader = \"http://boot.example/{}\"", "x".repeat(240))));
     mistake!(architectures, HOSTS => host_with("arch = \"amd64\"\n[hosts.b]\nip = \"10.99.0.12\"\narch = \"sparc\""));
+    mistake!(local_boot_that_uefi_does_not_like, HOSTS => host_with("arch = \"aarch64\"\nlocal_boot = \"no-file\""), PROFILE => GOOD_PROFILE.replace("arch", "# arch"));
     mistake!(words, HOSTS => host_with("local_boot = \"nofile\"\ninstall = \"sometimes\""));
     mistake!(uuid_of_nobody, HOSTS => host_with("uuid = \"00000000-0000-0000-0000-000000000000\"\n[hosts.b]\nip = \"10.99.0.12\"\nuuid = \"4c4c\""));
     mistake!(mac_as_an_empty_list, HOSTS => GOOD_HOSTS.replace("\"52:54:00:47:86:8e\"", "[]"));

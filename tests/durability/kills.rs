@@ -12,7 +12,7 @@ use crate::api;
 use crate::daemon::{Daemon, SERVER, Site, answers_in, in_namespace};
 use crate::load::{Client, HOSTS, address, mac, name};
 use crate::machine::Machine;
-use crate::random::{Random, seed};
+use crate::random::{Random, seed, tell};
 
 /// Clients at once.
 const CLIENTS: usize = 4;
@@ -29,7 +29,8 @@ pub(crate) fn site(hosts: usize) -> Site {
     let mut text = std::fs::read_to_string(site.reservations()).unwrap();
     for number in 0..hosts {
         let (name, mac, ip) = (name(number), mac(number), address(number));
-        text += &format!("\n[hosts.{name}]\nmac = \"{mac}\"\nip = \"{ip}\"\ngroup = \"web\"\n");
+        let host = format!("\n[hosts.{name}]\nmac = \"{mac}\"\nip = \"{ip}\"\ngroup = \"web\"\n");
+        text.push_str(&host);
         let address = format!("addr add {ip}/32 dev lo");
         let status = Command::new("ip")
             .args(address.split(' '))
@@ -145,11 +146,11 @@ fn what_was_acknowledged_survives_every_kill() {
             acknowledged > kills as u64,
             "there was a load: {acknowledged}"
         );
-        println!(
+        tell(&format!(
             "{kills} kills in {:.0} s, {starting} of them while it started; a start took {} ms; {acknowledged} changes and requests were acknowledged, none was lost",
             began.elapsed().as_secs_f32(),
             started_in.as_millis() / u128::try_from((kills - starting).max(1)).unwrap(),
-        );
+        ));
     });
 }
 
@@ -232,6 +233,8 @@ fn a_store_cut_short_arms_nobody() {
             set_aside > 10 && kept > 0,
             "{set_aside} set aside, {kept} kept"
         );
-        println!("{set_aside} cuts were set aside, {kept} were read as they were");
+        tell(&format!(
+            "{set_aside} cuts were set aside, {kept} were read as they were"
+        ));
     });
 }

@@ -121,9 +121,11 @@ impl Client {
         let at = usize::try_from(random.below(HOSTS as u64)).unwrap();
         let machine = &self.machines[at];
         let (name, stand) = (machine.name.clone(), machine.stand.clone());
+        let is_seen = machine.answers.is_some();
         let act = random.pick(match stand.state {
+            // The script was under way when the daemon was killed: its token was not seen.
+            "booting" | "installing" if !is_seen => &[(1, Script)],
             "armed" => &[(14, Script), (2, Cancel), (2, Local), (1, InstallAll)],
-            "booting" if machine.answers.is_none() => &[(1, Script)],
             "booting" => &[
                 (2, Script),
                 (8, Answer),
@@ -131,7 +133,6 @@ impl Client {
                 (2, Installed),
                 (3, Cancel),
             ],
-            "installing" if machine.answers.is_none() => &[(1, Script)],
             "installing" => &[
                 (9, Progress),
                 (5, Installed),

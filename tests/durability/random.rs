@@ -42,6 +42,12 @@ pub(crate) fn seed() -> u64 {
                 | u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos())
         }
     };
-    println!("BOOTWRIGHT_SEED={seed}");
+    tell(&format!("BOOTWRIGHT_SEED={seed}"));
     seed
+}
+
+/// For whoever runs the test with `--nocapture`, or reads why it failed.
+#[expect(clippy::print_stdout, reason = "figures of a test")]
+pub(crate) fn tell(what: &str) {
+    println!("{what}");
 }

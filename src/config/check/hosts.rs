@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::profiles::lifecycle_of;
-use crate::base::{After, GroupName, Lifecycle, ProfileName, suggest};
+use crate::base::{After, Architecture, GroupName, Lifecycle, ProfileName, suggest};
 use crate::config::merge::{Groups, Merged};
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Host, InstallPolicy, Subnet};
+use crate::config::snapshot::{Host, InstallPolicy, LocalBoot, Subnet};
 use crate::config::source::Span;
 use crate::config::table::list_words;
 use crate::config::vars;
@@ -277,6 +277,42 @@ impl<'a> RunsOn<'a> {
             }
         };
         problems.push(problem);
+    }
+
+    /// What a machine that is UEFI for certain does with a form that is forced, where it is not the best:
+    /// told once for each pair of places.
+    pub(super) fn check_local_boot(
+        &mut self,
+        host: &HostEntry,
+        merged: &Merged,
+        problems: &mut Vec<Problem>,
+    ) {
+        let (Some(form), Some(arch)) = (&merged.local_boot, &merged.arch) else {
+            return;
+        };
+        if !matches!(arch.value, Architecture::Aarch64 | Architecture::Arm) {
+            return;
+        }
+        let what = match form.value {
+            LocalBoot::NoFile => {
+                "UEFI loses a minute and more for each of its network entries when it gets no boot file"
+            }
+            LocalBoot::Sanboot => {
+                "iPXE has no BIOS disk under UEFI: `sanboot` fails there, and the firmware goes on"
+            }
+            LocalBoot::Auto | LocalBoot::Exit => return,
+        };
+        if self.told.insert((form.span, arch.span)) {
+            problems.push(
+                Problem::warning("local-boot-uefi", format!("`{}`: {what}", host.name.value))
+                    .at(
+                        form.span,
+                        format!("`{}` gets its `local_boot` here", host.name.value),
+                    )
+                    .at(arch.span, "this architecture is always UEFI")
+                    .help("leave `local_boot` out: \"auto\" does what each firmware does best"),
+            );
+        }
     }
 
     /// A profile that cannot run on a host is told once for each pair of places, not for each host of a group.

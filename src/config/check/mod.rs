@@ -103,6 +103,7 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         merged.cover(&entry.layer, problems);
         runs_on.check(entry, &merged, problems);
         runs_on.check_always(entry, &merged, problems);
+        runs_on.check_local_boot(entry, &merged, problems);
         let place = place(entry, &networks, &input, problems);
         if let (true, Some(subnet)) = (merged.ok, place) {
             hosts.push((*entry, merged, subnet));

@@ -97,7 +97,20 @@ pub(super) fn boot(
     if let Plan::Disk { reason, detail } = &plan
         && disk_without_file(stage, host.local_boot)
     {
-        return BootAnswer::none(*reason, detail.clone());
+        // Measured with OVMF: 197 s until the disk instead of 53.
+        let slow = host.local_boot == LocalBoot::NoFile
+            && matches!(stage, Stage::Pxe { .. } | Stage::HttpBoot { .. })
+            && stage.firmware().is_some_and(Firmware::is_uefi);
+        let slow = slow.then(|| {
+            "UEFI without a boot file waits a minute and more for each of its network entries; \
+             local_boot = \"auto\" spares that"
+                .to_owned()
+        });
+        let note = match (detail.clone(), slow) {
+            (Some(detail), Some(slow)) => Some(format!("{detail}; {slow}")),
+            (detail, slow) => detail.or(slow),
+        };
+        return BootAnswer::none(*reason, note);
     }
     match stage {
         Stage::Os => BootAnswer::none(Reason::NetworkOnly, None),

@@ -570,6 +570,12 @@ fn the_disk_is_booted_as_the_firmware_does_it_best() {
         assert!(forced(LocalBoot::Exit, ask.clone()).is_some());
         assert!(forced(LocalBoot::Sanboot, ask).is_some());
     }
+    let snapshot = testing::changed(|hosts| hosts[0].local_boot = LocalBoot::NoFile);
+    for (ask, is_slow) in [(Ask::new(1).bios(), false), (Ask::new(1).uefi(), true)] {
+        let told = answer_with(&ask, &snapshot, Known::Nothing, &AllThere).detail;
+        let is_told = told.is_some_and(|detail| detail.contains("local_boot = \"auto\""));
+        assert_eq!(is_told, is_slow);
+    }
     // Forms of booting the disk do not keep a host from its installer.
     let snapshot = testing::changed(|hosts| hosts[0].local_boot = LocalBoot::NoFile);
     let install = answer_with(

@@ -225,6 +225,11 @@ impl Disk {
         self.reader.clone()
     }
 
+    /// Why it refuses at present.
+    pub(super) fn refused(&self) -> Option<String> {
+        self.refused.as_ref().map(|(_, why)| why.clone())
+    }
+
     /// Writes events down, or drops and counts them. What there is to tell about that comes back.
     fn write(&mut self, events: &[Arc<Event>], dropped: &mut u64) -> Vec<Event> {
         let mut tell = Vec::new();
@@ -239,7 +244,9 @@ impl Disk {
             commit(&database, events, self.keep).map_err(|error| Trouble::of(&self.path, error))
         }) {
             Ok(()) => {
-                if let Some((count, why)) = self.refused.take() {
+                if let Some((count, why)) = self.refused.take()
+                    && count > 0
+                {
                     tell.push(lost(SystemClock.now(), Reason::DiskFull, count, &why));
                 }
             }
@@ -406,7 +413,8 @@ impl Writer {
         let Some(disk) = &mut self.disk else {
             return highest(batch);
         };
-        if batch.is_empty() {
+        // A disk that refuses is tried again also when nothing happens.
+        if batch.is_empty() && disk.refused.is_none() {
             return None;
         }
         let mut dropped = 0;
@@ -426,6 +434,7 @@ impl Writer {
             disk.write(&told, &mut dropped);
             self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
+        *self.shared.refused() = disk.refused();
         highest(batch).max(highest(&told))
     }
 }
