@@ -321,9 +321,18 @@ fn answer(record: &Record, now: Timestamp) -> Step {
         }
         InstallState::Installing => noted(Record {
             seen_at: Some(now),
-            ..record.clone()
+            ..running(record, now)
         }),
         _ => Step::Same(Reason::NoChange),
+    }
+}
+
+/// An installer that asks or begins runs: its kernel has come, also where it was seen to come from nowhere, as
+/// from another server.
+fn running(record: &Record, now: Timestamp) -> Record {
+    Record {
+        kernel_at: record.kernel_at.or(Some(now)),
+        ..record.clone()
     }
 }
 
@@ -350,7 +359,8 @@ fn report(
         }
         // It moves no state, but it is a sign of life.
         (ReportKind::Started, InstallState::Installing) => {
-            change(heard(record), Kind::ReportIgnored, Reason::SignOfLife)
+            let next = running(&heard(record), now);
+            change(next, Kind::ReportIgnored, Reason::SignOfLife)
         }
         (ReportKind::Progress, InstallState::Booting | InstallState::Installing) => {
             change(heard(record), Kind::InstallProgress, Reason::Reported)
@@ -512,7 +522,7 @@ fn begun(record: &Record, now: Timestamp) -> Record {
         started_at: Some(now),
         seen_at: Some(now),
         changed_at: Some(now),
-        ..record.clone()
+        ..running(record, now)
     }
 }
 

@@ -116,8 +116,14 @@ impl Installs {
             max_attempts: snapshot.server.max_attempts,
             stalled_after: snapshot.stalled_after(name),
             lifecycle: profile.map_or(Lifecycle::Install, |profile| profile.lifecycle),
-            kernel_is_known: profile
-                .is_none_or(|profile| !matches!(profile.boot, Boot::Script { .. })),
+            kernel_is_known: profile.is_none_or(|profile| match &profile.boot {
+                // A template that begins with a variable may be a whole URL.
+                Boot::Linux { kernel: first, .. } | Boot::Chain { url: first } => {
+                    let text = first.text.trim_start();
+                    !text.contains("://") && !text.starts_with("{{")
+                }
+                Boot::Script { .. } => false,
+            }),
         }
     }
 

@@ -400,8 +400,8 @@ fn boot_files_are_signs_of_life_and_the_kernel_is_remembered() {
 #[test]
 fn cancel_and_local_ask_once_the_kernel_was_fetched() {
     let back = Some((Local, Some((Kind::InstallCancelled, Reason::Operator))));
-    row(&cancel(false), [None, back, back, back, back, None, None]);
-    row(&to_local(false), [None, back, back, back, back, back, back]);
+    row(&cancel(false), [None, back, back, back, None, None, None]);
+    row(&to_local(false), [None, back, back, back, None, back, back]);
     for state in [Booting, Installing] {
         let record = play(in_state(state), &[KERNEL], at(10));
         for input in [cancel(false), to_local(false)] {
@@ -413,6 +413,20 @@ fn cancel_and_local_ask_once_the_kernel_was_fetched() {
         for input in [cancel(true), to_local(true)] {
             let next = changed(&record, &input, at(20)).next;
             assert_eq!((next.state, next.token), (Local, None));
+        }
+    }
+    // An installer that runs has its kernel, wherever that came from; a further boot begins without.
+    for heard in [Input::Answer, report(ReportKind::Started)] {
+        for before in [vec![], vec![Input::Answer, FURTHER]] {
+            let booting = play(play(in_state(Armed), &[FIRST], at(1)), &before, at(5));
+            assert_eq!(booting.kernel_at, None);
+            assert!(changed(&booting, &cancel(false), at(6)).event.is_some());
+            let running = play(booting, std::slice::from_ref(&heard), at(10));
+            assert_eq!(running.kernel_at, Some(at(10)), "{heard:?}");
+            assert!(matches!(
+                step(&running, &cancel(false), POLICY, at(20)),
+                Step::Refused(Refusal::UnderWay { .. })
+            ));
         }
     }
     for state in [Local, Installed, Failed] {
