@@ -7,6 +7,9 @@ use std::sync::Arc;
 use super::snapshot::{Boot, Hook, Host, Profile, Server, Snapshot, Subnet, TemplateText};
 use crate::base::{HostName, ProfileName, SubnetName};
 
+/// How a difference reads where there is none.
+pub const NOTHING: &str = "nothing changed";
+
 /// A host that stands in both configurations, and which of its keys differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostChange {
@@ -351,7 +354,7 @@ impl fmt::Display for SnapshotDiff {
         tell("settings changed", words(&self.server));
         tell("needs a restart", words(&self.restart));
         if parts.is_empty() {
-            f.write_str("nothing changed")
+            f.write_str(NOTHING)
         } else {
             f.write_str(&parts.join("; "))
         }

@@ -14,9 +14,9 @@
 use std::time::Duration;
 
 use super::state::{
-    Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition,
+    Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition, reached,
 };
-use crate::base::{HardwareAddr, Lifecycle, ProfileName, Timestamp};
+use crate::base::{AfterEvent, HardwareAddr, Lifecycle, ProfileName, Timestamp};
 use crate::journal::event::{Kind, Reason};
 
 #[cfg(test)]
@@ -436,9 +436,24 @@ fn reload(
     change(next, Kind::InstallCancelled, Reason::NoLongerFits)
 }
 
+/// Whether any event that another host can wait for has come in the last arming.
+pub fn has_come_to_something(record: &Record) -> bool {
+    AfterEvent::ALL
+        .into_iter()
+        .any(|event| reached(record, event))
+}
+
 /// The host is gone from the reservations: should it come back, nothing of before counts.
 fn gone(record: &Record, now: Timestamp) -> Step {
     let kind = match record.state {
+        // What it has come to under an earlier arming, which another host may wait for.
+        InstallState::Local if has_come_to_something(record) => {
+            return noted(Record {
+                macs: record.macs.clone(),
+                changed_at: record.changed_at,
+                ..Record::new(record.host.clone())
+            });
+        }
         InstallState::Local => return Step::Same(Reason::NoChange),
         InstallState::Installed | InstallState::Failed => Kind::InstallNote,
         _ => Kind::InstallCancelled,

@@ -54,6 +54,8 @@ pub struct Context {
     pub generation: u64,
     /// The file, for scripts, answers and boot files.
     pub file: Option<String>,
+    /// Why, where nobody asked for it by a command or a request.
+    pub because: Option<Reason>,
 }
 
 /// What became of an input.
@@ -391,6 +393,9 @@ impl Installs {
         for Versioned { value: record, .. } in &records {
             let mut inputs = Vec::new();
             match (record.state, snapshot.host(&record.host)) {
+                (InstallState::Local, None) if record::has_come_to_something(record) => {
+                    inputs.push(reload_of(snapshot, &record.host));
+                }
                 (InstallState::Local, _) => {}
                 (InstallState::Armed | InstallState::Waiting, _) | (_, None) => {
                     inputs.push(reload_of(snapshot, &record.host));
@@ -544,7 +549,7 @@ fn event_of(
     let (kind, reason) = transition.event?;
     let next = &transition.next;
     let mac = context.mac.or_else(|| next.macs.first().copied());
-    let mut event = Event::new(now, kind, reason)
+    let mut event = Event::new(now, kind, context.because.unwrap_or(reason))
         .host(next.host.clone())
         .mac(mac)
         .ip(context.ip.or(next.ip));

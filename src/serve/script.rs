@@ -260,6 +260,7 @@ impl Install<'_> {
             ip: Some(self.ask.peer),
             generation: self.in_force.snapshot.generation,
             file: Some(self.ask.file.clone()),
+            because: None,
         };
         let snapshot = &self.in_force.snapshot;
         let memory = &self.ctx.memory;

@@ -593,6 +593,20 @@ fn a_host_that_is_gone_starts_anew_when_it_comes_back() {
     let record = changed(&in_state(Installed), &gone, at(1)).next;
     assert_eq!((record.attempt, record.installed_at), (0, None));
     assert_eq!(record.token, None);
+    // Nor is it `up` for those that wait for it because an earlier machine of its name was.
+    let up = play(
+        in_state(Installed),
+        &[report(ReportKind::Up), to_local(false)],
+        at(2),
+    );
+    assert!(up.state == Local && reached(&up, AfterEvent::Up));
+    let forgotten = changed(&up, &gone, at(3));
+    assert_eq!(forgotten.event, None);
+    assert!(!reached(&forgotten.next, AfterEvent::Up));
+    assert_eq!(
+        step(&forgotten.next, &gone, POLICY, at(4)),
+        Step::Same(Reason::NoChange)
+    );
 }
 
 #[test]

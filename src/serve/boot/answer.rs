@@ -116,6 +116,7 @@ pub(crate) async fn serve(
             ip: Some(visit.peer),
             generation: snapshot.generation,
             file: Some(visit.shown.clone()),
+            because: None,
         };
         match ctx
             .installs

@@ -92,6 +92,7 @@ pub(crate) async fn apply(
         ip: Some(visit.peer),
         generation: snapshot.generation,
         file: Some(visit.shown.clone()),
+        because: None,
     };
     let said = |record: &Record| match input(record) {
         Input::Report { message, .. } => message,

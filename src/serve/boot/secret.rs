@@ -72,6 +72,7 @@ pub(crate) async fn serve(
         ip: Some(visit.peer),
         generation: snapshot.generation,
         file: Some(visit.shown.clone()),
+        because: None,
     };
     let input = Input::Secret { name: name.clone() };
     let applied = installs
