@@ -115,7 +115,7 @@ pub(crate) async fn sign_of_life(visit: &Visit, record: &Record, token: &Token) 
         .ctx
         .installs
         .apply_under(
-            &visit.in_force.snapshot,
+            &visit.plane.ctx.config().snapshot,
             token,
             &record.host,
             |_| input.clone(),
