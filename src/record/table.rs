@@ -9,7 +9,7 @@
 //! still made good (`failed` → `installed`), and a script asked for late is not.
 //!
 //! A clock that was set back neither ends an arming or an installation nor lets it live on until the
-//! clock has caught up: what lies in the future is taken to have happened now.
+//! clock has caught up, nor a token longer than it is due: what lies in the future is taken to have happened now.
 
 use std::time::Duration;
 
@@ -131,10 +131,17 @@ fn set_back(record: &Record, now: Timestamp) -> Option<Record> {
                 ..record.clone()
             })
         }
-        InstallState::Local
-        | InstallState::Waiting
-        | InstallState::Installed
-        | InstallState::Failed => None,
+        // The token's last days are counted from here.
+        InstallState::Installed | InstallState::Failed => {
+            ahead(record.installed_at.max(record.failed_at))?;
+            let bring = |at: Option<Timestamp>| at.map(|at| at.min(now));
+            Some(Record {
+                installed_at: bring(record.installed_at),
+                failed_at: bring(record.failed_at),
+                ..record.clone()
+            })
+        }
+        InstallState::Local | InstallState::Waiting => None,
     }
 }
 

@@ -12,6 +12,7 @@ use minijinja::{Error, ErrorKind, Value};
 use super::paths::{self, AssetRef};
 use super::secrets::{self, Missing, Shown};
 use super::{View, base_url};
+use crate::base::Token;
 
 /// What stands in place of a token where there is none.
 const EXAMPLE_TOKEN: &str = "example";
@@ -56,7 +57,8 @@ pub(super) const ROOTS: &[&str] = &[
 #[derive(Debug, Clone)]
 pub struct Urls {
     base: String,
-    token: String,
+    /// `None`: they are examples.
+    token: Option<Token>,
 }
 
 impl Urls {
@@ -64,11 +66,12 @@ impl Urls {
     pub fn of(view: &View<'_>) -> Self {
         Self {
             base: base_url(view.server, view.snapshot.server.http_port),
-            token: view
-                .token
-                .map_or(EXAMPLE_TOKEN, |token| token.reveal())
-                .to_owned(),
+            token: view.token.cloned(),
         }
+    }
+
+    fn token(&self) -> &str {
+        self.token.as_ref().map_or(EXAMPLE_TOKEN, Token::reveal)
     }
 
     /// `http://ADDRESS[:PORT]`.
@@ -78,7 +81,7 @@ impl Urls {
 
     /// The folder of the answers, with a slash at its end.
     pub fn answers(&self) -> String {
-        format!("{}/answers/{}/", self.base, self.token)
+        format!("{}/answers/{}/", self.base, self.token())
     }
 
     /// The URL of one answer.
@@ -94,7 +97,7 @@ impl Urls {
     /// Where an event is reported; with `logs`, below which logs are taken; with `webhook`, where curtin
     /// and subiquity post.
     pub fn report(&self, event: &str) -> String {
-        format!("{}/report/{}/{event}", self.base, self.token)
+        format!("{}/report/{}/{event}", self.base, self.token())
     }
 
     /// The URL of a boot file.

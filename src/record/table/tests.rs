@@ -524,6 +524,15 @@ fn a_clock_that_was_set_back_ends_nothing_and_lets_nothing_live_on() {
         let again = changed(&record, &FURTHER, at(-89_000)).next;
         assert_eq!(again.attempt, 2);
     }
+
+    // The token of one that has ended is not good for longer: its days are counted from now.
+    let installed = looked(&in_state(Installed), at(-255_600));
+    assert_eq!(installed.installed_at, Some(at(-255_600)));
+    let failed = looked(&in_state(Failed), at(-255_600));
+    assert_eq!(failed.failed_at, Some(at(-255_600)));
+    for record in [installed, failed] {
+        same(&record, at(-255_600));
+    }
 }
 
 #[test]

@@ -149,7 +149,8 @@ pub(super) async fn local_all(
 async fn read_order(body: Body) -> Result<Order, ApiError> {
     let body: Bytes = read_body(body, MAX_ORDER)
         .await
-        .map_err(|error| ApiError::bad_request(error.to_string(), "name fewer hosts at once"))?;
+        .map_err(|error| ApiError::bad_request(error.to_string(), "name fewer hosts at once"))?
+        .bytes;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Order::default());
     }

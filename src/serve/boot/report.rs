@@ -2,13 +2,12 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 
 use super::logs::keep_along;
 use super::said::said;
-use super::{BodyError, MAX_BODY, Visit, plain, read_body};
+use super::{BodyError, MAX_BODY, Visit, Whole, plain, read_body};
 use crate::base::Token;
 use crate::decide;
 use crate::journal::event::{Kind, Reason};
@@ -38,14 +37,19 @@ pub(crate) async fn take(
     let ends = matches!(kind, ReportKind::Installed | ReportKind::Failed);
     let limit = if ends { MAX_LOG } else { MAX_BODY };
     let (body, dropped) = match read_body(request.into_body(), limit).await {
-        Ok(body) => (body, false),
-        Err(BodyError::TooLarge(_)) if ends => (Bytes::new(), true),
+        Ok(body) => (body, None),
+        Err(BodyError::TooLarge(_)) if ends => (Whole::default(), Some("a log of more than 8 MiB")),
+        Err(BodyError::Busy) if ends => (Whole::default(), Some("its log, one of many at once,")),
         Err(error) => return visit.bad_body(&error),
     };
-    let mut said = said(query.as_deref(), content_type.as_deref(), &body);
-    if dropped {
+    let read = body.read(move |body| said(query.as_deref(), content_type.as_deref(), body));
+    let mut said = match read.await {
+        Ok(said) => said,
+        Err(_) => return visit.unread(),
+    };
+    if let Some(what) = dropped {
         let text = said.message.unwrap_or_else(|| "it sent a log".to_owned());
-        said.message = Some(format!("{text} (a log of more than 8 MiB was not kept)"));
+        said.message = Some(format!("{text} ({what} was not kept)"));
     }
     let log = said.log.take();
     let input = Input::Report {
@@ -82,7 +86,9 @@ pub(crate) async fn apply(
     record: &Record,
     input: impl Fn(&Record) -> Input + Sync,
 ) -> Result<Record, Response> {
-    let snapshot = &visit.in_force.snapshot;
+    // A body may have taken its time: what waits for this is judged by what is in force now.
+    let in_force = visit.plane.ctx.config();
+    let snapshot = &in_force.snapshot;
     let mac = snapshot
         .host(&record.host)
         .and_then(|host| host.mac())
