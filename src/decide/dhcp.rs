@@ -277,6 +277,7 @@ impl Case<'_> {
             self.server,
             Lease::None,
         );
+        reply.configured = self.configured(Lease::None);
         let to = destination::inform_destination(self.request, self.arrival);
         if matches!(to, Destination::Relay(_)) {
             reply.broadcast = true;
@@ -323,6 +324,7 @@ impl Case<'_> {
             reply.ciaddr = request.ciaddr;
         }
         reply.options = options::network(request, host, self.subnet, self.server, Lease::Granted);
+        reply.configured = self.configured(Lease::Granted);
         let answer = boot::boot(
             request,
             self.stage,
@@ -362,6 +364,10 @@ impl Case<'_> {
         decision.looped = answer.looped;
         decision.guard = answer.guard;
         decision
+    }
+
+    fn configured(&self, lease: Lease) -> Vec<(u8, std::sync::Arc<[u8]>)> {
+        options::configured(self.request, self.stage, self.host, self.subnet, lease)
     }
 
     fn refuse_address(&self, asked: Ipv4Addr) -> Decision {

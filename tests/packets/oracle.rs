@@ -182,6 +182,8 @@ pub(crate) fn http_choice(offers: &[Offer]) -> Option<usize> {
 }
 
 mod tests {
+    use bootwright::base::Firmware;
+    use bootwright::config::options::ConfiguredOption;
     use bootwright::config::snapshot::LocalBoot;
     use bootwright::decide::dhcp::Outcome;
     use bootwright::decide::{Known, Stage};
@@ -322,19 +324,79 @@ mod tests {
         }
     }
 
+    /// EDK2 takes the first bytes of `file` for a boot file even where option 52 says that options lie
+    /// there.
+    #[test]
+    fn options_without_room_do_not_become_a_boot_file() {
+        let big = |code| ConfiguredOption {
+            code,
+            data: [b'x'; 100].into(),
+            force: true,
+        };
+        let snapshot = changed(|hosts| {
+            for host in hosts {
+                host.local_boot = LocalBoot::NoFile;
+                host.options = (224..=230).map(big).collect();
+            }
+        });
+        let small = Message::of("ovmf-pxe-discover").with(57, &[2, 64]);
+        let offer = ours(&answer(&small.bytes(), &snapshot, Known::Nothing));
+        assert_eq!(offer.boot_file, None);
+        assert_eq!(pxe_choice(&[offer]), Choice::Nothing);
+        // A system reads option 52: there the room is used.
+        let system = Message::of("udhcpc-discover");
+        let Outcome::Send { reply, .. } =
+            answer(&system.bytes(), &snapshot, Known::Nothing).outcome
+        else {
+            panic!("no answer");
+        };
+        let bytes = reply.encode();
+        assert_eq!(option(&bytes, 52).map(|data| data[0] & 1), Some(1));
+        assert_ne!(bytes[FILE.start], 0);
+    }
+
+    /// Options of the operator's, of any code and size but for a boot file of another name.
+    fn any_options() -> impl Strategy<Value = Vec<ConfiguredOption>> {
+        let option = (
+            prop_oneof![3 => Just(43), 3 => Just(60), 4 => 1_u8..=254],
+            prop_oneof![
+                Just(b"PXEClient".to_vec()),
+                Just(vec![6, 1, 8]),
+                prop::collection::vec(any::<u8>(), 1..700),
+            ],
+            any::<bool>(),
+        );
+        let usable =
+            |option: &ConfiguredOption| !matches!(option.code, 50..=55 | 57 | 61 | 66 | 67 | 82);
+        prop::collection::vec(option, 0..5).prop_map(move |options| {
+            let options = options
+                .into_iter()
+                .map(|(code, data, force)| ConfiguredOption {
+                    code,
+                    data: data.into(),
+                    force,
+                });
+            options.filter(usable).collect()
+        })
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(512))]
+        #![proptest_config(ProptestConfig::with_cases(1_024))]
 
         #[test]
         fn no_offer_to_uefi_is_read_another_way(
             message in any_message(),
             state in any_state(),
             form in any_local_boot(),
+            options in any_options(),
         ) {
             let message = message.header(0, &[1]).with(53, &[1]);
             let bytes = message.bytes();
             let request = Request::parse(&bytes).expect("a message");
-            let snapshot = changed(|hosts| hosts[0].local_boot = form);
+            let snapshot = changed(|hosts| {
+                hosts[0].local_boot = form;
+                hosts[0].options = options.into();
+            });
             let record = state.map(record);
             let known = record.as_ref().map_or(Known::Nothing, Known::Record);
             let decision = answer(&bytes, &snapshot, known);
@@ -345,14 +407,20 @@ mod tests {
                 (Stage::HttpBoot { .. }, file) => {
                     prop_assert_eq!(http_choice(std::slice::from_ref(&offer)).is_some(), file.is_some());
                 }
-                (Stage::Pxe { .. }, Some(file)) => {
+                (Stage::Pxe { firmware, .. }, Some(file)) => {
                     prop_assert_eq!(reads(&offer), file);
-                    let choice = pxe_choice(&[offer]);
-                    prop_assert_eq!(choice, Choice::BootFile { rank: 7, offer: 0 });
+                    if firmware.is_some_and(Firmware::is_uefi) {
+                        let choice = pxe_choice(&[offer]);
+                        prop_assert_eq!(choice, Choice::BootFile { rank: 7, offer: 0 });
+                    }
                 }
                 // Its disk, without a detour to port 4011.
-                (Stage::Pxe { .. }, None) => prop_assert_eq!(pxe_choice(&[offer]), Choice::Nothing),
-                _ => prop_assert_eq!(offer.class, Some(Class::DhcpOnly)),
+                (Stage::Pxe { firmware, .. }, None) if firmware.is_some_and(Firmware::is_uefi) => {
+                    prop_assert_eq!(pxe_choice(&[offer]), Choice::Nothing);
+                }
+                (Stage::Ipxe { .. }, _) => prop_assert_eq!(offer.class, Some(Class::DhcpOnly)),
+                // A BIOS and systems take no part in this choice.
+                (Stage::Pxe { .. } | Stage::Os, _) => {}
             }
             let to_install = state.is_some_and(InstallState::boots_installer);
             if let Stage::Pxe { firmware: Some(firmware), .. } = Stage::of(&request)
