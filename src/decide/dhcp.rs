@@ -13,6 +13,7 @@ mod options;
 use std::net::Ipv4Addr;
 
 use self::options::Lease;
+use super::firmware;
 use super::loops::LoopGuard;
 use super::{Arrival, Destination, Facts, Stage};
 use crate::base::HostName;
@@ -325,7 +326,7 @@ impl Case<'_> {
         }
         reply.options = options::network(request, host, self.subnet, self.server, Lease::Granted);
         reply.configured = self.configured(Lease::Granted);
-        let answer = boot::boot(
+        let mut answer = boot::boot(
             request,
             self.stage,
             self.snapshot,
@@ -334,6 +335,17 @@ impl Case<'_> {
             self.server,
             self.arrival.at,
         );
+        if let Some(doubt) = self
+            .stage
+            .is_boot()
+            .then(|| firmware::told(request).doubt)
+            .flatten()
+        {
+            answer.note = Some(match answer.note.take() {
+                Some(note) => format!("{note}; {doubt}"),
+                None => doubt,
+            });
+        }
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
             reply.siaddr = tftp;

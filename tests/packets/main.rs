@@ -7,6 +7,7 @@
 mod capture;
 mod corpus;
 mod edits;
+mod families;
 mod oracle;
 mod properties;
 mod replay;
