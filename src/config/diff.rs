@@ -218,6 +218,7 @@ fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
         ("after", old.after == new.after),
         ("uuid", old.uuid == new.uuid),
         ("serial", old.serial == new.serial),
+        ("options", old.options == new.options),
         ("vars", old.vars == new.vars),
         ("notes", old.notes == new.notes),
     ])
@@ -233,6 +234,8 @@ fn changed_subnet_keys(old: &Subnet, new: &Subnet) -> Vec<&'static str> {
         ("domain", old.domain == new.domain),
         ("lease_time", old.lease_time == new.lease_time),
         ("nat", old.nat == new.nat),
+        ("dns_search", old.dns_search == new.dns_search),
+        ("options", old.options == new.options),
     ])
 }
 

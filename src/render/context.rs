@@ -59,14 +59,32 @@ pub struct Urls {
     base: String,
     /// `None`: they are examples.
     token: Option<Token>,
+    /// What stands before the path of a boot file.
+    files: String,
 }
 
 impl Urls {
     /// Those of a view.
     pub fn of(view: &View<'_>) -> Self {
+        let base = base_url(view.server, view.snapshot.server.http_port);
         Self {
-            base: base_url(view.server, view.snapshot.server.http_port),
+            files: format!("{base}/assets"),
+            base,
             token: view.token.cloned(),
+        }
+    }
+
+    /// The same with boot files by TFTP, for an iPXE without HTTP.
+    pub fn files_by_tftp(view: &View<'_>) -> Self {
+        /// The port that stands in no URL (RFC 3617).
+        const TFTP: u16 = 69;
+        let files = match view.snapshot.server.tftp_port {
+            TFTP => format!("tftp://{}", view.server),
+            port => format!("tftp://{}:{port}", view.server),
+        };
+        Self {
+            files,
+            ..Self::of(view)
         }
     }
 
@@ -102,7 +120,7 @@ impl Urls {
 
     /// The URL of a boot file.
     pub fn asset(&self, asset: &AssetRef) -> String {
-        paths::url(&self.base, asset)
+        paths::url(&self.files, asset)
     }
 }
 

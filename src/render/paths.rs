@@ -82,10 +82,10 @@ pub fn is_url(text: &str) -> bool {
     })
 }
 
-/// The URL of a boot file on the boot plane at `base`.
-pub fn url(base: &str, asset: &AssetRef) -> String {
+/// The URL of a boot file; `files` is what stands before its path, such as `http://10.99.0.2/assets`.
+pub fn url(files: &str, asset: &AssetRef) -> String {
     match asset {
-        AssetRef::Path(path) => format!("{base}/assets/{}", encode(path)),
+        AssetRef::Path(path) => format!("{files}/{}", encode(path)),
         AssetRef::Url(url) => url.clone(),
     }
 }
