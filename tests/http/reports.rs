@@ -1,6 +1,11 @@
 //! Reports with logs, events of curtin and subiquity, and the URLs of installers made for Foreman.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
 use bootwright::serve::logs;
+use futures_util::StreamExt as _;
+use hyper::Request;
 use serde_json::{Value, json};
 
 use super::*;
@@ -205,9 +210,25 @@ async fn the_end_counts_also_with_a_log_that_is_too_large() {
     let site = Site::new();
     let token = site.booting().await;
     site.get(WEB01, &report(&token, "started")).await;
-    let large = vec![b'x'; logs::MAX_LOG + 1];
+    let chunk = vec![b'x'; logs::MAX_LOG / 4];
+    let sent = Arc::new(AtomicUsize::new(0));
+    let body = futures_util::stream::iter(0..10).map({
+        let sent = sent.clone();
+        move |_| {
+            sent.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(chunk.clone())
+        }
+    });
     let path = format!("{}?message=no+disk", report(&token, "failed"));
-    assert_eq!(site.post(&path, "text/plain", large).await, StatusCode::OK);
+    let reply = site
+        .send(
+            WEB01,
+            Request::post(path).body(Body::from_stream(body)).unwrap(),
+        )
+        .await;
+    assert_eq!(reply.status, StatusCode::OK);
+    // All of it was taken: wget hears no answer before it has sent everything.
+    assert_eq!(sent.load(Ordering::Relaxed), 10);
     let record = site.record().await.unwrap();
     assert_eq!(record.state, InstallState::Failed);
     let message = record.message.unwrap();

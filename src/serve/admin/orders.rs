@@ -146,8 +146,8 @@ pub(super) async fn local_all(
 }
 
 /// An empty body is an order without particulars.
-async fn read_order(body: Body) -> Result<Order, ApiError> {
-    let body: Bytes = read_body(body, MAX_ORDER)
+async fn read_order(mut body: Body) -> Result<Order, ApiError> {
+    let body: Bytes = read_body(&mut body, MAX_ORDER)
         .await
         .map_err(|error| ApiError::bad_request(error.to_string(), "name fewer hosts at once"))?
         .bytes;

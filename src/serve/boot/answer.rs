@@ -43,7 +43,7 @@ pub(crate) async fn serve(
     };
     // Only now: nobody without the token makes this server wait for a body.
     let facts = if request.method() == Method::POST {
-        match read_body(request.into_body(), MAX_BODY).await {
+        match read_body(&mut request.into_body(), MAX_BODY).await {
             Ok(body) => body.bytes,
             Err(error) => return visit.bad_body(&error),
         }

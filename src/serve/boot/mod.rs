@@ -361,11 +361,18 @@ impl Whole {
 }
 
 /// Reads a body of at most `max` bytes, for at most [`BODY_TIME`].
-pub(crate) async fn read_body(body: Body, max: usize) -> Result<Whole, BodyError> {
+pub(crate) async fn read_body(body: &mut Body, max: usize) -> Result<Whole, BodyError> {
     read_within(BODY_TIME, body, max).await
 }
 
-async fn read_within(time: Duration, body: Body, max: usize) -> Result<Whole, BodyError> {
+/// Takes the rest of a body and throws it away, for at most [`BODY_TIME`]. wget reads no answer before it
+/// has sent everything: one that is cut off holds its report for lost.
+pub(crate) async fn drain(body: &mut Body) {
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(BODY_TIME, rest).await;
+}
+
+async fn read_within(time: Duration, body: &mut Body, max: usize) -> Result<Whole, BodyError> {
     tokio::time::timeout(time, collect(&LARGE, body, max))
         .await
         .unwrap_or(Err(BodyError::Slow))
@@ -373,7 +380,7 @@ async fn read_within(time: Duration, body: Body, max: usize) -> Result<Whole, Bo
 
 async fn collect(
     large: &'static Semaphore,
-    mut body: Body,
+    body: &mut Body,
     max: usize,
 ) -> Result<Whole, BodyError> {
     let mut bytes = BytesMut::new();
@@ -411,29 +418,31 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
-        let body = Body::from_stream(futures_util::stream::pending::<Result<Bytes, BodyError>>());
-        let read = read_within(Duration::from_millis(1), body, 10).await;
+        let pending = futures_util::stream::pending::<Result<Bytes, BodyError>>();
+        let read = read_within(
+            Duration::from_millis(1),
+            &mut Body::from_stream(pending),
+            10,
+        )
+        .await;
         assert!(matches!(read, Err(BodyError::Slow)));
         assert!(matches!(
-            read_body(Body::from("12345678901"), 10).await,
+            read_body(&mut Body::from("12345678901"), 10).await,
             Err(BodyError::TooLarge(10))
         ));
-        let read = read_body(Body::from("1234567890"), 10).await.unwrap();
+        let read = read_body(&mut Body::from("1234567890"), 10).await.unwrap();
         assert_eq!(read.bytes.len(), 10);
     }
 
     #[tokio::test]
     async fn large_bodies_share_a_bound_and_small_ones_need_none() {
         static ROOM: Semaphore = Semaphore::const_new(100);
-        let body = |size: usize| {
+        let body = async |size: usize| {
             let chunks = vec![b'x'; size];
             let chunks: Vec<Bytes> = chunks.chunks(4_000).map(Bytes::copy_from_slice).collect();
             let chunks = chunks.into_iter().map(Ok::<_, BodyError>);
-            collect(
-                &ROOM,
-                Body::from_stream(futures_util::stream::iter(chunks)),
-                MAX_LOG,
-            )
+            let mut body = Body::from_stream(futures_util::stream::iter(chunks));
+            collect(&ROOM, &mut body, MAX_LOG).await
         };
         let one = body(MAX_BODY + (60 << 10)).await.unwrap();
         assert_eq!(ROOM.available_permits(), 40);

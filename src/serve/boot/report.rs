@@ -7,7 +7,7 @@ use hyper::{Request, StatusCode};
 
 use super::logs::keep_along;
 use super::said::said;
-use super::{BodyError, MAX_BODY, Visit, Whole, plain, read_body};
+use super::{BodyError, MAX_BODY, Visit, Whole, drain, plain, read_body};
 use crate::base::Token;
 use crate::decide;
 use crate::journal::event::{Kind, Reason};
@@ -36,7 +36,8 @@ pub(crate) async fn take(
     // What ends an installation counts, however large the log is that comes along.
     let ends = matches!(kind, ReportKind::Installed | ReportKind::Failed);
     let limit = if ends { MAX_LOG } else { MAX_BODY };
-    let (body, dropped) = match read_body(request.into_body(), limit).await {
+    let mut coming = request.into_body();
+    let (body, dropped) = match read_body(&mut coming, limit).await {
         Ok(body) => (body, None),
         Err(BodyError::TooLarge(_)) if ends => (Whole::default(), Some("a log of more than 8 MiB")),
         Err(BodyError::Busy) if ends => (Whole::default(), Some("its log, one of many at once,")),
@@ -63,6 +64,9 @@ pub(crate) async fn take(
     };
     if let Some(log) = log {
         keep_along(&visit, &record, log_of(kind), log).await;
+    }
+    if dropped.is_some() {
+        drain(&mut coming).await;
     }
     plain(StatusCode::OK, "ok\n".to_owned())
 }

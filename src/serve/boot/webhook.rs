@@ -243,7 +243,7 @@ pub(crate) async fn take(visit: Visit, token: Option<Token>, request: Request<Bo
         Ok(found) => found,
         Err(response) => return response,
     };
-    let body = match read_body(request.into_body(), MAX_EVENT).await {
+    let body = match read_body(&mut request.into_body(), MAX_EVENT).await {
         Ok(body) => body,
         Err(error) => return visit.bad_body(&error),
     };
