@@ -175,6 +175,9 @@ pub fn diagnose(
             what: step.describe().to_owned(),
             under_way,
         });
+    } else {
+        "nothing is missing: it has all that it boots".clone_into(&mut diagnosis.verdict);
+        diagnosis.causes = causes::so_far(subject, boot);
     }
     if let Some(broken) = loops::of_loop(subject, boot, &boots)
         && diagnosis

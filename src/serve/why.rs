@@ -64,6 +64,7 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
             .boot(in_force, host, profile)
             .map_or(Loads::Unknown, |boot| Loads::from(&boot)),
         answers: !profile.answers.is_empty(),
+        lifecycle: profile.lifecycle,
     });
     let subject = Subject {
         host: &host.name,

@@ -655,6 +655,29 @@ fn what_is_never_installed_and_what_always_runs_is_not_sent_to_be_installed() {
 }
 
 #[test]
+fn a_live_system_has_all_that_it_boots() {
+    let mut events = whole_boot(0)[..11].to_vec();
+    // Nothing of it is recorded, but for the script's event.
+    events.retain(|event| event.kind != Kind::InstallBooting);
+    for event in &mut events {
+        if event.kind == Kind::HttpScript {
+            event.reason = Reason::Live;
+        }
+    }
+    let expected = Expected {
+        lifecycle: Lifecycle::Live,
+        ..Expected::default()
+    };
+    let live = |upto: usize| expecting(&expected, None, &events[..upto], &[], 3_600_000);
+    let found = live(7);
+    assert_eq!(found.missing.as_ref().unwrap().step, StepKind::Kernel);
+    let found = live(10);
+    assert_eq!(found.missing, None, "{found:?}");
+    assert!(found.verdict.contains("nothing is missing"), "{found:?}");
+    assert!(found.causes.is_empty(), "{found:?}");
+}
+
+#[test]
 fn of_a_machine_that_is_switched_off_nothing_more_comes() {
     let host = host();
     let events = &whole_boot(0)[..8];
