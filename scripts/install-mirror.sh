@@ -194,7 +194,9 @@ make_indices() {
             echo " $(sha256sum "$file" | cut -d' ' -f1) $(stat -c %s "$file") $file"
         done
     } >Release
-    cp Release main/binary-$ARCH/Release
+    # By its own Release file the installer sees that the mirror has the architecture.
+    printf "Archive: oldstable\nCodename: $SUITE\nComponent: main\nArchitecture: $ARCH\n" \
+        >main/binary-$ARCH/Release
 }
 
 # -------------------------------------------------------------------------------------------------
@@ -208,7 +210,11 @@ esac
 mirror=${INSTALL_TEST_MIRROR:-$(used_mirror)}
 mirror=${mirror:-http://deb.debian.org/debian}
 
-key=$(sha256sum "$0" "$linux" | cut -d' ' -f1 && echo "$mirror")
+key=$(
+    declare -f make_base copy_module | sha256sum
+    sha256sum <"$linux"
+    echo "$SUITE $ARCH $BASE ${PACKAGES[*]} $mirror"
+)
 if made base "$key"; then
     say "the base system is there ($(du -m "$folder/base/base.tar" | cut -f1) MB unpacked)"
 else
@@ -219,7 +225,11 @@ else
     echo "$key" >"$folder/base.key"
     say "the base system is made: $(du -m "$folder/base/base.tar" | cut -f1) MB unpacked, $((SECONDS - began)) s"
 fi
-key=$(echo "$key" && find "$COMPONENTS" -type f | LC_ALL=C sort | xargs sha256sum && stat -c %Y "$folder/base.key")
+key=$(
+    stat -c %Y "$folder/base.key"
+    sha256sum "$0"
+    find "$COMPONENTS" -type f -exec sha256sum {} + | LC_ALL=C sort
+)
 if made $SERVED "$key"; then
     say "the mirror is there"
 else

@@ -6,22 +6,6 @@ cd "$(dirname "$0")/.."
 STEPS=6
 bootwright=target/debug/bootwright
 
-# The tests make networks of their own: as root, or as root of a user namespace. The real boots need
-# /dev/net/tun as well.
-in_networks() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif [ -w /dev/net/tun ] && unshare --user --map-root-user --net true 2>/dev/null; then
-        unshare --user --map-root-user "$@"
-    elif command -v sudo >/dev/null; then
-        echo "(by sudo: this user may not make networks here)"
-        sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,HOME "$@"
-    else
-        echo "this user may not make networks here: run \`make test\` as root" >&2
-        return 1
-    fi
-}
-
 # Cargo leaves out targets with `test = false` unless they are named, and takes names only by themselves.
 build() {
     cargo test --locked --all-targets --no-run &&

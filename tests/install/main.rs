@@ -240,7 +240,11 @@ fn judge_the_events(events: &[Event]) {
         events
             .iter()
             .any(|event| event.kind == Kind::InstallProgress
-                && event.detail.as_deref().unwrap_or_default().contains("/dev/vda")),
+                && event
+                    .detail
+                    .as_deref()
+                    .unwrap_or_default()
+                    .contains("/dev/vda")),
         "the disk was not told"
     );
     assert_eq!(events[up].ip, Some(HOST_IP));
