@@ -20,7 +20,7 @@ ARCH=amd64
 COMPONENTS=tests/install/components
 SERVED=boot-assets/debian-mirror         # below FOLDER, which is where the daemon serves from
 # The installed system before apt has run in it: what boots, logs in, and has an address.
-BASE=systemd-sysv,udev,kmod,ifupdown,iproute2,netbase,e2fsprogs,fdisk,initramfs-tools,linux-image-cloud-$ARCH
+BASE=systemd-sysv,debconf-i18n,udev,kmod,ifupdown,iproute2,netbase,e2fsprogs,fdisk,initramfs-tools,linux-image-cloud-$ARCH
 # What the machine installs by apt, as Debian's installer would: the boot loader, what the shipped preseed
 # and the test's host name, and what Debian's installer adds in a virtual machine.
 PACKAGES=(grub2-common grub-pc-bin openssh-server wget hello qemu-guest-agent)

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Every test: units and contracts, real DHCP, TFTP and HTTP clients in network namespaces, real boots.
+# Every test: units and contracts, real DHCP, TFTP and HTTP clients in network namespaces, real boots, a whole
+# installation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/steps.sh
-STEPS=6
+STEPS=7
 bootwright=target/debug/bootwright
 
 # Cargo leaves out targets with `test = false` unless they are named, and takes names only by themselves.
 build() {
     cargo test --locked --all-targets --no-run &&
-        cargo test --locked --test boot --test netns_clients --no-run
+        cargo test --locked --test boot --test netns_clients --test install --no-run
 }
 
 step "install what is missing" scripts/setup.sh
@@ -20,4 +21,5 @@ step "real clients in network namespaces" \
 step "fetch the boot files" "$bootwright" assets fetch ipxe debian-12
 step "real boots, one machine at a time" \
     in_networks cargo test --locked --test boot -- --test-threads=1 --nocapture
+step "a whole installation" scripts/install-test.sh
 finished test

@@ -164,6 +164,21 @@ impl Site {
             .collect()
     }
 
+    /// Keeps the log that the installer has sent, if any, beside the console: what a failure is studied by.
+    pub(crate) fn keep_installer_log(&self) {
+        let mut folders = vec![self.own.path().join("state/logs")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.file_name().is_some_and(|name| name == "syslog") {
+                    fs::copy(&path, self.last.join("installer.log")).unwrap();
+                }
+            }
+        }
+    }
+
     fn disk(&self) -> PathBuf {
         self.last.join("disk.raw")
     }

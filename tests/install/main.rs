@@ -62,11 +62,12 @@ fn main() {
     let mut machine = Machine::switch_on(&tools, &site);
     println!("{HOST} switched on: BIOS, network first, an empty disk");
     let outcome = watch(&mut machine, &events);
+    site.keep_installer_log();
     let took = outcome.unwrap_or_else(|trouble| {
         panic!(
-            "{trouble}\n--- why\n{}\n--- the end of the console (all of it: {})\n{}",
+            "{trouble}\n--- why\n{}\n--- the end of the console (all of it, and the installer's log: {})\n{}",
             site.run(&["why", HOST]),
-            site.last.join("console.log").display(),
+            site.last.display(),
             machine.tail(25)
         )
     });
@@ -338,8 +339,7 @@ fn judge_the_disk(site: &Site) {
 fn judge_secrecy(site: &Site, console: &str, events: &[Event]) {
     let token = console
         .split("/answers/")
-        .filter_map(|rest| rest.get(..Token::LEN).and_then(Token::parse))
-        .next()
+        .find_map(|rest| rest.get(..Token::LEN).and_then(Token::parse))
         .expect("the installer's command line on the console has the token");
     let hash = "Mm5t6W50deJ9DUfBl10g7";
     let mut texts = vec![
