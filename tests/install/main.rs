@@ -102,6 +102,7 @@ fn watch(machine: &mut Machine, events: &Events) -> Result<Duration, String> {
             match event.kind {
                 Kind::InstallUp => is_up = true,
                 Kind::InstallFailed | Kind::InstallStalled => {
+                    wait_for_log(events);
                     return Err(format!(
                         "the installation has failed: {}",
                         event.detail.unwrap_or_default()
@@ -137,6 +138,17 @@ fn watch(machine: &mut Machine, events: &Events) -> Result<Duration, String> {
             event_seen = Instant::now();
             let line = machine.tail(1);
             story.say(&format!("… {}", line.trim()));
+        }
+    }
+}
+
+/// What the installer sends of its log comes after its report.
+fn wait_for_log(events: &Events) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(30) {
+        let event = events.next(Duration::from_secs(1));
+        if event.is_some_and(|event| event.kind == Kind::ReportLog) {
+            return;
         }
     }
 }
