@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::packet::{self, ACK, DISCOVER, OFFER, REQUEST, RELAY, Reply, SERVER, Template};
+use crate::packet::{self, ACK, DISCOVER, OFFER, RELAY, REQUEST, Reply, SERVER, Template};
 
 /// A machine that is not answered for so long has lost its packet and begins anew.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -199,7 +199,11 @@ impl Load {
     }
 
     /// Asks each millisecond until somebody answers.
-    pub fn first_answer(&mut self, since: Instant, patience: Duration) -> io::Result<Option<Duration>> {
+    pub fn first_answer(
+        &mut self,
+        since: Instant,
+        patience: Duration,
+    ) -> io::Result<Option<Duration>> {
         self.forget()?;
         let mut outcome = Outcome::default();
         while since.elapsed() < patience {
@@ -247,7 +251,11 @@ impl Load {
             if due <= Instant::now() {
                 due = now + Duration::from_millis(1);
                 turn = turn.wrapping_add(1);
-                let host = if turn.is_multiple_of(2) { 0 } else { 1 + turn % (self.hosts - 1) };
+                let host = if turn.is_multiple_of(2) {
+                    0
+                } else {
+                    1 + turn % (self.hosts - 1)
+                };
                 let xid = self.next_xid;
                 self.next_xid = xid.wrapping_add(1).max(1);
                 let _ = self.socket.send(self.discover.fill(xid, host));
@@ -405,4 +413,3 @@ fn send(socket: &UdpSocket, bytes: &[u8]) -> io::Result<()> {
         Err(error) => Err(error),
     }
 }
-

@@ -3,8 +3,18 @@
 //! `make bench-dhcp` runs it. It needs root (network namespaces, priorities) and two cores, and leaves
 //! nothing behind. What is measured, and how to read it, is in `docs/performance.md`.
 
-#![allow(unreachable_pub, clippy::print_stdout, clippy::print_stderr, clippy::indexing_slicing, missing_docs)]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#![allow(
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 
 mod load;
 mod packet;
@@ -49,7 +59,10 @@ struct Plan {
 
 impl Plan {
     fn read() -> Result<Self, String> {
-        let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+        let mut args: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|arg| arg != "--bench")
+            .collect();
         let mut flag = |name: &str| {
             let before = args.len();
             args.retain(|arg| arg != name);
@@ -63,25 +76,41 @@ impl Plan {
         let mut values = BTreeMap::new();
         let mut words = args.into_iter();
         while let Some(name) = words.next() {
-            let known = ["--rounds", "--sizes", "--servers", "--seconds", "--only", "--out"];
+            let known = [
+                "--rounds",
+                "--sizes",
+                "--servers",
+                "--seconds",
+                "--only",
+                "--out",
+            ];
             let value = words.next().filter(|_| known.contains(&name.as_str()));
             values.insert(name, value.ok_or(USAGE)?);
         }
         let number = |name: &str, default: f64| match values.get(name) {
-            Some(text) => text.parse().map_err(|_| format!("{name}: {text} is no number")),
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("{name}: {text} is no number")),
             None => Ok(default),
         };
         let list = |name: &str, default: &str| -> Vec<String> {
             let text = values.get(name).map_or(default, String::as_str);
             text.split(',').map(str::to_owned).collect()
         };
-        let sizes = if quick { "1000,100000" } else { "1000,10000,100000" };
+        let sizes = if quick {
+            "1000,100000"
+        } else {
+            "1000,10000,100000"
+        };
         Ok(Self {
             quick,
             rounds: number("--rounds", if quick { 1.0 } else { 5.0 })? as u32,
             sizes: list("--sizes", sizes)
                 .iter()
-                .map(|text| text.parse().map_err(|_| format!("{text} is no number of reservations")))
+                .map(|text| {
+                    text.parse()
+                        .map_err(|_| format!("{text} is no number of reservations"))
+                })
                 .collect::<Result<_, _>>()?,
             servers: list("--servers", "bootwright,kea,dhcpd,dnsmasq")
                 .iter()
@@ -102,7 +131,11 @@ impl Plan {
 
     /// The seconds that a start may take: dnsmasq's time grows with the square of the reservations.
     fn patience(kind: Kind, hosts: u32) -> Duration {
-        Duration::from_secs(if kind == Kind::Dnsmasq && hosts > 50_000 { 180 } else { 30 })
+        Duration::from_secs(if kind == Kind::Dnsmasq && hosts > 50_000 {
+            180
+        } else {
+            30
+        })
     }
 }
 
@@ -155,7 +188,11 @@ fn run(plan: &Plan) -> io::Result<()> {
                 if plan.quick && kind == Kind::Dnsmasq && hosts > 50_000 {
                     continue;
                 }
-                eprintln!("round {round} of {}, {hosts} reservations, {}", plan.rounds, kind.name());
+                eprintln!(
+                    "round {round} of {}, {hosts} reservations, {}",
+                    plan.rounds,
+                    kind.name()
+                );
                 if let Err(error) = measure(plan, kind, hosts, &folder.0, &mut report) {
                     eprintln!("  {error}");
                     report.failed(kind, hosts, error.to_string());
@@ -169,7 +206,13 @@ fn run(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-fn measure(plan: &Plan, kind: Kind, hosts: u32, folder: &Path, report: &mut Report) -> io::Result<()> {
+fn measure(
+    plan: &Plan,
+    kind: Kind,
+    hosts: u32,
+    folder: &Path,
+    report: &mut Report,
+) -> io::Result<()> {
     let mut load = Load::new(hosts)?;
     let mut server = Server::start(kind, hosts, folder, plan.cpu)?;
     let mut put = |what: What, value: f64| report.put(Key { kind, hosts, what }, value);
@@ -215,7 +258,11 @@ fn measure(plan: &Plan, kind: Kind, hosts: u32, folder: &Path, report: &mut Repo
         }
     }
     if plan.wants("open") {
-        let rates: &[u32] = if plan.quick { &[10_000] } else { &[2_000, 10_000, 50_000] };
+        let rates: &[u32] = if plan.quick {
+            &[10_000]
+        } else {
+            &[2_000, 10_000, 50_000]
+        };
         for &rate in rates {
             let mut outcome = load.open(rate, plan.lasting)?;
             tell(&format!("{rate}/s offered"), &mut outcome);
@@ -238,7 +285,10 @@ fn measure(plan: &Plan, kind: Kind, hosts: u32, folder: &Path, report: &mut Repo
         // The files may be watched: what that leads to is not what is measured.
         let change = load.change(|| server.take_up(), patience)?;
         wrong += change.wrong;
-        eprintln!("  reload: in force {:?}, silence {:?}", change.in_force, change.silence);
+        eprintln!(
+            "  reload: in force {:?}, silence {:?}",
+            change.in_force, change.silence
+        );
         match change.in_force {
             Some(took) => put(What::InForce, took.as_secs_f64()),
             None => eprintln!("  the change did not take effect"),
@@ -261,7 +311,12 @@ fn cpu_time(pid: u32) -> io::Result<Duration> {
         .rsplit_once(") ")
         .map(|(_, rest)| rest.split(' ').collect())
         .unwrap_or_default();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     // utime and stime, in hundredths of a second on every Linux.
     Ok(Duration::from_millis((ticks(11) + ticks(12)) * 10))
 }
@@ -269,10 +324,13 @@ fn cpu_time(pid: u32) -> io::Result<Duration> {
 /// The largest resident size of a process so far, in MiB.
 fn memory(pid: u32) -> io::Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse::<f64>()
+            .ok()
+    });
     kib.map(|kib| kib / 1024.0)
         .ok_or_else(|| io::Error::other("no VmHWM"))
 }
-

@@ -69,7 +69,13 @@ impl Template {
             requested = Some(put(50, &[0; 4]));
         }
         put(57, &1_472_u16.to_be_bytes());
-        put(55, &[1, 2, 3, 4, 5, 6, 12, 13, 15, 17, 18, 22, 23, 28, 40, 41, 42, 43, 50, 51, 54, 58, 59, 60, 66, 67, 97, 128, 129, 130, 131, 132, 133, 134, 135]);
+        put(
+            55,
+            &[
+                1, 2, 3, 4, 5, 6, 12, 13, 15, 17, 18, 22, 23, 28, 40, 41, 42, 43, 50, 51, 54, 58,
+                59, 60, 66, 67, 97, 128, 129, 130, 131, 132, 133, 134, 135,
+            ],
+        );
         let uuid = put(97, &[0; 17]);
         put(94, &[1, 3, 16]);
         put(93, &[0, 7]);
@@ -121,7 +127,10 @@ pub fn read(bytes: &[u8]) -> Result<Reply, &'static str> {
     let mut rest = &bytes[OPTIONS..];
     let (mut message_type, mut server, mut lease, mut mask, mut router) =
         (None, None, false, None, None);
-    let mut boot_file = head[108..236].split(|byte| *byte == 0).next().unwrap_or_default();
+    let mut boot_file = head[108..236]
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default();
     loop {
         match rest {
             [] => return Err("no option 255"),

@@ -89,7 +89,10 @@ impl Report {
     /// The tables.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
-        let command: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+        let command: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|arg| arg != "--bench")
+            .collect();
         let versions: Vec<String> = self.servers.iter().map(|kind| kind.version()).collect();
         let _ = writeln!(
             text,
@@ -100,47 +103,80 @@ impl Report {
             self.lasting.as_secs_f64(),
             versions.join(", ")
         );
-        self.table(&mut text, "Handshakes/s, closed loop", true, &[
-            ("1 outstanding", What::Rate(1), 0),
-            ("16 outstanding", What::Rate(16), 0),
-            ("256 outstanding", What::Rate(256), 0),
-        ]);
-        self.table(&mut text, "Latency of a handshake, closed loop, us", false, &[
-            ("1 outstanding, p50", What::ClosedP50(1), 0),
-            ("1 outstanding, p99", What::ClosedP99(1), 0),
-            ("16 outstanding, p50", What::ClosedP50(16), 0),
-            ("16 outstanding, p99", What::ClosedP99(16), 0),
-            ("16 outstanding, max", What::ClosedMax(16), 0),
-            ("256 outstanding, p50", What::ClosedP50(256), 0),
-            ("256 outstanding, p99", What::ClosedP99(256), 0),
-            ("256 outstanding, max", What::ClosedMax(256), 0),
-            ("256 outstanding, given up", What::ClosedDropped(256), 0),
-        ]);
+        self.table(
+            &mut text,
+            "Handshakes/s, closed loop",
+            true,
+            &[
+                ("1 outstanding", What::Rate(1), 0),
+                ("16 outstanding", What::Rate(16), 0),
+                ("256 outstanding", What::Rate(256), 0),
+            ],
+        );
+        self.table(
+            &mut text,
+            "Latency of a handshake, closed loop, us",
+            false,
+            &[
+                ("1 outstanding, p50", What::ClosedP50(1), 0),
+                ("1 outstanding, p99", What::ClosedP99(1), 0),
+                ("16 outstanding, p50", What::ClosedP50(16), 0),
+                ("16 outstanding, p99", What::ClosedP99(16), 0),
+                ("16 outstanding, max", What::ClosedMax(16), 0),
+                ("256 outstanding, p50", What::ClosedP50(256), 0),
+                ("256 outstanding, p99", What::ClosedP99(256), 0),
+                ("256 outstanding, max", What::ClosedMax(256), 0),
+                ("256 outstanding, given up", What::ClosedDropped(256), 0),
+            ],
+        );
         for rate in [2_000, 10_000, 50_000] {
             let title = format!("Open loop, {rate} handshakes/s offered");
-            self.table(&mut text, &title, false, &[
-                ("finished/s", What::Open(rate), 0),
-                ("p50, us", What::OpenP50(rate), 0),
-                ("p99, us", What::OpenP99(rate), 0),
-                ("max, us", What::OpenMax(rate), 0),
-                ("dropped", What::OpenDropped(rate), 0),
-            ]);
+            self.table(
+                &mut text,
+                &title,
+                false,
+                &[
+                    ("finished/s", What::Open(rate), 0),
+                    ("p50, us", What::OpenP50(rate), 0),
+                    ("p99, us", What::OpenP99(rate), 0),
+                    ("max, us", What::OpenMax(rate), 0),
+                    ("dropped", What::OpenDropped(rate), 0),
+                ],
+            );
         }
-        self.table(&mut text, "Burst of 10,000 DISCOVERs", false, &[
-            ("answered", What::Burst, 0),
-            ("until the last answer, s", What::BurstTook, 3),
-        ]);
-        self.table(&mut text, "Cost", false, &[
-            ("CPU per handshake, us (16 outstanding)", What::Cpu, 1),
-            ("peak memory, MiB", What::Memory, 0),
-            ("peak memory after a reload, MiB", What::MemoryAfter, 0),
-            ("start to first answer, s", What::Start, 3),
-            ("changed reservation in force, s", What::InForce, 3),
-            ("longest time without an answer meanwhile, s", What::Silence, 4),
-        ]);
+        self.table(
+            &mut text,
+            "Burst of 10,000 DISCOVERs",
+            false,
+            &[
+                ("answered", What::Burst, 0),
+                ("until the last answer, s", What::BurstTook, 3),
+            ],
+        );
+        self.table(
+            &mut text,
+            "Cost",
+            false,
+            &[
+                ("CPU per handshake, us (16 outstanding)", What::Cpu, 1),
+                ("peak memory, MiB", What::Memory, 0),
+                ("peak memory after a reload, MiB", What::MemoryAfter, 0),
+                ("start to first answer, s", What::Start, 3),
+                ("changed reservation in force, s", What::InForce, 3),
+                (
+                    "longest time without an answer meanwhile, s",
+                    What::Silence,
+                    4,
+                ),
+            ],
+        );
         let _ = writeln!(text, "Wrong answers (all rounds):");
         for &kind in &self.servers {
-            let wrong: f64 = self.sizes.iter().filter_map(|&hosts| self.sum(kind, hosts, What::Wrong)).sum();
+            let wrong: f64 = self
+                .sizes
+                .iter()
+                .filter_map(|&hosts| self.sum(kind, hosts, What::Wrong))
+                .sum();
             let _ = write!(text, " {} {wrong};", kind.name());
         }
         text.push('\n');
@@ -151,13 +187,18 @@ impl Report {
     }
 
     fn table(&self, text: &mut String, title: &str, ratio: bool, rows: &[(&str, What, usize)]) {
-        let any = rows.iter().any(|(_, what, _)| {
-            self.figures.keys().any(|key| key.what == *what)
-        });
+        let any = rows
+            .iter()
+            .any(|(_, what, _)| self.figures.keys().any(|key| key.what == *what));
         if !any {
             return;
         }
-        let peers: Vec<Kind> = self.servers.iter().copied().filter(|kind| *kind != Kind::Bootwright).collect();
+        let peers: Vec<Kind> = self
+            .servers
+            .iter()
+            .copied()
+            .filter(|kind| *kind != Kind::Bootwright)
+            .collect();
         let ratio = ratio && !peers.is_empty() && peers.len() < self.servers.len();
         let _ = write!(text, "| {title} | reservations |");
         for kind in &self.servers {
@@ -222,8 +263,11 @@ fn machine() -> String {
     };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let cores = fs::read_to_string("/proc/cpuinfo")
-        .map_or(count, |text| text.lines().filter(|line| line.starts_with("processor")).count());
+    let cores = fs::read_to_string("/proc/cpuinfo").map_or(count, |text| {
+        text.lines()
+            .filter(|line| line.starts_with("processor"))
+            .count()
+    });
     format!(
         "{} cores of {}, Linux {}",
         cores,

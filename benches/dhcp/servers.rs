@@ -111,7 +111,11 @@ impl Server {
         let status = self.child.as_mut()?.try_wait().ok()??;
         let said = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let last: Vec<&str> = said.lines().rev().take(5).collect();
-        Some(format!("{} ended, {status}: {}", self.kind.name(), last.join(" | ")))
+        Some(format!(
+            "{} ended, {status}: {}",
+            self.kind.name(),
+            last.join(" | ")
+        ))
     }
 
     /// Moves the first reservation in the files; what it needs to take effect is [`Server::take_up`].
@@ -180,9 +184,23 @@ impl Server {
             }
             Kind::Dnsmasq => {
                 command
-                    .args(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root"])
-                    .args(["--port=0", "--bind-interfaces", "--quiet-dhcp", "--log-facility=/dev/null"])
-                    .args(["--dhcp-authoritative", "--no-ping", "--dhcp-lease-max=200000"])
+                    .args([
+                        "dnsmasq",
+                        "--keep-in-foreground",
+                        "--conf-file=/dev/null",
+                        "--user=root",
+                    ])
+                    .args([
+                        "--port=0",
+                        "--bind-interfaces",
+                        "--quiet-dhcp",
+                        "--log-facility=/dev/null",
+                    ])
+                    .args([
+                        "--dhcp-authoritative",
+                        "--no-ping",
+                        "--dhcp-lease-max=200000",
+                    ])
                     .arg(format!("--interface={IFACE}"))
                     .arg(format!("--dhcp-range={NETWORK},static,{MASK},1h"))
                     .arg(format!("--dhcp-option=option:router,{ROUTER}"))
@@ -247,14 +265,21 @@ impl Server {
     fn write(&self, moved: bool) -> io::Result<()> {
         let mut text = String::new();
         let hosts = (0..self.hosts).map(|host| {
-            let ip = if moved && host == 0 { MOVED } else { address(host) };
+            let ip = if moved && host == 0 {
+                MOVED
+            } else {
+                address(host)
+            };
             (host, colons(mac(host)), ip)
         });
         let name = match self.kind {
             Kind::Bootwright => {
                 text.push_str("[defaults]\nprofile = \"debian-12\"\n\n[defaults.vars]\ntimezone = \"Europe/Oslo\"\n\n");
                 for (host, mac, ip) in hosts {
-                    let _ = write!(text, "[hosts.h{host:06}]\nmac = \"{mac}\"\nip = \"{ip}\"\n\n");
+                    let _ = write!(
+                        text,
+                        "[hosts.h{host:06}]\nmac = \"{mac}\"\nip = \"{ip}\"\n\n"
+                    );
                 }
                 "reservations.toml"
             }
@@ -346,4 +371,3 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     }
     Ok(())
 }
-

@@ -48,7 +48,14 @@ pub fn enter(cpu: Cpu) -> io::Result<()> {
         return Ok(());
     }
     let error = Command::new("unshare")
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ])
         .args(cpu.prefix(Cpu::LOAD))
         .arg(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
@@ -75,12 +82,28 @@ pub fn network() -> io::Result<Holder> {
     }
     let _ = HOLDER.set(pid);
     run(&["ip", "link", "set", "lo", "up"])?;
-    run(&["ip", "link", "add", "load0", "type", "veth", "peer", "name", IFACE])?;
+    run(&[
+        "ip", "link", "add", "load0", "type", "veth", "peer", "name", IFACE,
+    ])?;
     run(&["ip", "link", "set", IFACE, "netns", &pid.to_string()])?;
-    run(&["ip", "address", "add", &format!("{RELAY}/15"), "dev", "load0"])?;
+    run(&[
+        "ip",
+        "address",
+        "add",
+        &format!("{RELAY}/15"),
+        "dev",
+        "load0",
+    ])?;
     run(&["ip", "link", "set", "load0", "up"])?;
     in_server(&["ip", "link", "set", "lo", "up"])?;
-    in_server(&["ip", "address", "add", &format!("{SERVER}/15"), "dev", IFACE])?;
+    in_server(&[
+        "ip",
+        "address",
+        "add",
+        &format!("{SERVER}/15"),
+        "dev",
+        IFACE,
+    ])?;
     in_server(&["ip", "link", "set", IFACE, "up"])?;
     Ok(holder)
 }
@@ -89,7 +112,10 @@ pub fn network() -> io::Result<Holder> {
 pub fn in_server_namespace(cpu: Cpu) -> Command {
     let mut command = Command::new("nsenter");
     command
-        .arg(format!("--net=/proc/{}/ns/net", HOLDER.get().copied().unwrap_or_default()))
+        .arg(format!(
+            "--net=/proc/{}/ns/net",
+            HOLDER.get().copied().unwrap_or_default()
+        ))
         .args(cpu.prefix(Cpu::SERVER));
     command
 }
@@ -105,7 +131,10 @@ impl Drop for Holder {
 }
 
 fn in_server(words: &[&str]) -> io::Result<()> {
-    let namespace = format!("--net=/proc/{}/ns/net", HOLDER.get().copied().unwrap_or_default());
+    let namespace = format!(
+        "--net=/proc/{}/ns/net",
+        HOLDER.get().copied().unwrap_or_default()
+    );
     run(&[&["nsenter", &namespace], words].concat())
 }
 
@@ -115,6 +144,9 @@ fn run(words: &[&str]) -> io::Result<()> {
     if status.success() {
         Ok(())
     } else {
-        Err(io::Error::other(format!("`{}` failed: {status}", words.join(" "))))
+        Err(io::Error::other(format!(
+            "`{}` failed: {status}",
+            words.join(" ")
+        )))
     }
 }

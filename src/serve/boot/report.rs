@@ -44,9 +44,8 @@ pub(crate) async fn take(
         Err(error) => return visit.bad_body(&error),
     };
     let read = body.read(move |body| said(query.as_deref(), content_type.as_deref(), body));
-    let mut said = match read.await {
-        Ok(said) => said,
-        Err(_) => return visit.unread(),
+    let Ok(mut said) = read.await else {
+        return visit.unread();
     };
     if let Some(what) = dropped {
         let text = said.message.unwrap_or_else(|| "it sent a log".to_owned());

@@ -5,10 +5,9 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::socket::bind;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::unix::AsyncFd;
+use tokio::net::UdpSocket;
 
 use crate::base::HardwareAddr;
 use crate::host::links::Interface;
@@ -37,22 +36,14 @@ pub(super) async fn holder_of(
     )?;
     socket.set_nonblocking(true)?;
     bind(socket.as_raw_fd(), &link)?;
-    let socket = AsyncFd::new(socket)?;
-    socket.get_ref().send(&arp_probe(own, address))?;
+    // Not of UDP, but sent to and received from like one: the bytes go through as they are.
+    let socket = UdpSocket::from_std(socket.into())?;
+    socket.send(&arp_probe(own, address)).await?;
     let answered = async {
         loop {
-            let mut ready = socket.readable().await?;
             let mut frame = [0; 128];
-            let received = ready.try_io(|socket| {
-                nix::sys::socket::recv(
-                    socket.get_ref().as_raw_fd(),
-                    &mut frame,
-                    nix::sys::socket::MsgFlags::empty(),
-                )
-                .map_err(Errno::into)
-            });
-            let Ok(received) = received else { continue };
-            let frame = frame.get(..received?).unwrap_or_default();
+            let received = socket.recv(&mut frame).await?;
+            let frame = frame.get(..received).unwrap_or_default();
             let holder = arp_holder(frame, address).map(HardwareAddr::ethernet);
             if let Some(holder) = holder.filter(|holder| *holder != asking) {
                 return Ok(holder);
