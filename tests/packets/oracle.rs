@@ -343,6 +343,13 @@ mod tests {
         let offer = ours(&answer(&small.bytes(), &snapshot, Known::Nothing));
         assert_eq!(offer.boot_file, None);
         assert_eq!(pxe_choice(&[offer]), Choice::Nothing);
+        // HTTP Boot takes no URL from `file` beside an option 52, wherever that says options lie.
+        let http = Message::of("ovmf-http-discover")
+            .with(57, &[2, 64])
+            .without(55);
+        let record = record(InstallState::Armed);
+        let offer = ours(&answer(&http.bytes(), &snapshot, Known::Record(&record)));
+        assert_eq!(http_choice(&[offer]), Some(0));
         // A system reads option 52: there the room is used.
         let system = Message::of("udhcpc-discover");
         let Outcome::Send { reply, .. } =
@@ -401,7 +408,7 @@ mod tests {
             let known = record.as_ref().map_or(Known::Nothing, Known::Record);
             let decision = answer(&bytes, &snapshot, known);
             let Outcome::Send { reply, .. } = &decision.outcome else { return Ok(()) };
-            prop_assert_eq!(reply.message_type, MessageType::Offer);
+            prop_assert_eq!(reply.message_type(), Some(MessageType::Offer));
             let offer = Offer::read(&reply.encode());
             match (Stage::of(&request), decision.boot_file.as_deref()) {
                 (Stage::HttpBoot { .. }, file) => {
