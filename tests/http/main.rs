@@ -164,7 +164,10 @@ async fn the_script_for_any_machine() {
     for path in ["/autoexec.ipxe", "/assets/ipxe/autoexec.ipxe"] {
         let told = site.get(STRANGER, path).await;
         assert_eq!((told.status, told.text()), (StatusCode::OK, script.text()));
-        assert_eq!(site.last(Kind::HttpScript).await.reason, Reason::ChainScript);
+        assert_eq!(
+            site.last(Kind::HttpScript).await.reason,
+            Reason::ChainScript
+        );
     }
 }
 
