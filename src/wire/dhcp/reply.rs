@@ -401,9 +401,12 @@ const BOOT_FILE: u8 = 67;
 fn importance(code: u8) -> (u8, u8) {
     let rank = match OptionCode::from(code) {
         OptionCode::MessageType | OptionCode::ServerIdentifier | OptionCode::AddressLeaseTime => 0,
-        OptionCode::RelayAgentInformation | OptionCode::SubnetMask => 1,
+        // Without its class HTTP Boot is no offer.
+        OptionCode::RelayAgentInformation
+        | OptionCode::SubnetMask
+        | OptionCode::ClassIdentifier => 1,
         OptionCode::ClientIdentifier => 2,
-        OptionCode::Router | OptionCode::ClassIdentifier => 3,
+        OptionCode::Router => 3,
         OptionCode::BootfileName => 4,
         OptionCode::DomainNameServer | OptionCode::TFTPServerName => 5,
         _ => 6,
