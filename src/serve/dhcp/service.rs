@@ -324,10 +324,14 @@ impl Service {
         event.stage = Some(decision.stage.as_str().into());
         event.xid = Some(request.xid);
         event.generation = in_force.snapshot.generation;
-        event.detail = request
+        let uuid = request
             .uuid()
             .filter(|uuid| !uuid.is_placeholder())
             .map(|uuid| format!("UUID {uuid}"));
+        event.detail = match (uuid, &decision.detail) {
+            (Some(uuid), Some(detail)) => Some(format!("{uuid}; {detail}")),
+            (uuid, detail) => uuid.or_else(|| detail.clone()),
+        };
         self.ctx.journal.append(event);
     }
 }

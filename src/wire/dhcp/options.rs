@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{Decodable as _, Decoder, DhcpOption, OptionCode};
+use dhcproto::v4::OptionCode;
 
 /// Options by code, parts of one code joined in the order in which they came (RFC 3396).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,19 +66,6 @@ impl Options {
         self.0
             .iter()
             .map(|(code, data)| (OptionCode::from(*code), data.as_slice()))
-    }
-
-    /// One option, decoded by `dhcproto`.
-    ///
-    /// Only for options of fixed form (addresses and numbers): those that `dhcproto` 0.15 checks by
-    /// `debug_assert!` or cuts (80, 81, 82, 93, 94, 150 to 157) are read from their bytes.
-    pub(super) fn decoded(&self, code: OptionCode) -> Option<DhcpOption> {
-        let data = self.get(code)?;
-        let mut single = Vec::with_capacity(data.len() + 2);
-        single.push(u8::from(code));
-        single.push(u8::try_from(data.len()).ok()?);
-        single.extend_from_slice(data);
-        DhcpOption::decode(&mut Decoder::new(&single)).ok()
     }
 }
 
