@@ -40,7 +40,7 @@ use crate::serve::hooks;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
 use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem};
-use crate::serve::{dhcp, tftp};
+use crate::serve::{dhcp, ndp, tftp};
 use crate::store::{AnyStore, OpenOutcome, StoreError};
 
 /// Name of the operators' socket in the state folder.
@@ -231,6 +231,10 @@ impl Prepared {
                 let sockets = std::mem::take(&mut sockets);
                 dhcp::run(ctx.clone(), health.clone(), sockets, cancel)
             }
+        });
+        tasks.start("router advertisements", {
+            let ctx = ctx.clone();
+            move |cancel| ndp::run(ctx.clone(), cancel)
         });
         tasks.start("tftp", {
             let (ctx, health, mut sockets) = (ctx.clone(), health.clone(), sockets.tftp);

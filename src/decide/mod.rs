@@ -19,6 +19,7 @@
 pub mod dhcp;
 pub mod http;
 pub mod loops;
+pub mod ndp;
 pub mod plan;
 pub mod stage;
 pub mod tftp;

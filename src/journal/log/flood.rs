@@ -123,6 +123,9 @@ fn class(event: &Event) -> Option<Class> {
         | Kind::DhcpIgnored
         | Kind::DhcpMalformed
         | Kind::DhcpFailed
+        | Kind::DhcpForeign
+        | Kind::NdpAdvertised
+        | Kind::NdpRouter
         | Kind::TftpSent
         | Kind::TftpFailed
         | Kind::HttpScript
