@@ -1,5 +1,5 @@
 # What a developer types. Everything prints what it does and how far it is.
-.PHONY: help setup build demo test lint fmt fmt-check ci
+.PHONY: help setup build demo test install-test lint fmt fmt-check ci
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,9 +18,12 @@ demo: ## set up, build, check the example, boot a virtual machine until its inst
 test: ## every test, real clients and real boots among them
 	@scripts/test.sh
 
+install-test: ## install a virtual machine for real: from its first network boot to the login on its disk
+	@scripts/install-test.sh
+
 lint: ## clippy, warnings denied
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test boot --test netns_clients -- -D warnings
+	cargo clippy --locked --test boot --test netns_clients --test install -- -D warnings
 
 fmt: ## format
 	cargo fmt --all

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs, with apt-get, what a fresh Debian machine lacks to run `make demo` and `make test`. Does
-# nothing when everything is there.
+# Installs, with apt-get, what a fresh Debian machine lacks to run `make demo`, `make test` and
+# `make install-test`. Does nothing when everything is there.
 #
-#   scripts/setup.sh         all of it
-#   scripts/setup.sh build   only what building needs
+#   scripts/setup.sh           all of it
+#   scripts/setup.sh build     only what building needs
+#   scripts/setup.sh install   what `make install-test` needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,12 +14,14 @@ BUILD=(gcc libc6-dev)
 BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
 # The clients that the tests run against the daemon.
 CLIENTS=(busybox isc-dhcp-client curl debconf)
+# The packages' mirror of the installation test; a look into the installed disk.
+MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
-if [ "${1:-all}" = build ]; then
-    packages=("${BUILD[@]}")
-else
-    packages=("${BUILD[@]}" "${BOOT[@]}" "${CLIENTS[@]}")
-fi
+case ${1:-all} in
+build) packages=("${BUILD[@]}") ;;
+install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${CLIENTS[@]}" "${MIRROR[@]}") ;;
+esac
 
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -22,3 +22,19 @@ step() {
 finished() {
     printf '\n%s: ok, %d s in all\n' "$1" "$((SECONDS - STARTED))"
 }
+
+# in_networks COMMAND…: where it may make networks of its own: as root, or as root of a user namespace. Virtual
+# machines need /dev/net/tun as well.
+in_networks() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif [ -w /dev/net/tun ] && unshare --user --map-root-user --net true 2>/dev/null; then
+        unshare --user --map-root-user "$@"
+    elif command -v sudo >/dev/null; then
+        echo "(by sudo: this user may not make networks here)"
+        sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,HOME "$@"
+    else
+        echo "this user may not make networks here: run this as root" >&2
+        return 1
+    fi
+}

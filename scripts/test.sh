@@ -1,31 +1,16 @@
 #!/usr/bin/env bash
-# Every test: units and contracts, real DHCP, TFTP and HTTP clients in network namespaces, real boots.
+# Every test: units and contracts, real DHCP, TFTP and HTTP clients in network namespaces, real boots, a whole
+# installation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/steps.sh
-STEPS=6
+STEPS=7
 bootwright=target/debug/bootwright
-
-# The tests make networks of their own: as root, or as root of a user namespace. The real boots need
-# /dev/net/tun as well.
-in_networks() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif [ -w /dev/net/tun ] && unshare --user --map-root-user --net true 2>/dev/null; then
-        unshare --user --map-root-user "$@"
-    elif command -v sudo >/dev/null; then
-        echo "(by sudo: this user may not make networks here)"
-        sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,HOME "$@"
-    else
-        echo "this user may not make networks here: run \`make test\` as root" >&2
-        return 1
-    fi
-}
 
 # Cargo leaves out targets with `test = false` unless they are named, and takes names only by themselves.
 build() {
     cargo test --locked --all-targets --no-run &&
-        cargo test --locked --test boot --test netns_clients --no-run
+        cargo test --locked --test boot --test netns_clients --test install --no-run
 }
 
 step "install what is missing" scripts/setup.sh
@@ -36,4 +21,5 @@ step "real clients in network namespaces" \
 step "fetch the boot files" "$bootwright" assets fetch ipxe debian-12
 step "real boots, one machine at a time" \
     in_networks cargo test --locked --test boot -- --test-threads=1 --nocapture
+step "a whole installation" scripts/install-test.sh
 finished test

@@ -122,15 +122,6 @@ fn without_a_daemon_the_way_to_start_it_is_said() {
 }
 
 #[test]
-fn several_hosts_are_not_armed_without_a_word() {
-    let site = site();
-    let ran = run_in(site.path(), &["install", "web01", "web02"]);
-    assert_eq!(ran.status, 1);
-    assert!(ran.err.contains("2 hosts"), "{}", ran.err);
-    assert!(ran.err.contains("--yes"), "{}", ran.err);
-}
-
-#[test]
 fn the_configuration_is_found_in_its_order() {
     let empty = tempfile::tempdir().unwrap();
     let ran = run_in(empty.path(), &["check", "--config", "none.toml"]);

@@ -22,7 +22,8 @@ use bootwright::base::{
 use bootwright::config::source::DiskFiles;
 use bootwright::decide::Stage;
 use bootwright::host::links::{LinkTable, Links};
-use bootwright::journal::Journal;
+use bootwright::journal::event::{Kind, Reason};
+use bootwright::journal::{Filter, Journal};
 use bootwright::record::{Input, InstallState, Record};
 use bootwright::render::load::{InForce, load};
 use bootwright::serve::arming::{Terms, armament};
@@ -745,6 +746,7 @@ impl World {
         }
         if good && account.under_way() {
             account.sign = Some(now);
+            account.kernel = true;
             if account.state == InstallState::Booting {
                 account.to(InstallState::Installing);
                 account.reached.insert("started");
@@ -814,6 +816,7 @@ impl World {
         if status != StatusCode::OK || !works {
             return;
         }
+        account.kernel |= kind == "started" && account.under_way();
         match (kind, account.state) {
             ("started", Booting) => {
                 account.to(Installing);
@@ -889,6 +892,9 @@ impl World {
         }
         if is_new {
             let record = self.record("added").await.unwrap();
+            let told = self.ctx.journal.query(&Filter::default()).await;
+            let armed = told.iter().rfind(|event| event.kind == Kind::InstallArmed);
+            assert_eq!(armed.unwrap().reason, Reason::NewHost);
             let token = record.token.unwrap().reveal().to_owned();
             self.tokens.entry("added").or_default().push(token);
             let mut account = Account::new();

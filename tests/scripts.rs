@@ -216,11 +216,35 @@ async fn an_ipxe_without_http_is_not_asked_by_http() {
         via: Via::Tftp,
         ..ask(mac, WEB02_IP)
     };
-    assert_eq!(
-        serve_script(&site.ctx, by_tftp).await.reason,
-        Reason::Installer
+    let served = serve_script(&site.ctx, by_tftp.clone()).await;
+    assert_eq!(served.reason, Reason::Installer);
+    // The boot files come the same way, or it would stop at the kernel.
+    assert!(
+        served.text.contains(" tftp://127.0.0.1:0/debian/linux "),
+        "{}",
+        served.text
     );
-    assert!(site.events(Kind::HttpScript).await.is_empty());
+    assert!(!served.text.contains("/assets/"), "{}", served.text);
+    // Whoever asks by HTTP has HTTP, whatever was seen before.
+    let by_http = ScriptAsk {
+        via: Via::Http,
+        identified: true,
+        uuid: "e2e00000-0000-0000-0000-000000000001".parse().ok(),
+        preview: true,
+        ..by_tftp
+    };
+    let served = serve_script(&site.ctx, by_http).await;
+    assert!(
+        served.text.contains("/assets/debian/linux"),
+        "{}",
+        served.text
+    );
+    let previews = site.events(Kind::HttpScript).await;
+    assert_eq!(
+        previews.len(),
+        1,
+        "none for the script by TFTP: {previews:?}"
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::HostName;
 
 /// What a profile does with a machine (design section 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Lifecycle {
     /// It writes a disk, and is served until that is done.
     #[default]

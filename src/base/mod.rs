@@ -16,6 +16,6 @@ pub mod time;
 pub use arch::{Architecture, ClientSystemArchitecture, Firmware};
 pub use lifecycle::{After, AfterEvent, Lifecycle};
 pub use mac::HardwareAddr;
-pub use names::{GroupName, HostName, ProfileName, SubnetName, Token, Uuid};
+pub use names::{GroupName, HostName, ProfileName, SubnetName, Token, Uuid, without_tokens};
 pub use range::AddrRange;
 pub use time::{Clock, SystemClock, TestClock, Timestamp};

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,10 +164,16 @@ fn check_characters(
 /// lower-case base32 (RFC 4648 alphabet).
 ///
 /// `Debug` and `Display` show only its first four characters; [`Token::reveal`] is for URLs that go
-/// to the machine itself.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// to the machine itself. Two are compared in constant time, wherever that is.
+#[derive(Clone, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(String);
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
 
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -209,6 +216,29 @@ impl Token {
     pub fn hint(&self) -> &str {
         self.0.get(..4).unwrap_or_default()
     }
+}
+
+/// A text without any token that it may hold: every run of characters that is long enough for one is cut
+/// to its first four.
+pub fn without_tokens(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let run = rest
+            .find(|c: char| !u8::try_from(c).is_ok_and(|b| BASE32.contains(&b)))
+            .unwrap_or(rest.len());
+        let (head, tail) = rest.split_at(run);
+        if run < Token::LEN {
+            shown.push_str(head);
+        } else {
+            shown.extend(head.chars().take(4));
+            shown.push('…');
+        }
+        let mut others = tail.chars();
+        shown.extend(others.next());
+        rest = others.as_str();
+    }
+    shown
 }
 
 impl fmt::Display for Token {
@@ -330,6 +360,24 @@ mod tests {
         );
         assert_eq!(Token::parse("short"), None);
         assert_eq!(Token::parse(&"A".repeat(26)), None);
+    }
+
+    #[test]
+    fn no_text_is_shown_with_a_token() {
+        let token = Token::from_bytes(*b"0123456789abcdef");
+        let whole = token.reveal();
+        assert_eq!(
+            without_tokens(&format!(
+                "wget http://10.99.0.2/answers/{whole}/preseed.cfg: 404"
+            )),
+            format!("wget http://10.99.0.2/answers/{token}/preseed.cfg: 404")
+        );
+        for around in ["xyz", "/", "ä", "Z", "=", ""] {
+            let text = without_tokens(&format!("{around}{whole}{around}"));
+            assert!(!text.contains(whole), "{text}");
+        }
+        let plain = "No space left on device (sd-a2, 7f3e9c0b1d)\n\tat line 26";
+        assert_eq!(without_tokens(plain), plain);
     }
 
     #[test]

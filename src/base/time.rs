@@ -186,6 +186,7 @@ pub fn show_duration(duration: Duration) -> String {
     let secs = duration.as_secs();
     match secs {
         0 => format!("{}ms", duration.as_millis()),
+        1..60 if duration.subsec_nanos() == 0 => format!("{secs}s"),
         1..60 => format!("{:.1}s", duration.as_secs_f64()),
         60..3_600 => match secs % 60 {
             0 => format!("{}m", secs / 60),

@@ -41,6 +41,14 @@ pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Res
 
 /// Where an installation stands, in a few words.
 pub fn standing(host: &HostView) -> String {
+    // Where nothing is under way, the file alone says what the machine boots.
+    if host.state == InstallState::Local {
+        return match host.install.as_str() {
+            "always" => "its live system at every boot".to_owned(),
+            "never" => "never installed".to_owned(),
+            _ => String::new(),
+        };
+    }
     let Some(install) = &host.installation else {
         return String::new();
     };

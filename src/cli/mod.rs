@@ -26,7 +26,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::args::{Args, Command, HostCommand};
-use self::client::Client;
+use self::client::{Client, Refused};
+use crate::serve::admin::error::BAD_REQUEST;
 
 /// Where the configuration is looked for, in this order, when nothing names it.
 const PLACES: [&str; 2] = ["config/bootwright.toml", "/etc/bootwright/bootwright.toml"];
@@ -47,7 +48,11 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "bootwright: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref::<Refused>() {
+                // What was typed makes no sense, which only the daemon could tell.
+                Some(Refused(body)) if body.code == BAD_REQUEST => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

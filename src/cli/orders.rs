@@ -7,8 +7,8 @@ use super::args;
 use super::client::{Client, Refused};
 use super::output::Format;
 use super::{runtime, table};
-use crate::base::glob;
 use crate::base::time::show_duration;
+use crate::base::{Lifecycle, glob};
 use crate::record::InstallState;
 use crate::serve::admin::error::{Body, RefusalOf};
 use crate::serve::admin::hosts::HostView;
@@ -46,11 +46,6 @@ pub fn install(
         || order.hosts.len() > 1
         || order.hosts.iter().any(|h| glob::is_glob(h));
     if several && !install.yes {
-        // Without a terminal nobody could be asked: what needs no daemon to be told is told without one.
-        let names = !order.hosts.iter().any(|host| glob::is_glob(host));
-        if order.hosts.len() > 1 && names && !on_a_terminal() {
-            ask(&order.hosts)?;
-        }
         // Asked about is what the daemon makes of the names, and that is what is ordered then.
         let question = Order {
             dry_run: true,
@@ -63,7 +58,10 @@ pub fn install(
             return Err(refused(preview).into());
         }
         if names.len() > 1 {
-            ask(&names)?;
+            // A host of which it is not known what its profile does is not called safe.
+            let overwrites =
+                |host: &WouldGet| host.lifecycle.unwrap_or_default() == Lifecycle::Install;
+            ask(&names, preview.hosts.iter().any(overwrites))?;
         }
         order.hosts = names;
         order.group = None;
@@ -185,6 +183,12 @@ fn show_one(host: &WouldGet, out: &mut dyn Write) -> anyhow::Result<()> {
         )
     });
     rows.push(("  profile", profile));
+    let does = host.lifecycle.map(|lifecycle| match lifecycle {
+        Lifecycle::Install => "overwrites its disk",
+        Lifecycle::Live => "runs from memory, at each boot until `bootwright local`",
+        Lifecycle::Once => "a tool, for one boot",
+    });
+    rows.push(("  effect", does.map(str::to_owned)));
     let armed_for = host.armed_for.map(Duration::from_secs).map(show_duration);
     rows.push(("  armed for", armed_for));
     match &host.boot {
@@ -295,17 +299,19 @@ fn plain(
     }
     for host in &done.hosts {
         let (name, state) = (&host.host.name, host.host.state);
-        if host.changed {
-            writeln!(out, "{name}: {state}; its next boot is from its disk")?;
-        } else {
-            writeln!(out, "{name}: {state} already")?;
-        }
+        let already = if host.changed { "" } else { " already" };
+        let next = match (host.host.install.as_str(), host.changed) {
+            ("always", _) => "; its live system is served at every boot (install = \"always\")",
+            (_, true) => "; its next boot is from its disk",
+            (_, false) => "",
+        };
+        writeln!(out, "{name}: {state}{already}{next}")?;
     }
     Ok(0)
 }
 
 /// Asks before more than one host is armed.
-fn ask(hosts: &[String]) -> anyhow::Result<()> {
+fn ask(hosts: &[String], overwrites: bool) -> anyhow::Result<()> {
     let mut names = hosts
         .iter()
         .take(LISTED)
@@ -324,8 +330,13 @@ fn ask(hosts: &[String]) -> anyhow::Result<()> {
     let mut stderr = io::stderr();
     write!(
         stderr,
-        "Arm {} hosts: {names}? Their disks will be overwritten. [y/N] ",
-        hosts.len()
+        "Arm {} hosts: {names}?{} [y/N] ",
+        hosts.len(),
+        if overwrites {
+            " Their disks will be overwritten."
+        } else {
+            ""
+        }
     )?;
     stderr.flush()?;
     let mut reply = String::new();
@@ -363,7 +374,7 @@ mod tests {
             "hosts": [
                 {
                     "name": "guest", "state": "local", "would_be": "waiting", "after": "hv:up",
-                    "profile": "debian-12", "title": "Debian 12", "arch": "x86_64", "armed_for": 86400,
+                    "profile": "debian-12", "title": "Debian 12", "lifecycle": "install", "arch": "x86_64", "armed_for": 86400,
                     "boot": { "kind": "linux", "kernel": "d/linux", "initrd": ["d/initrd.gz"], "cmdline": "auto=true" },
                     "answers": ["preseed.cfg"],
                 },
@@ -381,6 +392,7 @@ mod tests {
             "guest: would wait for hv:up, then be armed\n\
              \u{20} now        local\n\
              \u{20} profile    debian-12 (Debian 12) for x86_64\n\
+             \u{20} effect     overwrites its disk\n\
              \u{20} armed for  24h\n\
              \u{20} kernel     d/linux\n\
              \u{20} initrd     d/initrd.gz\n\

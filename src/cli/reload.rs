@@ -5,6 +5,7 @@ use std::io::Write;
 use super::client::Client;
 use super::output::Format;
 use super::runtime;
+use crate::config::diff::NOTHING;
 use crate::serve::reload::Outcome;
 
 /// Has the daemon take its files up, and shows what became of it.
@@ -20,10 +21,18 @@ pub fn run(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Resu
         .map(|problem| format!("{}: {problem}", problem.severity))
         .collect();
     if outcome.accepted {
+        // The daemon looks at changed files by itself: mostly it has taken them up before.
+        let changes = match outcome.changes.as_str() {
+            NOTHING => format!(
+                "{NOTHING} since configuration {}",
+                outcome.generation.saturating_sub(1)
+            ),
+            changes => changes.to_owned(),
+        };
         writeln!(
             out,
-            "configuration {} is in force: {}",
-            outcome.generation, outcome.changes
+            "configuration {} is in force: {changes}",
+            outcome.generation
         )?;
         for problem in problems {
             writeln!(out, "{problem}")?;

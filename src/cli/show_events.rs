@@ -138,6 +138,7 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::base::Timestamp;
+    use crate::config::snapshot::InstallPolicy;
     use crate::diagnose::attempts::tests::{event, host, mac, whole_boot};
     use crate::diagnose::{Expected, Subject, diagnose};
     use crate::journal::event::Reason;
@@ -189,6 +190,8 @@ mod tests {
             macs: &[mac()],
             record: None,
             policy: Policy::default(),
+            install: InstallPolicy::Once,
+            awaited: None,
             expected: &Expected::default(),
             is_off: false,
         };

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use super::snapshot::{Boot, Hook, Host, Profile, Server, Snapshot, Subnet, TemplateText};
 use crate::base::{HostName, ProfileName, SubnetName};
 
+/// How a difference reads where there is none.
+pub const NOTHING: &str = "nothing changed";
+
 /// A host that stands in both configurations, and which of its keys differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostChange {
@@ -219,6 +222,7 @@ fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
         ("after", old.after == new.after),
         ("uuid", old.uuid == new.uuid),
         ("serial", old.serial == new.serial),
+        ("options", old.options == new.options),
         ("vars", old.vars == new.vars),
         ("notes", old.notes == new.notes),
     ])
@@ -234,6 +238,8 @@ fn changed_subnet_keys(old: &Subnet, new: &Subnet) -> Vec<&'static str> {
         ("domain", old.domain == new.domain),
         ("lease_time", old.lease_time == new.lease_time),
         ("nat", old.nat == new.nat),
+        ("dns_search", old.dns_search == new.dns_search),
+        ("options", old.options == new.options),
     ])
 }
 
@@ -355,7 +361,7 @@ impl fmt::Display for SnapshotDiff {
         tell("settings changed", words(&self.server));
         tell("needs a restart", words(&self.restart));
         if parts.is_empty() {
-            f.write_str("nothing changed")
+            f.write_str(NOTHING)
         } else {
             f.write_str(&parts.join("; "))
         }

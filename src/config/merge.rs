@@ -1,7 +1,8 @@
 //! Defaults → nested groups → host: the nearest layer wins, `vars` merge key by key.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::options::ConfiguredOption;
 use super::problem::Problem;
 use super::vars::{self, Vars};
 use super::written::Written;
@@ -17,6 +18,8 @@ pub(crate) struct Merged {
     pub loader: Option<Written<String>>,
     pub local_boot: Option<Written<LocalBoot>>,
     pub install: Option<Written<InstallPolicy>>,
+    /// By code.
+    pub options: BTreeMap<u8, ConfiguredOption>,
     pub vars: Vars,
     /// The groups, nearest first.
     pub groups: Vec<GroupName>,
@@ -49,6 +52,9 @@ impl Merged {
         nearer(&mut self.loader, layer.loader.as_ref());
         nearer(&mut self.local_boot, layer.local_boot.as_ref());
         nearer(&mut self.install, layer.install.as_ref());
+        let options = layer.options.iter().map(|option| &option.value);
+        self.options
+            .extend(options.map(|option| (option.code, option.clone())));
         vars::merge(&mut self.vars, &layer.vars, problems);
         self.ok &= layer.ok;
     }

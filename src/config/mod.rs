@@ -12,6 +12,7 @@ mod check;
 pub mod diff;
 pub mod load;
 mod merge;
+pub mod options;
 mod parse;
 pub mod problem;
 pub mod secrets;

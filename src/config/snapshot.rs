@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
+use super::options::ConfiguredOption;
 use super::secrets::Secrets;
 use super::source::Span;
 use crate::base::{
@@ -156,6 +157,10 @@ pub struct Subnet {
     pub lease_time: Duration,
     /// Addresses behind which this subnet's machines may appear.
     pub nat: Vec<Ipv4Addr>,
+    /// Domains in which machines look for short names (option 119).
+    pub dns_search: Vec<String>,
+    /// Further options, one of each code.
+    pub options: Vec<ConfiguredOption>,
     /// Where it stands.
     pub span: Option<Span>,
 }
@@ -219,6 +224,9 @@ pub struct Host {
     pub uuid: Option<Uuid>,
     /// The serial number that it must show before it is installed.
     pub serial: Option<String>,
+    /// DHCP options of its own, its groups' and the defaults', one of each code; they win over those of
+    /// the subnet.
+    pub options: Box<[ConfiguredOption]>,
     /// Merged variables; dates are kept as text.
     pub vars: toml::Table,
     /// Free text.

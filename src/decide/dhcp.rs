@@ -13,6 +13,7 @@ mod options;
 use std::net::Ipv4Addr;
 
 use self::options::Lease;
+use super::firmware;
 use super::loops::LoopGuard;
 use super::{Arrival, Destination, Facts, Stage};
 use crate::base::HostName;
@@ -277,6 +278,7 @@ impl Case<'_> {
             self.server,
             Lease::None,
         );
+        reply.configured = self.configured(Lease::None);
         let to = destination::inform_destination(self.request, self.arrival);
         if matches!(to, Destination::Relay(_)) {
             reply.broadcast = true;
@@ -323,7 +325,8 @@ impl Case<'_> {
             reply.ciaddr = request.ciaddr;
         }
         reply.options = options::network(request, host, self.subnet, self.server, Lease::Granted);
-        let answer = boot::boot(
+        reply.configured = self.configured(Lease::Granted);
+        let mut answer = boot::boot(
             request,
             self.stage,
             self.snapshot,
@@ -332,6 +335,17 @@ impl Case<'_> {
             self.server,
             self.arrival.at,
         );
+        if let Some(doubt) = self
+            .stage
+            .is_boot()
+            .then(|| firmware::told(request).doubt)
+            .flatten()
+        {
+            answer.note = Some(match answer.note.take() {
+                Some(note) => format!("{note}; {doubt}"),
+                None => doubt,
+            });
+        }
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
             reply.siaddr = tftp;
@@ -362,6 +376,10 @@ impl Case<'_> {
         decision.looped = answer.looped;
         decision.guard = answer.guard;
         decision
+    }
+
+    fn configured(&self, lease: Lease) -> Vec<(u8, std::sync::Arc<[u8]>)> {
+        options::configured(self.request, self.stage, self.host, self.subnet, lease)
     }
 
     fn refuse_address(&self, asked: Ipv4Addr) -> Decision {

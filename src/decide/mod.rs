@@ -17,6 +17,7 @@
 )]
 
 pub mod dhcp;
+pub mod firmware;
 pub mod http;
 pub mod loops;
 pub mod ndp;

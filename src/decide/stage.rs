@@ -1,5 +1,6 @@
 //! How far a machine is, told from one packet (design section 3).
 
+use super::firmware::{self, Told};
 use crate::base::{Architecture, ClientSystemArchitecture, Firmware};
 use crate::wire::dhcp::Request;
 use crate::wire::ipxe::{self, Features};
@@ -10,16 +11,16 @@ use crate::wire::pxe::VendorClass;
 pub enum Stage {
     /// PXE firmware asks for its boot loader over TFTP.
     Pxe {
-        /// Which firmware; `None` when option 93 names none that is known.
+        /// Which firmware; `None` when the packet names none that is known.
         firmware: Option<Firmware>,
-        /// The number in option 93 that decided.
+        /// The number that decided, of option 93 or 60.
         code: Option<ClientSystemArchitecture>,
     },
     /// UEFI HTTP Boot asks for its boot loader's URL.
     HttpBoot {
         /// Which firmware.
         firmware: Option<Firmware>,
-        /// The number in option 93 that decided.
+        /// The number that decided, of option 93 or 60.
         code: Option<ClientSystemArchitecture>,
     },
     /// iPXE asks for its script.
@@ -42,7 +43,7 @@ impl Stage {
     /// would get the script.
     pub fn of(request: &Request) -> Self {
         let class = VendorClass::read(request.vendor_class());
-        let Known { firmware, code } = architecture(request, class);
+        let Told { firmware, code, .. } = firmware::told(request);
         if is_ipxe(request) {
             // An iPXE that tells nothing is taken to have HTTP and whatever it needs for Linux.
             let features = request.ipxe_features();
@@ -105,34 +106,6 @@ fn is_ipxe(request: &Request) -> bool {
     match request.user_class() {
         Some(class) => ipxe::is_user_class(class),
         None => request.ipxe_features().is_some(),
-    }
-}
-
-struct Known {
-    firmware: Option<Firmware>,
-    code: Option<ClientSystemArchitecture>,
-}
-
-/// What runs there: the first known number of option 93, else the number in option 60 (some ARM
-/// firmware sends a 93 that cannot be read), else BIOS for a `PXEClient` that tells none.
-fn architecture(request: &Request, class: VendorClass) -> Known {
-    let told = request.architectures();
-    let known = told
-        .iter()
-        .copied()
-        .chain(class.arch())
-        .find_map(|code| Some((code.firmware()?, code)));
-    if let Some((firmware, code)) = known {
-        return Known {
-            firmware: Some(firmware),
-            code: Some(code),
-        };
-    }
-    let code = told.first().copied().or_else(|| class.arch());
-    let silent_rom = code.is_none() && matches!(class, VendorClass::Pxe { .. });
-    Known {
-        firmware: silent_rom.then_some(Firmware::Bios),
-        code,
     }
 }
 

@@ -68,6 +68,8 @@ fn subnet(name: &str, network: &str) -> Subnet {
         domain: Some("lab.example".to_owned()),
         lease_time: Duration::from_secs(3_600),
         nat: Vec::new(),
+        dns_search: Vec::new(),
+        options: Vec::new(),
         span: None,
     }
 }
@@ -89,6 +91,7 @@ fn reserved(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
         after: None,
         uuid: None,
         serial: None,
+        options: Box::default(),
         vars: toml::Table::new(),
         notes: None,
         span: None,

@@ -14,6 +14,7 @@ use super::loops::{fruitless_fetches, is_brought_about, of_loop};
 use super::steps::{Sent, StepKind};
 use super::why::Subject;
 use crate::base::{HardwareAddr, Timestamp};
+use crate::config::snapshot::InstallPolicy;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::InstallState;
 
@@ -60,6 +61,9 @@ pub(super) fn of_reason(subject: &Subject<'_>, reason: Reason, evidence: Option<
         | Reason::FailedWhileBooting
         | Reason::Reported => {
             "mend what the message or the machine's console says, then bootwright install HOST"
+        }
+        Reason::DiskLocal if subject.install == InstallPolicy::Never => {
+            "take install = \"never\" out of the reservation or group of HOST to have it installed"
         }
         _ => reason
             .remedy()
@@ -121,6 +125,35 @@ pub(super) fn span(length: Duration) -> String {
     }
 }
 
+/// How the host stands that this one waits for, and what brings it on.
+pub fn of_waiting(subject: &Subject<'_>) -> Option<Cause> {
+    let record = subject
+        .record
+        .filter(|record| record.state == InstallState::Waiting)?;
+    let (after, host) = (record.after.as_ref()?, subject.host);
+    let other = &after.host;
+    let (what, remedy) = match subject.awaited {
+        None => (
+            format!("it waits for {after}, and no reservation has {other}"),
+            format!(
+                "bootwright install {host} --after OTHER:EVENT, or --after none to wait for nothing"
+            ),
+        ),
+        Some(InstallState::Local | InstallState::Failed | InstallState::Installed) => (
+            format!(
+                "it waits for {after}, and {other} is {}: nothing is under way that leads there",
+                subject.awaited.unwrap_or_default()
+            ),
+            format!("bootwright install {other}, or bootwright cancel {host}"),
+        ),
+        Some(state) => (
+            format!("it waits for {after}, and {other} is {state}"),
+            format!("bootwright why {other} shows how far that one is"),
+        ),
+    };
+    Some(cause(Reason::DiskWaiting.code(), what, remedy))
+}
+
 /// Why nothing at all was seen of the machine since `since`.
 pub fn nothing_seen(
     subject: &Subject<'_>,
@@ -130,9 +163,10 @@ pub fn nothing_seen(
     now: Timestamp,
 ) -> Vec<Cause> {
     let mut causes = Vec::new();
-    if subject
-        .record
-        .is_none_or(|record| record.state == InstallState::Local)
+    if subject.install != InstallPolicy::Always
+        && subject
+            .record
+            .is_none_or(|record| record.state == InstallState::Local)
     {
         causes.push(of_reason(subject, Reason::DiskLocal, None));
     }
@@ -384,7 +418,8 @@ pub fn of_disk(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
                     let told = what.split_once(reason.sentence());
                     told.is_some_and(|(_, more)| more.starts_with([',', ' ']))
                 });
-            vec![of_reason(subject, reason, evidence)]
+            let found = of_waiting(subject).filter(|_| reason == Reason::DiskWaiting);
+            vec![found.unwrap_or_else(|| of_reason(subject, reason, evidence))]
         }
         Sent::Undecided | Sent::Installer => Vec::new(),
     }

@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::Lifecycle;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::scripts::IPXE_FAILED_AT;
 use crate::render::{AssetRef, RenderedBoot};
@@ -132,6 +133,8 @@ pub struct Expected {
     pub loads: Loads,
     /// Whether there are answers to fetch.
     pub answers: bool,
+    /// What the profile does with the machine.
+    pub lifecycle: Lifecycle,
 }
 
 impl Expected {
@@ -146,6 +149,8 @@ impl Expected {
             },
             StepKind::Initrd => self.initrd().any(|file| file.path().is_some()),
             StepKind::Answers => self.answers,
+            // What runs from memory does not end by a report.
+            StepKind::Installed => self.lifecycle == Lifecycle::Install,
             // Not every installer tells that it has begun, nor every system that it is up.
             StepKind::Started | StepKind::Up => false,
             _ => true,
@@ -383,10 +388,14 @@ impl Progress {
             // Each leads to the one that decides.
             Reason::ChainScript | Reason::Script => return Sighting::default(),
             _ if is_preview(event) => return Sighting::default(),
-            Reason::Installer => {
+            Reason::Installer | Reason::Live => {
                 self.sent = Sent::Installer;
                 let size = size(event);
-                format!("boot script with the installer served{size}{detail}")
+                let what = match event.reason {
+                    Reason::Live => "its live system",
+                    _ => "the installer",
+                };
+                format!("boot script with {what} served{size}{detail}")
             }
             reason => {
                 let Some(reason) = disk_reason(reason) else {

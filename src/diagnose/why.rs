@@ -8,6 +8,7 @@ use super::causes::{self, Cause};
 use super::loops;
 use super::steps::{Expected, Sent, StepKind};
 use crate::base::{HardwareAddr, HostName, Timestamp};
+use crate::config::snapshot::InstallPolicy;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::{InstallState, Policy, Record};
 
@@ -22,6 +23,10 @@ pub struct Subject<'a> {
     pub record: Option<&'a Record>,
     /// The limits it is judged by.
     pub policy: Policy,
+    /// Whether the file has it installed when asked for, never, or its live system at every boot.
+    pub install: InstallPolicy,
+    /// Where the host stands that it waits for; `None`: no reservation has it, or it waits for none.
+    pub awaited: Option<InstallState>,
     /// What a boot of its installer is expected to be.
     pub expected: &'a Expected,
     /// Whether it is switched off: nothing is under way, whatever came a moment ago.
@@ -123,13 +128,15 @@ pub fn diagnose(
     let Some(boot) = current else {
         diagnosis.verdict = match (&diagnosis.boot, state) {
             (Some(_), _) => "no network boot of it was seen since it was armed".to_owned(),
-            (None, InstallState::Local) => {
+            (None, InstallState::Local) if subject.install != InstallPolicy::Always => {
                 "no network boot of it was ever seen, and none is needed: nothing is asked for"
                     .to_owned()
             }
             (None, _) => "no network boot of it was ever seen".to_owned(),
         };
-        diagnosis.causes = causes::nothing_seen(subject, &own, others, armed_at, now);
+        diagnosis.causes = causes::of_waiting(subject).into_iter().collect();
+        let unseen = causes::nothing_seen(subject, &own, others, armed_at, now);
+        diagnosis.causes.extend(unseen);
         return diagnosis;
     };
     if let Sent::Disk(reason) = boot.sent {
@@ -168,6 +175,9 @@ pub fn diagnose(
             what: step.describe().to_owned(),
             under_way,
         });
+    } else {
+        "nothing is missing: it has all that it boots".clone_into(&mut diagnosis.verdict);
+        diagnosis.causes = causes::so_far(subject, boot);
     }
     if let Some(broken) = loops::of_loop(subject, boot, &boots)
         && diagnosis
@@ -242,6 +252,17 @@ fn missing(subject: &Subject<'_>, boot: &Attempt) -> Option<StepKind> {
 /// Where a host stands, in one sentence.
 fn standing(subject: &Subject<'_>, state: InstallState, now: Timestamp) -> String {
     let host = subject.host;
+    match subject.install {
+        InstallPolicy::Never => {
+            return format!("{host} is never installed (install = \"never\"): it boots its disk");
+        }
+        InstallPolicy::Always if !state.boots_installer() => {
+            return format!(
+                "{host} is served its live system at every boot (install = \"always\"): nothing has to be asked for"
+            );
+        }
+        InstallPolicy::Always | InstallPolicy::Once => {}
+    }
     let Some(record) = subject.record else {
         return format!("{host} is local: it was never armed and boots its disk");
     };
@@ -271,7 +292,9 @@ fn standing(subject: &Subject<'_>, state: InstallState, now: Timestamp) -> Strin
         InstallState::Waiting => {
             let after = record.after.as_ref().map(ToString::to_string);
             let after = after.as_deref().unwrap_or("another host");
-            format!("{host} is armed{profile} once {after} has come; until then it boots its disk")
+            format!(
+                "{host} waits for {after} and is armed with{profile} then; until then it boots its disk"
+            )
         }
         InstallState::Armed => format!(
             "{host} is armed with{profile}{}; its boot script was not asked for yet",

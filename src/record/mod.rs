@@ -6,4 +6,4 @@ pub mod table;
 pub use state::{
     Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition, reached,
 };
-pub use table::{describe, misfit, step};
+pub use table::{describe, has_come_to_something, misfit, step};

@@ -96,7 +96,8 @@ pub struct Record {
     pub armed_until: Option<Timestamp>,
     /// When the last boot script with an installer was served.
     pub script_at: Option<Timestamp>,
-    /// When the kernel was fetched whole in this attempt.
+    /// When the kernel was fetched whole in this attempt; where it came from elsewhere, when the installer was
+    /// first heard of.
     pub kernel_at: Option<Timestamp>,
     /// When it became `installing`.
     pub started_at: Option<Timestamp>,
@@ -275,7 +276,7 @@ pub struct Policy {
     /// What the profile does with the machine.
     pub lifecycle: Lifecycle,
     /// Whether it can be told that the machine has its kernel: not where the whole script is the
-    /// operator's.
+    /// operator's, nor where the kernel comes from elsewhere.
     pub kernel_is_known: bool,
 }
 

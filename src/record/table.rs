@@ -9,14 +9,14 @@
 //! still made good (`failed` → `installed`), and a script asked for late is not.
 //!
 //! A clock that was set back neither ends an arming or an installation nor lets it live on until the
-//! clock has caught up: what lies in the future is taken to have happened now.
+//! clock has caught up, nor a token longer than it is due: what lies in the future is taken to have happened now.
 
 use std::time::Duration;
 
 use super::state::{
-    Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition,
+    Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition, reached,
 };
-use crate::base::{HardwareAddr, Lifecycle, ProfileName, Timestamp};
+use crate::base::{AfterEvent, HardwareAddr, Lifecycle, ProfileName, Timestamp};
 use crate::journal::event::{Kind, Reason};
 
 #[cfg(test)]
@@ -131,10 +131,17 @@ fn set_back(record: &Record, now: Timestamp) -> Option<Record> {
                 ..record.clone()
             })
         }
-        InstallState::Local
-        | InstallState::Waiting
-        | InstallState::Installed
-        | InstallState::Failed => None,
+        // The token's last days are counted from here.
+        InstallState::Installed | InstallState::Failed => {
+            ahead(record.installed_at.max(record.failed_at))?;
+            let bring = |at: Option<Timestamp>| at.map(|at| at.min(now));
+            Some(Record {
+                installed_at: bring(record.installed_at),
+                failed_at: bring(record.failed_at),
+                ..record.clone()
+            })
+        }
+        InstallState::Local | InstallState::Waiting => None,
     }
 }
 
@@ -321,9 +328,18 @@ fn answer(record: &Record, now: Timestamp) -> Step {
         }
         InstallState::Installing => noted(Record {
             seen_at: Some(now),
-            ..record.clone()
+            ..running(record, now)
         }),
         _ => Step::Same(Reason::NoChange),
+    }
+}
+
+/// An installer that asks or begins runs: its kernel has come, also where it was seen to come from nowhere, as
+/// from another server.
+fn running(record: &Record, now: Timestamp) -> Record {
+    Record {
+        kernel_at: record.kernel_at.or(Some(now)),
+        ..record.clone()
     }
 }
 
@@ -350,7 +366,8 @@ fn report(
         }
         // It moves no state, but it is a sign of life.
         (ReportKind::Started, InstallState::Installing) => {
-            change(heard(record), Kind::ReportIgnored, Reason::SignOfLife)
+            let next = running(&heard(record), now);
+            change(next, Kind::ReportIgnored, Reason::SignOfLife)
         }
         (ReportKind::Progress, InstallState::Booting | InstallState::Installing) => {
             change(heard(record), Kind::InstallProgress, Reason::Reported)
@@ -426,9 +443,24 @@ fn reload(
     change(next, Kind::InstallCancelled, Reason::NoLongerFits)
 }
 
+/// Whether any event that another host can wait for has come in the last arming.
+pub fn has_come_to_something(record: &Record) -> bool {
+    AfterEvent::ALL
+        .into_iter()
+        .any(|event| reached(record, event))
+}
+
 /// The host is gone from the reservations: should it come back, nothing of before counts.
 fn gone(record: &Record, now: Timestamp) -> Step {
     let kind = match record.state {
+        // What it has come to under an earlier arming, which another host may wait for.
+        InstallState::Local if has_come_to_something(record) => {
+            return noted(Record {
+                macs: record.macs.clone(),
+                changed_at: record.changed_at,
+                ..Record::new(record.host.clone())
+            });
+        }
         InstallState::Local => return Step::Same(Reason::NoChange),
         InstallState::Installed | InstallState::Failed => Kind::InstallNote,
         _ => Kind::InstallCancelled,
@@ -512,7 +544,7 @@ fn begun(record: &Record, now: Timestamp) -> Record {
         started_at: Some(now),
         seen_at: Some(now),
         changed_at: Some(now),
-        ..record.clone()
+        ..running(record, now)
     }
 }
 

@@ -205,6 +205,10 @@ impl Plan {
                 answers: profile
                     .as_ref()
                     .is_some_and(|profile| !profile.answers.is_empty()),
+                lifecycle: profile
+                    .as_ref()
+                    .map(|profile| profile.lifecycle)
+                    .unwrap_or_default(),
             },
             installed,
             disk_by_script: firmware != GuestFirmware::Bios,

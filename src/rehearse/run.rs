@@ -250,6 +250,7 @@ async fn arm(plan: &Plan, ctx: &Context) -> Result<&'static str, RehearseError> 
         ip: Some(plan.host.ip),
         generation: snapshot.generation,
         file: None,
+        because: None,
     };
     for input in &inputs {
         ctx.installs

@@ -275,6 +275,7 @@ mod tests {
                     initrd: vec![AssetRef::Path("debian/12/x86_64/initrd.gz".into())],
                 },
                 answers: true,
+                lifecycle: crate::base::Lifecycle::Install,
             },
             installed: false,
             disk_by_script: false,

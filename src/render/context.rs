@@ -12,6 +12,7 @@ use minijinja::{Error, ErrorKind, Value};
 use super::paths::{self, AssetRef};
 use super::secrets::{self, Missing, Shown};
 use super::{View, base_url};
+use crate::base::Token;
 
 /// What stands in place of a token where there is none.
 const EXAMPLE_TOKEN: &str = "example";
@@ -56,19 +57,39 @@ pub(super) const ROOTS: &[&str] = &[
 #[derive(Debug, Clone)]
 pub struct Urls {
     base: String,
-    token: String,
+    /// `None`: they are examples.
+    token: Option<Token>,
+    /// What stands before the path of a boot file.
+    files: String,
 }
 
 impl Urls {
     /// Those of a view.
     pub fn of(view: &View<'_>) -> Self {
+        let base = base_url(view.server, view.snapshot.server.http_port);
         Self {
-            base: base_url(view.server, view.snapshot.server.http_port),
-            token: view
-                .token
-                .map_or(EXAMPLE_TOKEN, |token| token.reveal())
-                .to_owned(),
+            files: format!("{base}/assets"),
+            base,
+            token: view.token.cloned(),
         }
+    }
+
+    /// The same with boot files by TFTP, for an iPXE without HTTP.
+    pub fn files_by_tftp(view: &View<'_>) -> Self {
+        /// The port that stands in no URL (RFC 3617).
+        const TFTP: u16 = 69;
+        let files = match view.snapshot.server.tftp_port {
+            TFTP => format!("tftp://{}", view.server),
+            port => format!("tftp://{}:{port}", view.server),
+        };
+        Self {
+            files,
+            ..Self::of(view)
+        }
+    }
+
+    fn token(&self) -> &str {
+        self.token.as_ref().map_or(EXAMPLE_TOKEN, Token::reveal)
     }
 
     /// `http://ADDRESS[:PORT]`.
@@ -78,7 +99,7 @@ impl Urls {
 
     /// The folder of the answers, with a slash at its end.
     pub fn answers(&self) -> String {
-        format!("{}/answers/{}/", self.base, self.token)
+        format!("{}/answers/{}/", self.base, self.token())
     }
 
     /// The URL of one answer.
@@ -94,12 +115,12 @@ impl Urls {
     /// Where an event is reported; with `logs`, below which logs are taken; with `webhook`, where curtin
     /// and subiquity post.
     pub fn report(&self, event: &str) -> String {
-        format!("{}/report/{}/{event}", self.base, self.token)
+        format!("{}/report/{}/{event}", self.base, self.token())
     }
 
     /// The URL of a boot file.
     pub fn asset(&self, asset: &AssetRef) -> String {
-        paths::url(&self.base, asset)
+        paths::url(&self.files, asset)
     }
 }
 

@@ -82,10 +82,10 @@ pub fn is_url(text: &str) -> bool {
     })
 }
 
-/// The URL of a boot file on the boot plane at `base`.
-pub fn url(base: &str, asset: &AssetRef) -> String {
+/// The URL of a boot file; `files` is what stands before its path, such as `http://10.99.0.2/assets`.
+pub fn url(files: &str, asset: &AssetRef) -> String {
     match asset {
-        AssetRef::Path(path) => format!("{base}/assets/{}", encode(path)),
+        AssetRef::Path(path) => format!("{files}/{}", encode(path)),
         AssetRef::Url(url) => url.clone(),
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     fn urls_of_paths_hold_nothing_special() {
         let asset = AssetRef::parse("iso/Rocky 9 (x86)#1 ${net0}.img").unwrap();
         assert_eq!(
-            url("http://10.0.0.1:8080", &asset),
+            url("http://10.0.0.1:8080/assets", &asset),
             "http://10.0.0.1:8080/assets/iso/Rocky%209%20%28x86%29%231%20%24%7Bnet0%7D.img"
         );
         let asset = AssetRef::parse("https://mirror.example/x?y=${net0/mac}").unwrap();

@@ -29,7 +29,33 @@ const NOTHING: &str = "${empty:string}";
 
 /// Boots the installer.
 pub fn install(view: &View<'_>, boot: &RenderedBoot, attempt: u32, max_attempts: u32) -> String {
-    let urls = Urls::of(view);
+    installer(view, boot, attempt, max_attempts, &Urls::of(view))
+}
+
+/// The same for an iPXE without HTTP: boot files by TFTP. What the installer itself fetches, it fetches
+/// by HTTP all the same.
+pub fn install_by_tftp(
+    view: &View<'_>,
+    boot: &RenderedBoot,
+    attempt: u32,
+    max_attempts: u32,
+) -> String {
+    installer(
+        view,
+        boot,
+        attempt,
+        max_attempts,
+        &Urls::files_by_tftp(view),
+    )
+}
+
+fn installer(
+    view: &View<'_>,
+    boot: &RenderedBoot,
+    attempt: u32,
+    max_attempts: u32,
+    urls: &Urls,
+) -> String {
     let mut steps: Vec<(String, String)> = Vec::new();
     match boot {
         // Written by the operator, whole.
@@ -43,7 +69,7 @@ pub fn install(view: &View<'_>, boot: &RenderedBoot, attempt: u32, max_attempts:
                 "kernel".to_owned(),
                 format!(
                     "kernel --name linux {} {}{}",
-                    url(&urls, kernel),
+                    url(urls, kernel),
                     cmdline::prefix(rest, initrd.len(), "${netX/mac:hexhyp}"),
                     words(rest)
                 ),
@@ -56,13 +82,13 @@ pub fn install(view: &View<'_>, boot: &RenderedBoot, attempt: u32, max_attempts:
                     } else {
                         format!("initrd{index}")
                     },
-                    format!("initrd --name {name} {}", url(&urls, file)),
+                    format!("initrd --name {name} {}", url(urls, file)),
                 ));
             }
         }
         RenderedBoot::Chain(next) => steps.push((
             "chain".to_owned(),
-            format!("imgfetch --name next {}", url(&urls, next)),
+            format!("imgfetch --name next {}", url(urls, next)),
         )),
     }
 

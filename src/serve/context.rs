@@ -179,6 +179,7 @@ impl Context {
             ip,
             generation: snapshot.generation,
             file: Some(path.to_owned()),
+            because: None,
         };
         // A store that cannot be written has told so itself; the file is sent in any case.
         let _ = self

@@ -54,6 +54,8 @@ pub struct Context {
     pub generation: u64,
     /// The file, for scripts, answers and boot files.
     pub file: Option<String>,
+    /// Why, where nobody asked for it by a command or a request.
+    pub because: Option<Reason>,
 }
 
 /// What became of an input.
@@ -116,8 +118,14 @@ impl Installs {
             max_attempts: snapshot.server.max_attempts,
             stalled_after: snapshot.stalled_after(name),
             lifecycle: profile.map_or(Lifecycle::Install, |profile| profile.lifecycle),
-            kernel_is_known: profile
-                .is_none_or(|profile| !matches!(profile.boot, Boot::Script { .. })),
+            kernel_is_known: profile.is_none_or(|profile| match &profile.boot {
+                // A template that begins with a variable may be a whole URL.
+                Boot::Linux { kernel: first, .. } | Boot::Chain { url: first } => {
+                    let text = first.text.trim_start();
+                    !text.contains("://") && !text.starts_with("{{")
+                }
+                Boot::Script { .. } => false,
+            }),
         }
     }
 
@@ -385,6 +393,9 @@ impl Installs {
         for Versioned { value: record, .. } in &records {
             let mut inputs = Vec::new();
             match (record.state, snapshot.host(&record.host)) {
+                (InstallState::Local, None) if record::has_come_to_something(record) => {
+                    inputs.push(reload_of(snapshot, &record.host));
+                }
                 (InstallState::Local, _) => {}
                 (InstallState::Armed | InstallState::Waiting, _) | (_, None) => {
                     inputs.push(reload_of(snapshot, &record.host));
@@ -538,7 +549,7 @@ fn event_of(
     let (kind, reason) = transition.event?;
     let next = &transition.next;
     let mac = context.mac.or_else(|| next.macs.first().copied());
-    let mut event = Event::new(now, kind, reason)
+    let mut event = Event::new(now, kind, context.because.unwrap_or(reason))
         .host(next.host.clone())
         .mac(mac)
         .ip(context.ip.or(next.ip));

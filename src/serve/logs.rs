@@ -3,7 +3,9 @@
 //!
 //! **Invariant:** at most [`MAX_LOG`] bytes each, [`MAX_LOGS`] files and [`MAX_TOTAL`] bytes for an
 //! attempt, [`MAX_ATTEMPTS`] attempts for a host; a log that breaks off leaves nothing behind; a name never
-//! leads out of its folder. Uploads at the same moment may pass a bound by as much as they hold themselves.
+//! leads out of its folder. Uploads under way count among the files; those of the same moment, [`MAX_LOGS`]
+//! at most, may pass the bound in bytes by as much as they hold themselves. No log takes the last
+//! [`RESERVE`] of the disk: there the records and the journal are written as well.
 //!
 //! The oldest attempts of a host go when a further one begins. What hosts have left that are gone from the
 //! reservations goes [`KEPT_OF_GONE`] after its last change.
@@ -31,6 +33,13 @@ pub const MAX_TOTAL: u64 = 64 << 20;
 pub const MAX_ATTEMPTS: usize = 10;
 /// How long logs are kept of hosts that are gone.
 pub const KEPT_OF_GONE: Duration = Duration::from_secs(90 * 86_400);
+/// Bytes of the disk that logs leave free; of a small one an eighth.
+pub const RESERVE: u64 = 64 << 20;
+/// How often it is looked how much of the disk is free, in bytes of a log.
+const LOOK_EVERY: usize = 1 << 20;
+/// What an upload that was cut off has left behind goes after this time. One that is under way writes
+/// at least each [`FRAME_TIME`].
+const LEFT_BEHIND: Duration = Duration::from_secs(600);
 /// How long a log that is sent may stand still.
 const FRAME_TIME: Duration = Duration::from_secs(30);
 /// Longest name, in characters.
@@ -56,6 +65,9 @@ pub enum LogError {
     /// As many bytes as allowed are there.
     #[error("the logs of this attempt in {} would be larger than {} MiB", .0.display(), MAX_TOTAL >> 20)]
     Full(PathBuf),
+    /// What is left of the disk is for other things.
+    #[error("{} has too little room left for logs", .0.display())]
+    NoRoom(PathBuf),
     /// The disk refused.
     #[error("{} cannot be written: {}", .0.display(), .1)]
     Disk(PathBuf, #[source] io::Error),
@@ -147,8 +159,21 @@ pub async fn keep(
     if new {
         prune_attempts(&logs.join(record.host.as_str()), &folder).await;
     }
+    leave_reserve(&folder).await?;
     let target = folder.join(name);
-    let (count, total) = others(&folder, name).await.map_err(disk)?;
+    // Two uploads of one name at once write to a file each.
+    let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
+    let part = Part(folder.join(format!(".{name}{PART}{number}")));
+    let file = tokio::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(&part.0)
+        .await
+        .map_err(disk)?;
+    // Counted when its own file is there: of many at once none is overlooked.
+    let (count, total) = others(&folder, name, &part.0).await.map_err(disk)?;
     if count >= MAX_LOGS {
         return Err(LogError::TooMany(folder));
     }
@@ -156,37 +181,75 @@ pub async fn keep(
     if room == 0 {
         return Err(LogError::Full(folder));
     }
-    // Two uploads of one name at once write to a file each.
-    let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
-    let part = folder.join(format!(".{name}.{number}.part"));
-    let written = match write(&part, body, room).await {
-        Ok(bytes) => tokio::fs::rename(&part, &target)
-            .await
-            .map(|()| (target, bytes))
-            .map_err(disk),
-        Err(Stop::Room) => Err(LogError::Full(folder.clone())),
-        Err(Stop::Other(error)) => Err(error),
+    let bytes = match write(file, &folder, body, room).await {
+        Ok(bytes) => bytes,
+        Err(Stop::Room) => return Err(LogError::Full(folder)),
+        Err(Stop::Other(error)) => return Err(error),
     };
-    if written.is_err() {
-        let _ = tokio::fs::remove_file(&part).await;
-    }
-    written
+    tokio::fs::rename(&part.0, &target).await.map_err(disk)?;
+    Ok((target, bytes))
 }
 
-/// How many logs an attempt has beside the one of this name, and how many bytes they have together.
-async fn others(folder: &Path, name: &str) -> io::Result<(usize, u64)> {
+/// What stands in the name of a file under way behind the log's.
+const PART: &str = ".part-";
+
+/// A file under way: removed when dropped, also when its request is given up. Once it is renamed there is
+/// none of this name.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// How many logs an attempt has beside the one of this name, those under way but `own` among them, and how
+/// many bytes they have together. Takes away what uploads have left behind that a kill has cut off.
+async fn others(folder: &Path, name: &str, own: &Path) -> io::Result<(usize, u64)> {
     let mut entries = tokio::fs::read_dir(folder).await?;
     let (mut count, mut total) = (0, 0_u64);
     while let Some(entry) = entries.next_entry().await? {
         let found = entry.file_name();
-        if found.as_encoded_bytes().starts_with(b".") || found == name {
+        let path = entry.path();
+        if found == name || path == own {
+            continue;
+        }
+        // One that has gone meanwhile takes no room.
+        let Ok(meta) = entry.metadata().await else {
+            continue;
+        };
+        let is_part = found.as_encoded_bytes().starts_with(b".");
+        let idle = meta.modified().ok().and_then(|at| at.elapsed().ok());
+        if is_part && idle.is_some_and(|idle| idle > LEFT_BEHIND) {
+            let _ = tokio::fs::remove_file(path).await;
             continue;
         }
         count += 1;
-        // One that has gone meanwhile takes no room.
-        total = total.saturating_add(entry.metadata().await.map_or(0, |meta| meta.len()));
+        total = total.saturating_add(meta.len());
     }
     Ok((count, total))
+}
+
+/// Refuses what would take the last of the disk.
+async fn leave_reserve(folder: &Path) -> Result<(), LogError> {
+    let path = folder.to_owned();
+    let disk = |error| LogError::Disk(folder.to_owned(), error);
+    let disk_room = tokio::task::spawn_blocking(move || nix::sys::statvfs::statvfs(&path));
+    let room = disk_room
+        .await
+        .map_err(|error| disk(io::Error::other(error)))?
+        .map_err(|errno| disk(errno.into()))?;
+    let free = room.blocks_available().saturating_mul(room.fragment_size());
+    let whole = room.blocks().saturating_mul(room.fragment_size());
+    if leaves_reserve(free, whole) {
+        Ok(())
+    } else {
+        Err(LogError::NoRoom(folder.to_owned()))
+    }
+}
+
+fn leaves_reserve(free: u64, whole: u64) -> bool {
+    free > RESERVE.min(whole / 8)
 }
 
 enum Stop {
@@ -194,17 +257,14 @@ enum Stop {
     Other(LogError),
 }
 
-async fn write(part: &Path, mut body: Body, room: u64) -> Result<u64, Stop> {
-    let disk = |error| Stop::Other(LogError::Disk(part.to_owned(), error));
-    let mut file = tokio::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o640)
-        .open(part)
-        .await
-        .map_err(disk)?;
-    let mut total = 0;
+async fn write(
+    mut file: tokio::fs::File,
+    folder: &Path,
+    mut body: Body,
+    room: u64,
+) -> Result<u64, Stop> {
+    let disk = |error| Stop::Other(LogError::Disk(folder.to_owned(), error));
+    let (mut total, mut looked) = (0, 0);
     loop {
         let frame = tokio::time::timeout(FRAME_TIME, body.frame());
         let frame = frame.await.map_err(|_| Stop::Other(LogError::Slow))?;
@@ -221,6 +281,10 @@ async fn write(part: &Path, mut body: Body, room: u64) -> Result<u64, Stop> {
         }
         if u64::try_from(total).unwrap_or(u64::MAX) > room {
             return Err(Stop::Room);
+        }
+        if total >= looked + LOOK_EVERY {
+            looked = total;
+            leave_reserve(folder).await.map_err(Stop::Other)?;
         }
         file.write_all(&data).await.map_err(disk)?;
     }
@@ -454,6 +518,65 @@ mod tests {
         // What takes the place of a larger one has room.
         assert!(keep(logs, &record, "l0", Body::from("small")).await.is_ok());
         assert_eq!(list(logs, &record.host).await.unwrap()[0].logs.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn uploads_under_way_count_and_what_a_kill_has_left_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (logs, record) = (folder.path(), record(1_800_000_000, 1));
+        let (send, gates): (Vec<_>, Vec<_>) = (0..MAX_LOGS)
+            .map(|_| tokio::sync::oneshot::channel::<()>())
+            .unzip();
+        let uploads: Vec<_> = gates
+            .into_iter()
+            .enumerate()
+            .map(|(i, gate)| {
+                let (logs, record) = (logs.to_owned(), record.clone());
+                let chunk = async move {
+                    let _ = gate.await;
+                    Ok::<_, io::Error>(bytes::Bytes::from_static(b"x"))
+                };
+                let body = Body::from_stream(futures_util::stream::once(chunk));
+                tokio::spawn(async move { keep(&logs, &record, &format!("l{i}"), body).await })
+            })
+            .collect();
+        let own = folder_of(logs, &record);
+        let parts = || std::fs::read_dir(&own).map_or(0, Iterator::count);
+        while parts() < MAX_LOGS {
+            tokio::task::yield_now().await;
+        }
+        let further = keep(logs, &record, "further", Body::from("x")).await;
+        assert!(matches!(further, Err(LogError::TooMany(_))), "{further:?}");
+        // The client of one of them has hung up: nothing stays.
+        let mut uploads = uploads.into_iter();
+        uploads.next().unwrap().abort();
+        while parts() == MAX_LOGS {
+            tokio::task::yield_now().await;
+        }
+        drop(send);
+        for upload in uploads {
+            upload.await.unwrap().unwrap();
+        }
+        assert_eq!(parts(), MAX_LOGS - 1);
+        // The daemon was killed while one came.
+        let left = own.join(".syslog.part-7");
+        std::fs::write(&left, b"half").unwrap();
+        let full = keep(logs, &record, "further", Body::from("x")).await;
+        assert!(matches!(full, Err(LogError::TooMany(_))), "{full:?}");
+        let file = std::fs::File::options().write(true).open(&left).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        keep(logs, &record, "further", Body::from("x"))
+            .await
+            .unwrap();
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn logs_leave_room_for_the_rest() {
+        assert!(leaves_reserve(RESERVE + 1, u64::MAX));
+        assert!(!leaves_reserve(RESERVE, u64::MAX));
+        assert!(leaves_reserve(3 << 20, 16 << 20));
+        assert!(!leaves_reserve(2 << 20, 16 << 20));
     }
 
     #[tokio::test]

@@ -43,6 +43,7 @@ pub(super) async fn arm(ctx: &Context, in_force: &Arc<InForce>, new: &[HostName]
     }
     let context = installs::Context {
         generation: snapshot.generation,
+        because: Some(Reason::NewHost),
         ..installs::Context::default()
     };
     for host in hosts {

@@ -126,15 +126,16 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
         None => KnownOwned::Nothing,
     };
     let seen = ctx.memory.get(ask.mac);
-    // An iPXE that cannot fetch by HTTP cannot follow the script that asks for its UUID.
-    let cannot_tell = ask.via == Via::Tftp
+    // Known for the script by TFTP only: whoever fetches it by HTTP has HTTP.
+    let without_http = ask.via == Via::Tftp
         && seen.is_some_and(|seen| matches!(seen.stage, Stage::Ipxe { http: false, .. }));
     let request = ScriptRequest {
         mac: ask.mac,
         peer: ask.peer,
         uuid: ask.uuid.or_else(|| seen.and_then(|seen| seen.uuid)),
         serial: ask.serial.clone(),
-        identified: ask.identified || cannot_tell,
+        // It cannot follow the script that asks for its UUID.
+        identified: ask.identified || without_http,
         seen: seen.and_then(|seen| seen.architecture),
     };
     let decision = http::script(
@@ -189,6 +190,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
                 host: &host,
                 profile: &profile,
                 arch,
+                without_http,
             };
             if live {
                 return Some(install.serve_live());
@@ -207,6 +209,8 @@ struct Install<'a> {
     host: &'a Host,
     profile: &'a Profile,
     arch: Architecture,
+    /// Whether it is for an iPXE that cannot fetch by HTTP.
+    without_http: bool,
 }
 
 impl Install<'_> {
@@ -260,6 +264,7 @@ impl Install<'_> {
             ip: Some(self.ask.peer),
             generation: self.in_force.snapshot.generation,
             file: Some(self.ask.file.clone()),
+            because: None,
         };
         let snapshot = &self.in_force.snapshot;
         let memory = &self.ctx.memory;
@@ -315,7 +320,12 @@ impl Install<'_> {
             token: record.token.as_ref(),
         };
         let boot = self.in_force.renderer.boot(&view)?;
-        Ok(scripts::install(
+        let script = if self.without_http {
+            scripts::install_by_tftp
+        } else {
+            scripts::install
+        };
+        Ok(script(
             &view,
             &boot,
             record.attempt,

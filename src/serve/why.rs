@@ -6,6 +6,7 @@ use super::installs::Installs;
 use crate::config::snapshot::Host;
 use crate::diagnose::{Diagnosis, Expected, Loads, Subject, diagnose};
 use crate::journal::Filter;
+use crate::record::InstallState;
 use crate::render::load::InForce;
 
 /// Events of the host that are read: dozens of boots.
@@ -22,6 +23,22 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
     let record = match ctx.known(in_force, &host.name).await {
         KnownOwned::Record(record) => Some(*record),
         KnownOwned::Nothing | KnownOwned::Unavailable => None,
+    };
+    let other = record
+        .as_ref()
+        .filter(|record| record.state == InstallState::Waiting)
+        .and_then(|record| snapshot.host(&record.after.as_ref()?.host));
+    let awaited = match other {
+        None => None,
+        Some(other) => {
+            let known = ctx.known(in_force, &other.name).await;
+            Some(
+                known
+                    .record()
+                    .map(|record| record.state)
+                    .unwrap_or_default(),
+            )
+        }
     };
     let own = Filter {
         host: Some(host.name.clone()),
@@ -47,12 +64,15 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
             .boot(in_force, host, profile)
             .map_or(Loads::Unknown, |boot| Loads::from(&boot)),
         answers: !profile.answers.is_empty(),
+        lifecycle: profile.lifecycle,
     });
     let subject = Subject {
         host: &host.name,
         macs: &host.macs,
         record: record.as_ref(),
         policy: Installs::policy(snapshot, record.as_ref()),
+        install: host.install,
+        awaited,
         expected: &expected,
         is_off,
     };

@@ -1,4 +1,5 @@
-//! The Ethernet frame of a reply to a client that has no address yet (RFC 2131 section 4.1).
+//! Frames built here: a reply to a client that has no address yet (RFC 2131 section 4.1), and the
+//! question who holds an address.
 //!
 //! Built whole, with both checksums: behind a bridge or tap a checksum left to the hardware is never
 //! filled in, and PXE ROMs check it.
@@ -31,6 +32,43 @@ pub fn dhcp_frame(
         Ok(()) => frame,
         Err(_) => Vec::new(),
     }
+}
+
+/// EtherType of ARP.
+pub const ARP: u16 = 0x0806;
+
+/// Ethernet and IPv4 in ARP (RFC 826): hardware and protocol with their lengths.
+const ETHERNET_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
+/// Shortest frame on Ethernet, without its checksum.
+const MIN_FRAME: usize = 60;
+
+/// Asks a link who holds an address, as an ARP probe: without an address of the sender, so that no
+/// cache is changed by it (RFC 5227 section 2.1.1).
+pub fn arp_probe(src_mac: [u8; 6], target: Ipv4Addr) -> Vec<u8> {
+    const REQUEST: [u8; 2] = [0, 1];
+    let parts: [&[u8]; 9] = [
+        &[0xff; 6],
+        &src_mac,
+        &ARP.to_be_bytes(),
+        &ETHERNET_IPV4,
+        &REQUEST,
+        &src_mac,
+        &[0; 4],
+        &[0; 6],
+        &target.octets(),
+    ];
+    let mut frame = parts.concat();
+    frame.resize(MIN_FRAME, 0);
+    frame
+}
+
+/// Who says in an ARP frame that it holds this address; `None` for any other frame. A probe for it
+/// holds no address of its sender and says nothing.
+pub fn arp_holder(frame: &[u8], address: Ipv4Addr) -> Option<[u8; 6]> {
+    let is_arp = frame.get(12..14)? == ARP.to_be_bytes() && frame.get(14..20)? == ETHERNET_IPV4;
+    let holds = frame.get(28..32)? == address.octets();
+    let mac = <[u8; 6]>::try_from(frame.get(22..28)?).ok()?;
+    (is_arp && holds).then_some(mac)
 }
 
 #[cfg(test)]
@@ -66,6 +104,40 @@ mod tests {
                 .unwrap(),
             udp.checksum()
         );
+    }
+
+    #[test]
+    fn an_arp_probe_and_who_answers_it() {
+        let address = Ipv4Addr::new(10, 99, 0, 11);
+        let probe = arp_probe([2; 6], address);
+        assert_eq!(probe.len(), 60);
+        let read = etherparse::SlicedPacket::from_ethernet(&probe).unwrap();
+        let Some(etherparse::NetSlice::Arp(arp)) = &read.net else {
+            panic!("no ARP: {read:?}");
+        };
+        assert_eq!(arp.operation(), etherparse::ArpOperation::REQUEST);
+        assert_eq!(arp.sender_protocol_addr(), [0; 4]);
+        assert_eq!(arp.target_protocol_addr(), address.octets());
+        assert_eq!(arp.sender_hw_addr(), [2; 6]);
+        assert_eq!(arp_holder(&probe, address), None);
+        let reply = etherparse::ArpPacket::new(
+            etherparse::ArpHardwareId::ETHERNET,
+            etherparse::EtherType::IPV4,
+            etherparse::ArpOperation::REPLY,
+            &[4; 6],
+            &address.octets(),
+            &[2; 6],
+            &[0; 4],
+        )
+        .unwrap();
+        let ethernet = [[2; 6], [4; 6]].concat();
+        let frame = [ethernet.as_slice(), &ARP.to_be_bytes(), &reply.to_bytes()].concat();
+        assert_eq!(arp_holder(&frame, address), Some([4; 6]));
+        assert_eq!(arp_holder(&frame, Ipv4Addr::new(10, 99, 0, 12)), None);
+        for len in 0..frame.len() {
+            let whole = len >= 32;
+            assert_eq!(arp_holder(&frame[..len], address).is_some(), whole);
+        }
     }
 
     #[test]

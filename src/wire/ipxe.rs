@@ -39,7 +39,12 @@ impl Features {
 
     /// Boots a Linux kernel: as a bzImage, or as an EFI program (EFI builds tell no bzImage).
     pub fn linux(&self) -> bool {
-        self.has(Self::BZIMAGE) || self.has(Self::EFI)
+        self.has(Self::BZIMAGE) || self.efi()
+    }
+
+    /// Built for EFI.
+    pub fn efi(&self) -> bool {
+        self.has(Self::EFI)
     }
 }
 

@@ -158,6 +158,7 @@ async fn orders_that_make_no_sense() {
         ("/install", json!({"hosts": ["web01"], "froce": true})),
         ("/install", json!({"hosts": ["web01"], "for": "soon"})),
         ("/hosts/web01/install", json!({"hosts": ["web02"]})),
+        ("/hosts/web*/install", Value::Null),
     ] {
         let (status, value) = site.post(path, body.clone()).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
@@ -246,6 +247,18 @@ async fn the_journal_is_read_and_followed() {
         .await;
     let text = body.collect().await.unwrap().to_bytes();
     assert_eq!(String::from_utf8_lossy(&text).lines().count(), 1);
+
+    // A host that is gone is told of for as long as the journal knows it.
+    journal.append(event("gone", "the host is gone from the reservations"));
+    let (_, body) = site
+        .raw(Method::GET, "/events?host=gone", String::new())
+        .await;
+    let text = body.collect().await.unwrap().to_bytes();
+    assert_eq!(String::from_utf8_lossy(&text).lines().count(), 1);
+    let (status, _) = site
+        .raw(Method::GET, "/events?host=never-there", String::new())
+        .await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
 
     for bad in [
         "/events?follow=maybe",

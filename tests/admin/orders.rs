@@ -346,3 +346,16 @@ async fn a_machine_that_has_its_kernel_is_interrupted_by_force_only() {
     assert_eq!(status, StatusCode::OK);
     assert_eq!(site.state("guest").await, InstallState::Local);
 }
+
+#[tokio::test]
+async fn a_tool_whose_kernel_comes_from_elsewhere_has_one_boot_too() {
+    let site = Site::new();
+    let order = json!({"profile": "remote"});
+    let (status, done) = site.post("/hosts/web01/install", order).await;
+    assert_eq!(status, StatusCode::OK, "{done}");
+    site.boots("web01").await;
+    assert_eq!(site.state("web01").await, InstallState::Booting);
+    let further = Input::Script { further_boot: true };
+    site.machine("web01", further).await;
+    assert_eq!(site.state("web01").await, InstallState::Local);
+}

@@ -134,6 +134,17 @@ template = "needy.j2"
 content_type = "text/plain"
 "#;
 
+/// A tool whose kernel comes from elsewhere: nobody here sees it sent.
+const REMOTE: &str = r#"
+title = "Remote"
+family = "tool"
+lifecycle = "once"
+[boot]
+kind = "linux"
+kernel = "http://files.example/tool"
+cmdline = "quiet"
+"#;
+
 /// A daemon without sockets.
 pub(crate) struct Site {
     pub(crate) admin: Admin,
@@ -155,6 +166,7 @@ impl Site {
             ("c/profiles/bare.toml", BARE),
             ("c/profiles/tiny-arm.toml", ARM),
             ("c/profiles/needy.toml", NEEDY),
+            ("c/profiles/remote.toml", REMOTE),
             ("c/templates/answers.txt.j2", "for {{ host.name }}\n"),
             ("c/templates/needy.j2", "{{ vars.disk }}\n"),
         ]

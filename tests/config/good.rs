@@ -434,3 +434,74 @@ fn what_a_hook_needs_and_has_not_is_a_warning() {
     snapshot.secrets.insert(None, "hook-key", secret);
     assert_eq!(codes(&snapshot), ["not-signed", "no-program"]);
 }
+
+#[test]
+fn options_of_the_nearest_layer() {
+    let files = with(&[
+        (
+            MAIN,
+            &format!(
+                "{GOOD_MAIN}dns_search = [\"lab.example\", \"example\"]\noptions = [{{ code = 26, u16 = 1500 }}, {{ name = \"root-path\", text = \"/srv\", force = true }}]\n"
+            ),
+        ),
+        (
+            HOSTS,
+            r#"[defaults]
+options = [{ code = 224, u8 = 1 }, { code = 225, u32 = 1 }, { code = 226, bool = true }]
+[groups.outer]
+options = [{ code = 225, u32 = 2 }, { code = 227, ip = ["10.0.0.1", "10.0.0.2"] }]
+[groups.inner]
+group = "outer"
+options = [{ code = 227, ip = "10.0.0.3" }]
+[hosts.web01]
+mac = "52:54:00:47:86:8e"
+ip = "10.99.0.11"
+group = "inner"
+options = [{ code = 226, hex = "0a:0b", force = true }, { name = "ntp-servers", ip = ["10.99.0.9"] }]
+[hosts.web02]
+mac = "52:54:00:47:86:8f"
+ip = "10.99.0.12"
+"#,
+        ),
+    ]);
+    let before = snapshot(&files);
+    let told = |name: &str| -> Vec<(u8, Vec<u8>, bool)> {
+        let host = before.host(&name.parse().expect("a name")).expect("a host");
+        let options = host.options.iter();
+        options
+            .map(|option| (option.code, option.data.to_vec(), option.force))
+            .collect()
+    };
+    assert_eq!(
+        told("web01"),
+        [
+            (42, vec![10, 99, 0, 9], false),
+            (224, vec![1], false),
+            (225, vec![0, 0, 0, 2], false),
+            (226, vec![10, 11], true),
+            (227, vec![10, 0, 0, 3], false),
+        ]
+    );
+    assert_eq!(
+        told("web02"),
+        [
+            (224, vec![1], false),
+            (225, vec![0, 0, 0, 1], false),
+            (226, vec![1], false),
+        ]
+    );
+    let subnet = &before.subnets[0];
+    assert_eq!(subnet.dns_search, ["lab.example", "example"]);
+    assert_eq!(&*subnet.options[0].data, 1500_u16.to_be_bytes());
+    assert_eq!(
+        (subnet.options[1].code, subnet.options[1].force),
+        (17, true)
+    );
+    let mut after = before.clone();
+    after.subnets[0].options.clear();
+    after.subnets[0].dns_search.clear();
+    assert_eq!(
+        SnapshotDiff::between(&before, &after).to_string(),
+        format!("subnets changed: {} (dns_search, options)", subnet.name)
+    );
+}

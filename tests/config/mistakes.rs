@@ -309,13 +309,10 @@ path = "debian-mirror"
 "#));
     mistake!(later_in_a_subnet, MAIN => subnet_with(r#"mode = "proxy"
 pool = "10.99.0.200-10.99.0.250"
-options = [{ code = 26, u16 = 1500 }]
-dns_search = ["lab.example"]
 unknown = "discover"
 secure_boot = true"#));
     mistake!(later_in_hosts, HOSTS => r#"[defaults]
 snippets = ["ssh-keys"]
-options = []
 secure_boot = true
 
 [hosts.web01]
@@ -341,6 +338,74 @@ when_new = "install"
 [store]
 kind = "embedded"
 "#), HOSTS => format!("{GOOD_HOSTS}secure_boot = false\ninstall = \"once\"\n"), PROFILE => profile_with("[boot]", "lifecycle = \"once\"\n[boot]"));
+}
+
+mod options {
+    use super::*;
+
+    mistake!(which_option, MAIN => subnet_with(r#"options = [
+    { text = "x" },
+    { name = "root-pth", text = "/x" },
+    { name = "wifi", text = "/x" },
+    { code = 300, u8 = 1 },
+    { code = 17, name = "domain-name", text = "/x" },
+    { code = 26, u16 = 1500 },
+    { name = "mtu", u16 = 9000 },
+    "mtu",
+]"#));
+    mistake!(options_of_the_protocol, HOSTS => host_with(r#"options = [
+    { code = 50, ip = "10.99.0.12" },
+    { name = "dhcp-lease-time", u32 = 3600 },
+    { code = 52, u8 = 1 },
+    { code = 53, u8 = 5 },
+    { code = 54, ip = "10.99.0.2" },
+    { code = 55, hex = "01" },
+    { code = 57, u16 = 576 },
+    { name = "client-id", hex = "01" },
+    { code = 82, hex = "01" },
+]"#));
+    mistake!(values_of_options, HOSTS => r#"[groups.web]
+options = { code = 26, u16 = 1500 }
+[defaults]
+options = [
+    { code = 26 },
+    { code = 224 },
+    { code = 17, text = "/a", hex = "2f" },
+    { name = "mtu", u32 = 1500 },
+    { code = 119, text = "lab.example" },
+    { code = 121, ip = "10.0.0.1" },
+    { code = 23, u8 = 256 },
+    { code = 26, u16 = "1500" },
+    { code = 17, text = "" },
+    { code = 17, text = "a\nb" },
+    { code = 43, hex = "01:2" },
+    { code = 43, hex = "none" },
+    { code = 16, ip = ["10.99.0.1", "10.99.0.2"] },
+    { code = 33, ip = ["10.99.0.1", "10.99.0.2", "10.99.0.3"] },
+    { code = 3, ip = ["10.99.0.1", "10.99.0"] },
+    { code = 19, bool = "yes" },
+    { code = 17, text = "/a", force = "yes" },
+    { code = 17, value = "/a" },
+]
+"#);
+
+    #[test]
+    fn more_than_a_reply_holds() {
+        let most = format!(
+            "options = [{{ code = 224, hex = \"{}\" }}]",
+            "00".repeat(1_024)
+        );
+        assert!(
+            load_all(&with(&[(MAIN, &subnet_with(&most))]))
+                .problems
+                .is_empty()
+        );
+        let more = most.replacen("00", "0000", 1);
+        let loaded = load_all(&with(&[(MAIN, &subnet_with(&more))]));
+        assert_eq!(loaded.problems[0].code, "bad-option-value");
+    }
+
+    mistake!(search_list, MAIN => subnet_with("dns_search = [\"lab.example\", \"lab..example\", 7]"));
 }
 
 /// Nothing of the file of secrets is shown but names, whatever is wrong with it.

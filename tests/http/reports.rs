@@ -1,6 +1,11 @@
 //! Reports with logs, events of curtin and subiquity, and the URLs of installers made for Foreman.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
 use bootwright::serve::logs;
+use futures_util::StreamExt as _;
+use hyper::Request;
 use serde_json::{Value, json};
 
 use super::*;
@@ -115,13 +120,115 @@ async fn a_failure_brings_the_tail_of_its_log() {
 }
 
 #[tokio::test]
+async fn no_report_carries_its_token_into_the_record_or_the_journal() {
+    // Installers print the URLs that they could not fetch.
+    let site = Site::new();
+    let token = site.booting().await;
+    let url = format!("http://10.99.0.2{}", answer(&token));
+    let message = format!("wget: can't fetch {url}: 404");
+    let event = json!({
+        "name": "subiquity/x", "event_type": "finish", "result": "FAIL", "origin": "subiquity",
+        "description": message,
+    });
+    site.webhook(&token, event).await;
+    for (kind, body) in [
+        ("started", message.clone()),
+        ("progress", json!({"message": message}).to_string()),
+        ("failed", format!("one\ntwo\nthree\nfour\n{message}\n")),
+        // Changes nothing, and is told all the same.
+        ("started", message.clone()),
+    ] {
+        let status = site.post(&report(&token, kind), "", body).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    let record = site.record().await.unwrap();
+    let said = record.message.unwrap();
+    assert!(
+        said.starts_with("wget: can't fetch http://10.99.0.2/answers/"),
+        "{said}"
+    );
+    assert!(!said.contains(token.reveal()), "{said}");
+    for event in site.events().await {
+        let text = event.to_json_of("server").to_string();
+        assert!(!text.contains(token.reveal()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_token_opens_looks_alike_whatever_the_reason() {
+    let site = Site::new();
+    let token = site.booting().await;
+    let void = Token::from_bytes([7; 16]);
+    let mut seen = Vec::new();
+    let mut ask = async |peer, method: &Method, path: &str, body: &[u8]| {
+        let body = body.to_vec();
+        let reply = site.ask_with(peer, method.clone(), path, &[], body).await;
+        let bytes = (method != Method::HEAD).then(|| reply.bytes().to_vec());
+        seen.push((reply.status, reply.headers, bytes));
+    };
+    let large = vec![b'x'; 100_000];
+    for (peer, token) in [
+        (WEB02, token.reveal()),
+        (WEB01, void.reveal()),
+        (WEB01, "short"),
+    ] {
+        for path in ["answers.txt", "none", "secrets/disk", "secrets/none"] {
+            ask(peer, &Method::GET, &format!("/answers/{token}/{path}"), b"").await;
+            ask(
+                peer,
+                &Method::HEAD,
+                &format!("/answers/{token}/{path}"),
+                b"",
+            )
+            .await;
+        }
+        for path in ["installed", "webhook", "logs/syslog", "logs/..x", "none"] {
+            ask(
+                peer,
+                &Method::POST,
+                &format!("/report/{token}/{path}"),
+                &large,
+            )
+            .await;
+        }
+        let built = format!("/unattended/built?token={token}");
+        ask(peer, &Method::POST, &built, &large).await;
+    }
+    // `none` is no report at all: that a method is not for it tells nothing about tokens.
+    seen.retain(|(status, ..)| *status != StatusCode::METHOD_NOT_ALLOWED);
+    let first = &seen[0];
+    assert_eq!(first.0, StatusCode::NOT_FOUND);
+    for (status, headers, bytes) in &seen {
+        assert_eq!((status, headers), (&first.0, &first.1));
+        assert!(bytes.is_none() || *bytes == first.2, "{bytes:?}");
+    }
+    assert_eq!(site.state().await, InstallState::Booting);
+}
+
+#[tokio::test]
 async fn the_end_counts_also_with_a_log_that_is_too_large() {
     let site = Site::new();
     let token = site.booting().await;
     site.get(WEB01, &report(&token, "started")).await;
-    let large = vec![b'x'; logs::MAX_LOG + 1];
+    let chunk = vec![b'x'; logs::MAX_LOG / 4];
+    let sent = Arc::new(AtomicUsize::new(0));
+    let body = futures_util::stream::iter(0..10).map({
+        let sent = sent.clone();
+        move |_| {
+            sent.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(chunk.clone())
+        }
+    });
     let path = format!("{}?message=no+disk", report(&token, "failed"));
-    assert_eq!(site.post(&path, "text/plain", large).await, StatusCode::OK);
+    let reply = site
+        .send(
+            WEB01,
+            Request::post(path).body(Body::from_stream(body)).unwrap(),
+        )
+        .await;
+    assert_eq!(reply.status, StatusCode::OK);
+    // All of it was taken: wget hears no answer before it has sent everything.
+    assert_eq!(sent.load(Ordering::Relaxed), 10);
     let record = site.record().await.unwrap();
     assert_eq!(record.state, InstallState::Failed);
     let message = record.message.unwrap();

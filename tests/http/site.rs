@@ -224,7 +224,11 @@ impl Site {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        let mut request = request.body(Body::from(body.into())).unwrap();
+        self.send(peer, request.body(Body::from(body.into())).unwrap())
+            .await
+    }
+
+    pub(crate) async fn send(&self, peer: Ipv4Addr, mut request: Request<Body>) -> Reply {
         request.extensions_mut().insert(Connection {
             peer: SocketAddrV4::new(peer, 40_000),
             local: SERVER,

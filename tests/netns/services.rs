@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::net::Namespace;
 use super::support::Site;
 use super::tftp::Client;
-use super::wire::{Card, DISCOVER, Frame, OFFER, REQUEST, message, reply};
+use super::wire::{Card, DECLINE, DISCOVER, Frame, OFFER, REQUEST, message, reply};
 
 const WEB01_MAC: [u8; 6] = [0x52, 0x54, 0, 0x47, 0x86, 0x8e];
 const WEB01_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
@@ -181,6 +181,40 @@ fn a_machine_without_an_address_is_reached_as_it_asks() {
 
 const WEB01_MAC_ADDR: bootwright::base::HardwareAddr =
     bootwright::base::HardwareAddr::ethernet(WEB01_MAC);
+
+/// A machine that finds its address taken: the event names who has it.
+#[test]
+fn a_declined_address_is_looked_for() {
+    let Some(mut lab) = Lab::new() else { return };
+    let card = lab.card();
+    let decline = |xid| {
+        let mut message = message(WEB01_MAC, xid, DECLINE, true, Ipv4Addr::UNSPECIFIED);
+        message.pop();
+        message.extend([50, 4, 10, 99, 0, 11, 54, 4, 10, 99, 0, 1, 255]);
+        message
+    };
+    card.broadcast(&decline(1));
+    let event = lab.event(&[Kind::DhcpIgnored]);
+    assert_eq!(event.reason, Reason::Declined);
+    let detail = event.detail.expect("a detail");
+    assert!(
+        detail.ends_with("nobody answers for it by ARP now"),
+        "{detail}"
+    );
+
+    // Another machine behind the same port has taken it.
+    lab.machine
+        .ip("link add other0 link cli0 address 52:54:00:00:00:99 type macvlan mode bridge");
+    lab.machine.ip("address add 10.99.0.11/24 dev other0");
+    lab.machine.ip("link set other0 up");
+    card.broadcast(&decline(2));
+    let event = lab.event(&[Kind::DhcpIgnored]);
+    let detail = event.detail.expect("a detail");
+    assert!(detail.ends_with("; 52:54:00:00:00:99 holds it"), "{detail}");
+    // It is offered again: this host has no other address.
+    card.broadcast(&discover(3, true));
+    offered(&card.next(PATIENCE).expect("an offer"), 3);
+}
 
 #[test]
 fn a_relay_is_answered_on_the_servers_port() {

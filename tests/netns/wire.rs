@@ -139,6 +139,7 @@ fn read(bytes: &[u8]) -> Option<Frame> {
 pub(crate) const DISCOVER: u8 = 1;
 pub(crate) const OFFER: u8 = 2;
 pub(crate) const REQUEST: u8 = 3;
+pub(crate) const DECLINE: u8 = 4;
 
 /// A message of a PXE ROM on a PC BIOS.
 pub(crate) fn message(

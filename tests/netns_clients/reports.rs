@@ -186,11 +186,15 @@ fn orders_as_they_are_typed() {
     between(WEB01_MAC, |lab| {
         let _daemon = lab.site.serve();
         // Nobody can be asked here.
-        for hosts in [["--group", "web"], ["web*", "web01"]] {
+        for hosts in [["--group", "web"], ["web*", "web01"], ["web01", "web02"]] {
             let (status, _, errors) = lab.site.try_run(&["install", hosts[0], hosts[1]]);
             assert_eq!(status, Some(1), "{errors}");
             assert!(errors.contains("2 hosts would be armed"), "{errors}");
             assert!(errors.contains("--yes"), "{errors}");
+        }
+        for wrong in [["--for", "soon"], ["--after", "web02:lunch"]] {
+            let (status, _, errors) = lab.site.try_run(&["install", "web01", wrong[0], wrong[1]]);
+            assert_eq!(status, Some(2), "wrong usage: {errors}");
         }
         let (status, shown, _) = lab
             .site

@@ -7,6 +7,8 @@
 mod capture;
 mod corpus;
 mod edits;
+mod families;
+mod oracle;
 mod properties;
 mod replay;
 mod site;

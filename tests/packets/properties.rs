@@ -33,7 +33,7 @@ static CAPTURES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 
 static SITE: LazyLock<Snapshot> = LazyLock::new(super::site::snapshot);
 
-fn any_state() -> impl Strategy<Value = Option<InstallState>> {
+pub(crate) fn any_state() -> impl Strategy<Value = Option<InstallState>> {
     prop::option::of(prop::sample::select(vec![
         InstallState::Local,
         InstallState::Waiting,
@@ -45,7 +45,7 @@ fn any_state() -> impl Strategy<Value = Option<InstallState>> {
     ]))
 }
 
-fn any_local_boot() -> impl Strategy<Value = LocalBoot> {
+pub(crate) fn any_local_boot() -> impl Strategy<Value = LocalBoot> {
     prop::sample::select(vec![
         LocalBoot::Auto,
         LocalBoot::NoFile,
@@ -79,7 +79,7 @@ fn told(values: &[&'static [u8]]) -> impl Strategy<Value = Option<Vec<u8>>> + us
 
 prop_compose! {
     /// A message that is well-formed and says anything.
-    fn any_message()(
+    pub(crate) fn any_message()(
         mac in prop::sample::select(vec![WEB01, NODE11, "52:54:00:ff:ff:ff"]),
         message_type in prop_oneof![9 => 1_u8..9, 1 => any::<u8>()],
         op in prop_oneof![9 => Just(1_u8), 1 => any::<u8>()],

@@ -1,9 +1,11 @@
 //! The shipped Debian 12 profile: what it renders to, and what the tools of its formats say.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use bootwright::base::{Architecture, Token};
 use bootwright::config::source::DiskFiles;
@@ -222,20 +224,28 @@ impl Machine {
     }
 
     fn run(&self, mode: &str) {
+        let script = self.path("install.sh");
+        let output = self.output(Path::new("sh"), &[script.as_os_str(), OsStr::new(mode)]);
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Runs a program to its end, and to that of whoever holds its output.
+    fn output(&self, program: &Path, args: &[&OsStr]) -> Output {
         let path = format!(
             "{}:{}",
             self.path("bin").display(),
             std::env::var("PATH").unwrap()
         );
-        run(Command::new("sh")
-            .arg(self.path("install.sh"))
-            .arg(mode)
+        Command::new(program)
+            .args(args)
             .env("PATH", path)
             .env(
                 "BOOTWRIGHT_ROOT",
                 self.folder.path().canonicalize().unwrap(),
             )
-            .env("BOOTWRIGHT_PATIENCE", "0"));
+            .env("BOOTWRIGHT_PATIENCE", "0")
+            .output()
+            .unwrap()
     }
 }
 
@@ -294,6 +304,58 @@ fn early_reports_the_start() {
     machine.run("early");
     let told = machine.read("wget");
     assert!(told.contains("/report/example/started"), "{told}");
+}
+
+/// The installer waits for the end of all pipes that its commands were given: a watcher that holds one
+/// would stop it for good.
+#[test]
+fn the_watch_holds_nothing_of_the_installers_open() {
+    let mut shells = vec!["sh"];
+    if Command::new("busybox").arg("true").output().is_ok() {
+        shells.push("busybox ash");
+    }
+    for shell in shells {
+        let machine = Machine::new(&shipped("").answer("install.sh"));
+        // The first thing the watch does is to sleep: what does it hold then?
+        machine.command(
+            "sleep",
+            "if [ ! -e $BOOTWRIGHT_ROOT/held ]; then ls -l /proc/$PPID/fd >$BOOTWRIGHT_ROOT/holds; mv $BOOTWRIGHT_ROOT/holds $BOOTWRIGHT_ROOT/held; fi; exit 1",
+        );
+        let script = machine.path("install.sh");
+        // Descriptors as debconf and the installer's `log-output` leave them.
+        let begin = format!(
+            "out=$(readlink /proc/$$/fd/1) err=$(readlink /proc/$$/fd/2)\n\
+             printf '%s\\n' \"$out\" \"$err\" >$BOOTWRIGHT_ROOT/pipes\n\
+             exec {shell} {} early 3>&1 4>&1 5>&1 6>&1",
+            script.display()
+        );
+        machine.command("begin", &begin);
+        let output = machine.output(&machine.path("bin/begin"), &[]);
+        assert!(output.status.success(), "{shell}: {output:?}");
+        // The watch goes on by itself.
+        let began = Instant::now();
+        while !machine.path("held").exists() {
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "{shell}: no watch"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let held = machine.read("held");
+        assert!(held.contains("/dev/null"), "{shell}: {held}");
+        let pipes = machine.read("pipes");
+        assert_eq!(
+            pipes
+                .lines()
+                .filter(|line| line.starts_with("pipe:"))
+                .count(),
+            2,
+            "{pipes}"
+        );
+        for pipe in pipes.lines() {
+            assert!(!held.contains(pipe), "{shell} holds {pipe}: {held}");
+        }
+    }
 }
 
 #[test]

@@ -123,6 +123,9 @@ fn every_script_can_be_read_and_ends_in_exit_1() {
         2,
         3,
     ));
+    let by_tftp = scripts::install_by_tftp(&view, &site.renderer.boot(&view).unwrap(), 2, 3);
+    check(&by_tftp);
+    assert!(by_tftp.contains(" tftp://10.99.0.2/debian/"), "{by_tftp}");
     let next = RenderedBoot::Chain(AssetRef::parse("http://other/x.ipxe").unwrap());
     check(&scripts::install(&view, &next, 1, 3));
 }

@@ -416,6 +416,7 @@ pub(super) fn host(
             .map_or_else(|| usual_install(lifecycle), |install| install.value),
         uuid: entry.uuid.as_ref().map(|uuid| uuid.value),
         serial: entry.serial.as_ref().map(|serial| serial.value.clone()),
+        options: merged.options.into_values().collect(),
         vars: vars::into_table(merged.vars),
         notes: entry.notes.as_ref().map(|notes| notes.value.clone()),
         span: Some(entry.name.span),

@@ -228,6 +228,12 @@ pub(super) fn subnets(
                     .as_ref()
                     .map_or(server.lease_time, |time| time.value),
                 nat: entry.nat.clone(),
+                dns_search: entry.dns_search.clone(),
+                options: entry
+                    .options
+                    .iter()
+                    .map(|option| option.value.clone())
+                    .collect(),
                 span: Some(entry.header),
             }
         })

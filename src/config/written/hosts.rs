@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 
 use toml::de::{DeTable, DeValue};
 
-use super::Written;
+use super::{Written, options};
 use crate::base::{AfterEvent, Architecture, GroupName, HardwareAddr, HostName, ProfileName, Uuid};
+use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
 use crate::config::snapshot::{InstallPolicy, LocalBoot};
 use crate::config::source::Span;
@@ -21,6 +22,7 @@ pub(crate) struct Layer {
     pub loader: Option<Written<String>>,
     pub local_boot: Option<Written<LocalBoot>>,
     pub install: Option<Written<InstallPolicy>>,
+    pub options: Vec<Written<ConfiguredOption>>,
     pub vars: Vars,
     /// Whether everything in it could be read.
     pub ok: bool,
@@ -82,7 +84,7 @@ const TABLES: Keys = Keys {
     ],
 };
 
-const LATER: &[&str] = &["snippets", "options"];
+const LATER: &[&str] = &["snippets"];
 
 const DEFAULTS: Keys = Keys {
     known: &[
@@ -92,6 +94,7 @@ const DEFAULTS: Keys = Keys {
         "local_boot",
         "install",
         "secure_boot",
+        "options",
         "vars",
     ],
     later: LATER,
@@ -119,6 +122,7 @@ const GROUP: Keys = Keys {
         "local_boot",
         "install",
         "secure_boot",
+        "options",
         "vars",
     ],
     later: LATER,
@@ -150,9 +154,10 @@ const HOST: Keys = Keys {
         "serial",
         "notes",
         "after",
+        "options",
         "vars",
     ],
-    later: &["snippets", "options", "subnet", "bmc", "nic"],
+    later: &["snippets", "subnet", "bmc", "nic"],
     hints: &[
         (
             "domain",
@@ -322,6 +327,7 @@ impl Layer {
                     ("always", Choice::Is(InstallPolicy::Always)),
                 ],
             ),
+            options: options::read(cx, reader),
             vars: vars::read(cx, reader),
             ok: reader.ok,
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod hook;
 pub(crate) mod hosts;
+pub(crate) mod options;
 pub(crate) mod profile;
 pub(crate) mod secrets;
 pub(crate) mod server;

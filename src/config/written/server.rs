@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use toml::de::{DeTable, DeValue};
 
-use super::{Written, hook};
+use super::{Written, hook, options};
 use crate::base::{Firmware, SubnetName, suggest};
+use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
 use crate::config::snapshot::Hook;
 use crate::config::source::Span;
@@ -61,6 +62,8 @@ pub(crate) struct SubnetEntry {
     pub domain: Option<Written<String>>,
     pub lease_time: Option<Written<Duration>>,
     pub nat: Vec<Ipv4Addr>,
+    pub dns_search: Vec<String>,
+    pub options: Vec<Written<ConfiguredOption>>,
 }
 
 const TABLES: Keys = Keys {
@@ -177,8 +180,10 @@ const SUBNET: Keys = Keys {
         "lease_time",
         "unknown",
         "secure_boot",
+        "dns_search",
+        "options",
     ],
-    later: &["pool", "options", "dns_search"],
+    later: &["pool"],
     hints: &[
         ("gateway", "did you mean `router`?"),
         (
@@ -452,8 +457,13 @@ impl SubnetEntry {
             addresses(cx, "ntp"),
             addresses(cx, "nat"),
         );
+        let dns_search = subnet.list(cx, "dns_search", true, values::domain);
         Self {
             header,
+            dns_search: dns_search
+                .map(|list| list.value.into_iter().map(|name| name.value).collect())
+                .unwrap_or_default(),
+            options: options::read(cx, &mut subnet),
             name: subnet.parsed(cx, "name", |text| values::name("a subnet", text)),
             network,
             server: subnet.parsed(cx, "server", values::machine_address),

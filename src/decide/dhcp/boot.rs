@@ -254,7 +254,7 @@ fn loader(
         Stage::Ipxe { .. } | Stage::Os => (stage.firmware(), None),
     };
     let settings = &snapshot.server;
-    let by_code = by_number(request, code, &settings.loaders_by_code);
+    let by_code = by_number(request, firmware, code, &settings.loaders_by_code);
     let by_firmware = || firmware.and_then(|firmware| settings.loaders.get(&firmware));
     let Some(value) = host.loader.as_ref().or(by_code).or_else(by_firmware) else {
         return no_loader_configured(stage, firmware, code.map(|code| code.0));
@@ -297,13 +297,16 @@ fn loader(
 }
 
 /// The loader configured for a number: the first of option 93 that has one, up to the first number
-/// that is known by itself. `code` may stem from option 60.
+/// that is known by itself. `code` may stem from option 60. Numbers of another firmware than it was taken
+/// for do not count.
 fn by_number<'a>(
     request: &Request,
+    firmware: Option<Firmware>,
     code: Option<ClientSystemArchitecture>,
     loaders: &'a BTreeMap<u16, String>,
 ) -> Option<&'a String> {
-    for number in request.architectures().into_iter().chain(code) {
+    let numbers = request.architectures().into_iter().chain(code);
+    for number in numbers.filter(|number| number.firmware().is_none_or(|f| Some(f) == firmware)) {
         let configured = loaders.get(&number.0);
         if configured.is_some() || number.firmware().is_some() {
             return configured;

@@ -1,8 +1,12 @@
-//! The network options of a reply: address, mask, router, names, times.
+//! The network options of a reply: address, mask, router, names, times, and what is configured.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Subnet};
+use crate::decide::Stage;
+use crate::wire::dhcp::options::domain_search;
 use crate::wire::dhcp::{DhcpOption, OptionCode, Request};
 
 /// Whether the reply hands out an address.
@@ -32,12 +36,6 @@ pub(super) fn network(
     server: Ipv4Addr,
     lease: Lease,
 ) -> Vec<DhcpOption> {
-    let wanted = |option: &DhcpOption| {
-        let code = OptionCode::from(option);
-        ALWAYS.contains(&code)
-            || request.parameter_request_list().is_none()
-            || request.asks_for(code)
-    };
     let domain = host.domain.as_ref().or(subnet.domain.as_ref());
     let mut options = vec![
         DhcpOption::ServerIdentifier(server),
@@ -59,6 +57,60 @@ pub(super) fn network(
             DhcpOption::Rebinding(secs - secs / 8),
         ]);
     }
-    options.retain(wanted);
+    options.retain(|option| is_wanted(request, OptionCode::from(option)));
     options
+}
+
+fn is_wanted(request: &Request, code: OptionCode) -> bool {
+    ALWAYS.contains(&code) || request.parameter_request_list().is_none() || request.asks_for(code)
+}
+
+/// What the configuration says beside that, nearest layer first: the host's options, the subnet's, its
+/// search list.
+pub(super) fn configured(
+    request: &Request,
+    stage: Stage,
+    host: &Host,
+    subnet: &Subnet,
+    lease: Lease,
+) -> Vec<(u8, Arc<[u8]>)> {
+    let mut found: Vec<(u8, Arc<[u8]>)> = Vec::new();
+    let mut seen = [false; 256];
+    for ConfiguredOption { code, data, force } in host.options.iter().chain(&subnet.options) {
+        let Some(seen) = seen.get_mut(usize::from(*code)) else {
+            continue;
+        };
+        let nearest = !std::mem::replace(seen, true);
+        let option = OptionCode::from(*code);
+        if nearest && (*force || is_wanted(request, option)) && may_have(stage, lease, option) {
+            found.push((*code, Arc::clone(data)));
+        }
+    }
+    let search = OptionCode::DomainSearch;
+    if !seen
+        .get(usize::from(u8::from(search)))
+        .is_some_and(|seen| *seen)
+        && !subnet.dns_search.is_empty()
+        && is_wanted(request, search)
+    {
+        let list = domain_search(subnet.dns_search.iter().map(String::as_str));
+        found.push((search.into(), list.into()));
+    }
+    found
+}
+
+/// Whether a machine may be told this at all. An INFORM is answered without the times of a lease (RFC
+/// 2131 section 4.3.5). A vendor class of the operator's is for ROMs of a BIOS and for systems: UEFI
+/// would take it for the promise of an answer at port 4011, iPXE for a boot menu, and HTTP Boot needs
+/// its own.
+fn may_have(stage: Stage, lease: Lease, code: OptionCode) -> bool {
+    match code {
+        OptionCode::Renewal | OptionCode::Rebinding => lease == Lease::Granted,
+        OptionCode::ClassIdentifier => match stage {
+            Stage::Os => true,
+            Stage::Pxe { code, .. } => code.is_none_or(|code| code.0 == 0),
+            Stage::HttpBoot { .. } | Stage::Ipxe { .. } => false,
+        },
+        _ => true,
+    }
 }

@@ -1,5 +1,7 @@
 //! Each message in each state, with what it meets and where the answer goes.
 
+mod configured;
+
 use std::net::SocketAddrV4;
 
 use super::super::testing::{self, AllThere, Missing, WEB01};

@@ -1,6 +1,7 @@
 use super::super::attempts::tests::{at, event, host, mac, whole_boot};
 use super::*;
-use crate::base::Lifecycle;
+use crate::base::{After, AfterEvent, Lifecycle};
+use crate::config::snapshot::InstallPolicy;
 use crate::diagnose::Loads;
 use crate::journal::event::{Kind, Reason};
 use crate::render::AssetRef;
@@ -45,6 +46,8 @@ fn expecting(
         macs: &[mac()],
         record,
         policy: POLICY,
+        install: InstallPolicy::Once,
+        awaited: None,
         expected,
         is_off: false,
     };
@@ -603,6 +606,78 @@ fn a_ram_disk_that_is_known_to_be_needed_is_missed() {
 }
 
 #[test]
+fn what_is_never_installed_and_what_always_runs_is_not_sent_to_be_installed() {
+    let of = |install, record: Option<&Record>, awaited| {
+        let subject = Subject {
+            host: &host(),
+            macs: &[mac()],
+            record,
+            policy: POLICY,
+            install,
+            awaited,
+            expected: &Expected::default(),
+            is_off: false,
+        };
+        diagnose(&subject, &[], &[], at(0))
+    };
+    let always = of(InstallPolicy::Always, None, None);
+    assert!(always.standing.contains("live system at every boot"));
+    assert!(!always.verdict.contains("none is needed"), "{always:?}");
+    assert!(!codes(&always).contains(&"disk/local"), "{always:?}");
+    let never = of(InstallPolicy::Never, None, None);
+    assert!(never.standing.contains("never installed"), "{never:?}");
+    assert_eq!(codes(&never)[0], "disk/local");
+    assert!(
+        never.causes[0].remedy.starts_with("take install"),
+        "{never:?}"
+    );
+    let waiting = Record {
+        after: Some(After {
+            host: "hv".parse().unwrap(),
+            event: AfterEvent::Up,
+        }),
+        ..record(InstallState::Waiting)
+    };
+    for (awaited, what, remedy) in [
+        (None, "no reservation has hv", "--after none"),
+        (
+            Some(InstallState::Local),
+            "hv is local: nothing",
+            "install hv,",
+        ),
+        (Some(InstallState::Armed), "hv is armed", "why hv "),
+    ] {
+        let found = of(InstallPolicy::Once, Some(&waiting), awaited);
+        assert_eq!(codes(&found)[0], "disk/waiting");
+        assert!(found.causes[0].what.contains(what), "{found:?}");
+        assert!(found.causes[0].remedy.contains(remedy), "{found:?}");
+    }
+}
+
+#[test]
+fn a_live_system_has_all_that_it_boots() {
+    let mut events = whole_boot(0)[..11].to_vec();
+    // Nothing of it is recorded, but for the script's event.
+    events.retain(|event| event.kind != Kind::InstallBooting);
+    for event in &mut events {
+        if event.kind == Kind::HttpScript {
+            event.reason = Reason::Live;
+        }
+    }
+    let expected = Expected {
+        lifecycle: Lifecycle::Live,
+        ..Expected::default()
+    };
+    let live = |upto: usize| expecting(&expected, None, &events[..upto], &[], 3_600_000);
+    let found = live(7);
+    assert_eq!(found.missing.as_ref().unwrap().step, StepKind::Kernel);
+    let found = live(10);
+    assert_eq!(found.missing, None, "{found:?}");
+    assert!(found.verdict.contains("nothing is missing"), "{found:?}");
+    assert!(found.causes.is_empty(), "{found:?}");
+}
+
+#[test]
 fn of_a_machine_that_is_switched_off_nothing_more_comes() {
     let host = host();
     let events = &whole_boot(0)[..8];
@@ -612,6 +687,8 @@ fn of_a_machine_that_is_switched_off_nothing_more_comes() {
         macs: &[mac()],
         record: Some(&booting),
         policy: POLICY,
+        install: InstallPolicy::Once,
+        awaited: None,
         expected: &Expected::default(),
         is_off: true,
     };

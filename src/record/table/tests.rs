@@ -400,8 +400,8 @@ fn boot_files_are_signs_of_life_and_the_kernel_is_remembered() {
 #[test]
 fn cancel_and_local_ask_once_the_kernel_was_fetched() {
     let back = Some((Local, Some((Kind::InstallCancelled, Reason::Operator))));
-    row(&cancel(false), [None, back, back, back, back, None, None]);
-    row(&to_local(false), [None, back, back, back, back, back, back]);
+    row(&cancel(false), [None, back, back, back, None, None, None]);
+    row(&to_local(false), [None, back, back, back, None, back, back]);
     for state in [Booting, Installing] {
         let record = play(in_state(state), &[KERNEL], at(10));
         for input in [cancel(false), to_local(false)] {
@@ -413,6 +413,20 @@ fn cancel_and_local_ask_once_the_kernel_was_fetched() {
         for input in [cancel(true), to_local(true)] {
             let next = changed(&record, &input, at(20)).next;
             assert_eq!((next.state, next.token), (Local, None));
+        }
+    }
+    // An installer that runs has its kernel, wherever that came from; a further boot begins without.
+    for heard in [Input::Answer, report(ReportKind::Started)] {
+        for before in [vec![], vec![Input::Answer, FURTHER]] {
+            let booting = play(play(in_state(Armed), &[FIRST], at(1)), &before, at(5));
+            assert_eq!(booting.kernel_at, None);
+            assert!(changed(&booting, &cancel(false), at(6)).event.is_some());
+            let running = play(booting, std::slice::from_ref(&heard), at(10));
+            assert_eq!(running.kernel_at, Some(at(10)), "{heard:?}");
+            assert!(matches!(
+                step(&running, &cancel(false), POLICY, at(20)),
+                Step::Refused(Refusal::UnderWay { .. })
+            ));
         }
     }
     for state in [Local, Installed, Failed] {
@@ -510,6 +524,15 @@ fn a_clock_that_was_set_back_ends_nothing_and_lets_nothing_live_on() {
         let again = changed(&record, &FURTHER, at(-89_000)).next;
         assert_eq!(again.attempt, 2);
     }
+
+    // The token of one that has ended is not good for longer: its days are counted from now.
+    let installed = looked(&in_state(Installed), at(-255_600));
+    assert_eq!(installed.installed_at, Some(at(-255_600)));
+    let failed = looked(&in_state(Failed), at(-255_600));
+    assert_eq!(failed.failed_at, Some(at(-255_600)));
+    for record in [installed, failed] {
+        same(&record, at(-255_600));
+    }
 }
 
 #[test]
@@ -579,6 +602,20 @@ fn a_host_that_is_gone_starts_anew_when_it_comes_back() {
     let record = changed(&in_state(Installed), &gone, at(1)).next;
     assert_eq!((record.attempt, record.installed_at), (0, None));
     assert_eq!(record.token, None);
+    // Nor is it `up` for those that wait for it because an earlier machine of its name was.
+    let up = play(
+        in_state(Installed),
+        &[report(ReportKind::Up), to_local(false)],
+        at(2),
+    );
+    assert!(up.state == Local && reached(&up, AfterEvent::Up));
+    let forgotten = changed(&up, &gone, at(3));
+    assert_eq!(forgotten.event, None);
+    assert!(!reached(&forgotten.next, AfterEvent::Up));
+    assert_eq!(
+        step(&forgotten.next, &gone, POLICY, at(4)),
+        Step::Same(Reason::NoChange)
+    );
 }
 
 #[test]

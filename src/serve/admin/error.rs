@@ -12,6 +12,9 @@ use crate::serve::arming::Obstacle;
 use crate::serve::installs::ApplyError;
 use crate::store::StoreError;
 
+/// The name of what makes no sense, whatever the hosts stand at: wrong usage.
+pub const BAD_REQUEST: &str = "bad-request";
+
 /// A refusal, as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .body.message)]
@@ -118,7 +121,7 @@ impl ApiError {
 
     /// What was asked for makes no sense.
     pub fn bad_request(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", message, remedy)
+        Self::new(StatusCode::BAD_REQUEST, BAD_REQUEST, message, remedy)
     }
 
     /// What to do about it.

@@ -57,8 +57,11 @@ pub(super) async fn list(
         None => Wanted::All,
         Some(text) => match find(&in_force.snapshot, text) {
             Ok(host) => Wanted::Host(host.name.clone(), host.macs.clone()),
-            // A machine that nobody reserved has events as well.
-            Err(unknown) => Wanted::Stranger(text.trim().parse().map_err(|_| unknown)?),
+            // A machine that nobody reserved has events as well, and a host that is gone.
+            Err(unknown) => match text.trim().parse() {
+                Ok(mac) => Wanted::Stranger(mac),
+                Err(_) => gone(&admin.ctx.journal, text).await.ok_or(unknown)?,
+            },
         },
     };
     let follow = match asked.follow.as_deref() {
@@ -104,6 +107,13 @@ struct Following {
     journal: Journal,
     live: Option<Receiver<Arc<Event>>>,
     ending: CancellationToken,
+}
+
+/// A host of which the journal still tells, although no reservation has it.
+async fn gone(journal: &Journal, text: &str) -> Option<Wanted> {
+    let wanted = Wanted::Host(text.trim().parse().ok()?, Vec::new());
+    let told = wanted.kept(journal, None, 1).await;
+    (!told.is_empty()).then_some(wanted)
 }
 
 /// Whose events are asked for.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{ApiError, Body};
 use super::select::Selected;
 use crate::base::time::show_duration;
-use crate::base::{After, Architecture, HostName, ProfileName, Timestamp};
+use crate::base::{After, Architecture, HostName, Lifecycle, ProfileName, Timestamp};
 use crate::config::snapshot::{Host, Profile};
 use crate::record::{self, Input, InstallState, Record, Refusal, Step};
 use crate::render::load::InForce;
@@ -266,6 +266,9 @@ pub struct WouldGet {
     /// The profile in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What the profile does with the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Lifecycle>,
     /// What it would be booted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arch: Option<Architecture>,
@@ -379,6 +382,7 @@ fn would_get(ctx: &Context, in_force: &InForce, judged: &Judged, terms: &Terms) 
         after: after.map(ToString::to_string),
         profile: terms.profile.clone().or_else(|| host.profile.clone()),
         title: profile.map(|profile| profile.title.clone()),
+        lifecycle: profile.map(|profile| profile.lifecycle),
         arch: view.as_ref().map(|view| view.arch),
         armed_for: Some(
             terms

@@ -18,7 +18,7 @@ use super::judge::{Asked, Judged, Preview, Verb, awaited_first, judge, preview};
 use super::select::select;
 use crate::base::suggest::nearest;
 use crate::base::time::parse_duration;
-use crate::base::{After, AfterEvent, HostName, ProfileName};
+use crate::base::{After, AfterEvent, HostName, ProfileName, glob};
 use crate::config::Snapshot;
 use crate::config::snapshot::Host;
 use crate::record::{Input, Record};
@@ -107,6 +107,13 @@ pub(super) async fn one(
             "leave `hosts` and `group` out, or post to /api/v1/install",
         ));
     }
+    // Whoever means one host is not to arm all of them.
+    if glob::is_glob(&name) {
+        return Err(ApiError::bad_request(
+            format!("{name:?} is no host"),
+            "the URL names one host; post globs to /api/v1/install, cancel or local",
+        ));
+    }
     order.hosts = vec![name];
     carry_out(&admin, operator, verb, order).await
 }
@@ -139,10 +146,11 @@ pub(super) async fn local_all(
 }
 
 /// An empty body is an order without particulars.
-async fn read_order(body: Body) -> Result<Order, ApiError> {
-    let body: Bytes = read_body(body, MAX_ORDER)
+async fn read_order(mut body: Body) -> Result<Order, ApiError> {
+    let body: Bytes = read_body(&mut body, MAX_ORDER)
         .await
-        .map_err(|error| ApiError::bad_request(error.to_string(), "name fewer hosts at once"))?;
+        .map_err(|error| ApiError::bad_request(error.to_string(), "name fewer hosts at once"))?
+        .bytes;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Order::default());
     }
@@ -233,6 +241,7 @@ async fn carry_out(
         ip: None,
         generation: snapshot.generation,
         file: None,
+        because: None,
     };
     let names: Vec<HostName> = inputs.iter().map(|(name, _)| name.clone()).collect();
     // In a task of its own: an order is not left half done when its client goes.

@@ -43,8 +43,8 @@ pub(crate) async fn serve(
     };
     // Only now: nobody without the token makes this server wait for a body.
     let facts = if request.method() == Method::POST {
-        match read_body(request.into_body(), MAX_BODY).await {
-            Ok(body) => body,
+        match read_body(&mut request.into_body(), MAX_BODY).await {
+            Ok(body) => body.bytes,
             Err(error) => return visit.bad_body(&error),
         }
     } else {
@@ -116,6 +116,7 @@ pub(crate) async fn serve(
             ip: Some(visit.peer),
             generation: snapshot.generation,
             file: Some(visit.shown.clone()),
+            because: None,
         };
         match ctx
             .installs

@@ -44,7 +44,9 @@ pub(crate) async fn take(
                 }
                 LogError::Broken(_) => (StatusCode::BAD_REQUEST, Reason::Incomplete),
                 LogError::Slow => (StatusCode::REQUEST_TIMEOUT, Reason::Incomplete),
-                LogError::Disk(..) => (StatusCode::SERVICE_UNAVAILABLE, Reason::DiskFull),
+                LogError::NoRoom(_) | LogError::Disk(..) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, Reason::DiskFull)
+                }
             };
             visit.refuse(status, reason, error.to_string())
         }
@@ -115,7 +117,7 @@ pub(crate) async fn sign_of_life(visit: &Visit, record: &Record, token: &Token) 
         .ctx
         .installs
         .apply_under(
-            &visit.in_force.snapshot,
+            &visit.plane.ctx.config().snapshot,
             token,
             &record.host,
             |_| input.clone(),

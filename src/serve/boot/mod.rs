@@ -25,9 +25,12 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
+use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinError;
 
 use self::route::Route;
 use super::context::Context;
@@ -41,6 +44,11 @@ use crate::render::load::InForce;
 
 /// Largest body of a report or a POSTed answer request, in bytes.
 pub const MAX_BODY: usize = 64 << 10;
+
+/// Room for what all bodies under way hold together beyond [`MAX_BODY`] each, in KiB: logs that come along
+/// with reports, of as many machines as like to send them, never take the memory.
+const LARGE_BODIES: usize = 128 << 10;
+static LARGE: Semaphore = Semaphore::const_new(LARGE_BODIES);
 
 /// How long the body of a report may take to come.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -139,12 +147,27 @@ impl Visit {
         )
     }
 
+    /// Refuses a body whose reader has failed. Its own text would be that of a panic, whatever that quotes.
+    pub(crate) fn unread(&self) -> Response {
+        let detail = "its reader has failed".to_owned();
+        self.refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Reason::TaskFailed,
+            detail,
+        )
+    }
+
     /// Refuses a body.
     pub(crate) fn bad_body(&self, error: &BodyError) -> Response {
         match error {
             BodyError::TooLarge(_) => self.refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Reason::TooLarge,
+                error.to_string(),
+            ),
+            BodyError::Busy => self.refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Reason::Overload,
                 error.to_string(),
             ),
             BodyError::Slow => self.refuse(
@@ -311,41 +334,129 @@ pub(crate) enum BodyError {
     /// It came too slowly.
     #[error("the body did not come in time")]
     Slow,
+    /// Other large ones are under way.
+    #[error("there is no room for a further large body at present")]
+    Busy,
+}
+
+/// A body that was read, with the room that it takes.
+#[derive(Debug, Default)]
+pub(crate) struct Whole {
+    pub(crate) bytes: Bytes,
+    _room: Option<SemaphorePermit<'static>>,
+}
+
+impl Whole {
+    /// Reads it by `reader`: off the workers of the runtime, which answer DHCP as well, when it is large.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        reader: impl FnOnce(&[u8]) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        if self.bytes.len() <= MAX_BODY {
+            return Ok(reader(&self.bytes));
+        }
+        let bytes = self.bytes.clone();
+        tokio::task::spawn_blocking(move || reader(&bytes)).await
+    }
 }
 
 /// Reads a body of at most `max` bytes, for at most [`BODY_TIME`].
-pub(crate) async fn read_body(body: Body, max: usize) -> Result<Bytes, BodyError> {
+pub(crate) async fn read_body(body: &mut Body, max: usize) -> Result<Whole, BodyError> {
     read_within(BODY_TIME, body, max).await
 }
 
-async fn read_within(time: Duration, body: Body, max: usize) -> Result<Bytes, BodyError> {
-    let whole = http_body_util::Limited::new(body, max).collect();
-    match tokio::time::timeout(time, whole).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(BodyError::TooLarge(max))
+/// Takes the rest of a body and throws it away, for at most [`BODY_TIME`]. wget reads no answer before it
+/// has sent everything: one that is cut off holds its report for lost.
+pub(crate) async fn drain(body: &mut Body) {
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(BODY_TIME, rest).await;
+}
+
+async fn read_within(time: Duration, body: &mut Body, max: usize) -> Result<Whole, BodyError> {
+    tokio::time::timeout(time, collect(&LARGE, body, max))
+        .await
+        .unwrap_or(Err(BodyError::Slow))
+}
+
+async fn collect(
+    large: &'static Semaphore,
+    body: &mut Body,
+    max: usize,
+) -> Result<Whole, BodyError> {
+    let mut bytes = BytesMut::new();
+    let mut room: Option<SemaphorePermit<'static>> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if data.len() > max.saturating_sub(bytes.len()) {
+            return Err(BodyError::TooLarge(max));
         }
-        Ok(Err(error)) => Err(BodyError::Broken(error.to_string())),
-        Err(_) => Err(BodyError::Slow),
+        bytes.extend_from_slice(&data);
+        let wanted = bytes.len().saturating_sub(MAX_BODY).div_ceil(1 << 10);
+        let held = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+        if wanted > held {
+            let more = u32::try_from(wanted - held).unwrap_or(u32::MAX);
+            let more = large.try_acquire_many(more).map_err(|_| BodyError::Busy)?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
+        }
     }
+    Ok(Whole {
+        bytes: bytes.freeze(),
+        _room: room,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::logs::MAX_LOG;
 
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
-        let body = Body::from_stream(futures_util::stream::pending::<Result<Bytes, BodyError>>());
-        let read = read_within(Duration::from_millis(1), body, 10).await;
+        let pending = futures_util::stream::pending::<Result<Bytes, BodyError>>();
+        let read = read_within(
+            Duration::from_millis(1),
+            &mut Body::from_stream(pending),
+            10,
+        )
+        .await;
         assert!(matches!(read, Err(BodyError::Slow)));
         assert!(matches!(
-            read_body(Body::from("12345678901"), 10).await,
+            read_body(&mut Body::from("12345678901"), 10).await,
             Err(BodyError::TooLarge(10))
         ));
+        let read = read_body(&mut Body::from("1234567890"), 10).await.unwrap();
+        assert_eq!(read.bytes.len(), 10);
+    }
+
+    #[tokio::test]
+    async fn large_bodies_share_a_bound_and_small_ones_need_none() {
+        static ROOM: Semaphore = Semaphore::const_new(100);
+        let body = async |size: usize| {
+            let chunks = vec![b'x'; size];
+            let chunks: Vec<Bytes> = chunks.chunks(4_000).map(Bytes::copy_from_slice).collect();
+            let chunks = chunks.into_iter().map(Ok::<_, BodyError>);
+            let mut body = Body::from_stream(futures_util::stream::iter(chunks));
+            collect(&ROOM, &mut body, MAX_LOG).await
+        };
+        let one = body(MAX_BODY + (60 << 10)).await.unwrap();
+        assert_eq!(ROOM.available_permits(), 40);
+        assert!(matches!(
+            body(MAX_BODY + (41 << 10)).await,
+            Err(BodyError::Busy)
+        ));
+        let small = body(MAX_BODY).await.unwrap();
         assert_eq!(
-            read_body(Body::from("1234567890"), 10).await.unwrap().len(),
-            10
+            (small.bytes.len(), ROOM.available_permits()),
+            (MAX_BODY, 40)
         );
+        drop(one);
+        assert!(body(MAX_BODY + (100 << 10)).await.is_ok());
+        assert_eq!(ROOM.available_permits(), 100);
     }
 }

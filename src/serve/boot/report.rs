@@ -2,13 +2,12 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 
 use super::logs::keep_along;
 use super::said::said;
-use super::{BodyError, MAX_BODY, Visit, plain, read_body};
+use super::{BodyError, MAX_BODY, Visit, Whole, drain, plain, read_body};
 use crate::base::Token;
 use crate::decide;
 use crate::journal::event::{Kind, Reason};
@@ -37,15 +36,20 @@ pub(crate) async fn take(
     // What ends an installation counts, however large the log is that comes along.
     let ends = matches!(kind, ReportKind::Installed | ReportKind::Failed);
     let limit = if ends { MAX_LOG } else { MAX_BODY };
-    let (body, dropped) = match read_body(request.into_body(), limit).await {
-        Ok(body) => (body, false),
-        Err(BodyError::TooLarge(_)) if ends => (Bytes::new(), true),
+    let mut coming = request.into_body();
+    let (body, dropped) = match read_body(&mut coming, limit).await {
+        Ok(body) => (body, None),
+        Err(BodyError::TooLarge(_)) if ends => (Whole::default(), Some("a log of more than 8 MiB")),
+        Err(BodyError::Busy) if ends => (Whole::default(), Some("its log, one of many at once,")),
         Err(error) => return visit.bad_body(&error),
     };
-    let mut said = said(query.as_deref(), content_type.as_deref(), &body);
-    if dropped {
+    let read = body.read(move |body| said(query.as_deref(), content_type.as_deref(), body));
+    let Ok(mut said) = read.await else {
+        return visit.unread();
+    };
+    if let Some(what) = dropped {
         let text = said.message.unwrap_or_else(|| "it sent a log".to_owned());
-        said.message = Some(format!("{text} (a log of more than 8 MiB was not kept)"));
+        said.message = Some(format!("{text} ({what} was not kept)"));
     }
     let log = said.log.take();
     let input = Input::Report {
@@ -59,6 +63,9 @@ pub(crate) async fn take(
     };
     if let Some(log) = log {
         keep_along(&visit, &record, log_of(kind), log).await;
+    }
+    if dropped.is_some() {
+        drain(&mut coming).await;
     }
     plain(StatusCode::OK, "ok\n".to_owned())
 }
@@ -82,7 +89,9 @@ pub(crate) async fn apply(
     record: &Record,
     input: impl Fn(&Record) -> Input + Sync,
 ) -> Result<Record, Response> {
-    let snapshot = &visit.in_force.snapshot;
+    // A body may have taken its time: what waits for this is judged by what is in force now.
+    let in_force = visit.plane.ctx.config();
+    let snapshot = &in_force.snapshot;
     let mac = snapshot
         .host(&record.host)
         .and_then(|host| host.mac())
@@ -92,6 +101,7 @@ pub(crate) async fn apply(
         ip: Some(visit.peer),
         generation: snapshot.generation,
         file: Some(visit.shown.clone()),
+        because: None,
     };
     let said = |record: &Record| match input(record) {
         Input::Report { message, .. } => message,

@@ -6,7 +6,7 @@
 use hyper::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::base::{HardwareAddr, Token, Uuid};
+use crate::base::{HardwareAddr, Token, Uuid, without_tokens};
 use crate::record::ReportKind;
 
 /// What a request of the boot plane is for.
@@ -160,7 +160,8 @@ pub fn shown(path: &str) -> String {
             text.extend(decoded.chars().take(4));
             text.push('…');
         } else {
-            without_tokens(&decoded, &mut text);
+            let part = without_tokens(&decoded);
+            text.push_str(&without_controls(&part));
         }
         previous = decoded.into_owned();
         if text.len() > 300 {
@@ -174,25 +175,9 @@ pub fn shown(path: &str) -> String {
     text
 }
 
-fn without_tokens(part: &str, text: &mut String) {
-    let mut rest = part;
-    while !rest.is_empty() {
-        let run = rest
-            .find(|c| !matches!(c, 'a'..='z' | '2'..='7'))
-            .unwrap_or(rest.len());
-        let (head, tail) = rest.split_at(run);
-        if run < Token::LEN {
-            text.push_str(head);
-        } else {
-            text.extend(head.chars().take(4));
-            text.push('…');
-        }
-        let mut others = tail.chars();
-        if let Some(other) = others.next() {
-            text.push(if other.is_control() { ' ' } else { other });
-        }
-        rest = others.as_str();
-    }
+/// What comes from a machine goes into logs and onto screens.
+fn without_controls(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// What a machine tells of itself in the query of its script's URL.
@@ -213,13 +198,11 @@ pub fn identity(query: Option<&str>) -> Identity {
         pairs
             .iter()
             .find(|(key, _)| key == name)
-            .map(|(_, value)| value.trim())
+            .map(|(_, value)| without_controls(value).trim().to_owned())
     };
     Identity {
         uuid: field("uuid").and_then(|text| text.parse().ok()),
-        serial: field("serial")
-            .filter(|text| !text.is_empty())
-            .map(ToOwned::to_owned),
+        serial: field("serial").filter(|text| !text.is_empty()),
         told: field("uuid").is_some() && field("serial").is_some(),
     }
 }
@@ -354,6 +337,8 @@ mod tests {
         ));
         assert_eq!(told.serial.as_deref(), Some("A B C"));
         assert!(told.uuid.is_some() && told.told);
+        let broken = identity(Some("serial=A%0Aexit%1b%5b2J%0D"));
+        assert_eq!(broken.serial.as_deref(), Some("A exit [2J"));
         let empty = identity(Some("uuid=&serial="));
         assert_eq!((empty.uuid, empty.serial, empty.told), (None, None, true));
         assert!(!identity(None).told);

@@ -3,14 +3,18 @@
 //! **Invariant:** nothing in a report is an error: it counts however it is spelt. Everything is bounded.
 
 use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::route;
+use crate::base::without_tokens;
 
 /// Longest message kept, in characters.
 const MAX_MESSAGE: usize = 2_000;
 /// A text with more lines, or more characters, is the tail of a log.
 const TAIL_LINES: usize = 4;
 const TAIL_CHARS: usize = 500;
+/// The fields that are read, whatever form they come in.
+const FIELDS: [&str; 3] = ["message", "percent", "log"];
 /// Parts of a form that are read.
 const MAX_PARTS: usize = 16;
 
@@ -102,15 +106,95 @@ fn of_pairs(pairs: &[(String, String)]) -> Said {
 }
 
 fn of_json(text: &str) -> Option<Said> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let object = value.as_object()?;
-    Some(of_fields(|name| {
-        object.get(name).and_then(|value| match value {
-            serde_json::Value::Null => None,
-            serde_json::Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        })
-    }))
+    let Fields(fields) = serde_json::from_str(text).ok()?;
+    Some(of_pairs(&fields))
+}
+
+/// The fields of a JSON object that are read. All others, and what is neither text nor number, are passed
+/// over without being kept: a log's worth of brackets would take 16 times its size in memory.
+struct Fields(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields: Vec<(String, String)> = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if !FIELDS.contains(&key.as_str()) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let Scalar(value) = map.next_value()?;
+            fields.retain(|(other, _)| *other != key);
+            fields.extend(value.map(|value| (key, value)));
+        }
+        Ok(Fields(fields))
+    }
+}
+
+/// A text, a number or a truth value as text; anything else is nothing.
+struct Scalar(Option<String>);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar(Some(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar(Some(value.to_string())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar(Some(number.to_string())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar(Some(number.to_string())))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
+        Ok(Scalar(Some(number.to_string())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Scalar, E> {
+        Ok(Scalar(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar(None))
+    }
 }
 
 /// A form as `curl -F` sends it (RFC 7578). `None`: it is none.
@@ -169,7 +253,8 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-/// One line without control characters.
+/// One line without control characters, and without a token: installers print the URLs that they could
+/// not fetch.
 pub(super) fn message(text: &str) -> Option<String> {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
@@ -181,7 +266,7 @@ pub(super) fn message(text: &str) -> Option<String> {
         }
         line.push_str(word);
     }
-    let line: String = line.chars().take(MAX_MESSAGE).collect();
+    let line: String = without_tokens(&line).chars().take(MAX_MESSAGE).collect();
     (!line.is_empty()).then_some(line)
 }
 
@@ -299,6 +384,22 @@ mod tests {
         // Cut off: what there is counts, as a text.
         let cut = said(None, Some(content_type), &body.as_bytes()[..40]);
         assert!(cut.message.is_some() && cut.log.is_none());
+    }
+
+    #[test]
+    fn a_log_of_brackets_is_passed_over() {
+        let deep = "[".repeat(1 << 20);
+        assert_eq!(
+            said(None, None, format!("{{\"a\":{deep}").as_bytes()).percent,
+            None
+        );
+        let wide = format!(
+            r#"{{"a":[{}0],"message":{{"nested":[1]}},"percent":null,"percent":-3,"message":"x"}}"#,
+            "[],".repeat(100_000)
+        );
+        assert_eq!(said(None, None, wide.as_bytes()), expect("x", Some(0)));
+        let nested = br#"{"message":{"a":[true]},"percent":[1]}"#;
+        assert_eq!(said(None, None, nested), Said::default());
     }
 
     proptest! {

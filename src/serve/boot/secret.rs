@@ -72,6 +72,7 @@ pub(crate) async fn serve(
         ip: Some(visit.peer),
         generation: snapshot.generation,
         file: Some(visit.shown.clone()),
+        because: None,
     };
     let input = Input::Secret { name: name.clone() };
     let applied = installs
@@ -86,11 +87,11 @@ pub(crate) async fn serve(
         }
         Err(ApplyError::Store(error)) => return visit.store_trouble(&error),
     }
-    let mut event = visit
+    // Not how long it is: hooks are told of this.
+    let event = visit
         .event(Kind::HttpAnswer, Reason::Done)
         .host(host.name.clone())
         .mac(host.mac());
-    event.bytes = u64::try_from(secret.reveal().len()).ok();
     visit.tell(event);
     unkept(plain(StatusCode::OK, secret.reveal().to_owned()))
 }

@@ -22,7 +22,8 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::{Request, StatusCode};
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::logs::{keep_along, sign_of_life};
 use super::report::{apply, record_for};
@@ -75,8 +76,37 @@ struct Raw {
     level: Option<String>,
     #[serde(default)]
     result: Option<String>,
-    #[serde(default)]
-    files: Option<Vec<RawFile>>,
+    #[serde(default, deserialize_with = "first_files")]
+    files: Vec<RawFile>,
+}
+
+/// No more of them than are kept: a list of millions of empty ones would take the memory.
+fn first_files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RawFile>, D::Error> {
+    struct Files;
+    impl<'de> Visitor<'de> for Files {
+        type Value = Vec<RawFile>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list of files")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut files = Vec::new();
+            while files.len() < MAX_FILES {
+                match list.next_element()? {
+                    Some(file) => files.push(file),
+                    None => return Ok(files),
+                }
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(files)
+        }
+    }
+    deserializer.deserialize_any(Files)
 }
 
 #[derive(Deserialize)]
@@ -103,9 +133,7 @@ pub fn read(body: &[u8]) -> Result<Posted, String> {
     };
     let files = raw
         .files
-        .unwrap_or_default()
         .into_iter()
-        .take(MAX_FILES)
         .filter_map(|file| Some((name_of(&file.path)?, content(&file)?)))
         .collect();
     Ok(Posted {
@@ -215,13 +243,14 @@ pub(crate) async fn take(visit: Visit, token: Option<Token>, request: Request<Bo
         Ok(found) => found,
         Err(response) => return response,
     };
-    let body = match read_body(request.into_body(), MAX_EVENT).await {
+    let body = match read_body(&mut request.into_body(), MAX_EVENT).await {
         Ok(body) => body,
         Err(error) => return visit.bad_body(&error),
     };
-    let posted = match read(&body) {
-        Ok(posted) => posted,
-        Err(error) => return visit.refuse(StatusCode::BAD_REQUEST, Reason::BadRequest, error),
+    let posted = match body.read(read).await {
+        Ok(Ok(posted)) => posted,
+        Ok(Err(error)) => return visit.refuse(StatusCode::BAD_REQUEST, Reason::BadRequest, error),
+        Err(_) => return visit.unread(),
     };
     let record = if posted.meaning == Meaning::SignOfLife && record.state != InstallState::Booting {
         sign_of_life(&visit, &record, &token).await;

@@ -1,8 +1,9 @@
 //! DHCP (RFC 2131): one socket for each interface, one decision and one event for each datagram.
 //!
-//! [`socket`] and [`link`] carry bytes, [`service`] takes a datagram to its reply; here is what keeps
+//! [`socket`] and [`link`] carry bytes, [`holder`] asks who has an address, [`service`] takes a datagram to its reply; here is what keeps
 //! the sockets in line with the configuration and the interfaces.
 
+mod holder;
 mod link;
 mod service;
 mod socket;

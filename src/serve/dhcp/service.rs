@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::holder::holder_of;
 use super::socket::{Datagram, DhcpSocket};
 use crate::base::HardwareAddr;
 use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
@@ -38,6 +39,8 @@ pub(super) struct Service {
     ctx: Context,
     socket: DhcpSocket,
     routes: Routes,
+    /// One question at a time: a flood of DECLINEs is not to hold up everybody else.
+    asking: Semaphore,
 }
 
 impl Service {
@@ -46,6 +49,7 @@ impl Service {
             ctx,
             socket,
             routes: Routes::default(),
+            asking: Semaphore::new(1),
         }
     }
 
@@ -131,6 +135,9 @@ impl Service {
         event.stage = Some(decision.stage.as_str().into());
         event.file.clone_from(&decision.boot_file);
         let mut details: Vec<String> = decision.detail.iter().cloned().collect();
+        if decision.reason == Reason::Declined {
+            details.extend(self.who_holds(&in_force, &request).await);
+        }
         match sent {
             None => event.ip = known_address(request.ciaddr),
             Some((len, ip, sent)) => {
@@ -191,6 +198,26 @@ impl Service {
             },
         };
         decide(request, arrival, snapshot, &facts)
+    }
+
+    /// Who has the address that was declined, in words. Through a relay nobody here can be asked.
+    async fn who_holds(&self, in_force: &InForce, request: &Request) -> Option<String> {
+        let address = request.requested_address()?;
+        if !request.giaddr.is_unspecified() {
+            return None;
+        }
+        let _one = self.asking.try_acquire().ok()?;
+        let links = self.ctx.links.current();
+        let interface = links.interface(&self.socket.place.iface)?;
+        let found = holder_of(interface, address, request.mac).await;
+        Some(match found {
+            Ok(Some(mac)) => match in_force.snapshot.host_by_mac(mac) {
+                Some(host) => format!("{mac} ({}) holds it", host.name),
+                None => format!("{mac} holds it"),
+            },
+            Ok(None) => "nobody answers for it by ARP now".to_owned(),
+            Err(error) => format!("who holds it could not be asked: {error}"),
+        })
     }
 
     /// Sends a reply. `Ok(Some(_))` says how it was sent instead of as decided.

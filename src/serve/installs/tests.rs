@@ -37,6 +37,8 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
         domain: None,
         lease_time: Duration::from_secs(3_600),
         nat: Vec::new(),
+        dns_search: Vec::new(),
+        options: Vec::new(),
         span: None,
     };
     let hosts = hosts
@@ -57,6 +59,7 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
             after: None,
             uuid: None,
             serial: None,
+            options: Box::default(),
             vars: toml::Table::new(),
             notes: None,
             span: None,

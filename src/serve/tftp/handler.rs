@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{About, Body};
 use super::limits::Limits;
+use crate::base::without_tokens;
 use crate::decide::tftp::{FileRequest, file_request};
 use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::AssetError;
@@ -153,9 +154,10 @@ impl Handler for Requests {
     }
 }
 
-/// A name as it is written into the journal: without control characters, cut to a sane length.
+/// A name as it is written into the journal: without control characters and tokens, cut to a sane length.
 fn shown(name: &str) -> String {
-    name.chars()
+    without_tokens(name)
+        .chars()
         .take(200)
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
@@ -164,10 +166,19 @@ fn shown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Token;
 
     #[test]
     fn the_journal_gets_no_control_characters() {
         assert_eq!(shown("a\nb\u{1b}[2J"), "a\u{fffd}b\u{fffd}[2J");
-        assert_eq!(shown(&"x".repeat(5_000)).len(), 200);
+        assert_eq!(shown(&"x/".repeat(5_000)).len(), 200);
+    }
+
+    #[test]
+    fn the_journal_gets_no_token() {
+        // A machine may ask for anything by TFTP.
+        let token = Token::from_bytes(*b"0123456789abcdef");
+        let name = shown(&format!("/answers/{}/preseed.cfg", token.reveal()));
+        assert_eq!(name, format!("/answers/{token}/preseed.cfg"));
     }
 }

@@ -114,6 +114,43 @@ fn next_option<'a>(code: u8, tail: &'a [u8], rest: &mut &'a [u8]) -> Option<(u8,
     Some((code, data))
 }
 
+/// Domains as option 119 holds them (RFC 3397 section 2): DNS names, the ends that they share written
+/// once (RFC 1035 section 4.1.4). Pointers count from the first byte of the option, parts joined.
+pub fn domain_search<'a>(domains: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+    const POINTER: u16 = 0xc000;
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut written: Vec<(&str, u16)> = Vec::new();
+    for domain in domains {
+        let mut rest = domain.trim_end_matches('.');
+        loop {
+            if rest.is_empty() {
+                bytes.push(0);
+                break;
+            }
+            if let Some((_, at)) = written
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(rest))
+            {
+                bytes.extend_from_slice(&(POINTER | at).to_be_bytes());
+                break;
+            }
+            if let Ok(at) = u16::try_from(bytes.len())
+                && at < POINTER >> 2
+            {
+                written.push((rest, at));
+            }
+            let (label, tail) = rest.split_once('.').unwrap_or((rest, ""));
+            // A label has no more than 63 bytes, which the configuration has checked.
+            let label = label.as_bytes();
+            let label = label.get(..63).unwrap_or(label);
+            bytes.push(u8::try_from(label.len()).unwrap_or_default());
+            bytes.extend_from_slice(label);
+            rest = tail;
+        }
+    }
+    bytes
+}
+
 /// An address of four bytes.
 pub(super) fn address(data: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(data).ok().map(Ipv4Addr::from)
@@ -205,6 +242,21 @@ mod tests {
         assert_eq!(fqdn(b"\x05\x00\x00\x05web01").as_deref(), Some("web01"));
         assert_eq!(fqdn(b"\x05\x00\x00\x3fweb01"), None);
         assert_eq!(fqdn(b"\x00"), None);
+    }
+
+    #[test]
+    fn domains_share_their_ends() {
+        // RFC 3397 section 4.
+        assert_eq!(
+            domain_search(["eng.apple.com", "marketing.apple.com"]),
+            b"\x03eng\x05apple\x03com\0\x09marketing\xc0\x04"
+        );
+        assert_eq!(
+            domain_search(["lab.example", "example.", "LAB.example"]),
+            b"\x03lab\x07example\0\xc0\x04\xc0\0"
+        );
+        assert_eq!(domain_search([]), b"");
+        assert_eq!(domain_search(["lan"]), b"\x03lan\0");
     }
 
     #[test]

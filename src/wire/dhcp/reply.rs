@@ -9,11 +9,13 @@
 //! the boot file.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use dhcproto::v4::{DhcpOption, Encodable as _, Encoder, MessageType, OptionCode};
 
 use super::{HEADER, MIN_MESSAGE, Request};
 use crate::base::HardwareAddr;
+use crate::wire::pxe::VendorClass;
 
 /// A reply, before it is bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,9 @@ pub struct Reply {
     pub boot_file: Option<BootFile>,
     /// All other options but 53, 61, 67 and 82, in any order.
     pub options: Vec<DhcpOption>,
+    /// Options by code, as bytes; each in the place of one of the same code among the others, but for
+    /// those that the protocol is carried by (53, 54, 61 and 82).
+    pub configured: Vec<(u8, Arc<[u8]>)>,
     /// Option 61, echoed (RFC 6842), in a NAK as well.
     pub client_identifier: Option<Vec<u8>>,
     /// Option 82, echoed byte for byte.
@@ -46,6 +51,8 @@ pub struct Reply {
     pub requested: Vec<u8>,
     /// Option 57 of the request.
     pub max_message_size: Option<u16>,
+    /// Whether the client boots from what `file` holds, whatever option 52 says of it, as EDK2 does.
+    pub boots_from_file: bool,
 }
 
 /// A boot file, by name or URL.
@@ -105,6 +112,7 @@ impl Reply {
             mac: request.mac,
             boot_file: None,
             options: Vec::new(),
+            configured: Vec::new(),
             client_identifier: request.client_identifier().map(<[u8]>::to_vec),
             relay_agent_information: request.relay_agent_information().map(<[u8]>::to_vec),
             requested: request
@@ -112,6 +120,10 @@ impl Reply {
                 .unwrap_or_default()
                 .to_vec(),
             max_message_size: request.max_message_size(),
+            boots_from_file: request
+                .options
+                .contains(OptionCode::ClientSystemArchitecture)
+                || VendorClass::read(request.vendor_class()) != VendorClass::Other,
         }
     }
 
@@ -188,9 +200,16 @@ impl Reply {
 
     /// All options, encoded, in the order in which they stand on the wire.
     fn items(&self, left_out: &mut Vec<u8>) -> Vec<Item> {
-        let mut items = Vec::with_capacity(self.options.len() + 4);
+        let mut items = Vec::with_capacity(self.options.len() + self.configured.len() + 4);
+        let replaced = |code: u8| {
+            !is_protocols_own(OptionCode::from(code))
+                && self.configured.iter().any(|(other, _)| *other == code)
+        };
         let mut add = |option: &DhcpOption| {
             let code = u8::from(OptionCode::from(option));
+            if replaced(code) {
+                return;
+            }
             match option.to_vec() {
                 // An empty list encodes to nothing.
                 Ok(bytes) if !bytes.is_empty() => items.push(Item { code, bytes }),
@@ -213,6 +232,13 @@ impl Reply {
         }
         if let Some(id) = &self.client_identifier {
             add(&DhcpOption::ClientIdentifier(id.clone()));
+        }
+        for (code, data) in &self.configured {
+            let option = OptionCode::from(*code);
+            if !data.is_empty() && !is_protocols_own(option) {
+                let bytes = raw_option(option, data);
+                items.push(Item { code: *code, bytes });
+            }
         }
         items.sort_by_key(|item| self.rank(item.code));
         if let Some(raw) = &self.relay_agent_information {
@@ -253,7 +279,7 @@ impl Reply {
             (Area::Options, room.saturating_sub(OPTION_52)),
             (
                 Area::File,
-                if self.in_file().is_some() {
+                if self.boots_from_file || self.in_file().is_some() {
                     0
                 } else {
                     FILE.len() - 1
@@ -316,6 +342,20 @@ fn importance(code: u8) -> (u8, u8) {
         _ => 6,
     };
     (rank, code)
+}
+
+/// Options that a reply always has in its own way, or never.
+fn is_protocols_own(code: OptionCode) -> bool {
+    matches!(
+        code,
+        OptionCode::Pad
+            | OptionCode::OptionOverload
+            | OptionCode::MessageType
+            | OptionCode::ServerIdentifier
+            | OptionCode::ClientIdentifier
+            | OptionCode::RelayAgentInformation
+            | OptionCode::End
+    )
 }
 
 /// An option whose bytes are not to be touched; split where it is longer than one holds (RFC 3396).

@@ -214,10 +214,15 @@ impl Request {
 
     /// Option 97, when it is of the one type that is defined (0, a UUID).
     pub fn uuid(&self) -> Option<Uuid> {
-        match self.options.get(OptionCode::ClientMachineIdentifier)? {
+        match self.machine_identifier()? {
             [0, uuid @ ..] => <[u8; 16]>::try_from(uuid).ok().map(Uuid::from_smbios),
             _ => None,
         }
+    }
+
+    /// Option 97 with its type, as the machine sends it.
+    pub fn machine_identifier(&self) -> Option<&[u8]> {
+        self.options.get(OptionCode::ClientMachineIdentifier)
     }
 
     /// Option 175: what an iPXE tells of itself.

@@ -1,0 +1,277 @@
+//! Medians over the rounds, and the tables of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::time::Duration;
+
+use crate::servers::Kind;
+
+/// One figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    Rate(usize),
+    ClosedP50(usize),
+    ClosedP99(usize),
+    ClosedMax(usize),
+    ClosedDropped(usize),
+    Cpu,
+    Open(u32),
+    OpenP50(u32),
+    OpenP99(u32),
+    OpenMax(u32),
+    OpenDropped(u32),
+    Burst,
+    BurstTook,
+    Memory,
+    MemoryAfter,
+    Start,
+    InForce,
+    Silence,
+    Wrong,
+}
+
+/// Whose figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub kind: Kind,
+    pub hosts: u32,
+    pub what: What,
+}
+
+/// All figures of a run.
+pub struct Report {
+    servers: Vec<Kind>,
+    sizes: Vec<u32>,
+    rounds: u32,
+    lasting: Duration,
+    figures: BTreeMap<Key, Vec<f64>>,
+    failures: Vec<String>,
+}
+
+impl Report {
+    pub fn new(servers: &[Kind], sizes: &[u32], rounds: u32, lasting: Duration) -> Self {
+        Self {
+            servers: servers.to_vec(),
+            sizes: sizes.to_vec(),
+            rounds,
+            lasting,
+            figures: BTreeMap::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    pub fn put(&mut self, key: Key, value: f64) {
+        self.figures.entry(key).or_default().push(value);
+    }
+
+    pub fn failed(&mut self, kind: Kind, hosts: u32, why: String) {
+        self.failures
+            .push(format!("{}, {hosts} reservations: {why}", kind.name()));
+    }
+
+    fn median(&self, kind: Kind, hosts: u32, what: What) -> Option<f64> {
+        let mut values = self.figures.get(&Key { kind, hosts, what })?.clone();
+        values.retain(|value| value.is_finite());
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        if values.len().is_multiple_of(2) {
+            Some((values.get(middle.checked_sub(1)?)? + values.get(middle)?) / 2.0)
+        } else {
+            values.get(middle).copied()
+        }
+    }
+
+    fn sum(&self, kind: Kind, hosts: u32, what: What) -> Option<f64> {
+        Some(self.figures.get(&Key { kind, hosts, what })?.iter().sum())
+    }
+
+    /// The tables.
+    pub fn markdown(&self) -> String {
+        let mut text = String::new();
+        let command: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|arg| arg != "--bench")
+            .collect();
+        let versions: Vec<String> = self.servers.iter().map(|kind| kind.version()).collect();
+        let _ = writeln!(
+            text,
+            "`make bench-dhcp ARGS=\"{}\"`; {}; {} rounds of {} s, medians. {}.\n",
+            command.join(" "),
+            machine(),
+            self.rounds,
+            self.lasting.as_secs_f64(),
+            versions.join(", ")
+        );
+        self.table(
+            &mut text,
+            "Handshakes/s, closed loop",
+            true,
+            &[
+                ("1 outstanding", What::Rate(1), 0),
+                ("16 outstanding", What::Rate(16), 0),
+                ("256 outstanding", What::Rate(256), 0),
+            ],
+        );
+        self.table(
+            &mut text,
+            "Latency of a handshake, closed loop, us",
+            false,
+            &[
+                ("1 outstanding, p50", What::ClosedP50(1), 0),
+                ("1 outstanding, p99", What::ClosedP99(1), 0),
+                ("16 outstanding, p50", What::ClosedP50(16), 0),
+                ("16 outstanding, p99", What::ClosedP99(16), 0),
+                ("16 outstanding, max", What::ClosedMax(16), 0),
+                ("256 outstanding, p50", What::ClosedP50(256), 0),
+                ("256 outstanding, p99", What::ClosedP99(256), 0),
+                ("256 outstanding, max", What::ClosedMax(256), 0),
+                ("256 outstanding, given up", What::ClosedDropped(256), 0),
+            ],
+        );
+        for rate in [2_000, 10_000, 50_000] {
+            let title = format!("Open loop, {rate} handshakes/s offered");
+            self.table(
+                &mut text,
+                &title,
+                false,
+                &[
+                    ("finished/s", What::Open(rate), 0),
+                    ("p50, us", What::OpenP50(rate), 0),
+                    ("p99, us", What::OpenP99(rate), 0),
+                    ("max, us", What::OpenMax(rate), 0),
+                    ("dropped", What::OpenDropped(rate), 0),
+                ],
+            );
+        }
+        self.table(
+            &mut text,
+            "Burst of 10,000 DISCOVERs",
+            false,
+            &[
+                ("answered", What::Burst, 0),
+                ("until the last answer, s", What::BurstTook, 3),
+            ],
+        );
+        self.table(
+            &mut text,
+            "Cost",
+            false,
+            &[
+                ("CPU per handshake, us (16 outstanding)", What::Cpu, 1),
+                ("peak memory, MiB", What::Memory, 0),
+                ("peak memory after a reload, MiB", What::MemoryAfter, 0),
+                ("start to first answer, s", What::Start, 3),
+                ("changed reservation in force, s", What::InForce, 3),
+                (
+                    "longest time without an answer meanwhile, s",
+                    What::Silence,
+                    4,
+                ),
+            ],
+        );
+        let _ = writeln!(text, "Wrong answers (all rounds):");
+        for &kind in &self.servers {
+            let wrong: f64 = self
+                .sizes
+                .iter()
+                .filter_map(|&hosts| self.sum(kind, hosts, What::Wrong))
+                .sum();
+            let _ = write!(text, " {} {wrong};", kind.name());
+        }
+        text.push('\n');
+        for failure in &self.failures {
+            let _ = writeln!(text, "\nFailed: {failure}");
+        }
+        text
+    }
+
+    fn table(&self, text: &mut String, title: &str, ratio: bool, rows: &[(&str, What, usize)]) {
+        let any = rows
+            .iter()
+            .any(|(_, what, _)| self.figures.keys().any(|key| key.what == *what));
+        if !any {
+            return;
+        }
+        let peers: Vec<Kind> = self
+            .servers
+            .iter()
+            .copied()
+            .filter(|kind| *kind != Kind::Bootwright)
+            .collect();
+        let ratio = ratio && !peers.is_empty() && peers.len() < self.servers.len();
+        let _ = write!(text, "| {title} | reservations |");
+        for kind in &self.servers {
+            let _ = write!(text, " {} |", kind.name());
+        }
+        if ratio {
+            text.push_str(" to the best peer |");
+        }
+        text.push_str("\n|---|---|");
+        text.push_str(&"---|".repeat(self.servers.len() + usize::from(ratio)));
+        text.push('\n');
+        for (name, what, digits) in rows {
+            for &hosts in &self.sizes {
+                let _ = write!(text, "| {name} | {} |", thousands(f64::from(hosts), 0));
+                for &kind in &self.servers {
+                    match self.median(kind, hosts, *what) {
+                        Some(value) => {
+                            let _ = write!(text, " {} |", thousands(value, *digits));
+                        }
+                        None => text.push_str(" – |"),
+                    }
+                }
+                if ratio {
+                    let best = peers
+                        .iter()
+                        .filter_map(|&kind| self.median(kind, hosts, *what))
+                        .fold(0.0, f64::max);
+                    match self.median(Kind::Bootwright, hosts, *what) {
+                        Some(own) if best > 0.0 => {
+                            let _ = write!(text, " {:.1}x |", own / best);
+                        }
+                        _ => text.push_str(" – |"),
+                    }
+                }
+                text.push('\n');
+            }
+        }
+        text.push('\n');
+    }
+}
+
+fn thousands(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
+}
+
+fn machine() -> String {
+    let first = |path: &str, key: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines()
+            .find(|line| line.starts_with(key))
+            .and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = fs::read_to_string("/proc/cpuinfo").map_or(count, |text| {
+        text.lines()
+            .filter(|line| line.starts_with("processor"))
+            .count()
+    });
+    format!(
+        "{} cores of {}, Linux {}",
+        cores,
+        first("/proc/cpuinfo", "model name").unwrap_or_else(|| "an unknown processor".to_owned()),
+        kernel.trim()
+    )
+}

@@ -1,0 +1,373 @@
+//! The servers that are measured: their configurations for so many reservations, their processes.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::packet::{BOOT_FILE, MASK, MOVED, NETWORK, ROUTER, SERVER, address, mac};
+use crate::setup::{self, Cpu, IFACE};
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Bootwright,
+    Kea,
+    Dhcpd,
+    Dnsmasq,
+}
+
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Bootwright, Self::Kea, Self::Dhcpd, Self::Dnsmasq];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bootwright => "Bootwright",
+            Self::Kea => "Kea",
+            Self::Dhcpd => "dhcpd",
+            Self::Dnsmasq => "dnsmasq",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name().eq_ignore_ascii_case(text))
+    }
+
+    /// What it says of itself.
+    pub fn version(self) -> String {
+        let (program, arg) = match self {
+            Self::Bootwright => (env!("CARGO_BIN_EXE_bootwright"), "--version"),
+            Self::Kea => ("kea-dhcp4", "-v"),
+            Self::Dhcpd => ("dhcpd", "--version"),
+            Self::Dnsmasq => ("dnsmasq", "--version"),
+        };
+        let output = Command::new(program).arg(arg).output();
+        let text = output.map_or_else(
+            |_| "not there".to_owned(),
+            |output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        );
+        let line = text.lines().next().unwrap_or_default();
+        let version = line
+            .split([' ', '-'])
+            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+            .unwrap_or(line);
+        format!("{} {version}", self.name())
+    }
+}
+
+/// A server that runs, or is about to.
+pub struct Server {
+    kind: Kind,
+    folder: PathBuf,
+    hosts: u32,
+    cpu: Cpu,
+    child: Option<Child>,
+    started: Instant,
+}
+
+impl Server {
+    /// Writes its files and starts it.
+    pub fn start(kind: Kind, hosts: u32, folder: &Path, cpu: Cpu) -> io::Result<Self> {
+        let folder = folder.join(kind.name().to_lowercase());
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        let mut server = Self {
+            kind,
+            folder,
+            hosts,
+            cpu,
+            child: None,
+            started: Instant::now(),
+        };
+        server.configure()?;
+        server.write(false)?;
+        // What was just written is on its way to the disk, in everybody's way.
+        nix::unistd::sync();
+        server.spawn()?;
+        Ok(server)
+    }
+
+    /// When the process was started last.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Whether it has ended by itself, and what it has said.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        let said = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let last: Vec<&str> = said.lines().rev().take(5).collect();
+        Some(format!(
+            "{} ended, {status}: {}",
+            self.kind.name(),
+            last.join(" | ")
+        ))
+    }
+
+    /// Moves the first reservation in the files; what it needs to take effect is [`Server::take_up`].
+    pub fn move_first(&self) -> io::Result<()> {
+        self.write(true)?;
+        nix::unistd::sync();
+        Ok(())
+    }
+
+    /// Makes the files take effect: by the signal for it, or by a new start where there is none.
+    pub fn take_up(&mut self) -> io::Result<()> {
+        if self.kind == Kind::Dhcpd {
+            self.stop();
+            return self.spawn();
+        }
+        self.signal(Signal::SIGHUP)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.pid()).map_err(io::Error::other)?;
+        kill(Pid::from_raw(pid), signal).map_err(io::Error::from)
+    }
+
+    /// Ends it; by force when it does not end within five seconds.
+    pub fn stop(&mut self) {
+        let _ = self.signal(Signal::SIGTERM);
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    fn spawn(&mut self) -> io::Result<()> {
+        let file = |name: &str| self.folder.join(name);
+        let mut command = setup::in_server_namespace(self.cpu);
+        match self.kind {
+            Kind::Bootwright => {
+                command
+                    .arg(env!("CARGO_BIN_EXE_bootwright"))
+                    .args(["serve", "--config"])
+                    .arg(file("bootwright.toml"));
+            }
+            Kind::Kea => {
+                command
+                    .args(["env".to_owned()])
+                    .arg(format!("KEA_PIDFILE_DIR={}", self.folder.display()))
+                    .arg(format!("KEA_LOCKFILE_DIR={}", self.folder.display()))
+                    .args(["kea-dhcp4", "-c"])
+                    .arg(file("kea.json"));
+            }
+            Kind::Dhcpd => {
+                command
+                    .args(["dhcpd", "-4", "-f", "-q", "--no-pid", "-cf"])
+                    .arg(file("dhcpd.conf"))
+                    .arg("-lf")
+                    .arg(file("leases"))
+                    .arg(IFACE);
+            }
+            Kind::Dnsmasq => {
+                command
+                    .args([
+                        "dnsmasq",
+                        "--keep-in-foreground",
+                        "--conf-file=/dev/null",
+                        "--user=root",
+                    ])
+                    .args([
+                        "--port=0",
+                        "--bind-interfaces",
+                        "--quiet-dhcp",
+                        "--log-facility=/dev/null",
+                    ])
+                    .args([
+                        "--dhcp-authoritative",
+                        "--no-ping",
+                        "--dhcp-lease-max=200000",
+                    ])
+                    .arg(format!("--interface={IFACE}"))
+                    .arg(format!("--dhcp-range={NETWORK},static,{MASK},1h"))
+                    .arg(format!("--dhcp-option=option:router,{ROUTER}"))
+                    .arg(format!("--dhcp-option=option:dns-server,{ROUTER}"))
+                    .arg("--domain=lab.example")
+                    .arg(format!("--dhcp-boot={BOOT_FILE},,{SERVER}"))
+                    .arg(format!("--dhcp-hostsfile={}", file("hosts").display()))
+                    .arg(format!("--dhcp-leasefile={}", file("leases").display()));
+            }
+        }
+        let log = File::create(file("log"))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        self.started = Instant::now();
+        self.child = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// What stays the same.
+    fn configure(&self) -> io::Result<()> {
+        let folder = &self.folder;
+        match self.kind {
+            Kind::Bootwright => {
+                let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+                copy(&ours.join("profiles"), &folder.join("profiles"))?;
+                copy(&ours.join("templates"), &folder.join("templates"))?;
+                for file in [
+                    BOOT_FILE,
+                    "ipxe/undionly.kpxe",
+                    "ipxe/snponly-arm64.efi",
+                    "debian/12/x86_64/linux",
+                    "debian/12/x86_64/initrd.gz",
+                    "debian/12/aarch64/linux",
+                    "debian/12/aarch64/initrd.gz",
+                ] {
+                    let path = folder.join("boot-assets").join(file);
+                    fs::create_dir_all(path.parent().unwrap_or(folder))?;
+                    fs::write(path, b"a boot file")?;
+                }
+                fs::create_dir(folder.join("state"))?;
+                fs::set_permissions(folder.join("state"), fs::Permissions::from_mode(0o750))?;
+                // Everything else is the default: journal and records on disk, privileges dropped.
+                fs::write(
+                    folder.join("bootwright.toml"),
+                    format!(
+                        "[server]\ninterfaces = [\"{IFACE}\"]\ndomain = \"lab.example\"\nuser = \"nobody\"\n\
+                         state_dir = \"state\"\nboot_assets = \"boot-assets\"\nprofiles = \"profiles\"\n\
+                         templates = \"templates\"\nreservations = [\"reservations.toml\"]\n\n\
+                         [[subnet]]\nname = \"lab\"\nnetwork = \"{NETWORK}/15\"\nserver = \"{SERVER}\"\n\
+                         router = \"{ROUTER}\"\ndns = [\"{ROUTER}\"]\n"
+                    ),
+                )
+            }
+            Kind::Dhcpd => fs::write(folder.join("leases"), b""),
+            Kind::Kea | Kind::Dnsmasq => Ok(()),
+        }
+    }
+
+    /// The reservations.
+    fn write(&self, moved: bool) -> io::Result<()> {
+        let mut text = String::new();
+        let hosts = (0..self.hosts).map(|host| {
+            let ip = if moved && host == 0 {
+                MOVED
+            } else {
+                address(host)
+            };
+            (host, colons(mac(host)), ip)
+        });
+        let name = match self.kind {
+            Kind::Bootwright => {
+                text.push_str("[defaults]\nprofile = \"debian-12\"\n\n[defaults.vars]\ntimezone = \"Europe/Oslo\"\n\n");
+                for (host, mac, ip) in hosts {
+                    let _ = write!(
+                        text,
+                        "[hosts.h{host:06}]\nmac = \"{mac}\"\nip = \"{ip}\"\n\n"
+                    );
+                }
+                "reservations.toml"
+            }
+            Kind::Kea => {
+                text.push_str(&kea_head(&self.folder));
+                for (host, mac, ip) in hosts {
+                    let comma = if host == 0 { "" } else { "," };
+                    let _ = writeln!(
+                        text,
+                        "{comma}{{\"hw-address\":\"{mac}\",\"ip-address\":\"{ip}\"}}"
+                    );
+                }
+                text.push_str("]}]}}\n");
+                "kea.json"
+            }
+            Kind::Dhcpd => {
+                let _ = write!(
+                    text,
+                    "authoritative;\ndefault-lease-time 3600;\nmax-lease-time 3600;\nping-check false;\n\
+                     subnet {NETWORK} netmask {MASK} {{\n  option routers {ROUTER};\n  \
+                     option domain-name-servers {ROUTER};\n  option domain-name \"lab.example\";\n  \
+                     next-server {SERVER};\n  filename \"{BOOT_FILE}\";\n}}\n"
+                );
+                for (host, mac, ip) in hosts {
+                    let _ = writeln!(
+                        text,
+                        "host h{host:06} {{ hardware ethernet {mac}; fixed-address {ip}; }}"
+                    );
+                }
+                "dhcpd.conf"
+            }
+            Kind::Dnsmasq => {
+                for (_, mac, ip) in hosts {
+                    let _ = writeln!(text, "{mac},{ip}");
+                }
+                "hosts"
+            }
+        };
+        // As editors and configuration management do: one change, not many.
+        let temporary = self.folder.join(".new");
+        fs::write(&temporary, text)?;
+        fs::rename(temporary, self.folder.join(name))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn kea_head(folder: &Path) -> String {
+    let leases = folder.join("leases.csv");
+    let option = |name: &str, data: &str| format!("{{\"name\":\"{name}\",\"data\":\"{data}\"}}");
+    let options = [
+        option("routers", &ROUTER.to_string()),
+        option("domain-name-servers", &ROUTER.to_string()),
+        option("domain-name", "lab.example"),
+    ];
+    format!(
+        "{{\"Dhcp4\":{{\"interfaces-config\":{{\"interfaces\":[\"{IFACE}\"]}},\
+         \"lease-database\":{{\"type\":\"memfile\",\"persist\":true,\"lfc-interval\":0,\"name\":\"{}\"}},\
+         \"valid-lifetime\":3600,\"authoritative\":true,\
+         \"multi-threading\":{{\"enable-multi-threading\":false}},\
+         \"host-reservation-identifiers\":[\"hw-address\"],\
+         \"loggers\":[{{\"name\":\"kea-dhcp4\",\"severity\":\"ERROR\",\"output_options\":[{{\"output\":\"stdout\"}}]}}],\
+         \"subnet4\":[{{\"subnet\":\"{NETWORK}/15\",\"reservations-out-of-pool\":true,\
+         \"option-data\":[{}],\"next-server\":\"{SERVER}\",\"boot-file-name\":\"{BOOT_FILE}\",\
+         \"reservations\":[\n",
+        leases.display(),
+        options.join(",")
+    )
+}
+
+fn colons(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
