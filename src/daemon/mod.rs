@@ -101,6 +101,7 @@ pub struct Prepared {
 
 struct Sockets {
     dhcp: dhcp::Sockets,
+    ndp: ndp::Sockets,
     tftp: tftp::Sockets,
     http: boot::plane::Sockets,
     /// `None`: the disk refuses; it is tried again.
@@ -122,6 +123,7 @@ impl Prepared {
         let admin = state::open_admin_at_start(&state_dir.join(SOCKET))?;
         let sockets = Sockets {
             dhcp: dhcp::Sockets::open(snapshot, &links)?,
+            ndp: ndp::Sockets::open(snapshot, &links),
             tftp: tftp::Sockets::open(snapshot, &links)?,
             http: boot::plane::Sockets::open(snapshot, &links.current())?,
             admin,
@@ -233,8 +235,8 @@ impl Prepared {
             }
         });
         tasks.start("router advertisements", {
-            let ctx = ctx.clone();
-            move |cancel| ndp::run(ctx.clone(), cancel)
+            let (ctx, mut sockets) = (ctx.clone(), sockets.ndp);
+            move |cancel| ndp::run(ctx.clone(), sockets.take(), cancel)
         });
         tasks.start("tftp", {
             let (ctx, health, mut sockets) = (ctx.clone(), health.clone(), sockets.tftp);

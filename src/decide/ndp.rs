@@ -71,15 +71,18 @@ pub enum Outcome {
     Silent(Silent),
 }
 
-/// Decides on a message. `ipxe_at` is when the card that sent it was last seen as iPXE.
+/// Decides on a message. `is_sent_here`: another program of this machine sends it; `ipxe_at`: when the card
+/// that sent it was last seen as iPXE.
 pub fn decide(
     message: &Message,
+    is_sent_here: bool,
     link: &Link,
     ipxe_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Outcome {
     let asked = match message {
-        Message::Advertisement(told) if told.mac == link.own => {
+        // Its own socket is not shown what this service sends: it has come back by a loop of cables.
+        Message::Advertisement(told) if told.mac == link.own && !is_sent_here => {
             return Outcome::Silent(Silent::Own);
         }
         Message::Advertisement(told) => {
@@ -91,7 +94,7 @@ pub fn decide(
         Message::Solicitation(asked) => asked,
     };
     let silent = |why| Outcome::Silent(why);
-    if asked.mac == link.own {
+    if is_sent_here || asked.mac == link.own {
         return silent(Silent::Own);
     }
     if link.has_router {
@@ -163,6 +166,7 @@ mod tests {
     fn why(asked: Solicitation, link: Link, ipxe_at: Option<i64>) -> Silent {
         match decide(
             &Message::Solicitation(asked),
+            false,
             &link,
             ipxe_at.map(at),
             at(100),
@@ -176,6 +180,7 @@ mod tests {
     fn ipxe_is_answered_at_its_own_address() {
         let outcome = decide(
             &Message::Solicitation(asked()),
+            false,
             &link(),
             Some(at(71)),
             at(100),
@@ -225,21 +230,33 @@ mod tests {
 
     #[test]
     fn a_router_is_told_whatever_it_offers() {
-        let router = |mac, lifetime| {
+        let router = |mac, lifetime, is_sent_here| {
             let told = Advertisement {
                 mac,
                 source: ip("fe80::1"),
                 lifetime,
             };
-            decide(&Message::Advertisement(told), &link(), None, at(100))
+            decide(
+                &Message::Advertisement(told),
+                is_sent_here,
+                &link(),
+                None,
+                at(100),
+            )
         };
         let found = Outcome::Router {
             source: ip("fe80::1"),
             mac: CARD,
         };
-        assert_eq!(router(CARD, 1_800), found);
-        assert_eq!(router(CARD, 0), found);
-        assert_eq!(router(OWN, 0), Outcome::Silent(Silent::Own));
+        assert_eq!(router(CARD, 1_800, false), found);
+        assert_eq!(router(CARD, 0, false), found);
+        assert_eq!(router(OWN, 0, false), Outcome::Silent(Silent::Own));
+        // radvd on this machine.
+        let local = router(OWN, 1_800, true);
+        assert!(
+            matches!(local, Outcome::Router { mac: OWN, .. }),
+            "{local:?}"
+        );
     }
 
     proptest! {
@@ -247,7 +264,7 @@ mod tests {
         fn an_answer_goes_to_the_one_machine_that_asked(
             mac: [u8; 6], source: u128, named: Option<[u8; 6]>, has_router: bool,
             is_settled: bool, has_address: bool, ipxe_at in prop::option::of(0..200_i64),
-            is_near: bool,
+            is_near: bool, is_sent_here: bool,
         ) {
             let source = if is_near { (0xfe80 << 112) | (source >> 64) } else { source };
             let asked = Solicitation { mac, source: source.into(), link_layer: named };
@@ -257,9 +274,9 @@ mod tests {
                 ..link()
             };
             let outcome =
-                decide(&Message::Solicitation(asked), &link, ipxe_at.map(at), at(100));
+                decide(&Message::Solicitation(asked), is_sent_here, &link, ipxe_at.map(at), at(100));
             if let Outcome::Advertise { from, mac: to_mac, to } = outcome {
-                prop_assert!(!has_router && is_settled);
+                prop_assert!(!has_router && is_settled && !is_sent_here);
                 prop_assert_eq!(Some(from), link.link_local);
                 prop_assert_eq!((to_mac, to), (mac, asked.source));
                 prop_assert!(mac[0] & 1 == 0 && !to.is_multicast() && !to.is_unspecified());

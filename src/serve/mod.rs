@@ -19,6 +19,7 @@ pub mod memory;
 pub mod ndp;
 pub mod newcomers;
 mod packet;
+mod per_link;
 pub mod pulse;
 pub mod reload;
 pub mod script;

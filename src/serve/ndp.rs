@@ -6,9 +6,9 @@
 //! **Invariant:** nothing is sent but solicitations of our own and answers to single machines. Where a router
 //! was seen nothing more is sent for as long as the daemon runs, whatever becomes of interface and configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv6Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -17,14 +17,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::packet::{Budget, MAX_FRAME, PacketSocket, Wanted, is_gone};
+use super::packet::{Budget, MAX_FRAME, Opened, PacketSocket, Wanted, is_gone};
+use super::per_link::{self, Listener, tell_trouble};
 use crate::base::HardwareAddr;
+use crate::config::Snapshot;
 use crate::decide::ndp::{Link, Outcome, decide};
-use crate::host::links::Interface;
+use crate::host::links::{Interface, Links};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::wire::ndp::{self, ALL_ROUTERS};
 
-/// How often links are compared with the configuration, and a link's own duties looked at.
+/// How often a link's own duties are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Own solicitations on a link, and the time between them (RFC 4861 section 10).
@@ -40,136 +42,102 @@ const ADDRESS_AFTER: Duration = Duration::from_secs(5);
 /// Solicitations and advertisements of a link that are looked at in a second.
 const PER_SECOND: u32 = 500;
 
+/// The shortest time between two answers to one machine; iPXE asks again after two seconds or more.
+const ANSWER_AGAIN: Duration = Duration::from_secs(1);
+
+/// Machines whose last answer is remembered for that.
+const MAX_ANSWERED: usize = 4_096;
+
 /// Pause after an error of the socket itself.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// The links on which a router was seen, by the names of their interfaces; for as long as the daemon runs.
+#[derive(Debug, Clone, Default)]
+struct Routers(Arc<Mutex<BTreeSet<Arc<str>>>>);
+
+impl Routers {
+    fn has(&self, iface: &str) -> bool {
+        let routers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        routers.contains(iface)
+    }
+
+    fn add(&self, iface: &Arc<str>) {
+        let mut routers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        routers.insert(Arc::clone(iface));
+    }
+}
+
+/// The sockets that were opened before the privileges were dropped, and what is known of routers.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    opened: Vec<Opened>,
+    routers: Routers,
+}
+
+impl Sockets {
+    /// Opens those that can be opened: without them machines boot all the same, so that [`run`] tells and
+    /// tries again.
+    pub fn open(snapshot: &Snapshot, links: &Links) -> Self {
+        Self {
+            opened: per_link::open(Wanted::Ndp, snapshot, &links.current(), |_| is_on(snapshot)),
+            routers: Routers::default(),
+        }
+    }
+
+    /// Takes the sockets; what is known of routers stays, also for a service that is started again.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self {
+            opened: std::mem::take(&mut self.opened),
+            routers: self.routers.clone(),
+        }
+    }
+}
+
 /// Answers until cancelled; follows the configuration and interfaces that come and go.
-pub async fn run(ctx: Context, cancel: CancellationToken) {
-    let mut supervisor = Supervisor {
-        ctx,
-        running: BTreeMap::new(),
-        with_router: BTreeSet::new(),
-        trouble: BTreeMap::new(),
+pub async fn run(ctx: Context, sockets: Sockets, cancel: CancellationToken) {
+    let advertiser = Advertiser {
+        ctx: ctx.clone(),
+        routers: sockets.routers,
     };
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => break,
-            _ = ticks.tick() => supervisor.reconcile().await,
-        }
-    }
-    let names: Vec<_> = supervisor.running.keys().cloned().collect();
-    for name in names {
-        supervisor.stop(&name).await;
-    }
+    per_link::run(ctx, advertiser, sockets.opened, cancel).await;
 }
 
-/// Why the service of a link has ended.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// It was told to, or its interface is gone.
-    Stopped,
-    /// There is a router.
-    Router,
+fn is_on(snapshot: &Snapshot) -> bool {
+    snapshot.server.advertise_to_ipxe
 }
 
-struct Running {
-    index: u32,
-    stop: CancellationToken,
-    task: JoinHandle<End>,
-}
-
-struct Supervisor {
+struct Advertiser {
     ctx: Context,
-    running: BTreeMap<Arc<str>, Running>,
-    /// The links on which a router was seen.
-    with_router: BTreeSet<Arc<str>>,
-    /// What was told of links that cannot be served.
-    trouble: BTreeMap<Arc<str>, String>,
+    routers: Routers,
 }
 
-impl Supervisor {
-    async fn reconcile(&mut self) {
-        let config = self.ctx.config();
-        let server = &config.snapshot.server;
-        let links = self.ctx.links.current();
-        let wanted: BTreeMap<Arc<str>, &Interface> = server
-            .interfaces
-            .iter()
-            .filter(|_| server.advertise_to_ipxe)
-            .filter_map(|name| links.interface(name))
-            .map(|interface| (Arc::clone(&interface.name), interface))
-            .collect();
-        let current: Vec<Arc<str>> = self.running.keys().cloned().collect();
-        for name in current {
-            let is_kept = self.running.get(&name).is_some_and(|running| {
-                !running.task.is_finished()
-                    && wanted
-                        .get(&name)
-                        .is_some_and(|interface| interface.index == running.index)
-            });
-            if !is_kept {
-                self.stop(&name).await;
-            }
-        }
-        self.trouble.retain(|name, _| wanted.contains_key(name));
-        for (name, interface) in wanted {
-            if !self.running.contains_key(&name) && !self.with_router.contains(&name) {
-                self.start(interface);
-            }
-        }
+impl Listener for Advertiser {
+    const WANTED: Wanted = Wanted::Ndp;
+
+    fn is_on(&self, snapshot: &Snapshot, interface: &Interface) -> bool {
+        is_on(snapshot) && !self.routers.has(&interface.name)
     }
 
-    fn start(&mut self, interface: &Interface) {
-        let name = Arc::clone(&interface.name);
-        match LinkService::open(self.ctx.clone(), interface) {
-            Ok(service) => {
-                let stop = CancellationToken::new();
-                let running = Running {
-                    index: interface.index,
-                    stop: stop.clone(),
-                    task: tokio::spawn(service.run(stop)),
-                };
-                self.running.insert(Arc::clone(&name), running);
-                self.trouble.remove(&name);
-            }
-            Err(why) => {
-                // Tried again each second, told once.
-                if self.trouble.get(&name) != Some(&why) {
-                    let detail = format!("iPXE waits for an IPv6 router on {name}: {why}");
-                    tell_trouble(&self.ctx, &name, detail);
-                    self.trouble.insert(name, why);
-                }
-            }
-        }
+    fn in_vain(&self, iface: &str) -> String {
+        format!("iPXE waits for an IPv6 router on {iface}")
     }
 
-    async fn stop(&mut self, name: &Arc<str>) {
-        let Some(running) = self.running.remove(name) else {
-            return;
-        };
-        running.stop.cancel();
-        match running.task.await {
-            Ok(End::Stopped) => {}
-            Ok(End::Router) => {
-                self.with_router.insert(Arc::clone(name));
-            }
-            Err(error) => tracing::warn!(iface = %name, %error, "router advertisements ended"),
-        }
+    fn start(
+        &self,
+        interface: &Interface,
+        opened: Opened,
+        stop: CancellationToken,
+    ) -> Result<JoinHandle<()>, String> {
+        let service = LinkService::new(self.ctx.clone(), self.routers.clone(), interface, opened)?;
+        Ok(tokio::spawn(service.run(stop)))
     }
-}
-
-fn tell_trouble(ctx: &Context, iface: &Arc<str>, detail: String) {
-    let mut event = Event::new(ctx.now(), Kind::ServerTrouble, Reason::LinkChange).detail(detail);
-    event.iface = Some(Arc::clone(iface));
-    event.generation = ctx.config().snapshot.generation;
-    ctx.journal.append(event);
 }
 
 /// What answers on one link.
 struct LinkService {
     ctx: Context,
+    routers: Routers,
     iface: Arc<str>,
     socket: PacketSocket,
     /// A member of the group of all routers, so that cards and switches let its packets through; nothing is
@@ -180,11 +148,17 @@ struct LinkService {
     asked: Option<Instant>,
     solicitations: u32,
     has_told_no_address: bool,
+    /// When machines were last answered.
+    answered: HashMap<[u8; 6], Instant>,
 }
 
 impl LinkService {
-    fn open(ctx: Context, interface: &Interface) -> Result<Self, String> {
-        let socket = PacketSocket::open(interface, Wanted::Ndp)?;
+    fn new(
+        ctx: Context,
+        routers: Routers,
+        interface: &Interface,
+        opened: Opened,
+    ) -> Result<Self, String> {
         let join = || {
             let member = Socket::new(Domain::IPV6, Type::DGRAM, None)?;
             member.join_multicast_v6(&ALL_ROUTERS, interface.index)?;
@@ -199,62 +173,51 @@ impl LinkService {
         })?;
         Ok(Self {
             ctx,
+            routers,
             iface: Arc::clone(&interface.name),
-            socket,
+            socket: opened
+                .listen()
+                .map_err(|error| format!("its socket cannot be used: {error}"))?,
             _member: member,
             opened: Instant::now(),
             asked: None,
             solicitations: 0,
             has_told_no_address: false,
+            answered: HashMap::new(),
         })
     }
 
-    async fn run(mut self, stop: CancellationToken) -> End {
+    async fn run(mut self, stop: CancellationToken) {
         let mut budget = Budget::new(PER_SECOND);
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut frame = vec![0; MAX_FRAME];
-        loop {
+        while !self.routers.has(&self.iface) {
             let received = tokio::select! {
-                () = stop.cancelled() => return End::Stopped,
+                () = stop.cancelled() => return,
                 _ = ticks.tick() => {
-                    if self.forwards() {
-                        self.tell_router("this machine forwards IPv6 there itself \
-                            (sysctl net.ipv6.conf.*.forwarding)".to_owned(), None);
-                        return End::Router;
-                    }
                     self.ask();
                     continue;
                 }
                 received = self.socket.recv(&mut frame) => received,
             };
             match received {
-                Ok(length) => {
+                Ok(received) => {
                     let began = Instant::now();
-                    if self.take(frame.get(..length).unwrap_or_default(), began)
-                        == Some(End::Router)
-                    {
-                        return End::Router;
-                    }
+                    let frame = frame.get(..received.length).unwrap_or_default();
+                    self.take(frame, received.is_sent_here, began);
                     tokio::select! {
-                        () = stop.cancelled() => return End::Stopped,
+                        () = stop.cancelled() => return,
                         () = budget.take() => {}
                     }
                 }
-                Err(error) if is_gone(&error) => return End::Stopped,
+                Err(error) if is_gone(&error) => return,
                 Err(error) => {
                     tracing::debug!(iface = %self.iface, %error, "router solicitations");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
-    }
-
-    /// Whether the kernel is a router there: then some program on this machine may advertise it, and what is
-    /// sent from here is not received here.
-    fn forwards(&self) -> bool {
-        std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{}/forwarding", self.iface))
-            .is_ok_and(|text| !matches!(text.trim(), "0" | ""))
     }
 
     /// The interface's addresses as they are now: a bridge changes its own with its ports.
@@ -295,41 +258,49 @@ impl LinkService {
     }
 
     /// Takes a frame.
-    fn take(&self, frame: &[u8], began: Instant) -> Option<End> {
-        let message = ndp::read(frame).ok()?;
-        let (own, link_local) = self.own()?;
+    fn take(&mut self, frame: &[u8], is_sent_here: bool, began: Instant) {
+        let (Ok(message), Some((own, link_local))) = (ndp::read(frame), self.own()) else {
+            return;
+        };
         let link = Link {
             own,
             link_local,
-            // With a router this service has ended.
-            has_router: false,
+            has_router: self.routers.has(&self.iface),
             is_settled: self
                 .asked
                 .is_some_and(|first| first.elapsed() >= SETTLED_AFTER),
         };
-        let sender = match &message {
-            ndp::Message::Solicitation(asked) => HardwareAddr::ethernet(asked.mac),
-            ndp::Message::Advertisement(told) => HardwareAddr::ethernet(told.mac),
-        };
-        let now = self.ctx.now();
+        let sender = HardwareAddr::ethernet(message.mac());
         let ipxe_at = self.ctx.memory.get(sender).and_then(|seen| seen.ipxe_at);
-        match decide(&message, &link, ipxe_at, now) {
+        match decide(&message, is_sent_here, &link, ipxe_at, self.ctx.now()) {
             Outcome::Advertise { from, mac, to } => {
-                let frame = ndp::empty_advertisement(link.own, from, mac, to);
-                let sent = self.socket.send(&frame);
-                self.tell_answer(sender, to, frame.len(), sent.err(), began);
-                None
+                if self.may_answer(mac) {
+                    let frame = ndp::empty_advertisement(link.own, from, mac, to);
+                    let sent = self.socket.send(&frame);
+                    self.tell_answer(sender, to, frame.len(), sent.err(), began);
+                }
             }
             Outcome::Router { source, mac } => {
-                let mac = HardwareAddr::ethernet(mac);
-                self.tell_router(format!("{source}, {mac}"), Some(mac));
-                Some(End::Router)
+                self.routers.add(&self.iface);
+                self.tell_router(source, HardwareAddr::ethernet(mac), is_sent_here);
             }
             Outcome::Silent(why) => {
                 tracing::trace!(iface = %self.iface, %sender, ?why, "not answered");
-                None
             }
         }
+    }
+
+    /// Whether a machine may be answered again: who forges its questions gets no more than it would.
+    fn may_answer(&mut self, mac: [u8; 6]) -> bool {
+        let is_recent = |at: &Instant| at.elapsed() < ANSWER_AGAIN;
+        if self.answered.len() >= MAX_ANSWERED {
+            self.answered.retain(|_, at| is_recent(at));
+        }
+        if self.answered.len() >= MAX_ANSWERED || self.answered.get(&mac).is_some_and(is_recent) {
+            return false;
+        }
+        self.answered.insert(mac, Instant::now());
+        true
     }
 
     fn tell_answer(
@@ -360,7 +331,12 @@ impl LinkService {
         self.ctx.journal.append(event);
     }
 
-    fn tell_router(&self, detail: String, mac: Option<HardwareAddr>) {
+    fn tell_router(&self, source: Ipv6Addr, mac: HardwareAddr, is_sent_here: bool) {
+        let detail = if is_sent_here {
+            format!("{source}, a program on this machine")
+        } else {
+            format!("{source}, {mac}")
+        };
         let mut event = Event::new(self.ctx.now(), Kind::NdpRouter, Reason::OtherRouter)
             .mac(mac)
             .detail(detail);

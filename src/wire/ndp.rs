@@ -83,6 +83,16 @@ pub enum Message {
     Advertisement(Advertisement),
 }
 
+impl Message {
+    /// The frame's source.
+    pub const fn mac(&self) -> [u8; 6] {
+        match self {
+            Self::Solicitation(asked) => asked.mac,
+            Self::Advertisement(told) => told.mac,
+        }
+    }
+}
+
 /// Reads an Ethernet frame.
 pub fn read(frame: &[u8]) -> Result<Message, NotNdp> {
     let packet = SlicedPacket::from_ethernet(frame).map_err(|_| NotNdp::Other)?;
