@@ -130,7 +130,7 @@ impl Life {
                         profile: "debian-12".parse().unwrap(),
                         file_profile: "debian-12".parse().ok(),
                         macs: vec![mac(1), mac(2)],
-                        ip: ip(1),
+                        ip: Some(ip(1)),
                         token: Token::from_bytes([self.tokens; 16]),
                         armed_for: ARMED_FOR,
                         after: waits.then(|| After {

@@ -24,7 +24,7 @@ pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Res
             [
                 host.name.to_string(),
                 host.state.to_string(),
-                host.ip.to_string(),
+                host.ip.map_or_else(|| "-".to_owned(), |ip| ip.to_string()),
                 host.macs
                     .first()
                     .map_or_else(|| "-".to_owned(), ToString::to_string),
@@ -162,7 +162,7 @@ fn one(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> anyh
                 "mac",
                 list(host.macs.iter().map(ToString::to_string).collect()),
             ),
-            ("ip", Some(host.ip.to_string())),
+            ("ip", host.ip.map(|ip| ip.to_string())),
             ("subnet", host.subnet.as_ref().map(ToString::to_string)),
             (
                 "groups",

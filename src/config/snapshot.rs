@@ -159,10 +159,72 @@ pub struct Subnet {
     pub nat: Vec<Ipv4Addr>,
     /// Domains in which machines look for short names (option 119).
     pub dns_search: Vec<String>,
+    /// What DHCP does here.
+    pub mode: Mode,
+    /// What machines without a reservation get here.
+    pub unknown: Unknown,
+    /// Addresses for machines without a reservation.
+    pub pool: Option<Pool>,
     /// Further options, one of each code.
     pub options: Vec<ConfiguredOption>,
     /// Where it stands.
     pub span: Option<Span>,
+}
+
+/// What DHCP does in a subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It gives addresses.
+    #[default]
+    Authoritative,
+    /// Another server gives addresses; this one tells machines that boot from the network what to boot
+    /// (PXE specification 2.1, "proxyDHCP").
+    Proxy,
+    /// It says nothing; scripts and files are served.
+    Off,
+}
+
+/// What a machine without a reservation gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unknown {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// An address of the pool and no boot file.
+    Lease,
+    /// An address of the pool; those that boot from the network get the discovery profile.
+    Discover,
+}
+
+/// Addresses for machines without a reservation: from the first to the last, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// The first one.
+    pub first: Ipv4Addr,
+    /// The last one, not before the first.
+    pub last: Ipv4Addr,
+}
+
+impl Pool {
+    /// Whether an address is one of the pool's.
+    pub fn contains(&self, ip: Ipv4Addr) -> bool {
+        (self.first..=self.last).contains(&ip)
+    }
+}
+
+/// A network card of a host besides its first one (`[[hosts.NAME.nic]]`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nic {
+    /// Its hardware addresses: several for the ports of a bond, none while it is only held.
+    pub macs: Box<[HardwareAddr]>,
+    /// Its address; without one it is never answered.
+    pub ip: Option<Ipv4Addr>,
+    /// Index into [`Snapshot::subnets`] of the subnet that holds the address.
+    pub subnet: Option<usize>,
+    /// What templates call it.
+    pub name: Option<String>,
+    /// Whether it may boot the host; otherwise it gets an address and no boot file.
+    pub boot: bool,
 }
 
 /// How a host boots its disk (design section 3.3).
@@ -200,12 +262,16 @@ pub struct Host {
     pub fqdn: Option<String>,
     /// The domain part: of `fqdn`, else the subnet's, else the server's.
     pub domain: Option<String>,
-    /// Its hardware addresses; empty while the name and address are only held.
+    /// The hardware addresses of its first network card: several for the ports of a bond, or for ports of
+    /// which any may boot; empty while the name and address are only held.
     pub macs: Vec<HardwareAddr>,
-    /// Its reserved address.
-    pub ip: Ipv4Addr,
+    /// Its reserved address; `None` only where another server gives addresses ([`Mode::Proxy`],
+    /// [`Mode::Off`]).
+    pub ip: Option<Ipv4Addr>,
     /// Index into [`Snapshot::subnets`].
     pub subnet: usize,
+    /// Its further network cards.
+    pub nics: Box<[Nic]>,
     /// Its groups, nearest first.
     pub groups: Vec<GroupName>,
     /// What it is installed with; `None`: it only gets its address.
@@ -239,6 +305,13 @@ impl Host {
     /// The address by which messages name the machine.
     pub fn mac(&self) -> Option<HardwareAddr> {
         self.macs.first().copied()
+    }
+
+    /// Every address reserved for it, that of its first network card first.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.ip
+            .into_iter()
+            .chain(self.nics.iter().filter_map(|nic| nic.ip))
     }
 }
 
@@ -421,7 +494,17 @@ impl Snapshot {
             for mac in &host.macs {
                 snapshot.by_mac.entry(*mac).or_insert(index);
             }
-            snapshot.by_ip.entry(host.ip).or_insert(index);
+            if let Some(ip) = host.ip {
+                snapshot.by_ip.entry(ip).or_insert(index);
+            }
+            for nic in &host.nics {
+                for mac in &nic.macs {
+                    snapshot.by_mac.entry(*mac).or_insert(index);
+                }
+                if let Some(ip) = nic.ip {
+                    snapshot.by_ip.entry(ip).or_insert(index);
+                }
+            }
             snapshot.by_name.entry(host.name.clone()).or_insert(index);
         }
         snapshot
@@ -432,12 +515,12 @@ impl Snapshot {
         &self.hosts
     }
 
-    /// The host with this hardware address.
+    /// The host with this hardware address, whichever of its network cards has it.
     pub fn host_by_mac(&self, mac: HardwareAddr) -> Option<&Arc<Host>> {
         self.hosts.get(*self.by_mac.get(&mac)?)
     }
 
-    /// The host with this reserved address.
+    /// The host with this reserved address, whichever of its network cards has it.
     pub fn host_by_ip(&self, ip: Ipv4Addr) -> Option<&Arc<Host>> {
         self.hosts.get(*self.by_ip.get(&ip)?)
     }

@@ -105,6 +105,12 @@ pub fn decide(
     let Some(subnet) = snapshot.subnets.get(index) else {
         return silent(Reason::NoSubnet, None);
     };
+    let Some(ip) = host.ip else {
+        return silent(
+            Reason::NoSubnet,
+            Some(format!("{} has no address", host.name)),
+        );
+    };
     let Some(server) =
         destination::server_address(subnet, &arrival.addresses, arrival.to, facts.route_source)
     else {
@@ -123,6 +129,7 @@ pub fn decide(
         facts,
         stage,
         host,
+        ip,
         subnet,
         server,
         at_home: index == host.subnet,
@@ -196,6 +203,8 @@ struct Case<'a> {
     facts: &'a Facts<'a>,
     stage: Stage,
     host: &'a Host,
+    /// The address that is granted.
+    ip: Ipv4Addr,
     /// The subnet that the message is of.
     subnet: &'a Subnet,
     /// This server as that subnet's machines see it.
@@ -227,7 +236,7 @@ impl Case<'_> {
                 return self.silent(Reason::WrongSubnet, self.elsewhere());
             }
             return match request.requested_address().or(ciaddr) {
-                Some(asked) if asked != self.host.ip => self.refuse_address(asked),
+                Some(asked) if asked != self.ip => self.refuse_address(asked),
                 _ => self.grant(MessageType::Ack),
             };
         }
@@ -241,7 +250,7 @@ impl Case<'_> {
         if !self.at_home {
             return self.refuse(Reason::WrongSubnet, self.elsewhere());
         }
-        if asked != self.host.ip {
+        if asked != self.ip {
             return self.refuse_address(asked);
         }
         self.grant(MessageType::Ack)
@@ -251,7 +260,7 @@ impl Case<'_> {
         if let Some(other) = self.spoken_to_another() {
             return other;
         }
-        let ip = self.request.requested_address().unwrap_or(self.host.ip);
+        let ip = self.request.requested_address().unwrap_or(self.ip);
         self.silent(
             Reason::Declined,
             format!("{ip}; it is offered again, for this host has no other"),
@@ -320,7 +329,7 @@ impl Case<'_> {
     fn grant(&self, message_type: MessageType) -> Decision {
         let (request, host) = (self.request, self.host);
         let mut reply = Reply::to(request, message_type);
-        reply.yiaddr = host.ip;
+        reply.yiaddr = self.ip;
         if message_type == MessageType::Ack {
             reply.ciaddr = request.ciaddr;
         }
@@ -383,10 +392,9 @@ impl Case<'_> {
     }
 
     fn refuse_address(&self, asked: Ipv4Addr) -> Decision {
-        let host = self.host;
         self.refuse(
             Reason::WrongAddress,
-            format!("it asks for {asked}, reserved is {}", host.ip),
+            format!("it asks for {asked}, reserved is {}", self.ip),
         )
     }
 

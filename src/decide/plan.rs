@@ -105,7 +105,7 @@ fn installer(
     // A reload takes back an arming that no longer fits; this is the guard for the time until the store
     // has heard of it.
     if record.state == InstallState::Armed
-        && let Some(what) = record::misfit(record, &host.macs, Some(host.ip), host.profile.as_ref())
+        && let Some(what) = record::misfit(record, &host.macs, host.ip, host.profile.as_ref())
     {
         return disk(Reason::NoLongerFits, Some(what));
     }
@@ -302,7 +302,7 @@ mod tests {
             Some(Reason::NoLongerFits)
         );
         let readdressed = Host {
-            ip: std::net::Ipv4Addr::new(10, 99, 0, 99),
+            ip: Some(std::net::Ipv4Addr::new(10, 99, 0, 99)),
             ..(*host).clone()
         };
         let reprofiled = Host {

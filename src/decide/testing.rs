@@ -9,7 +9,7 @@ use super::BootFiles;
 use crate::base::{Architecture, Lifecycle, Token};
 use crate::config::Snapshot;
 use crate::config::snapshot::{
-    Boot, Host, InstallPolicy, LocalBoot, Profile, Server, Subnet, TemplateText,
+    Boot, Host, InstallPolicy, LocalBoot, Mode, Profile, Server, Subnet, TemplateText, Unknown,
 };
 use crate::record::{InstallState, Record};
 
@@ -69,6 +69,9 @@ fn subnet(name: &str, network: &str) -> Subnet {
         lease_time: Duration::from_secs(3_600),
         nat: Vec::new(),
         dns_search: Vec::new(),
+        mode: Mode::Authoritative,
+        unknown: Unknown::Ignore,
+        pool: None,
         options: Vec::new(),
         span: None,
     }
@@ -80,8 +83,9 @@ fn reserved(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
         fqdn: Some(format!("{name}.lab.example")),
         domain: Some("lab.example".to_owned()),
         macs: vec![mac.parse().unwrap()],
-        ip: ip.parse().unwrap(),
+        ip: ip.parse().ok(),
         subnet,
+        nics: Box::default(),
         groups: Vec::new(),
         profile: "debian-12".parse().ok(),
         arch: None,
@@ -153,7 +157,7 @@ pub(crate) fn record(name: &str, state: InstallState) -> Record {
         profile: host.profile.clone(),
         file_profile: host.profile.clone(),
         macs: host.macs.clone(),
-        ip: Some(host.ip),
+        ip: host.ip,
         token: Some(Token::from_bytes([7; 16])),
         ..Record::new(host.name.clone())
     }

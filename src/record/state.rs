@@ -174,7 +174,7 @@ pub struct Armament {
     /// Its hardware addresses as the file has them now.
     pub macs: Vec<HardwareAddr>,
     /// Its address as the file has it now.
-    pub ip: Ipv4Addr,
+    pub ip: Option<Ipv4Addr>,
     /// A new token.
     pub token: Token,
     /// How long the arming holds without a machine.

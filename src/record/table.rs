@@ -154,7 +154,7 @@ fn install(record: &Record, with: &Armament, force: bool, by: &str, now: Timesta
         profile: Some(with.profile.clone()),
         file_profile: with.file_profile.clone(),
         macs: with.macs.clone(),
-        ip: Some(with.ip),
+        ip: with.ip,
         token: Some(with.token.clone()),
         after: with.after.clone(),
         armed_for: Some(with.armed_for),

@@ -1,6 +1,7 @@
 //! What a rehearsal of a host is: decided and checked before anything is started.
 
 use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,7 +220,7 @@ impl Plan {
         let loads = (!installed).then_some(&boot).and_then(Option::as_ref);
         boot_files(&in_force, loader.as_deref(), loads)?;
         let subnet = snapshot.subnet_of(&host);
-        let (server, prefix) = subnet.map_or((host.ip, 24), |subnet| {
+        let (server, prefix) = subnet.map_or((Ipv4Addr::LOCALHOST, 24), |subnet| {
             (subnet.example_server, subnet.network.prefix_len())
         });
         let wiring = Wiring {
@@ -287,7 +288,7 @@ fn boot(
     let snapshot = &in_force.snapshot;
     let server = snapshot
         .subnet_of(host)
-        .map_or(host.ip, |subnet| subnet.example_server);
+        .map_or(Ipv4Addr::LOCALHOST, |subnet| subnet.example_server);
     let view = View {
         snapshot,
         host,

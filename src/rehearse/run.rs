@@ -247,7 +247,7 @@ async fn arm(plan: &Plan, ctx: &Context) -> Result<&'static str, RehearseError> 
     }
     let cause = Cause {
         mac: Some(plan.mac),
-        ip: Some(plan.host.ip),
+        ip: plan.host.ip,
         generation: snapshot.generation,
         file: None,
         because: None,

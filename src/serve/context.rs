@@ -98,9 +98,11 @@ impl Context {
             host,
             profile,
             arch: architecture(host, Some(profile), seen),
-            server: snapshot.subnet_of(host).map_or(host.ip, |subnet| {
-                subnet.server.unwrap_or(subnet.example_server)
-            }),
+            server: snapshot
+                .subnet_of(host)
+                .map_or(Ipv4Addr::LOCALHOST, |subnet| {
+                    subnet.server.unwrap_or(subnet.example_server)
+                }),
             token: None,
         })
     }

@@ -533,7 +533,7 @@ fn reload_of(snapshot: &Snapshot, host: &HostName) -> Input {
     let host = snapshot.host(host);
     Input::Reload {
         macs: host.map(|host| host.macs.clone()).unwrap_or_default(),
-        ip: host.map(|host| host.ip),
+        ip: host.and_then(|host| host.ip),
         profile: host.and_then(|host| host.profile.clone()),
     }
 }

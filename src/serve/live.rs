@@ -27,7 +27,7 @@ impl LiveSystems {
             profile: host.profile.clone(),
             file_profile: host.profile.clone(),
             macs: host.macs.clone(),
-            ip: Some(host.ip),
+            ip: host.ip,
             token: Some(token),
             attempt: 1,
             script_at: Some(now),

@@ -29,8 +29,12 @@ fn holds(files: &MemoryFiles) -> Result<(), TestCaseError> {
     let (mut addresses, mut macs) = (HashSet::new(), HashSet::new());
     for host in snapshot.hosts() {
         let subnet = snapshot.subnet_of(host).expect("a subnet");
-        prop_assert!(subnet.network.contains(&host.ip));
-        prop_assert!(addresses.insert(host.ip), "{} twice", host.ip);
+        for ip in host.addresses() {
+            prop_assert!(addresses.insert(ip), "{ip} twice");
+        }
+        if let Some(ip) = host.ip {
+            prop_assert!(subnet.network.contains(&ip));
+        }
         prop_assert!(host.macs.iter().all(|mac| macs.insert(*mac)));
     }
     let good = loaded

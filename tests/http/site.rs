@@ -131,7 +131,7 @@ impl Site {
                 profile: "tiny".parse().unwrap(),
                 file_profile: "tiny".parse().ok(),
                 macs: vec![MAC.parse().unwrap()],
-                ip: WEB01,
+                ip: Some(WEB01),
                 token: token.clone(),
                 armed_for: Duration::from_secs(86_400),
                 after: None,

@@ -134,7 +134,7 @@ fn option_55_without_67_leaves_the_boot_file_in_its_field() {
 fn relayed(message: &Message) -> Decision {
     let snapshot = behind_the_relay();
     let mut record = record(InstallState::Armed);
-    record.ip = snapshot.host(&record.host).map(|host| host.ip);
+    record.ip = snapshot.host(&record.host).and_then(|host| host.ip);
     answer(&message.bytes(), &snapshot, Known::Record(&record))
 }
 

@@ -278,7 +278,7 @@ proptest! {
             prop_assert!(!has(OptionCode::BootfileName) && !has(OptionCode::TFTPServerName));
         }
         // The reserved address, or none.
-        prop_assert!([host.ip, Ipv4Addr::UNSPECIFIED].contains(&reply.yiaddr));
+        prop_assert!([host.ip, Some(Ipv4Addr::UNSPECIFIED)].contains(&Some(reply.yiaddr)));
         prop_assert!(!nak || reply.yiaddr.is_unspecified());
         // Option 60 goes back to HTTP Boot only.
         let http = matches!(Stage::of(&request), Stage::HttpBoot { .. });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bootwright::base::{Architecture, Lifecycle, Timestamp, Token};
 use bootwright::config::Snapshot;
 use bootwright::config::snapshot::{
-    Boot, Host, InstallPolicy, LocalBoot, Profile, Server, Subnet, TemplateText,
+    Boot, Host, InstallPolicy, LocalBoot, Mode, Profile, Server, Subnet, TemplateText, Unknown,
 };
 use bootwright::decide::dhcp::{Decision, decide};
 use bootwright::decide::{Arrival, BootFiles, Facts, Known};
@@ -47,6 +47,9 @@ fn subnet(name: &str, network: &str) -> Subnet {
         lease_time: Duration::from_secs(3_600),
         nat: Vec::new(),
         dns_search: Vec::new(),
+        mode: Mode::Authoritative,
+        unknown: Unknown::Ignore,
+        pool: None,
         options: Vec::new(),
         span: None,
     }
@@ -58,7 +61,8 @@ fn host(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
         fqdn: Some(format!("{name}.lab.example")),
         domain: Some("lab.example".to_owned()),
         macs: vec![mac.parse().expect("a MAC")],
-        ip: ip.parse().expect("an address"),
+        ip: Some(ip.parse().expect("an address")),
+        nics: Box::default(),
         subnet,
         groups: Vec::new(),
         profile: "debian-12".parse().ok(),
@@ -121,7 +125,7 @@ pub(crate) fn behind_the_relay() -> Snapshot {
     changed(|hosts| {
         for host in hosts {
             host.subnet = 1;
-            host.ip = Ipv4Addr::from(u32::from(host.ip) - (49 << 16));
+            host.ip = host.ip.map(|ip| Ipv4Addr::from(u32::from(ip) - (49 << 16)));
         }
     })
 }
@@ -134,7 +138,7 @@ pub(crate) fn record(state: InstallState) -> Record {
         profile: host.profile.clone(),
         file_profile: host.profile.clone(),
         macs: host.macs.clone(),
-        ip: Some(host.ip),
+        ip: host.ip,
         token: Some(Token::from_bytes([7; 16])),
         ..Record::new(host.name)
     }

@@ -397,7 +397,7 @@ fn a_thousand_hosts_are_checked_in_reasonable_time() {
     let mut draft = Draft::shipped();
     for n in 0..1_000_u16 {
         let mut host = host(&format!("web{n:04}"), 11, KEYS);
-        host.ip = [10, 99, n.to_be_bytes()[0], n.to_be_bytes()[1]].into();
+        host.ip = Some([10, 99, n.to_be_bytes()[0], n.to_be_bytes()[1]].into());
         draft.hosts.push(host);
     }
     let site = draft.build();

@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 
 use bootwright::base::{Architecture, Lifecycle, Token};
 use bootwright::config::snapshot::{
-    Answer, Boot, Host, InstallPolicy, LocalBoot, Profile, Server, Subnet, Template, TemplateText,
+    Answer, Boot, Host, InstallPolicy, LocalBoot, Mode, Profile, Server, Subnet, Template,
+    TemplateText, Unknown,
 };
 use bootwright::config::source::{DiskFiles, Files};
 use bootwright::config::{Snapshot, SourceId, SourceMap, Span};
@@ -47,7 +48,8 @@ pub(crate) fn host(name: &str, last: u8, vars: &str) -> Host {
         fqdn: Some(format!("{name}.lab.example")),
         domain: Some("lab.example".to_owned()),
         macs: vec![format!("52:54:00:47:86:{last:02x}").parse().unwrap()],
-        ip: [10, 99, 0, last].into(),
+        ip: Some([10, 99, 0, last].into()),
+        nics: Box::default(),
         subnet: 0,
         groups: vec!["web".parse().unwrap()],
         profile: Some("debian-12".parse().unwrap()),
@@ -154,6 +156,9 @@ impl Draft {
                 lease_time: std::time::Duration::from_secs(3_600),
                 nat: Vec::new(),
                 dns_search: Vec::new(),
+                mode: Mode::Authoritative,
+                unknown: Unknown::Ignore,
+                pool: None,
                 options: Vec::new(),
                 span: None,
             },

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use super::Input;
 use crate::base::SubnetName;
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Server, Subnet};
+use crate::config::snapshot::{Mode, Server, Subnet, Unknown};
 use crate::config::source::Span;
 use crate::config::written::hosts::HostEntry;
 use crate::config::written::server::SubnetEntry;
@@ -229,6 +229,9 @@ pub(super) fn subnets(
                     .map_or(server.lease_time, |time| time.value),
                 nat: entry.nat.clone(),
                 dns_search: entry.dns_search.clone(),
+                mode: Mode::default(),
+                unknown: Unknown::default(),
+                pool: None,
                 options: entry
                     .options
                     .iter()

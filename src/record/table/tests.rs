@@ -46,7 +46,7 @@ fn install(force: bool) -> Input {
             profile: profile("debian-12"),
             file_profile: Some(profile("debian-12")),
             macs: vec![mac()],
-            ip: ip(),
+            ip: Some(ip()),
             token: Token::from_bytes([9; 16]),
             armed_for: Duration::from_secs(86_400),
             after: None,

@@ -36,7 +36,7 @@ pub struct HostView {
     /// Its hardware addresses.
     pub macs: Vec<HardwareAddr>,
     /// Its reserved address.
-    pub ip: Ipv4Addr,
+    pub ip: Option<Ipv4Addr>,
     /// Its subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subnet: Option<SubnetName>,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::{After, TestClock};
-use crate::config::snapshot::{Host, Server, Subnet};
+use crate::config::snapshot::{Host, Mode, Server, Subnet, Unknown};
 use crate::journal::Filter;
 use crate::record::{Armament, ReportKind};
 use crate::store::Switches;
@@ -38,6 +38,9 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
         lease_time: Duration::from_secs(3_600),
         nat: Vec::new(),
         dns_search: Vec::new(),
+        mode: Mode::Authoritative,
+        unknown: Unknown::Ignore,
+        pool: None,
         options: Vec::new(),
         span: None,
     };
@@ -48,7 +51,8 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
             fqdn: None,
             domain: None,
             macs: vec![mac(*n)],
-            ip: ip(*n),
+            ip: Some(ip(*n)),
+            nics: Box::default(),
             subnet: 0,
             groups: Vec::new(),
             profile: Some(profile.parse().unwrap()),
@@ -98,7 +102,7 @@ impl Bench {
                 profile: "debian-12".parse().unwrap(),
                 file_profile: "debian-12".parse().ok(),
                 macs: vec![mac(n)],
-                ip: ip(n),
+                ip: Some(ip(n)),
                 token: Token::from_bytes([n; 16]),
                 armed_for: self.snapshot.server.armed_for,
                 after: None,
