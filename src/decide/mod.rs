@@ -18,6 +18,7 @@
 
 pub mod dhcp;
 pub mod firmware;
+pub mod foreign;
 pub mod http;
 pub mod loops;
 pub mod ndp;

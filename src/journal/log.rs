@@ -492,6 +492,7 @@ enum Level {
 const fn level(kind: Kind, reason: Reason) -> Level {
     match kind {
         Kind::DhcpFailed
+        | Kind::DhcpForeign
         | Kind::InstallFailed
         | Kind::InstallStalled
         | Kind::InstallLapsed
@@ -510,7 +511,6 @@ const fn level(kind: Kind, reason: Reason) -> Level {
             _ => Level::Warn,
         },
         Kind::DhcpMalformed => Level::Debug,
-        Kind::DhcpForeign if matches!(reason, Reason::ForeignServer) => Level::Warn,
         _ => Level::Info,
     }
 }

@@ -15,6 +15,7 @@ use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid};
 use crate::decide::Stage;
 use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
+use crate::serve::heard::Watch;
 
 /// Reserved machines remembered.
 const MAX_HOSTS: usize = 200_000;
@@ -65,6 +66,7 @@ pub struct Sighting {
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     inner: Arc<Mutex<Inner>>,
+    others: Watch,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +120,11 @@ impl Memory {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What was heard of other DHCP servers.
+    pub const fn others(&self) -> &Watch {
+        &self.others
     }
 
     /// Takes note of a DHCP packet.

@@ -157,6 +157,7 @@ fn class(event: &Event) -> Option<Class> {
         | Kind::InstallLapsed
         | Kind::InstallCancelled
         | Kind::InstallNote
+        | Kind::DhcpProbed
         | Kind::ConfigReloaded
         | Kind::ConfigRejected
         | Kind::ServerStarted
