@@ -530,6 +530,7 @@ enum Level {
 const fn level(kind: Kind, reason: Reason) -> Level {
     match kind {
         Kind::DhcpFailed
+        | Kind::DhcpForeign
         | Kind::InstallFailed
         | Kind::InstallStalled
         | Kind::InstallLapsed

@@ -146,6 +146,9 @@ fn class(event: Header<'_>) -> Option<Class> {
         | Kind::DhcpIgnored
         | Kind::DhcpMalformed
         | Kind::DhcpFailed
+        | Kind::DhcpForeign
+        | Kind::NdpAdvertised
+        | Kind::NdpRouter
         | Kind::TftpSent
         | Kind::TftpFailed
         | Kind::HttpScript
@@ -177,6 +180,7 @@ fn class(event: Header<'_>) -> Option<Class> {
         | Kind::InstallLapsed
         | Kind::InstallCancelled
         | Kind::InstallNote
+        | Kind::DhcpProbed
         | Kind::ConfigReloaded
         | Kind::ConfigRejected
         | Kind::ServerStarted

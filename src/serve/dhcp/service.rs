@@ -20,10 +20,11 @@ use super::socket::{Datagram, DhcpSocket, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
 use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
 use crate::decide::loops::LoopGuard;
-use crate::decide::{Arrival, Destination, Facts};
+use crate::decide::{Arrival, Destination, Facts, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
 use crate::serve::context::{Context, KnownOwned};
+use crate::serve::foreign;
 use crate::serve::memory::Sighting;
 use crate::wire::dhcp::Request;
 
@@ -147,6 +148,8 @@ impl Service {
             reserved: in_force.snapshot.host_by_mac(request.mac).is_some(),
             at: arrival.at,
             stage: decision.stage,
+            is_ipxe: request.ipxe_features().is_some()
+                || matches!(decision.stage, Stage::Ipxe { .. }),
             uuid: request.uuid(),
         });
         let sent = match &decision.outcome {
@@ -193,6 +196,16 @@ impl Service {
                 event
             });
         self.note_loader(&in_force, &request, &arrival, &decision);
+        if decision.reason == Reason::OtherServer {
+            foreign::note_choice(
+                &self.ctx,
+                &in_force.snapshot,
+                &arrival.iface,
+                &arrival.addresses,
+                decision.host.as_ref(),
+                &request,
+            );
+        }
         if decision.reason == Reason::UnknownHost {
             self.announce(&in_force, &request, &arrival, &decision);
         }
