@@ -14,16 +14,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::holder::holder_of;
-use super::socket::{Datagram, DhcpSocket};
+use super::socket::{Datagram, DhcpSocket, Door};
 use crate::base::HardwareAddr;
-use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
+use crate::config::snapshot::Subnet;
+use crate::decide::dhcp::{Decision, Outcome, asking_host, decide, decide_at_proxy_port};
 use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
 use crate::serve::context::{Context, KnownOwned};
 use crate::serve::memory::Sighting;
-use crate::wire::dhcp::Request;
+use crate::wire::dhcp::{MessageType, Request};
 
 /// Datagrams worked on at once; further ones wait in the socket's buffer.
 const CONCURRENT: usize = 256;
@@ -117,6 +118,7 @@ impl Service {
             stage: decision.stage,
             uuid: request.uuid(),
         });
+        self.note_address(&in_force, &request);
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send { reply, to, from } => {
@@ -137,7 +139,8 @@ impl Service {
             details.extend(self.who_holds(&in_force, &request).await);
         }
         match sent {
-            None => event.ip = known_address(request.ciaddr),
+            // Where another server gives the addresses, this is how one is seen to be taken.
+            None => event.ip = taken_address(&request),
             Some((len, ip, sent)) => {
                 event.ip = ip;
                 event.bytes = u64::try_from(len).ok();
@@ -157,6 +160,27 @@ impl Service {
         self.note_loader(&in_force, &request, &arrival, &decision);
         if decision.reason == Reason::UnknownHost {
             self.announce(&in_force, &request, &arrival, &decision);
+        }
+    }
+
+    /// Takes note of the address that a machine says is its own, where another server gives addresses.
+    /// Of a machine on this link the neighbour table tells more.
+    fn note_address(&self, in_force: &InForce, request: &Request) {
+        let snapshot = &in_force.snapshot;
+        let Some(address) = taken_address(request) else {
+            return;
+        };
+        let far = |subnet: &Subnet| {
+            !subnet.mode.gives_addresses()
+                && subnet.network.contains(&address)
+                && self.ctx.links.on_link(address).is_none()
+        };
+        if snapshot
+            .host_by_mac(request.mac)
+            .and_then(|host| snapshot.subnet_of(host))
+            .is_some_and(far)
+        {
+            self.ctx.memory.note_address(request.mac, address);
         }
     }
 
@@ -195,7 +219,10 @@ impl Service {
                 self.routes.source_for(request.giaddr)
             },
         };
-        decide(request, arrival, snapshot, &facts)
+        match self.socket.place.door {
+            Door::Dhcp => decide(request, arrival, snapshot, &facts),
+            Door::Proxy => decide_at_proxy_port(request, arrival, snapshot, &facts),
+        }
     }
 
     /// Who has the address that was declined, in words. Through a relay nobody here can be asked.
@@ -231,6 +258,7 @@ impl Service {
             Destination::Relay(relay) => (SocketAddrV4::new(relay, server_port), None),
             Destination::Client(client) => (SocketAddrV4::new(client, client_port), None),
             Destination::Broadcast => (SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port), None),
+            Destination::Peer(peer) => (peer, None),
             Destination::Link { yiaddr, chaddr } => {
                 let why = match self.send_frame(payload, from, yiaddr, chaddr) {
                     Ok(()) => return Ok(None),
@@ -350,6 +378,15 @@ fn begin_event(
 fn gone(error: &io::Error) -> bool {
     use nix::libc::{EBADF, ENODEV, ENXIO};
     matches!(error.raw_os_error(), Some(ENODEV | ENXIO | EBADF))
+}
+
+/// The address that a client has (`ciaddr`), or chooses in a REQUEST.
+fn taken_address(request: &Request) -> Option<Ipv4Addr> {
+    let chosen = || match request.message_type() {
+        Some(MessageType::Request) => request.requested_address(),
+        _ => None,
+    };
+    known_address(request.ciaddr).or_else(chosen)
 }
 
 fn known_address(ip: Ipv4Addr) -> Option<Ipv4Addr> {
