@@ -10,5 +10,6 @@ mod edits;
 mod families;
 mod oracle;
 mod properties;
+mod proxy;
 mod replay;
 mod site;

@@ -314,7 +314,13 @@ impl ServerFile {
             return;
         };
         self.dhcp_port = port(cx, &mut dhcp, "67");
-        self.proxy_port = port(cx, &mut dhcp, "4011");
+        self.proxy_port = number(
+            cx,
+            &mut dhcp,
+            "proxy_port",
+            1..=65_535,
+            "the default is 4011, which firmware asks",
+        );
         self.lease_time = dhcp.parsed(cx, "lease_time", values::duration);
         dhcp.choice(cx, "unknown", &UNKNOWN);
         dhcp.only_flag(cx, "conflict_probe", false);
