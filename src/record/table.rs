@@ -482,9 +482,10 @@ pub fn misfit(
     ip: Option<std::net::Ipv4Addr>,
     profile: Option<&ProfileName>,
 ) -> Option<String> {
-    let Some(ip) = ip else {
+    // A host without an address has a hardware address: another server gives it its address.
+    if ip.is_none() && macs.is_empty() {
         return Some("the host is gone from the reservations".to_owned());
-    };
+    }
     if !record.macs.iter().any(|mac| macs.contains(mac)) {
         let was: Vec<String> = record.macs.iter().map(ToString::to_string).collect();
         return Some(format!(
@@ -492,11 +493,15 @@ pub fn misfit(
             was.join(", ")
         ));
     }
-    if record.ip != Some(ip) {
-        let was = record
-            .ip
-            .map_or_else(|| "none".to_owned(), |ip| ip.to_string());
-        return Some(format!("its address changed from {was} to {ip}"));
+    if record.ip != ip {
+        let or_none = |ip: Option<std::net::Ipv4Addr>| {
+            ip.map_or_else(|| "none".to_owned(), |ip| ip.to_string())
+        };
+        return Some(format!(
+            "its address changed from {} to {}",
+            or_none(record.ip),
+            or_none(ip)
+        ));
     }
     if record.file_profile.as_ref() != profile {
         let name = |profile: Option<&ProfileName>| {

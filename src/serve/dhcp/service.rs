@@ -16,9 +16,10 @@ use tokio_util::task::TaskTracker;
 
 use super::holder::holder_of;
 use super::looked_at::{LookedAt, Routes};
-use super::socket::{Datagram, DhcpSocket, MAX_DATAGRAM};
+use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
-use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
+use crate::config::snapshot::Subnet;
+use crate::decide::dhcp::{Decision, Outcome, asking_host, decide, decide_at_proxy_port};
 use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts, Stage};
 use crate::journal::event::{Event, Kind, Reason};
@@ -26,7 +27,7 @@ use crate::render::load::InForce;
 use crate::serve::context::{Context, KnownOwned};
 use crate::serve::foreign;
 use crate::serve::memory::Sighting;
-use crate::wire::dhcp::Request;
+use crate::wire::dhcp::{MessageType, Request};
 
 /// Datagrams that may wait for something (the disk, an answer by ARP); further ones wait in the socket's
 /// buffer.
@@ -152,6 +153,7 @@ impl Service {
                 || matches!(decision.stage, Stage::Ipxe { .. }),
             uuid: request.uuid(),
         });
+        self.note_address(&in_force, &request);
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send { reply, to, from } => {
@@ -167,7 +169,8 @@ impl Service {
         }
         let (mut kind, mut reason) = (decision.kind, decision.reason);
         let (bytes, ip) = match sent {
-            None => (None, known_address(request.ciaddr)),
+            // Where another server gives the addresses, this is how one is seen to be taken.
+            None => (None, taken_address(&request)),
             Some((len, ip, sent)) => {
                 match sent {
                     Ok(None) => {}
@@ -211,6 +214,27 @@ impl Service {
         }
     }
 
+    /// Takes note of the address that a machine says is its own, where another server gives addresses.
+    /// Of a machine on this link the neighbour table tells more.
+    fn note_address(&self, in_force: &InForce, request: &Request) {
+        let snapshot = &in_force.snapshot;
+        let Some(address) = taken_address(request) else {
+            return;
+        };
+        let far = |subnet: &Subnet| {
+            !subnet.mode.gives_addresses()
+                && subnet.network.contains(&address)
+                && self.ctx.links.on_link(address).is_none()
+        };
+        if snapshot
+            .host_by_mac(request.mac)
+            .and_then(|host| snapshot.subnet_of(host))
+            .is_some_and(far)
+        {
+            self.ctx.memory.note_address(request.mac, address);
+        }
+    }
+
     fn arrival(&self, datagram: &Datagram) -> Arrival {
         let iface = &self.socket.place.iface;
         let addresses = self
@@ -246,7 +270,10 @@ impl Service {
                 self.routes.source_for(request.giaddr)
             },
         };
-        decide(request, arrival, snapshot, &facts)
+        match self.socket.place.door {
+            Door::Dhcp => decide(request, arrival, snapshot, &facts),
+            Door::Proxy => decide_at_proxy_port(request, arrival, snapshot, &facts),
+        }
     }
 
     /// Who has the address that was declined, in words. Through a relay nobody here can be asked.
@@ -282,6 +309,7 @@ impl Service {
             Destination::Relay(relay) => (SocketAddrV4::new(relay, server_port), None),
             Destination::Client(client) => (SocketAddrV4::new(client, client_port), None),
             Destination::Broadcast => (SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port), None),
+            Destination::Peer(peer) => (peer, None),
             Destination::Link { yiaddr, chaddr } => {
                 let why = match self.send_frame(payload, from, yiaddr, chaddr) {
                     Ok(()) => return Ok(None),
@@ -405,6 +433,15 @@ fn begin_event(
 fn gone(error: &io::Error) -> bool {
     use nix::libc::{EBADF, ENODEV, ENXIO};
     matches!(error.raw_os_error(), Some(ENODEV | ENXIO | EBADF))
+}
+
+/// The address that a client has (`ciaddr`), or chooses in a REQUEST.
+fn taken_address(request: &Request) -> Option<Ipv4Addr> {
+    let chosen = || match request.message_type() {
+        Some(MessageType::Request) => request.requested_address(),
+        _ => None,
+    };
+    known_address(request.ciaddr).or_else(chosen)
 }
 
 fn known_address(ip: Ipv4Addr) -> Option<Ipv4Addr> {
