@@ -1,18 +1,21 @@
 //! The answer to one DHCP message.
 //!
 //! A host is known by its hardware address alone: firmware, iPXE, installer and system send different
-//! client identifiers for the same machine, and all get the same address. There is no table of
-//! leases; a reservation can be granted at any time, after a restart too.
+//! client identifiers for the same machine, and all get the same address. A reservation needs no lease; it can be
+//! granted at any time, after a restart too. Leases are for machines without one ([`pool`]).
 //!
-//! **Invariant:** a hardware address that is not reserved is answered nothing, whatever it sends.
+//! **Invariant:** a hardware address that is not reserved is answered nothing where there is no pool for
+//! it, whatever it sends.
 
 mod boot;
 pub mod destination;
 mod options;
+pub mod pool;
 
 use std::net::Ipv4Addr;
 
 use self::options::Lease;
+use self::pool::LeaseAction;
 use super::firmware;
 use super::loops::LoopGuard;
 use super::{Arrival, Destination, Facts, Stage};
@@ -63,6 +66,8 @@ pub struct Decision {
     pub looped: Option<Reason>,
     /// What is done about a machine that fetches its loader again and again.
     pub guard: LoopGuard,
+    /// What becomes of a lease, before the reply leaves.
+    pub lease: Option<LeaseAction>,
 }
 
 /// The reserved host that a message is from, for gathering its facts.
@@ -86,7 +91,7 @@ pub fn decide(
         return nobody(Reason::NotARequest, Some(format!("op {}", request.op)));
     }
     let Some(host) = asking_host(request, snapshot) else {
-        return nobody(Reason::UnknownHost, who(request));
+        return pool::decide(request, arrival, snapshot, facts, stage);
     };
     let name = host.name.clone();
     let silent = |reason, detail| ignored(stage, Some(name.clone()), reason, detail);
@@ -164,6 +169,7 @@ fn ignored(
         loader: None,
         looped: None,
         guard: LoopGuard::Pass,
+        lease: None,
     }
 }
 
@@ -460,6 +466,7 @@ impl Case<'_> {
             loader: None,
             looped: None,
             guard: LoopGuard::Pass,
+            lease: None,
         }
     }
 }

@@ -296,6 +296,7 @@ impl Progress {
             | Kind::InstallStalled
             | Kind::InstallNote
             | Kind::SecretAgain
+            | Kind::DhcpConflict
             | Kind::BootLoop => Sighting::remark_if(true),
             Kind::DhcpMalformed
             | Kind::HttpScript
@@ -308,6 +309,7 @@ impl Progress {
             | Kind::InstallStarted
             | Kind::InstallLapsed
             | Kind::InstallCancelled
+            | Kind::PoolExhausted
             | Kind::HostUnknown
             | Kind::ConfigReloaded
             | Kind::ConfigRejected

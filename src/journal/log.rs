@@ -492,6 +492,8 @@ enum Level {
 const fn level(kind: Kind, reason: Reason) -> Level {
     match kind {
         Kind::DhcpFailed
+        | Kind::DhcpConflict
+        | Kind::PoolExhausted
         | Kind::InstallFailed
         | Kind::InstallStalled
         | Kind::InstallLapsed

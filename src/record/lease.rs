@@ -190,7 +190,10 @@ impl LeaseTable {
     pub fn set_pools(&mut self, pools: impl IntoIterator<Item = Pool>) {
         let wanted: Vec<Pool> = pools.into_iter().collect();
         if wanted.len() == self.pools.len()
-            && wanted.iter().zip(&self.pools).all(|(new, (old, _))| new == old)
+            && wanted
+                .iter()
+                .zip(&self.pools)
+                .all(|(new, (old, _))| new == old)
         {
             return;
         }
@@ -291,17 +294,16 @@ impl LeaseTable {
         usable: &impl Fn(Ipv4Addr) -> bool,
         now: Timestamp,
     ) -> Option<Candidate> {
-        let Self {
-            entries, pools, ..
-        } = self;
+        let Self { entries, pools, .. } = self;
         let (_, order) = pools.iter_mut().find(|(of, _)| *of == pool)?;
         let free = |ip: Ipv4Addr, over_offers: bool| {
             let entry = entries.get(&ip);
-            (usable(ip) && entry.is_none_or(|entry| entry.is_free_for(mac, now, over_offers)))
-                .then(|| Candidate {
+            (usable(ip) && entry.is_none_or(|entry| entry.is_free_for(mac, now, over_offers))).then(
+                || Candidate {
                     ip,
                     version: entry.map_or(0, Entry::version),
-                })
+                },
+            )
         };
         let ended = |set: &BTreeSet<(Timestamp, Ipv4Addr)>| {
             set.iter()
@@ -320,7 +322,9 @@ impl LeaseTable {
                 return Some(Candidate { ip, version: 0 });
             }
             // What is passed over has an entry by now, or is never given.
-            order.next = next.checked_add(1).filter(|next| *next <= u32::from(pool.last));
+            order.next = next
+                .checked_add(1)
+                .filter(|next| *next <= u32::from(pool.last));
         }
         if let Some(found) = ended(&order.others) {
             return Some(found);
@@ -340,11 +344,33 @@ impl LeaseTable {
             .or_else(|| order.others.iter().take(LOOK).find_map(old_offer))
     }
 
-    /// Holds an address for a machine for a short time.
-    pub fn offer(&mut self, ip: Ipv4Addr, mac: HardwareAddr, now: Timestamp) {
-        self.change(ip, |entry| {
-            entry.offer = Some((mac, now, now.plus(OFFER_HOLD)));
+    /// Holds an address for a machine for a short time. Whether it may have it still: an offer to another
+    /// that was not taken up for a while gives way.
+    pub fn offer(&mut self, ip: Ipv4Addr, mac: HardwareAddr, now: Timestamp) -> bool {
+        let may = self.entries.get(&ip).is_none_or(|entry| {
+            let is_old = entry
+                .offer
+                .is_none_or(|(_, at, _)| now.since(at) >= OFFER_MIN);
+            entry.is_free_for(mac, now, is_old)
         });
+        if may {
+            self.change(ip, |entry| {
+                entry.offer = Some((mac, now, now.plus(OFFER_HOLD)));
+            });
+        }
+        may
+    }
+
+    /// Takes over a lease that is not stored, when it was made from this version and the address is free
+    /// for its machine still. It keeps the version that the store has.
+    pub fn put_unrecorded(&mut self, expect: u64, lease: Lease, now: Timestamp) -> bool {
+        let entry = self.entries.get(&lease.ip);
+        let may = entry.map_or(0, Entry::version) == expect
+            && entry.is_none_or(|entry| entry.is_free_for(lease.mac, now, true));
+        if may {
+            self.put(expect, lease);
+        }
+        may
     }
 
     /// Takes over a lease as it is stored, in the place of what there was and of any offer.
@@ -382,15 +408,14 @@ impl LeaseTable {
         })
     }
 
-    /// All leases, in the order of their addresses, and until when each address is kept from everybody
-    /// because it was seen at somebody else.
-    pub fn all(&self) -> Vec<(Lease, Option<Timestamp>)> {
+    /// All leases, in the order of their addresses.
+    pub fn all(&self) -> Vec<Lease> {
         let mut all: Vec<_> = self
             .entries
             .values()
-            .filter_map(|entry| Some((entry.lease.as_ref()?.1.clone(), entry.blocked)))
+            .filter_map(|entry| Some(entry.lease.as_ref()?.1.clone()))
             .collect();
-        all.sort_by_key(|(lease, _)| lease.ip);
+        all.sort_by_key(|lease| lease.ip);
         all
     }
 

@@ -12,6 +12,7 @@ pub mod dhcp;
 pub mod health;
 pub mod hooks;
 pub mod installs;
+pub mod leases;
 pub mod listener;
 mod live;
 pub mod logs;

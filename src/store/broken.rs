@@ -132,7 +132,9 @@ impl Broken {
 
     fn meets_a_change(&self) -> bool {
         let left = &self.switches.inner.conflicts;
-        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-            .is_ok()
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        })
+        .is_ok()
     }
 }

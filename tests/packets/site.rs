@@ -163,6 +163,7 @@ pub(crate) fn answer(bytes: &[u8], snapshot: &Snapshot, known: Known<'_>) -> Dec
         files: &AllThere,
         fetches: None,
         route_source: Some(Ipv4Addr::new(10, 99, 0, 2)),
+        pool: None,
     };
     decide(&request, &arrival(), snapshot, &facts)
 }

@@ -123,6 +123,7 @@ fn class(event: &Event) -> Option<Class> {
         | Kind::DhcpIgnored
         | Kind::DhcpMalformed
         | Kind::DhcpFailed
+        | Kind::DhcpConflict
         | Kind::TftpSent
         | Kind::TftpFailed
         | Kind::HttpScript
@@ -139,6 +140,7 @@ fn class(event: &Event) -> Option<Class> {
         Kind::ReportIgnored
         | Kind::ReportLog
         | Kind::SecretServed
+        | Kind::PoolExhausted
         | Kind::SecretAgain
         | Kind::BootLoop
         | Kind::HookFailed

@@ -1,10 +1,13 @@
 //! DHCP (RFC 2131): one socket for each interface, one decision and one event for each datagram.
 //!
-//! [`socket`] and [`link`] carry bytes, [`holder`] asks who has an address, [`service`] takes a datagram to its reply; here is what keeps
+//! [`socket`] and [`link`] carry bytes, [`holder`] asks who has an address, [`probe`] whether one is in use, [`pool`] has the leases of machines
+//! without a reservation, [`service`] takes a datagram to its reply; here is what keeps
 //! the sockets in line with the configuration and the interfaces.
 
 mod holder;
 mod link;
+mod pool;
+mod probe;
 mod service;
 mod socket;
 

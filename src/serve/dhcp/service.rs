@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::holder::holder_of;
+use super::probe::Prober;
 use super::socket::{Datagram, DhcpSocket};
 use crate::base::HardwareAddr;
 use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
@@ -21,7 +22,7 @@ use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
-use crate::serve::context::{Context, KnownOwned};
+use crate::serve::context::Context;
 use crate::serve::memory::Sighting;
 use crate::wire::dhcp::Request;
 
@@ -36,11 +37,12 @@ const SERVER_PORT: u16 = 67;
 
 /// Answers on one socket.
 pub(super) struct Service {
-    ctx: Context,
-    socket: DhcpSocket,
+    pub(super) ctx: Context,
+    pub(super) socket: DhcpSocket,
     routes: Routes,
     /// One question at a time: a flood of DECLINEs is not to hold up everybody else.
     asking: Semaphore,
+    pub(super) prober: Arc<Prober>,
 }
 
 impl Service {
@@ -50,6 +52,7 @@ impl Service {
             socket,
             routes: Routes::default(),
             asking: Semaphore::new(1),
+            prober: Arc::default(),
         }
     }
 
@@ -155,7 +158,8 @@ impl Service {
         event.detail = (!details.is_empty()).then(|| details.join("; "));
         self.ctx.journal.append(event);
         self.note_loader(&in_force, &request, &arrival, &decision);
-        if decision.reason == Reason::UnknownHost {
+        self.probe_reserved(&in_force, &request, &decision);
+        if decision.reason == Reason::UnknownHost || decision.lease.is_some() {
             self.announce(&in_force, &request, &arrival, &decision);
         }
     }
@@ -180,20 +184,24 @@ impl Service {
 
     async fn decide(&self, in_force: &InForce, request: &Request, arrival: &Arrival) -> Decision {
         let snapshot = &in_force.snapshot;
-        let known = match asking_host(request, snapshot) {
-            Some(host) => self.ctx.known(in_force, &host.name).await,
-            None => KnownOwned::Nothing,
+        let route_source = if request.giaddr.is_unspecified() {
+            None
+        } else {
+            self.routes.source_for(request.giaddr)
         };
+        let Some(host) = asking_host(request, snapshot) else {
+            return self
+                .decide_for_stranger(in_force, request, arrival, route_source)
+                .await;
+        };
+        let known = self.ctx.known(in_force, &host.name).await;
         let fetches = self.ctx.memory.fetches(request.mac);
         let facts = Facts {
             known: known.as_known(),
             files: &self.ctx.boot_files(in_force),
             fetches: fetches.as_ref(),
-            route_source: if request.giaddr.is_unspecified() {
-                None
-            } else {
-                self.routes.source_for(request.giaddr)
-            },
+            route_source,
+            pool: None,
         };
         decide(request, arrival, snapshot, &facts)
     }
