@@ -18,8 +18,10 @@
 
 pub mod dhcp;
 pub mod firmware;
+pub mod foreign;
 pub mod http;
 pub mod loops;
+pub mod ndp;
 pub mod plan;
 pub mod stage;
 pub mod stranger;

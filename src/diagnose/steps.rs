@@ -297,8 +297,12 @@ impl Progress {
             | Kind::InstallNote
             | Kind::SecretAgain
             | Kind::DhcpConflict
+            | Kind::DhcpForeign
             | Kind::BootLoop => Sighting::remark_if(true),
             Kind::DhcpMalformed
+            | Kind::DhcpProbed
+            | Kind::NdpAdvertised
+            | Kind::NdpRouter
             | Kind::HttpScript
             | Kind::ReportLog
             | Kind::SecretServed

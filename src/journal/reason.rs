@@ -65,7 +65,7 @@ impl Reason {
             Self::Discovery => "a machine without a reservation boots the discovery profile",
             Self::NotARequest => "a reply of another server came in on the server's port",
             Self::MessageType => "a DHCP server does not answer messages of this type",
-            Self::Bootp => "a BOOTP request; only DHCP is answered",
+            Self::Bootp => "BOOTP, in which the address is given for good and without a lease",
             Self::NoLoader => "there is no boot loader that this machine could be given",
             Self::UnknownArchitecture => {
                 "the firmware is of an architecture that is not known here"
@@ -75,6 +75,18 @@ impl Reason {
             Self::SendFailed => "the system refused to send",
             Self::NoRawSocket => {
                 "the reply was broadcast, because no frame can be sent to the machine itself"
+            }
+            Self::ForeignServer => "another DHCP server serves this network",
+            Self::ForeignOffer => "another DHCP server offers this machine an address",
+            Self::ForeignChosen => "the machine took its address from another DHCP server",
+            Self::ForeignNak => "another DHCP server refused this machine its address",
+            Self::ForeignBootFile => "another server tells this machine what to boot",
+            Self::NoForeignServer => "no unexpected DHCP server answered",
+            Self::NoRouter => {
+                "iPXE asked for an IPv6 router and was told that it need not wait for one"
+            }
+            Self::OtherRouter => {
+                "there is an IPv6 router on this link: iPXE is told nothing here, for as long as this server runs"
             }
             Self::NotFound => "there is no such file",
             Self::BadName => "the name leads out of the boot files or is hidden",
@@ -175,6 +187,13 @@ impl Reason {
             Self::Declined => {
                 "find the machine that holds the address (arp, neighbour table) and give one of the two another"
             }
+            Self::ForeignServer
+            | Self::ForeignOffer
+            | Self::ForeignChosen
+            | Self::ForeignNak
+            | Self::ForeignBootFile => {
+                "stop it, or keep it from answering the machines that boot here; where it is to give the addresses, set mode = \"proxy\" in the [[subnet]]"
+            }
             Self::NotARequest => "see who else serves DHCP on this network",
             Self::PoolExhausted => {
                 "enlarge pool of the subnet, shorten its lease_time, or add the machines to the reservations file"
@@ -240,6 +259,9 @@ impl Reason {
             | Self::BadName
             | Self::Aborted
             | Self::ReadOnly
+            | Self::NoForeignServer
+            | Self::NoRouter
+            | Self::OtherRouter
             | Self::NoChange
             | Self::BadRequest
             | Self::TooLarge

@@ -15,6 +15,7 @@ use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid};
 use crate::decide::Stage;
 use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
+use crate::serve::heard::Watch;
 
 /// Reserved machines remembered.
 const MAX_HOSTS: usize = 200_000;
@@ -32,6 +33,8 @@ pub struct Seen {
     pub dhcp_at: Timestamp,
     /// When its last DHCP packet of firmware or iPXE came.
     pub boot_dhcp_at: Option<Timestamp>,
+    /// When its last DHCP packet of iPXE came, whatever that one posed as.
+    pub ipxe_at: Option<Timestamp>,
     /// What it was when it last said so.
     pub stage: Stage,
     /// Its firmware, as its boot packets tell.
@@ -53,6 +56,8 @@ pub struct Sighting {
     pub at: Timestamp,
     /// How far it is.
     pub stage: Stage,
+    /// Whether iPXE sent it, even one that poses as firmware.
+    pub is_ipxe: bool,
     /// Option 97.
     pub uuid: Option<Uuid>,
 }
@@ -61,6 +66,7 @@ pub struct Sighting {
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     inner: Arc<Mutex<Inner>>,
+    others: Watch,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +122,11 @@ impl Memory {
         Self::default()
     }
 
+    /// What was heard of other DHCP servers.
+    pub const fn others(&self) -> &Watch {
+        &self.others
+    }
+
     /// Takes note of a DHCP packet.
     pub fn note_dhcp(&self, sighting: Sighting) {
         let Sighting {
@@ -123,6 +134,7 @@ impl Memory {
             reserved,
             at,
             stage,
+            is_ipxe,
             uuid,
         } = sighting;
         let mut inner = self.lock();
@@ -134,6 +146,11 @@ impl Memory {
                 Some(at)
             } else {
                 before.and_then(|seen| seen.boot_dhcp_at)
+            },
+            ipxe_at: if is_ipxe {
+                Some(at)
+            } else {
+                before.and_then(|seen| seen.ipxe_at)
             },
             stage,
             firmware: stage
@@ -277,6 +294,7 @@ mod tests {
             reserved: true,
             at: Timestamp::from_secs(secs),
             stage,
+            is_ipxe: matches!(stage, Stage::Ipxe { .. }),
             uuid: None,
         }
     }
@@ -323,6 +341,20 @@ mod tests {
         assert_eq!(seen.architecture, Some(Architecture::X86_64));
         assert_eq!(seen.stage, Stage::Os);
         assert_eq!(seen.boot_dhcp_at, Some(Timestamp::from_secs(10)));
+        assert_eq!(seen.ipxe_at, None);
+    }
+
+    #[test]
+    fn an_ipxe_in_disguise_is_remembered_as_ipxe() {
+        let memory = Memory::new();
+        memory.note_dhcp(Sighting {
+            is_ipxe: true,
+            ..sighting(WEB01, 10, ROM)
+        });
+        memory.note_dhcp(sighting(WEB01, 20, Stage::Os));
+        let seen = memory.get(WEB01).unwrap();
+        assert_eq!(seen.ipxe_at, Some(Timestamp::from_secs(10)));
+        assert_eq!(seen.stage, Stage::Os);
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub(super) fn decide(
 ) -> Decision {
     let nobody = |reason, detail| ignored(stage, None, reason, detail);
     let Some((index, _)) = asking_pool(request, arrival, snapshot) else {
-        return nobody(Reason::UnknownHost, who(request));
+        return nobody(Reason::UnknownHost, who(request, snapshot));
     };
     let Some(message_type) = request.message_type() else {
         let reason = if request.options.contains(OptionCode::MessageType) {
@@ -179,7 +179,7 @@ pub(super) fn decide(
                 MessageType::Discover => MessageType::Offer,
                 _ => MessageType::Ack,
             };
-            let mut decision = case(ip, &subnet).grant(message_type);
+            let mut decision = case(ip, &subnet).grant(Some(message_type));
             decision.lease = action;
             asks.told(&mut decision);
             decision
@@ -433,7 +433,7 @@ impl Asks<'_> {
             decision.detail = Some("then the discovery profile".to_owned());
         } else if !boots {
             decision.reason = Reason::PoolLease;
-            decision.detail = who(self.request);
+            decision.detail = who(self.request, self.plain.snapshot);
         }
         if !self.pool.recordable {
             let short = "a short lease, for it cannot be written down";

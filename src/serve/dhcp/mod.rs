@@ -6,6 +6,7 @@
 
 mod holder;
 mod link;
+mod looked_at;
 mod pool;
 mod probe;
 mod service;

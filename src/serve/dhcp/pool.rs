@@ -64,6 +64,10 @@ impl Service {
                     lease,
                     durable,
                 }) => {
+                    let Ok(_place) = self.prober.writing.try_acquire() else {
+                        trouble = Reason::Overload;
+                        break;
+                    };
                     let ip = lease.ip;
                     let lease = lease.clone();
                     if leases.change(*expect, lease, *durable, arrival.at).await {
@@ -113,7 +117,7 @@ impl Service {
             detail: Some(
                 match trouble {
                     Reason::Overload => {
-                        "too many addresses are being looked for on their link at once"
+                        "too many machines without a reservation ask at once; it asks again"
                     }
                     _ => "its lease could not be written down",
                 }

@@ -33,6 +33,10 @@ const POOL: usize = 64;
 /// asked at the machine's next start.
 const RESERVED: usize = 16;
 
+/// Leases being written down at once: of what may wait on one interface (256 datagrams), machines without a
+/// reservation never take all.
+const WRITING: usize = 64;
+
 /// How long an answer from behind a relay is waited for.
 const ECHO_WAIT: Duration = Duration::from_millis(300);
 
@@ -52,6 +56,8 @@ pub(super) enum Found {
 pub(super) struct Prober {
     pool: Arc<Semaphore>,
     reserved: Arc<Semaphore>,
+    /// For machines whose lease is being written down.
+    pub(super) writing: Semaphore,
     clean: Mutex<HashMap<Ipv4Addr, Instant>>,
 }
 
@@ -60,6 +66,7 @@ impl Default for Prober {
         Self {
             pool: Arc::new(Semaphore::new(POOL)),
             reserved: Arc::new(Semaphore::new(RESERVED)),
+            writing: Semaphore::new(WRITING),
             clean: Mutex::default(),
         }
     }
