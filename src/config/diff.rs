@@ -242,6 +242,8 @@ fn changed_subnet_keys(old: &Subnet, new: &Subnet) -> Vec<&'static str> {
         ("nat", old.nat == new.nat),
         ("dns_search", old.dns_search == new.dns_search),
         ("options", old.options == new.options),
+        ("unknown", old.unknown == new.unknown),
+        ("pool", old.pool == new.pool),
     ])
 }
 

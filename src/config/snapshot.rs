@@ -70,6 +70,10 @@ pub struct Server {
     pub proxy_port: u16,
     /// Length of leases where a subnet does not say otherwise.
     pub lease_time: Duration,
+    /// What machines without a reservation boot from the network where they are discovered.
+    pub discovery_profile: Option<ProfileName>,
+    /// Whether an address is looked for on its link before it is first offered.
+    pub conflict_probe: bool,
     /// Boot loader by firmware: a path under `boot_assets` or a whole URL.
     pub loaders: BTreeMap<Firmware, String>,
     /// Boot loader by the number in option 93; wins over [`Server::loaders`].
@@ -113,6 +117,8 @@ impl Default for Server {
             dhcp_port: 67,
             proxy_port: 4_011,
             lease_time: Duration::from_secs(3_600),
+            discovery_profile: None,
+            conflict_probe: true,
             loaders: [
                 (Firmware::Bios, "ipxe/undionly.kpxe"),
                 (Firmware::UefiX64, "ipxe/snponly.efi"),
@@ -176,6 +182,24 @@ pub struct Subnet {
     pub span: Option<Span>,
 }
 
+impl Subnet {
+    /// The pool from which machines without a reservation get an address here; `None`: they get none.
+    pub fn leases(&self) -> Option<Pool> {
+        self.pool
+            .filter(|_| self.mode == Mode::Authoritative && self.unknown != Unknown::Ignore)
+    }
+
+    /// Whether machines without a reservation that boot from the network get the discovery profile.
+    pub fn discovers(&self) -> bool {
+        self.unknown == Unknown::Discover
+            && match self.mode {
+                Mode::Authoritative => self.pool.is_some(),
+                Mode::Proxy => true,
+                Mode::Off => false,
+            }
+    }
+}
+
 /// What DHCP does in a subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -218,7 +242,7 @@ pub enum Unknown {
 }
 
 /// Addresses for machines without a reservation: from the first to the last, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pool {
     /// The first one.
     pub first: Ipv4Addr,
@@ -230,6 +254,12 @@ impl Pool {
     /// Whether an address is one of the pool's.
     pub fn contains(&self, ip: Ipv4Addr) -> bool {
         (self.first..=self.last).contains(&ip)
+    }
+}
+
+impl std::fmt::Display for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
     }
 }
 

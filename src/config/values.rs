@@ -8,7 +8,8 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 
 use crate::base::names::NameError;
-use crate::base::{Architecture, HardwareAddr, Uuid, suggest, time};
+use crate::base::{AddrRange, Architecture, HardwareAddr, Uuid, suggest, time};
+use crate::config::snapshot::Pool;
 
 /// A value that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +136,22 @@ pub(crate) fn machine_address(text: &str) -> Result<Ipv4Addr, Bad> {
         label,
     )
     .help("write the machine's own address"))
+}
+
+/// A pool as `10.99.0.200-10.99.0.250`.
+pub(crate) fn pool(text: &str) -> Result<Pool, Bad> {
+    let range: AddrRange = text.parse().map_err(|why: String| {
+        Bad::new(
+            "bad-pool",
+            format!("`{text}` is no pool: {why}"),
+            "no range of addresses",
+        )
+        .help("write its first and last address, such as \"10.99.0.200-10.99.0.250\"")
+    })?;
+    Ok(Pool {
+        first: range.first(),
+        last: range.last(),
+    })
 }
 
 /// A network as `10.99.0.0/24`.

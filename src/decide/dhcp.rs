@@ -1,21 +1,24 @@
 //! The answer to one DHCP message.
 //!
 //! A host is known by its hardware address alone: firmware, iPXE, installer and system send different
-//! client identifiers for the same machine, and all get the same address. There is no table of
-//! leases; a reservation can be granted at any time, after a restart too. A UUID (option 97) is a second
-//! key in two ways, and gives nothing by itself: a host that names one is not installed on a machine
+//! client identifiers for the same machine, and all get the same address. A reservation needs no lease; it can be
+//! granted at any time, after a restart too. Leases are for machines without one ([`pool`]). A UUID (option 97) is a
+//! second key in two ways, and gives nothing by itself: a host that names one is not installed on a machine
 //! with another (`decide::http`), and a stranger that shows one is told to be that host's machine.
 //!
-//! **Invariant:** a hardware address that is not reserved is answered nothing, whatever it sends.
+//! **Invariant:** a hardware address that is not reserved is answered nothing where there is no pool for
+//! it, whatever it sends.
 
 mod boot;
 pub mod destination;
 mod options;
+pub mod pool;
 mod proxy;
 
 use std::net::Ipv4Addr;
 
 use self::options::Lease;
+use self::pool::LeaseAction;
 pub use self::proxy::decide_at_proxy_port;
 use super::loops::LoopGuard;
 use super::{Arrival, Destination, Facts, Stage};
@@ -66,6 +69,8 @@ pub struct Decision {
     pub looped: Option<Reason>,
     /// What is done about a machine that fetches its loader again and again.
     pub guard: LoopGuard,
+    /// What becomes of a lease, before the reply leaves.
+    pub lease: Option<LeaseAction>,
 }
 
 /// The reserved host that a message is from, for gathering its facts.
@@ -89,7 +94,7 @@ pub fn decide(
         return nobody(Reason::NotARequest, Some(format!("op {}", request.op)));
     }
     let Some(host) = asking_host(request, snapshot) else {
-        return nobody(Reason::UnknownHost, who(request, snapshot));
+        return pool::decide(request, arrival, snapshot, facts, stage);
     };
     let name = host.name.clone();
     let silent = |reason, detail| ignored(stage, Some(name.clone()), reason, detail);
@@ -181,6 +186,7 @@ fn ignored(
         loader: None,
         looped: None,
         guard: LoopGuard::Pass,
+        lease: None,
     }
 }
 
@@ -519,6 +525,7 @@ impl Case<'_> {
             loader: None,
             looped: None,
             guard: LoopGuard::Pass,
+            lease: None,
         }
     }
 }

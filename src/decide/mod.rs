@@ -24,6 +24,7 @@ pub mod loops;
 pub mod ndp;
 pub mod plan;
 pub mod stage;
+pub mod stranger;
 pub mod tftp;
 
 #[cfg(test)]
@@ -97,6 +98,9 @@ pub struct Facts<'a> {
     pub route_source: Option<Ipv4Addr>,
     /// What is remembered of the machine's fetches of its loader; `None`: nothing.
     pub fetches: Option<&'a loops::Fetches>,
+    /// What a machine without a reservation has and may have of its subnet's pool; `None`: it has no
+    /// pool, or the leases cannot be read.
+    pub pool: Option<dhcp::pool::PoolFacts>,
 }
 
 /// Where a reply goes (RFC 2131 section 4.1).

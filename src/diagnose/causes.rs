@@ -425,13 +425,14 @@ pub fn of_disk(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     }
 }
 
-const DHCP: [Kind; 6] = [
+const DHCP: [Kind; 7] = [
     // Remarked when there is no loader for the machine.
     Kind::DhcpOffer,
     Kind::DhcpAck,
     Kind::DhcpIgnored,
     Kind::DhcpNak,
     Kind::DhcpFailed,
+    Kind::DhcpConflict,
     Kind::HttpRefused,
 ];
 const FILES: [Kind; 6] = [

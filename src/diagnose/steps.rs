@@ -296,6 +296,7 @@ impl Progress {
             | Kind::InstallStalled
             | Kind::InstallNote
             | Kind::SecretAgain
+            | Kind::DhcpConflict
             | Kind::DhcpForeign
             | Kind::BootLoop => Sighting::remark_if(true),
             Kind::DhcpMalformed
@@ -312,6 +313,7 @@ impl Progress {
             | Kind::InstallStarted
             | Kind::InstallLapsed
             | Kind::InstallCancelled
+            | Kind::PoolExhausted
             | Kind::HostUnknown
             | Kind::ConfigReloaded
             | Kind::ConfigRejected

@@ -69,6 +69,10 @@ closed_set! {
         DhcpMalformed = "dhcp.malformed",
         /// A reply could not be sent.
         DhcpFailed = "dhcp.failed",
+        /// An address is in use by another machine than the one it is for.
+        DhcpConflict = "dhcp.conflict",
+        /// A pool has no free address.
+        PoolExhausted = "pool.exhausted",
         /// Another DHCP server was heard.
         DhcpForeign = "dhcp.foreign",
         /// Other DHCP servers were looked for.
@@ -206,6 +210,18 @@ closed_set! {
         Declined = "declined",
         /// The client gave its address back.
         Released = "released",
+        /// A machine without a reservation gets an address of the pool.
+        PoolLease = "pool-lease",
+        /// The pool has no free address.
+        PoolExhausted = "pool-exhausted",
+        /// The machine speaks of an address that it was never given.
+        NoLease = "no-lease",
+        /// An address of a pool is in use by a machine that it was not given to.
+        PoolAddressTaken = "pool-address-taken",
+        /// A reserved address is in use by another machine than its host's.
+        ReservedAddressTaken = "reserved-address-taken",
+        /// A machine without a reservation boots the discovery profile.
+        Discovery = "discovery",
         /// A reply on the server's port.
         NotARequest = "not-a-request",
         /// A message type that a server does not answer.

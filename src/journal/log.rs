@@ -530,6 +530,8 @@ enum Level {
 const fn level(kind: Kind, reason: Reason) -> Level {
     match kind {
         Kind::DhcpFailed
+        | Kind::DhcpConflict
+        | Kind::PoolExhausted
         | Kind::DhcpForeign
         | Kind::InstallFailed
         | Kind::InstallStalled

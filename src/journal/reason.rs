@@ -57,6 +57,16 @@ impl Reason {
             Self::WrongAddress => "the client asks for another address than the reserved one",
             Self::Declined => "the client declined its address: somebody else holds it",
             Self::Released => "the client gave its address back",
+            Self::PoolLease => "a machine without a reservation gets an address of the pool",
+            Self::PoolExhausted => "the pool has no free address",
+            Self::NoLease => "the machine speaks of an address that it was never given here",
+            Self::PoolAddressTaken => {
+                "an address of a pool is in use by a machine that it was not given to"
+            }
+            Self::ReservedAddressTaken => {
+                "a reserved address is in use by another machine than its host's"
+            }
+            Self::Discovery => "a machine without a reservation boots the discovery profile",
             Self::NotARequest => "a reply of another server came in on the server's port",
             Self::MessageType => "a DHCP server does not answer messages of this type",
             Self::Bootp => "BOOTP, in which the address is given for good and without a lease",
@@ -189,6 +199,18 @@ impl Reason {
                 "stop it, or keep it from answering the machines that boot here; where it is to give the addresses, set mode = \"proxy\" in the [[subnet]]"
             }
             Self::NotARequest => "see who else serves DHCP on this network",
+            Self::PoolExhausted => {
+                "enlarge pool of the subnet, shorten its lease_time, or add the machines to the reservations file"
+            }
+            Self::PoolAddressTaken => {
+                "find the machine that holds the address (arp, neighbour table); give it another one, or keep its address out of the pool"
+            }
+            Self::ReservedAddressTaken => {
+                "find the machine that holds the address (arp, neighbour table) and give it another one, or change the reservation"
+            }
+            Self::PoolLease | Self::Discovery => {
+                "to adopt it, add a host with this hardware address to the reservations file"
+            }
             Self::NoLoader => {
                 "bring the loader (bootwright assets fetch ipxe), or name one in [boot] loaders or in loader of the host"
             }
@@ -236,6 +258,7 @@ impl Reason {
             | Self::Released
             | Self::ProxyOnly
             | Self::ModeOff
+            | Self::NoLease
             | Self::MessageType
             | Self::Bootp
             | Self::Malformed

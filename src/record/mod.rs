@@ -1,8 +1,11 @@
-//! L2, what is remembered of a machine. Pure: [`state`] holds the values, [`table`] what becomes of them.
+//! L2, what is remembered of a machine. Pure: [`state`] holds the values of an installation, [`table`] what becomes of
+//! them; [`lease`] has the addresses of machines without a reservation.
 
+pub mod lease;
 pub mod state;
 pub mod table;
 
+pub use lease::{Lease, LeaseState, LeaseTable};
 pub use state::{
     Armament, Input, InstallState, Policy, Record, Refusal, ReportKind, Step, Transition, reached,
 };

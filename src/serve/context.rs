@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 
 use super::assets::AssetTree;
 use super::installs::{self, Installs};
+use super::leases::Leases;
 use super::memory::Memory;
 use crate::base::{Architecture, Clock, HardwareAddr, HostName, Timestamp};
 use crate::config::Snapshot;
@@ -61,6 +62,11 @@ impl Context {
     /// The time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The leases of machines without a reservation.
+    pub fn leases(&self) -> &Leases {
+        self.installs.leases()
     }
 
     /// Which boot files are there, for a decision under this configuration.

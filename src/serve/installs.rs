@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use super::leases::Leases;
 use super::live::LiveSystems;
 use crate::base::{
     AfterEvent, Clock, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token,
@@ -39,6 +40,7 @@ pub struct Installs {
     journal: Journal,
     clock: Arc<dyn Clock>,
     live: LiveSystems,
+    leases: Leases,
     /// When the store's trouble was last told; microseconds, `i64::MIN`: never.
     trouble_told: Arc<AtomicI64>,
 }
@@ -98,12 +100,18 @@ impl Installs {
     /// Over this store.
     pub fn new(store: Arc<AnyStore>, journal: Journal, clock: Arc<dyn Clock>) -> Self {
         Self {
+            leases: Leases::new(Arc::clone(&store)),
             store,
             journal,
             clock,
             live: LiveSystems::default(),
             trouble_told: Arc::new(AtomicI64::new(i64::MIN)),
         }
+    }
+
+    /// The leases in the same store.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// The limits for a host: of the profile it is armed with, else of the server.

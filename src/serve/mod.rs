@@ -14,6 +14,7 @@ pub mod health;
 pub mod heard;
 pub mod hooks;
 pub mod installs;
+pub mod leases;
 pub mod listener;
 mod live;
 pub mod logs;

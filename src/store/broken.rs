@@ -1,11 +1,14 @@
 //! A store that fails on demand: how everything above behaves without one is tested against it.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::{Change, CommitError, Memory, Remembered, StoreError, Versioned};
+use super::{
+    Change, CommitError, LeaseChange, LeaseError, Memory, Remembered, StoreError, Versioned,
+};
 use crate::base::{HostName, Token};
-use crate::record::Record;
+use crate::record::{Lease, Record};
 
 /// What fails; shared with the store it came with.
 #[derive(Debug, Clone, Default)]
@@ -100,17 +103,38 @@ impl Broken {
     /// Makes all changes or none.
     pub fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
         self.writable()?;
-        let conflict = self
-            .switches
-            .inner
-            .conflicts
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            })
-            .is_ok();
-        if let (true, Some(change)) = (conflict, changes.first()) {
+        if let (true, Some(change)) = (self.meets_a_change(), changes.first()) {
             return Err(CommitError::Conflict(change.next.host.clone()));
         }
         self.memory.commit(changes)
+    }
+
+    /// The lease of an address.
+    pub fn lease(&self, ip: Ipv4Addr) -> Result<Option<Versioned<Lease>>, StoreError> {
+        self.readable()?;
+        Ok(self.memory.lease(ip))
+    }
+
+    /// All leases, by address.
+    pub fn leases(&self) -> Result<Vec<Versioned<Lease>>, StoreError> {
+        self.readable()?;
+        Ok(self.memory.leases())
+    }
+
+    /// Changes a lease; the version that it has then.
+    pub fn commit_lease(&self, change: &LeaseChange) -> Result<u64, LeaseError> {
+        self.writable()?;
+        if self.meets_a_change() {
+            return Err(LeaseError::Conflict(change.next.ip));
+        }
+        self.memory.commit_lease(change)
+    }
+
+    fn meets_a_change(&self) -> bool {
+        let left = &self.switches.inner.conflicts;
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        })
+        .is_ok()
     }
 }

@@ -4,18 +4,20 @@
 //! a whole or not at all.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, CommitError, Remembered, Versioned};
+use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Versioned};
 use crate::base::{HardwareAddr, HostName, Token};
-use crate::record::Record;
+use crate::record::{Lease, Record};
 
-/// All records, by host, and all hosts that were ever remembered.
+/// All records, by host, all hosts that were ever remembered, and all leases, by address.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cache {
     records: BTreeMap<HostName, Versioned<Record>>,
     known: HashSet<Mark>,
+    leases: BTreeMap<Ipv4Addr, Versioned<Lease>>,
 }
 
 /// What is remembered of a host for good.
@@ -129,6 +131,41 @@ impl Cache {
             });
         }
         Ok(next)
+    }
+
+    pub(super) fn lease(&self, ip: Ipv4Addr) -> Option<Versioned<Lease>> {
+        self.leases.get(&ip).cloned()
+    }
+
+    pub(super) fn leases(&self) -> Vec<Versioned<Lease>> {
+        self.leases.values().cloned().collect()
+    }
+
+    /// What a change makes of a lease, without making it, after others that passed but were not made
+    /// yet.
+    pub(super) fn check_lease(
+        &self,
+        staged: &[Versioned<Lease>],
+        change: &LeaseChange,
+    ) -> Result<Versioned<Lease>, LeaseError> {
+        let ip = change.next.ip;
+        let version = staged
+            .iter()
+            .rev()
+            .find(|earlier| earlier.value.ip == ip)
+            .or_else(|| self.leases.get(&ip))
+            .map_or(0, |lease| lease.version);
+        if version != change.expect {
+            return Err(LeaseError::Conflict(ip));
+        }
+        Ok(Versioned {
+            version: version.saturating_add(1),
+            value: change.next.clone(),
+        })
+    }
+
+    pub(super) fn put_lease(&mut self, lease: Versioned<Lease>) {
+        self.leases.insert(lease.value.ip, lease);
     }
 
     pub(super) fn put(&mut self, record: Versioned<Record>) {

@@ -2,7 +2,8 @@
 //!
 //! - *Keys.* Table `meta`: `format` (of the file). Table `records`: host name → a version byte, then
 //!   version and record in postcard. Table `known`: every name and hardware address that a configuration
-//!   ever had, in postcard.
+//!   ever had, in postcard. Table `leases`: address as a number → a version byte, then version and lease
+//!   in postcard.
 //! - *Atomicity.* One thread owns the file. It takes up what has gathered, judges each set of changes
 //!   as a compare-and-set, writes those that pass in one transaction with one `fsync`, and answers each.
 //!   When that fails, none of them was made.
@@ -15,8 +16,9 @@
 //!   commit and every two seconds. What was answered is then the truth: should the file hold a change
 //!   whose commit was reported as failed, it is taken back.
 //! - *Bounds.* One record for each host ever armed, about 500 bytes; about 40 bytes for each host ever
-//!   configured.
+//!   configured; about 60 bytes for each address of a pool that was ever given.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,20 +32,28 @@ use tokio::sync::oneshot;
 use super::cache::{Cache, Mark};
 use super::file::{self, Trouble};
 use super::upgrade::RecordV1;
-use super::{Change, CommitError, OpenError, OpenOutcome, Remembered, StoreError, Versioned};
+use super::{
+    Change, CommitError, LeaseChange, LeaseError, OpenError, OpenOutcome, Remembered, StoreError,
+    Versioned,
+};
 use crate::base::{Clock as _, HostName, SystemClock, Token};
-use crate::record::Record;
+use crate::record::{Lease, Record};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 
 const KNOWN: TableDefinition<'_, &[u8], ()> = TableDefinition::new("known");
 
+const LEASES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("leases");
+
 /// What the file holds altogether; another number is another version of this program's.
 const FORMAT: u64 = 1;
 
 /// How one record is written.
 const RECORD_VERSION: u8 = 2;
+
+/// How one lease is written.
+const LEASE_VERSION: u8 = 1;
 
 /// How often a disk that refused is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -70,6 +80,7 @@ struct Shared {
 #[derive(Debug)]
 enum Order {
     Commit(Commit),
+    Lease(LeaseCommit),
     Remember {
         hosts: Vec<Remembered>,
         reply: oneshot::Sender<Result<Vec<bool>, StoreError>>,
@@ -80,6 +91,12 @@ enum Order {
 struct Commit {
     changes: Vec<Change>,
     reply: oneshot::Sender<Result<(), CommitError>>,
+}
+
+#[derive(Debug)]
+struct LeaseCommit {
+    change: LeaseChange,
+    reply: oneshot::Sender<Result<u64, LeaseError>>,
 }
 
 impl Embedded {
@@ -148,6 +165,24 @@ impl Embedded {
         let (reply, answer) = oneshot::channel();
         let changes = changes.to_vec();
         self.order(Order::Commit(Commit { changes, reply }))?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// The lease of an address.
+    pub fn lease(&self, ip: Ipv4Addr) -> Result<Option<Versioned<Lease>>, StoreError> {
+        self.read(|cache| cache.lease(ip))
+    }
+
+    /// All leases, by address.
+    pub fn leases(&self) -> Result<Vec<Versioned<Lease>>, StoreError> {
+        self.read(Cache::leases)
+    }
+
+    /// Changes a lease; it is on disk when this returns.
+    pub async fn commit_lease(&self, change: &LeaseChange) -> Result<u64, LeaseError> {
+        let (reply, answer) = oneshot::channel();
+        let change = change.clone();
+        self.order(Order::Lease(LeaseCommit { change, reply }))?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -223,6 +258,17 @@ impl Writer {
                     }
                     self.work(commits);
                 }
+                Ok(Order::Lease(first)) => {
+                    let mut leases = vec![first];
+                    while leases.len() < GROUP && next.is_none() {
+                        match taken.try_recv() {
+                            Ok(Order::Lease(lease)) => leases.push(lease),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.lease(leases);
+                }
                 Ok(Order::Remember { hosts, reply }) => {
                     let _ = reply.send(self.remember(&hosts));
                 }
@@ -291,6 +337,64 @@ impl Writer {
         };
         for reply in waiting {
             let _ = reply.send(answer.clone());
+        }
+    }
+
+    /// Judges and writes the leases that have gathered, and answers each.
+    fn lease(&mut self, orders: Vec<LeaseCommit>) {
+        if self.database.is_none()
+            && let Err(trouble) = self.reopen()
+        {
+            let error = LeaseError::Store(StoreError::Unavailable(trouble.text()));
+            for order in orders {
+                let _ = order.reply.send(Err(error.clone()));
+            }
+            return;
+        }
+        let mut staged: Vec<Versioned<Lease>> = Vec::new();
+        let mut waiting = Vec::new();
+        {
+            let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+            let nothing = Cache::default();
+            let cache = shared.cache.as_ref().unwrap_or(&nothing);
+            for order in orders {
+                match cache.check_lease(&staged, &order.change) {
+                    Ok(next) => {
+                        waiting.push((next.version, order.reply));
+                        staged.push(next);
+                    }
+                    Err(error) => {
+                        let _ = order.reply.send(Err(error));
+                    }
+                }
+            }
+        }
+        let written = match &self.database {
+            _ if staged.is_empty() => Ok(()),
+            Some(database) => encode_leases(&staged).and_then(|bytes| {
+                file::guarded(|| {
+                    transact(database, |transaction| put_leases(transaction, &bytes))
+                        .map_err(|error| Trouble::of(&self.path, error))
+                })
+            }),
+            None => Err(Trouble::Disk("it is not open".to_owned())),
+        };
+        let result = written.map_err(|trouble| {
+            self.close();
+            let why = trouble.text();
+            self.with_shared(|shared| shared.trouble = Some(why.clone()));
+            LeaseError::Store(StoreError::Unavailable(why))
+        });
+        if result.is_ok() {
+            self.with_shared(|shared| {
+                let cache = shared.cache.get_or_insert_default();
+                for lease in staged {
+                    cache.put_lease(lease);
+                }
+            });
+        }
+        for (version, reply) in waiting {
+            let _ = reply.send(result.clone().map(|()| version));
         }
     }
 
@@ -391,8 +495,10 @@ impl Writer {
             && wanted
                 .iter()
                 .all(|record| stored.get(&record.value.host).as_ref() == Some(record))
-            && stored.known() == known.known();
+            && stored.known() == known.known()
+            && stored.leases() == known.leases();
         if !same {
+            let leases = encode_leases(&known.leases())?;
             let marks = encode_marks(known.known())?;
             let bytes = wanted
                 .iter()
@@ -406,6 +512,8 @@ impl Writer {
                         table.insert(*host, bytes.as_slice())?;
                     }
                     transaction.open_table(KNOWN)?.retain(|_, ()| false)?;
+                    transaction.open_table(LEASES)?.retain(|_, _| false)?;
+                    put_leases(transaction, &leases)?;
                     put_marks(transaction, &marks)
                 })
                 .map_err(|error| Trouble::of(&self.path, error))
@@ -447,6 +555,42 @@ fn put_marks(transaction: &redb::WriteTransaction, marks: &[Vec<u8>]) -> Result<
         table.insert(mark.as_slice(), ())?;
     }
     Ok(())
+}
+
+fn encode_leases(leases: &[Versioned<Lease>]) -> Result<Vec<(u32, Vec<u8>)>, Trouble> {
+    leases
+        .iter()
+        .map(|lease| {
+            let written = (lease.version, &lease.value);
+            let bytes = postcard::to_extend(&written, vec![LEASE_VERSION])
+                .map_err(|error| Trouble::Disk(format!("a lease cannot be written: {error}")))?;
+            Ok((u32::from(lease.value.ip), bytes))
+        })
+        .collect()
+}
+
+fn put_leases(
+    transaction: &redb::WriteTransaction,
+    leases: &[(u32, Vec<u8>)],
+) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(LEASES)?;
+    for (ip, bytes) in leases {
+        table.insert(*ip, bytes.as_slice())?;
+    }
+    Ok(())
+}
+
+fn decode_lease(ip: Ipv4Addr, bytes: &[u8]) -> Result<Versioned<Lease>, String> {
+    let Some((&LEASE_VERSION, bytes)) = bytes.split_first() else {
+        return Err(format!(
+            "the lease of {ip} was written by another version of bootwright"
+        ));
+    };
+    match postcard::take_from_bytes::<(u64, Lease)>(bytes) {
+        Ok(((version, value), [])) if value.ip == ip => Ok(Versioned { version, value }),
+        Ok(_) => Err(format!("the lease of {ip} is not its own")),
+        Err(error) => Err(format!("the lease of {ip} cannot be read: {error}")),
+    }
 }
 
 fn open_or_make(path: &Path) -> Result<(Database, Cache, OpenOutcome), Trouble> {
@@ -512,20 +656,34 @@ fn load(path: &Path, database: &Database) -> Result<Cache, Trouble> {
                 Err(why) => return Ok(Err(why)),
             }
         }
-        let known = match transaction.open_table(KNOWN) {
-            Ok(table) => table,
-            // An earlier version's.
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Ok(cache)),
-            Err(error) => return Err(error.into()),
-        };
-        for entry in known.iter()? {
-            let (mark, _) = entry?;
-            match postcard::from_bytes::<Mark>(mark.value()) {
-                Ok(mark) => cache.remember([mark]),
-                Err(error) => {
-                    return Ok(Err(format!("a remembered name cannot be read: {error}")));
+        // Tables that are not there: an earlier version's.
+        match transaction.open_table(KNOWN) {
+            Ok(known) => {
+                for entry in known.iter()? {
+                    let (mark, _) = entry?;
+                    match postcard::from_bytes::<Mark>(mark.value()) {
+                        Ok(mark) => cache.remember([mark]),
+                        Err(error) => {
+                            return Ok(Err(format!("a remembered name cannot be read: {error}")));
+                        }
+                    }
                 }
             }
+            Err(redb::TableError::TableDoesNotExist(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match transaction.open_table(LEASES) {
+            Ok(leases) => {
+                for entry in leases.iter()? {
+                    let (ip, bytes) = entry?;
+                    match decode_lease(Ipv4Addr::from(ip.value()), bytes.value()) {
+                        Ok(lease) => cache.put_lease(lease),
+                        Err(why) => return Ok(Err(why)),
+                    }
+                }
+            }
+            Err(redb::TableError::TableDoesNotExist(_)) => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(Ok(cache))
     };

@@ -1,11 +1,12 @@
 //! A store that forgets: for tests, and for servers that must leave nothing behind.
 
+use std::net::Ipv4Addr;
 use std::sync::{PoisonError, RwLock};
 
 use super::cache::Cache;
-use super::{Change, CommitError, Remembered, Versioned};
+use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Versioned};
 use crate::base::{HostName, Token};
-use crate::record::Record;
+use crate::record::{Lease, Record};
 
 /// Records in memory.
 #[derive(Debug, Default)]
@@ -44,6 +45,25 @@ impl Memory {
         let (new, marks) = cache.unknown(hosts);
         cache.remember(marks);
         new
+    }
+
+    /// The lease of an address.
+    pub fn lease(&self, ip: Ipv4Addr) -> Option<Versioned<Lease>> {
+        self.read(|cache| cache.lease(ip))
+    }
+
+    /// All leases, by address.
+    pub fn leases(&self) -> Vec<Versioned<Lease>> {
+        self.read(Cache::leases)
+    }
+
+    /// Changes a lease; the version that it has then.
+    pub fn commit_lease(&self, change: &LeaseChange) -> Result<u64, LeaseError> {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        let next = cache.check_lease(&[], change)?;
+        let version = next.version;
+        cache.put_lease(next);
+        Ok(version)
     }
 
     fn read<T>(&self, look: impl FnOnce(&Cache) -> T) -> T {

@@ -1,4 +1,4 @@
-//! L4, durable state: the installation records.
+//! L4, durable state: the installation records, and the leases of machines without a reservation.
 //!
 //! [`Embedded`] is one file of this machine, [`Memory`] is for tests and for what must leave nothing
 //! behind, [`Broken`] fails on demand.
@@ -14,6 +14,7 @@ pub(crate) mod file;
 mod memory;
 mod upgrade;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 pub use broken::{Broken, Switches};
@@ -21,7 +22,7 @@ pub use embedded::Embedded;
 pub use memory::Memory;
 
 use crate::base::{HardwareAddr, HostName, Token};
-use crate::record::Record;
+use crate::record::{Lease, Record};
 
 /// A value and the version by which a change of it is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,26 @@ pub struct Change {
     pub expect: u64,
     /// The record as it is to be.
     pub next: Record,
+}
+
+/// One change of one lease: of the address that it is for, whoever had it before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseChange {
+    /// The version that it was made from.
+    pub expect: u64,
+    /// The lease as it is to be.
+    pub next: Lease,
+}
+
+/// Why a lease was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// Somebody else changed the lease of this address meanwhile; read again.
+    #[error("the lease of {0} was changed meanwhile")]
+    Conflict(Ipv4Addr),
+    /// Nothing was changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A host as a configuration has it, to be remembered for good.
@@ -239,6 +260,33 @@ impl AnyStore {
             Self::Embedded(store) => store.commit(changes).await,
             Self::Memory(store) => store.commit(changes),
             Self::Broken(store) => store.commit(changes),
+        }
+    }
+
+    /// The lease of an address.
+    pub async fn lease(&self, ip: Ipv4Addr) -> Result<Option<Versioned<Lease>>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.lease(ip),
+            Self::Memory(store) => Ok(store.lease(ip)),
+            Self::Broken(store) => store.lease(ip),
+        }
+    }
+
+    /// All leases, by address.
+    pub async fn leases(&self) -> Result<Vec<Versioned<Lease>>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.leases(),
+            Self::Memory(store) => Ok(store.leases()),
+            Self::Broken(store) => store.leases(),
+        }
+    }
+
+    /// Changes a lease; it is on disk when this returns. The version that it has then.
+    pub async fn commit_lease(&self, change: &LeaseChange) -> Result<u64, LeaseError> {
+        match self {
+            Self::Embedded(store) => store.commit_lease(change).await,
+            Self::Memory(store) => store.commit_lease(change),
+            Self::Broken(store) => store.commit_lease(change),
         }
     }
 }

@@ -63,6 +63,7 @@ fn decide_any(bytes: &[u8], snapshot: &Snapshot, state: Option<InstallState>) ->
         files: &AllThere,
         fetches: None,
         route_source: None,
+        pool: None,
     };
     Some(decide(&request, &arrival(), snapshot, &facts).outcome)
 }
@@ -295,6 +296,7 @@ proptest! {
             files: &AllThere,
             fetches: None,
             route_source: None,
+            pool: None,
         };
         let decision = decide(&request, &arrival(), &SITE, &facts);
         prop_assert_eq!(decision.outcome, Outcome::Ignore);

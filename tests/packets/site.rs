@@ -163,6 +163,7 @@ pub(crate) fn answer(bytes: &[u8], snapshot: &Snapshot, known: Known<'_>) -> Dec
         files: &AllThere,
         fetches: None,
         route_source: Some(Ipv4Addr::new(10, 99, 0, 2)),
+        pool: None,
     };
     decide(&request, &arrival(), snapshot, &facts)
 }
@@ -189,6 +190,7 @@ pub(crate) fn answer_at_4011(bytes: &[u8], snapshot: &Snapshot, from: SocketAddr
         known: Known::Record(&record),
         files: &AllThere,
         fetches: None,
+        pool: None,
         route_source: None,
     };
     let arrival = Arrival {

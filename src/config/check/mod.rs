@@ -3,6 +3,7 @@
 pub(super) mod hooks;
 mod hosts;
 mod networks;
+mod pools;
 mod profiles;
 mod secrets;
 mod variables;
@@ -15,7 +16,7 @@ use self::hosts::{Lookups, RunsOn, defaults, duplicates, first_of_each, full_nam
 use self::networks::{networks, place, subnets};
 use self::profiles::profiles;
 use super::problem::Problem;
-use super::snapshot::{Server, Snapshot, Template};
+use super::snapshot::{Server, Snapshot, Template, Unknown};
 use super::source::Span;
 use super::written::Written;
 use super::written::hosts::{HostEntry, ReservationsFile};
@@ -110,7 +111,15 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
             hosts.push((*entry, merged, subnet));
         }
     }
-    let subnets = subnets(&networks, &entries, &server);
+    let unknown = input.server.unknown.as_ref();
+    let subnets = subnets(
+        &networks,
+        &entries,
+        &server,
+        unknown.map_or_else(Unknown::default, |unknown| unknown.value),
+    );
+    pools::pools(&networks, &subnets, &entries, &input.server, problems);
+    pools::discovery(&input, &subnets, &lookups, problems);
     let hosts = first_of_each(hosts)
         .into_iter()
         .filter_map(|(entry, merged, subnet)| {
@@ -190,6 +199,8 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         dhcp_port: value(written.dhcp_port.as_ref(), usual.dhcp_port),
         proxy_port: value(written.proxy_port.as_ref(), usual.proxy_port),
         lease_time: value(written.lease_time.as_ref(), usual.lease_time),
+        discovery_profile: pools::discovery_profile(written),
+        conflict_probe: value(written.conflict_probe.as_ref(), usual.conflict_probe),
         loaders,
         loaders_by_code: written
             .loaders_by_code

@@ -17,9 +17,9 @@ use crate::config::written::server::SubnetEntry;
 
 /// A subnet whose network is known.
 pub(super) struct Network<'a> {
-    entry: &'a SubnetEntry,
-    net: Ipv4Net,
-    name: SubnetName,
+    pub(super) entry: &'a SubnetEntry,
+    pub(super) net: Ipv4Net,
+    pub(super) name: SubnetName,
 }
 
 impl Network<'_> {
@@ -196,6 +196,7 @@ pub(super) fn subnets(
     networks: &[Network<'_>],
     hosts: &[&HostEntry],
     server: &Server,
+    unknown: Unknown,
 ) -> Vec<Subnet> {
     let mut taken: HashSet<Ipv4Addr> = hosts
         .iter()
@@ -219,9 +220,12 @@ pub(super) fn subnets(
                 server: written,
                 example_server: written.unwrap_or_else(|| {
                     // `hosts` leaves out the network's own and its broadcast address.
+                    let pool = entry.pool.as_ref().map(|pool| pool.value);
                     let mut hosts = subnet.net.hosts();
                     hosts
-                        .find(|ip| !taken.contains(ip))
+                        .find(|ip| {
+                            !taken.contains(ip) && !pool.is_some_and(|pool| pool.contains(*ip))
+                        })
                         .unwrap_or_else(|| subnet.net.addr())
                 }),
                 router: entry.router.as_ref().map(|router| router.value),
@@ -239,8 +243,11 @@ pub(super) fn subnets(
                 nat: entry.nat.clone(),
                 dns_search: entry.dns_search.clone(),
                 mode: subnet.mode(),
-                unknown: Unknown::default(),
-                pool: None,
+                unknown: entry
+                    .unknown
+                    .as_ref()
+                    .map_or(unknown, |unknown| unknown.value),
+                pool: entry.pool.as_ref().map(|pool| pool.value),
                 options: entry
                     .options
                     .iter()

@@ -8,10 +8,10 @@ use ipnet::Ipv4Net;
 use toml::de::{DeTable, DeValue};
 
 use super::{Written, hook, options};
-use crate::base::{Firmware, SubnetName, suggest};
+use crate::base::{Firmware, ProfileName, SubnetName, suggest};
 use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Hook, Mode};
+use crate::config::snapshot::{Hook, Mode, Pool, Unknown};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader, list_words};
 use crate::config::values::{self, Bad};
@@ -31,6 +31,9 @@ pub(crate) struct ServerFile {
     pub dhcp_port: Option<Written<u16>>,
     pub proxy_port: Option<Written<u16>>,
     pub lease_time: Option<Written<Duration>>,
+    pub unknown: Option<Written<Unknown>>,
+    pub discovery_profile: Option<Written<ProfileName>>,
+    pub conflict_probe: Option<Written<bool>>,
     pub loaders: BTreeMap<Firmware, Written<String>>,
     pub loaders_by_code: BTreeMap<u16, Written<String>>,
     pub advertise_to_ipxe: Option<Written<bool>>,
@@ -65,6 +68,8 @@ pub(crate) struct SubnetEntry {
     pub lease_time: Option<Written<Duration>>,
     pub nat: Vec<Ipv4Addr>,
     pub dns_search: Vec<String>,
+    pub unknown: Option<Written<Unknown>>,
+    pub pool: Option<Written<Pool>>,
     pub options: Vec<Written<ConfiguredOption>>,
 }
 
@@ -119,9 +124,10 @@ const DHCP: Keys = Keys {
         "proxy_port",
         "lease_time",
         "unknown",
+        "discovery_profile",
         "conflict_probe",
     ],
-    later: &["discovery_profile"],
+    later: &[],
     hints: &[
         ("domain", "it belongs to [server] or to a [[subnet]]"),
         ("dns", "it belongs to a [[subnet]]"),
@@ -187,11 +193,12 @@ const SUBNET: Keys = Keys {
         "domain",
         "lease_time",
         "unknown",
+        "pool",
         "secure_boot",
         "dns_search",
         "options",
     ],
-    later: &["pool"],
+    later: &[],
     hints: &[
         ("gateway", "did you mean `router`?"),
         (
@@ -205,10 +212,10 @@ const SUBNET: Keys = Keys {
     ],
 };
 
-const UNKNOWN: [(&str, Choice<()>); 3] = [
-    ("ignore", Choice::Is(())),
-    ("lease", Choice::Later),
-    ("discover", Choice::Later),
+const UNKNOWN: [(&str, Choice<Unknown>); 3] = [
+    ("ignore", Choice::Is(Unknown::Ignore)),
+    ("lease", Choice::Is(Unknown::Lease)),
+    ("discover", Choice::Is(Unknown::Discover)),
 ];
 
 impl ServerFile {
@@ -323,8 +330,11 @@ impl ServerFile {
             "the default is 4011, which firmware asks",
         );
         self.lease_time = dhcp.parsed(cx, "lease_time", values::duration);
-        dhcp.choice(cx, "unknown", &UNKNOWN);
-        dhcp.only_flag(cx, "conflict_probe", false);
+        self.unknown = dhcp.choice(cx, "unknown", &UNKNOWN);
+        self.discovery_profile = dhcp.parsed(cx, "discovery_profile", |text| {
+            values::name("a profile", text)
+        });
+        self.conflict_probe = dhcp.flag(cx, "conflict_probe");
     }
 
     fn boot(&mut self, cx: &mut Context<'_>, root: &mut Reader<'_, '_>) {
@@ -456,7 +466,8 @@ impl SubnetEntry {
             ],
         );
         without_meaning(cx, &mut subnet, mode.as_ref());
-        subnet.choice(cx, "unknown", &UNKNOWN);
+        let unknown = subnet.choice(cx, "unknown", &UNKNOWN);
+        let pool = subnet.parsed(cx, "pool", values::pool);
         subnet.only_flag(cx, "secure_boot", false);
         let mut addresses = |cx: &mut Context<'_>, key: &str| {
             let list = subnet.list(cx, key, true, values::machine_address);
@@ -480,6 +491,8 @@ impl SubnetEntry {
                 .map(|list| list.value.into_iter().map(|name| name.value).collect())
                 .unwrap_or_default(),
             options: options::read(cx, &mut subnet),
+            unknown,
+            pool,
             name: subnet.parsed(cx, "name", |text| values::name("a subnet", text)),
             network,
             mode,

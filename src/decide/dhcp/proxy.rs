@@ -195,6 +195,7 @@ impl Meeting<'_> {
             loader: answer.loader,
             looped: answer.looped,
             guard: answer.guard,
+            lease: None,
         }
     }
 

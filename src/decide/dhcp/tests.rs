@@ -115,6 +115,7 @@ fn answer_with(
         files,
         fetches: None,
         route_source: Some(ip("192.0.2.1")),
+        pool: None,
     };
     decide(&ask.request(), &arrival(ask.to), snapshot, &facts)
 }
@@ -602,6 +603,7 @@ fn looping(ask: &Ask, times: &[i64], known: Known<'_>) -> Decision {
         files: &AllThere,
         fetches: Some(&fetches),
         route_source: None,
+        pool: None,
     };
     decide(
         &ask.request(),

@@ -146,6 +146,7 @@ fn class(event: Header<'_>) -> Option<Class> {
         | Kind::DhcpIgnored
         | Kind::DhcpMalformed
         | Kind::DhcpFailed
+        | Kind::DhcpConflict
         | Kind::DhcpForeign
         | Kind::NdpAdvertised
         | Kind::NdpRouter
@@ -165,6 +166,7 @@ fn class(event: Header<'_>) -> Option<Class> {
         Kind::ReportIgnored
         | Kind::ReportLog
         | Kind::SecretServed
+        | Kind::PoolExhausted
         | Kind::SecretAgain
         | Kind::BootLoop
         | Kind::HookFailed

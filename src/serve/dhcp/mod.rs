@@ -1,11 +1,14 @@
 //! DHCP (RFC 2131): a socket for DHCP and one for port 4011 on each interface, one decision and one event for each datagram.
 //!
-//! [`socket`] and [`link`] carry bytes, [`holder`] asks who has an address, [`service`] takes a datagram to its reply; here is what keeps
+//! [`socket`] and [`link`] carry bytes, [`holder`] asks who has an address, [`probe`] whether one is in use, [`pool`] has the leases of machines
+//! without a reservation, [`service`] takes a datagram to its reply; here is what keeps
 //! the sockets in line with the configuration and the interfaces.
 
 mod holder;
 mod link;
 mod looked_at;
+mod pool;
+mod probe;
 mod service;
 mod socket;
 

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::holder::holder_of;
 use super::looked_at::{LookedAt, Routes};
+use super::probe::Prober;
 use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
 use crate::config::snapshot::Subnet;
@@ -24,7 +25,7 @@ use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
-use crate::serve::context::{Context, KnownOwned};
+use crate::serve::context::Context;
 use crate::serve::foreign;
 use crate::serve::memory::Sighting;
 use crate::wire::dhcp::{MessageType, Request};
@@ -44,12 +45,13 @@ const SERVER_PORT: u16 = 67;
 
 /// Answers on one socket.
 pub(super) struct Service {
-    ctx: Context,
-    socket: DhcpSocket,
+    pub(super) ctx: Context,
+    pub(super) socket: DhcpSocket,
     routes: Routes,
     looked_at: LookedAt,
     /// One question at a time: a flood of DECLINEs is not to hold up everybody else.
     asking: Semaphore,
+    pub(super) prober: Arc<Prober>,
 }
 
 impl Service {
@@ -60,6 +62,7 @@ impl Service {
             routes: Routes::default(),
             looked_at: LookedAt::default(),
             asking: Semaphore::new(1),
+            prober: Arc::default(),
         }
     }
 
@@ -209,7 +212,8 @@ impl Service {
                 &request,
             );
         }
-        if decision.reason == Reason::UnknownHost {
+        self.probe_reserved(&in_force, &request, &decision);
+        if decision.reason == Reason::UnknownHost || decision.lease.is_some() {
             self.announce(&in_force, &request, &arrival, &decision);
         }
     }
@@ -255,20 +259,24 @@ impl Service {
 
     async fn decide(&self, in_force: &InForce, request: &Request, arrival: &Arrival) -> Decision {
         let snapshot = &in_force.snapshot;
-        let known = match asking_host(request, snapshot) {
-            Some(host) => self.ctx.known(in_force, &host.name).await,
-            None => KnownOwned::Nothing,
+        let route_source = if request.giaddr.is_unspecified() {
+            None
+        } else {
+            self.routes.source_for(request.giaddr)
         };
+        let Some(host) = asking_host(request, snapshot) else {
+            return self
+                .decide_for_stranger(in_force, request, arrival, route_source)
+                .await;
+        };
+        let known = self.ctx.known(in_force, &host.name).await;
         let fetches = self.ctx.memory.fetches(request.mac);
         let facts = Facts {
             known: known.as_known(),
             files: &self.looked_at.over(self.ctx.boot_files(in_force)),
             fetches: fetches.as_ref(),
-            route_source: if request.giaddr.is_unspecified() {
-                None
-            } else {
-                self.routes.source_for(request.giaddr)
-            },
+            route_source,
+            pool: None,
         };
         match self.socket.place.door {
             Door::Dhcp => decide(request, arrival, snapshot, &facts),

@@ -65,6 +65,7 @@ fn without_the_cookie_there_are_no_options_at_all() {
         files: &AllThere,
         fetches: None,
         route_source: None,
+        pool: None,
     };
     let told = decide(&request, &arrival(BROADCAST), &testing::snapshot(), &facts);
     is(&told, Kind::DhcpAck, Reason::Bootp, link());

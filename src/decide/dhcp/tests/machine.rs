@@ -93,6 +93,7 @@ fn a_fuller_ipxe_that_is_none_is_a_loop_too() {
             files: &AllThere,
             fetches: Some(&fetches),
             route_source: None,
+            pool: None,
         };
         let ask = Ask::new(1).ipxe(features);
         decide(

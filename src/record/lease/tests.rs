@@ -1,0 +1,1 @@
+//! The allocator against a plain account of who has what.

@@ -1,0 +1,270 @@
+//! The leases of machines without a reservation: the table in memory over the store.
+//!
+//! Offers are in memory only. A lease is in the table when it is in the store; when the disk refuses, the
+//! decision asks for short leases that only the table has: the store is this daemon's alone, so nobody
+//! else gives the address meanwhile, and after a restart the link is asked before it is offered again.
+//!
+//! **Invariant:** the table follows the store. Nothing is given before the store was read once.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::base::{HardwareAddr, HostName, SubnetName, Timestamp};
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, Pool, Subnet};
+use crate::decide::dhcp::pool::{PoolFacts, SHORT_LEASE, asked_address, takes_offer};
+use crate::record::lease::{Lease, LeaseState, LeaseTable};
+use crate::store::{AnyStore, LeaseChange, LeaseError, StoreError};
+use crate::wire::dhcp::Request;
+
+/// A pool without a free address is told again after this long.
+const EXHAUSTED_AGAIN: Duration = Duration::from_secs(600);
+
+/// Leases over a store; cheap to clone.
+#[derive(Clone)]
+pub struct Leases {
+    store: Arc<AnyStore>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// `None`: the store could not be read so far.
+    table: Option<LeaseTable>,
+    /// The configuration whose pools the table has.
+    generation: Option<u64>,
+    told: HashMap<Pool, Timestamp>,
+}
+
+/// A lease as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// The machine that has or had it.
+    pub mac: HardwareAddr,
+    /// The subnet whose network holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<SubnetName>,
+    /// `bound`, `expired`, `released`, or `declined`: kept from everybody until `until`.
+    pub state: String,
+    /// When it was last granted, given back or declined.
+    pub since: Timestamp,
+    /// When it ends or ended.
+    pub until: Timestamp,
+    /// What the machine calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The host that has the machine's hardware address by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
+}
+
+impl Leases {
+    /// Over this store.
+    pub fn new(store: Arc<AnyStore>) -> Self {
+        Self {
+            store,
+            state: Arc::default(),
+        }
+    }
+
+    /// What a machine without a reservation has and may have of a pool; `None`: the store was never
+    /// readable. `own` are this server's addresses on the link.
+    pub async fn facts(
+        &self,
+        snapshot: &Snapshot,
+        (subnet, pool): (usize, Pool),
+        own: &[Ipv4Net],
+        request: &Request,
+        now: Timestamp,
+    ) -> Option<PoolFacts> {
+        self.read().await.ok()?;
+        let subnet = snapshot.subnets.get(subnet)?;
+        let mut state = self.lock();
+        let state = &mut *state;
+        let table = state.table.as_mut()?;
+        if state.generation != Some(snapshot.generation) {
+            table.set_pools(snapshot.subnets.iter().filter_map(Subnet::leases));
+            state.generation = Some(snapshot.generation);
+        }
+        let never = |ip: Ipv4Addr| {
+            snapshot.host_by_ip(ip).is_some()
+                || subnet.server == Some(ip)
+                || subnet.router == Some(ip)
+                || own.iter().any(|own| own.addr() == ip)
+        };
+        let standing = table.standing(
+            pool,
+            request.mac,
+            asked_address(request),
+            takes_offer(request),
+            never,
+            now,
+        );
+        Some(PoolFacts {
+            standing,
+            recordable: self.store.trouble().is_none(),
+        })
+    }
+
+    /// Holds an address for a machine for a short time. Whether that is possible still.
+    pub fn offer(&self, ip: Ipv4Addr, mac: HardwareAddr, now: Timestamp) -> bool {
+        let mut state = self.lock();
+        let Some(table) = &mut state.table else {
+            return false;
+        };
+        table.offer(ip, mac, now)
+    }
+
+    /// Changes a lease, on disk when this returns, but for a disk that refuses (`durable` is false then).
+    /// `false`: something has changed meanwhile, and what was decided may hold no longer.
+    pub async fn change(&self, expect: u64, lease: Lease, durable: bool, now: Timestamp) -> bool {
+        if !durable {
+            let mut state = self.lock();
+            return state
+                .table
+                .as_mut()
+                .is_some_and(|table| table.put_unrecorded(expect, lease, now));
+        }
+        let ip = lease.ip;
+        let change = LeaseChange {
+            expect,
+            next: lease,
+        };
+        match self.store.commit_lease(&change).await {
+            Ok(version) => {
+                if let Some(table) = &mut self.lock().table {
+                    table.put(version, change.next);
+                }
+                true
+            }
+            Err(LeaseError::Conflict(_)) => {
+                // Another server's, or of a moment ago: the store has the truth.
+                if let Ok(Some(stored)) = self.store.lease(ip).await
+                    && let Some(table) = &mut self.lock().table
+                {
+                    table.put(stored.version, stored.value);
+                }
+                false
+            }
+            Err(LeaseError::Store(_)) => false,
+        }
+    }
+
+    /// Keeps an address from everybody for a while: it was seen at somebody else.
+    pub fn block(&self, ip: Ipv4Addr, now: Timestamp) {
+        if let Some(table) = &mut self.lock().table {
+            table.block(ip, now);
+        }
+    }
+
+    /// Whether a pool without a free address is to be told now: the first time, and again after ten
+    /// minutes.
+    pub fn tell_exhausted(&self, pool: Pool, now: Timestamp) -> bool {
+        let mut state = self.lock();
+        let again = state
+            .told
+            .get(&pool)
+            .is_none_or(|last| now.since(*last) >= EXHAUSTED_AGAIN);
+        if again {
+            state.told.insert(pool, now);
+        }
+        again
+    }
+
+    /// Whether this server has leased or offered an address to a machine of this host.
+    pub async fn is_of(&self, host: &Host, ip: Ipv4Addr, now: Timestamp) -> bool {
+        let of =
+            |mac| host.macs.contains(&mac) || host.nics.iter().any(|nic| nic.macs.contains(&mac));
+        self.holder(ip, now).await.is_some_and(of)
+    }
+
+    /// The machine that has an address by a lease that runs or an offer that is out.
+    pub async fn holder(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HardwareAddr> {
+        self.read().await.ok()?;
+        self.lock().table.as_ref()?.holder(ip, now)
+    }
+
+    /// Takes note that a machine which does not renew its lease is there all the same (iPXE in a menu):
+    /// what ends soon is made longer.
+    pub async fn touch(&self, mac: HardwareAddr, ip: Ipv4Addr, now: Timestamp) {
+        let found = {
+            let state = self.lock();
+            let table = state.table.as_ref();
+            table.and_then(|table| table.lease(ip)).cloned()
+        };
+        let Some((version, lease)) = found else {
+            return;
+        };
+        if lease.mac != mac || !lease.runs(now) || lease.until.since(now) > SHORT_LEASE / 2 {
+            return;
+        }
+        let lease = Lease {
+            until: now.plus(SHORT_LEASE),
+            ..lease
+        };
+        // At worst the lease ends, and the machine answers when the link is asked.
+        let _ = self.change(version, lease, true, now).await;
+    }
+
+    /// All leases, by address.
+    pub async fn views(
+        &self,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Vec<LeaseView>, StoreError> {
+        self.read().await?;
+        let all = self
+            .lock()
+            .table
+            .as_ref()
+            .map(LeaseTable::all)
+            .unwrap_or_default();
+        let view = |lease: Lease| LeaseView {
+            state: match lease.state {
+                LeaseState::Bound if lease.runs(now) => "bound",
+                LeaseState::Declined if lease.until > now => "declined",
+                LeaseState::Released => "released",
+                LeaseState::Bound | LeaseState::Declined => "expired",
+            }
+            .to_owned(),
+            subnet: snapshot
+                .subnet_containing(lease.ip)
+                .map(|subnet| subnet.name.clone()),
+            host: snapshot
+                .host_by_mac(lease.mac)
+                .map(|host| host.name.clone()),
+            ip: lease.ip,
+            mac: lease.mac,
+            since: lease.since,
+            until: lease.until,
+            name: lease.name,
+        };
+        Ok(all.into_iter().map(view).collect())
+    }
+
+    /// Reads the store when that was not done or not possible before.
+    async fn read(&self) -> Result<(), StoreError> {
+        if self.lock().table.is_some() {
+            return Ok(());
+        }
+        let leases = self.store.leases().await?;
+        let mut state = self.lock();
+        if state.table.is_none() {
+            let stored = leases.into_iter().map(|lease| (lease.version, lease.value));
+            state.table = Some(LeaseTable::load(stored));
+            state.generation = None;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
