@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # How long a network boot takes with and without `[boot] router_advertisement = "ipxe"`: virtual machines on the shipped
-# configuration until their kernel is sent, both ways in turn, medians of ROUNDS (3). Needs the boot files
+# configuration until their kernel is sent, both ways in turn, medians of ROUNDS (3).
+#
+#   scripts/measure-router.sh [bios] [uefi-x64]     both when none is named
+#
+# Needs the boot files
 # (`bootwright assets fetch ipxe debian-12`) and what `make demo` needs; changes nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -64,5 +68,14 @@ table() {
     done
 }
 
-table web01 bios
-table web02 uefi-x64
+[ $# -gt 0 ] || set -- bios uefi-x64
+for firmware; do
+    case $firmware in
+    bios) table web01 bios ;;
+    uefi-x64) table web02 uefi-x64 ;;
+    *)
+        echo "measure-router: $firmware is neither bios nor uefi-x64" >&2
+        exit 2
+        ;;
+    esac
+done

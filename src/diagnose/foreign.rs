@@ -136,3 +136,154 @@ fn of_machine(seen: &[(&Event, &Foreign)], now: Timestamp) -> Option<Cause> {
         remedy: format!("{remedy}; bootwright doctor dhcp looks for it"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::attempts::tests::{at, event, host, mac, whole_boot};
+    use super::super::steps::Expected;
+    use super::super::why::{Diagnosis, Subject, diagnose};
+    use super::*;
+    use crate::base::{HardwareAddr, Lifecycle};
+    use crate::config::snapshot::InstallPolicy;
+    use crate::record::{InstallState, Policy, Record};
+    use std::net::Ipv4Addr;
+
+    const OTHER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 5);
+
+    /// An event of the other server: of web01, or of nobody.
+    fn foreign(ms: i64, reason: Reason) -> Event {
+        let mut event = event(ms, Kind::DhcpForeign, reason, "", "");
+        if reason == Reason::ForeignServer {
+            event.host = None;
+        }
+        event.ip = Some(OTHER);
+        event.foreign = Some(Box::new(Foreign {
+            ip: OTHER,
+            mac: Some(HardwareAddr::ethernet([2, 0, 0, 0, 0, 5])),
+            address: Some(Ipv4Addr::new(10, 99, 0, 77)),
+            chosen: reason == Reason::ForeignChosen,
+        }));
+        event
+    }
+
+    fn about(state: InstallState, events: &[Event], others: &[Event], now_ms: i64) -> Diagnosis {
+        let record = Record {
+            state,
+            profile: Some("debian-12".parse().unwrap()),
+            armed_at: Some(at(-60_000)),
+            armed_until: Some(at(86_400_000)),
+            ..Record::new(host())
+        };
+        let subject = Subject {
+            host: &host(),
+            macs: &[mac()],
+            record: Some(&record),
+            policy: Policy {
+                max_attempts: 3,
+                stalled_after: Duration::from_secs(2_700),
+                lifecycle: Lifecycle::Install,
+                kernel_is_known: true,
+            },
+            install: InstallPolicy::Once,
+            awaited: None,
+            expected: &Expected {
+                answers: true,
+                ..Expected::default()
+            },
+            is_off: false,
+        };
+        diagnose(&subject, events, others, at(now_ms))
+    }
+
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn a_machine_that_chose_another_server_is_told_with_the_server() {
+        // Overheard before the own offer is written down, too.
+        let mut events = vec![foreign(-20, Reason::ForeignOffer)];
+        events.extend(whole_boot(0).into_iter().take(1));
+        let offered = about(InstallState::Armed, &events, &[], HOUR);
+        let cause = &offered.causes[0];
+        assert_eq!(cause.code, "other-dhcp-server");
+        assert!(
+            cause.what.contains("10.99.0.5 (02:00:00:00:00:05)"),
+            "{}",
+            cause.what
+        );
+        assert!(cause.what.contains("may have taken it"), "{}", cause.what);
+
+        let mut ignored = event(900, Kind::DhcpIgnored, Reason::OtherServer, "bios", "");
+        ignored.detail = Some("it chose 10.99.0.5".to_owned());
+        events.extend([ignored, foreign(900, Reason::ForeignChosen)]);
+        let chosen = about(InstallState::Armed, &events, &[], HOUR);
+        let cause = &chosen.causes[0];
+        assert!(
+            cause.what.starts_with("the machine took its address from"),
+            "{}",
+            cause.what
+        );
+        assert_eq!(cause.evidence.len(), 2, "{:?}", cause.evidence);
+        assert!(cause.remedy.contains("doctor dhcp"));
+        // It says what others only guess.
+        let of_others = chosen
+            .causes
+            .iter()
+            .filter(|cause| GUESSES.contains(&cause.code.as_str()));
+        assert_eq!(of_others.count(), 1, "{:?}", chosen.causes);
+    }
+
+    #[test]
+    fn a_machine_of_which_nothing_is_seen_here_may_be_the_other_servers() {
+        let seen = about(
+            InstallState::Armed,
+            &[foreign(0, Reason::ForeignChosen)],
+            &[],
+            HOUR,
+        );
+        assert_eq!(seen.causes[0].code, "other-dhcp-server");
+        // From before it was armed: of no meaning.
+        let old = foreign(-HOUR, Reason::ForeignChosen);
+        let seen = about(InstallState::Armed, &[old], &[], HOUR);
+        assert!(
+            seen.causes
+                .iter()
+                .all(|cause| cause.code != "other-dhcp-server")
+        );
+    }
+
+    #[test]
+    fn a_server_known_on_the_network_makes_the_guess_the_first() {
+        let events: Vec<Event> = whole_boot(0).into_iter().take(1).collect();
+        let alone = about(InstallState::Armed, &events, &[], HOUR);
+        assert_ne!(alone.causes[0].code, "other-dhcp-server");
+        let known = foreign(-HOUR, Reason::ForeignServer);
+        let told = about(InstallState::Armed, &events, &[known], HOUR);
+        assert_eq!(told.causes[0].code, "other-dhcp-server");
+        let evidence = &told.causes[0].evidence;
+        assert!(
+            evidence[0].ends_with("serves this network, heard 2 h ago"),
+            "{evidence:?}"
+        );
+        assert_eq!(told.causes.len(), alone.causes.len());
+        // A day later it may be gone.
+        let old = foreign(-24 * HOUR, Reason::ForeignServer);
+        assert_eq!(
+            about(InstallState::Armed, &events, &[old], HOUR).causes,
+            alone.causes
+        );
+    }
+
+    #[test]
+    fn what_came_far_enough_was_not_led_astray() {
+        let mut events = vec![foreign(100, Reason::ForeignOffer)];
+        events.extend(whole_boot(0).into_iter().take(11));
+        let told = about(InstallState::Booting, &events, &[], HOUR);
+        assert!(
+            told.causes
+                .iter()
+                .all(|cause| cause.code != "other-dhcp-server"),
+            "{:?}",
+            told.causes
+        );
+    }
+}

@@ -201,7 +201,8 @@ fn source_link_layer(mac: [u8; 6]) -> [u8; 8] {
     [SOURCE_LINK_LAYER, 1, a, b, c, d, e, f]
 }
 
-fn frame(
+/// A message of one of the two types, with a right checksum, whatever its body.
+pub(super) fn frame(
     kind: u8,
     from_mac: [u8; 6],
     from: Ipv6Addr,
