@@ -16,9 +16,9 @@ use super::support::Site;
 use super::tftp::Client;
 use super::wire::{Card, DECLINE, DISCOVER, Frame, OFFER, REQUEST, message, reply};
 
-const WEB01_MAC: [u8; 6] = [0x52, 0x54, 0, 0x47, 0x86, 0x8e];
-const WEB01_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
-const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+pub(super) const WEB01_MAC: [u8; 6] = [0x52, 0x54, 0, 0x47, 0x86, 0x8e];
+pub(super) const WEB01_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
+pub(super) const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const RELAY_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 250);
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -40,17 +40,17 @@ const RESERVATIONS: &str = r#"
 "#;
 
 /// A server in one namespace, a machine's interface `cli0` in another.
-struct Lab {
+pub(super) struct Lab {
     server: Namespace,
-    machine: Namespace,
-    site: Site,
-    events: broadcast::Receiver<Arc<Event>>,
+    pub(super) machine: Namespace,
+    pub(super) site: Site,
+    pub(super) events: broadcast::Receiver<Arc<Event>>,
     cancel: CancellationToken,
 }
 
 impl Lab {
     /// `None` where no namespaces can be made.
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let (server, machine) = match (Namespace::new(), Namespace::new()) {
             (Ok(server), Ok(machine)) => (server, machine),
             (Err(why), _) | (_, Err(why)) => {
