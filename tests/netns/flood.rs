@@ -19,9 +19,9 @@ use super::services::{Lab, SERVER_IP, WEB01_IP, WEB01_MAC};
 use super::wire::{DISCOVER, OFFER, REQUEST, message, read, reply};
 
 const ACK: u8 = 5;
-/// Packets of a burst, and the pause between two: about 8,000 in a second, several times what a site of
-/// thousands of machines sends when its power comes back.
-const BURST: u64 = 16;
+/// Packets of a burst, and the pause between two: about 14,000 in a second, more than a site of thousands of
+/// machines sends when its power comes back.
+const BURST: u64 = 32;
 const PAUSE: Duration = Duration::from_millis(2);
 /// The most that is sent, and for how long at most.
 const MOST: u64 = 60_000;
@@ -122,12 +122,11 @@ fn hostile(number: u64) -> ([u8; 6], Ipv4Addr, Vec<u8>, bool) {
             with(236, 0)[..240 + usize::from(a % 24)].to_vec(),
             false,
         ),
-        7 => (
-            mac,
-            none,
-            discover(mac, none)[..usize::from(a)].to_vec(),
-            false,
-        ),
+        7 => {
+            // With the cookie it is a message, of nobody's.
+            let kept = usize::from(a);
+            (mac, none, discover(mac, none)[..kept].to_vec(), kept >= 240)
+        }
         // An option that runs over the end, and one that says the rest lies elsewhere.
         8 => {
             let mut bytes = discover(WEB01_MAC, none);
@@ -185,6 +184,23 @@ impl Told {
     }
 }
 
+impl Lab {
+    /// What the kernel had no room for on the way to the server's sockets.
+    fn dropped(&self) -> u64 {
+        let sockets = self
+            .server
+            .run(|| std::fs::read_to_string("/proc/thread-self/net/udp"));
+        let sockets = sockets.expect("the sockets");
+        let drops = sockets
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_whitespace().last());
+        drops
+            .map(|drops| drops.parse::<u64>().expect("a number"))
+            .sum()
+    }
+}
+
 #[test]
 fn a_reserved_machine_is_answered_whatever_else_is_on_the_wire() {
     let Some(mut lab) = Lab::new() else { return };
@@ -238,7 +254,6 @@ fn a_reserved_machine_is_answered_whatever_else_is_on_the_wire() {
     let asked = machine.join().expect("the machine").expect("every answer");
     assert_eq!(asked.len(), usize::try_from(HANDSHAKES).expect("a number"));
     assert!(at_the_end > 2_000, "a flood of {at_the_end}");
-    eprintln!("DBG {at_the_end} in {lasted:?}, asked {asked:?}");
     // The flood went on while the last handshake was made, or had its most.
     let (sent, strangers) = (
         sent.load(Ordering::Relaxed),
@@ -247,15 +262,18 @@ fn a_reserved_machine_is_answered_whatever_else_is_on_the_wire() {
 
     // Each datagram is one event or is counted as one; a stranger's is announced besides.
     let expected = sent + strangers + u64::from(asked.iter().sum::<u32>());
+    // What a busy machine's kernel had no room for is nobody's event.
+    let dropped = lab.dropped();
+    let told_of = expected - 2 * dropped..=expected - dropped;
     let deadline = Instant::now() + Duration::from_secs(20);
-    while told.kept + told.counted < expected && Instant::now() < deadline {
+    while told.kept + told.counted < *told_of.start() && Instant::now() < deadline {
         told.drain(&mut lab.events);
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(
-        told.kept + told.counted,
-        expected,
-        "of {sent} in {lasted:?}"
+    let all = told.kept + told.counted;
+    assert!(
+        told_of.contains(&all),
+        "{all} events of {expected}, {dropped} packets dropped, {sent} in {lasted:?}"
     );
     assert_eq!(lab.site.ctx.journal.dropped(), 0);
     // No storm: of each class what is allowed in a second, and a summary for the rest.

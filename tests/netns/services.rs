@@ -41,7 +41,7 @@ const RESERVATIONS: &str = r#"
 
 /// A server in one namespace, a machine's interface `cli0` in another.
 pub(super) struct Lab {
-    server: Namespace,
+    pub(super) server: Namespace,
     pub(super) machine: Namespace,
     pub(super) site: Site,
     pub(super) events: broadcast::Receiver<Arc<Event>>,
