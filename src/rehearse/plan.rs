@@ -94,7 +94,7 @@ pub enum PlanError {
         arch: Architecture,
     },
     /// An installed ARM machine.
-    #[error("rehearsing an installed machine with uefi-arm64 is not available in this version")]
+    #[error("rehearsing an installed machine of arm64 is not available in this version")]
     InstalledArm,
     /// Nothing is configured to be served on.
     #[error("[server] interfaces names no interface")]
@@ -185,7 +185,12 @@ impl Plan {
         }
         let arch = usual_architecture(&host, profile.as_deref());
         let firmware = firmware(&name, arch, ask.firmware)?;
-        if installed && firmware == GuestFirmware::UefiArm64 {
+        if installed
+            && matches!(
+                firmware,
+                GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64
+            )
+        {
             return Err(PlanError::InstalledArm);
         }
         let boot = match &profile {
@@ -256,7 +261,7 @@ fn firmware(
     arch: Architecture,
     asked: Option<GuestFirmware>,
 ) -> Result<GuestFirmware, PlanError> {
-    match asked {
+    match asked.map(|firmware| firmware.on(arch)) {
         Some(firmware) if firmware.runs(arch) => Ok(firmware),
         Some(firmware) => Err(PlanError::Firmware {
             host: host.clone(),
@@ -275,7 +280,7 @@ const fn loaded_by(firmware: GuestFirmware) -> Firmware {
     match firmware {
         GuestFirmware::Bios => Firmware::Bios,
         GuestFirmware::UefiX64 | GuestFirmware::HttpBoot => Firmware::UefiX64,
-        GuestFirmware::UefiArm64 => Firmware::UefiArm64,
+        GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64 => Firmware::UefiArm64,
     }
 }
 
@@ -365,6 +370,9 @@ mod tests {
         let host: HostName = "web01".parse().unwrap();
         let arm = firmware(&host, Architecture::Aarch64, None).unwrap();
         assert_eq!(arm, GuestFirmware::UefiArm64);
+        let http = |arch| firmware(&host, arch, Some(GuestFirmware::HttpBoot)).unwrap();
+        assert_eq!(http(Architecture::X86_64), GuestFirmware::HttpBoot);
+        assert_eq!(http(Architecture::Aarch64), GuestFirmware::HttpBootArm64);
         let error = firmware(&host, Architecture::Aarch64, Some(GuestFirmware::Bios)).unwrap_err();
         assert_eq!(
             error.to_string(),

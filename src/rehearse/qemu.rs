@@ -17,10 +17,12 @@ pub enum GuestFirmware {
     UefiArm64,
     /// OVMF's HTTP Boot client.
     HttpBoot,
+    /// AAVMF's HTTP Boot client: what `httpboot` means for a host of that architecture.
+    HttpBootArm64,
 }
 
 impl GuestFirmware {
-    /// All of them, in the order in which messages list them.
+    /// Those that are asked for by name, in the order in which messages list them.
     pub const ALL: [Self; 4] = [Self::Bios, Self::UefiX64, Self::UefiArm64, Self::HttpBoot];
 
     /// The name on the command line.
@@ -29,7 +31,7 @@ impl GuestFirmware {
             Self::Bios => "bios",
             Self::UefiX64 => "uefi-x64",
             Self::UefiArm64 => "uefi-arm64",
-            Self::HttpBoot => "httpboot",
+            Self::HttpBoot | Self::HttpBootArm64 => "httpboot",
         }
     }
 
@@ -48,26 +50,34 @@ impl GuestFirmware {
         }
     }
 
+    /// The same on a machine of this architecture.
+    pub const fn on(self, arch: Architecture) -> Self {
+        match (self, arch) {
+            (Self::HttpBoot, Architecture::Aarch64) => Self::HttpBootArm64,
+            _ => self,
+        }
+    }
+
     /// Whether it can boot what this architecture runs.
     pub const fn runs(self, arch: Architecture) -> bool {
         match self {
             Self::Bios => matches!(arch, Architecture::X86_64 | Architecture::I386),
             Self::UefiX64 | Self::HttpBoot => matches!(arch, Architecture::X86_64),
-            Self::UefiArm64 => matches!(arch, Architecture::Aarch64),
+            Self::UefiArm64 | Self::HttpBootArm64 => matches!(arch, Architecture::Aarch64),
         }
     }
 
     const fn binary(self) -> &'static str {
         match self {
             Self::Bios | Self::UefiX64 | Self::HttpBoot => "qemu-system-x86_64",
-            Self::UefiArm64 => "qemu-system-aarch64",
+            Self::UefiArm64 | Self::HttpBootArm64 => "qemu-system-aarch64",
         }
     }
 
     const fn package(self) -> &'static str {
         match self {
             Self::Bios | Self::UefiX64 | Self::HttpBoot => "qemu-system-x86",
-            Self::UefiArm64 => "qemu-system-arm",
+            Self::UefiArm64 | Self::HttpBootArm64 => "qemu-system-arm",
         }
     }
 }
@@ -215,7 +225,7 @@ impl Tools {
             GuestFirmware::UefiX64 | GuestFirmware::HttpBoot => {
                 (pair(&OVMF), "OVMF, the virtual UEFI firmware,", "ovmf")
             }
-            GuestFirmware::UefiArm64 => (
+            GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64 => (
                 pair(&AAVMF),
                 "AAVMF, the virtual UEFI firmware for ARM,",
                 "qemu-efi-aarch64",
@@ -299,7 +309,7 @@ pub fn arguments(guest: &Guest) -> Vec<OsString> {
         // SeaBIOS copies its text console to the serial port when there is no graphics.
         GuestFirmware::Bios => "pc,graphics=off",
         GuestFirmware::UefiX64 | GuestFirmware::HttpBoot => "q35",
-        GuestFirmware::UefiArm64 => "virt",
+        GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64 => "virt",
     };
     add(&["-name", "bootwright-rehearsal", "-machine", machine]);
     // One processor: with two, Debian 12's kernel was once seen to stop for good early in its start under
@@ -312,7 +322,7 @@ pub fn arguments(guest: &Guest) -> Vec<OsString> {
         GuestFirmware::Bios | GuestFirmware::UefiX64 | GuestFirmware::HttpBoot => {
             add(&["-device", "VGA"]);
         }
-        GuestFirmware::UefiArm64 => add(&["-cpu", "cortex-a57"]),
+        GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64 => add(&["-cpu", "cortex-a57"]),
     }
     match &guest.image {
         Image::Bios { rom } => {
@@ -334,7 +344,9 @@ pub fn arguments(guest: &Guest) -> Vec<OsString> {
         // Network boot over IPv6 is not served: its entry would only be waited for.
         GuestFirmware::UefiX64 | GuestFirmware::UefiArm64 => &["IPv6PXESupport"],
         // UEFI lists PXE before HTTP for the same card, and a boot index cannot tell them apart.
-        GuestFirmware::HttpBoot => &["IPv4PXESupport", "IPv6PXESupport"],
+        GuestFirmware::HttpBoot | GuestFirmware::HttpBootArm64 => {
+            &["IPv4PXESupport", "IPv6PXESupport"]
+        }
     };
     for name in without {
         let option = format!("name=opt/org.tianocore/{name},string=no");

@@ -162,7 +162,7 @@ impl Service {
             Outcome::Send { reply, to, from } => {
                 let payload = reply.encode();
                 let ip = known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr));
-                let sent = self.send(&payload, *to, *from).await;
+                let sent = self.send(&payload, *to, *from);
                 Some((payload.len(), ip, sent))
             }
         };
@@ -305,19 +305,22 @@ impl Service {
     }
 
     /// Sends a reply. `Ok(Some(_))` says how it was sent instead of as decided.
-    async fn send(
-        &self,
-        payload: &[u8],
-        to: Destination,
-        from: Ipv4Addr,
-    ) -> io::Result<Option<String>> {
+    fn send(&self, payload: &[u8], to: Destination, from: Ipv4Addr) -> io::Result<Option<String>> {
         let server_port = self.socket.place.port;
         let client_port = server_port.wrapping_add(1);
         let (address, instead) = match to {
             Destination::Relay(relay) => (SocketAddrV4::new(relay, server_port), None),
             Destination::Client(client) => (SocketAddrV4::new(client, client_port), None),
-            Destination::Broadcast => (SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port), None),
             Destination::Peer(peer) => (peer, None),
+            // By a frame as well where one can be sent: it waits behind no other machine's address, and its
+            // checksum is there even where a bridge never fills one in.
+            Destination::Broadcast => {
+                let all = HardwareAddr::ethernet([0xff; 6]);
+                if let Ok(()) = self.send_frame(payload, from, Ipv4Addr::BROADCAST, all) {
+                    return Ok(None);
+                }
+                (SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port), None)
+            }
             Destination::Link { yiaddr, chaddr } => {
                 let why = match self.send_frame(payload, from, yiaddr, chaddr) {
                     Ok(()) => return Ok(None),
@@ -329,7 +332,7 @@ impl Service {
                 )
             }
         };
-        self.socket.send(payload, from, address).await?;
+        self.socket.send(payload, from, address)?;
         Ok(instead)
     }
 

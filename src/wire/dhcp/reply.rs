@@ -188,9 +188,9 @@ impl Reply {
             .filter(|boot| boot.name.len() < FILE.len())
     }
 
-    /// Whether UEFI HTTP Boot has its URL by `file` and not by option 67.
-    fn url_in_file_only(&self) -> bool {
-        self.in_file().is_some_and(|boot| !boot.terminated) && !self.requested.contains(&BOOT_FILE)
+    /// Whether UEFI HTTP Boot has its URL by `file`, perhaps by option 67 as well.
+    fn has_url_in_file(&self) -> bool {
+        self.in_file().is_some_and(|boot| !boot.terminated)
     }
 
     fn assemble(&self) -> Assembled {
@@ -336,7 +336,7 @@ impl Reply {
         if all <= room {
             return vec![Area::Options; items.len()];
         }
-        let mut free = if self.message_type().is_none() || self.url_in_file_only() {
+        let mut free = if self.message_type().is_none() || self.has_url_in_file() {
             // BOOTP has no option 52, and HTTP Boot takes no URL from `file` beside one.
             [(Area::Options, room), (Area::File, 0), (Area::Sname, 0)]
         } else if self.boots_from_file || self.in_file().is_some() {
