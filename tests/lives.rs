@@ -609,6 +609,7 @@ impl World {
                 firmware: Some(Firmware::Bios),
                 code: None,
             },
+            is_ipxe: false,
             uuid: None,
         });
         self.clock.advance(Duration::from_secs(1));

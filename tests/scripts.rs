@@ -44,6 +44,7 @@ fn switched_on(site: &Site) {
             firmware: Some(Firmware::Bios),
             code: None,
         },
+        is_ipxe: false,
         uuid: None,
     });
 }
@@ -210,6 +211,7 @@ async fn an_ipxe_without_http_is_not_asked_by_http() {
             http: false,
             linux: true,
         },
+        is_ipxe: true,
         uuid: "e2e00000-0000-0000-0000-000000000001".parse().ok(),
     });
     let by_tftp = ScriptAsk {

@@ -151,6 +151,10 @@ impl SnapshotDiff {
             ("[server] secrets", old.secrets == new.secrets),
             ("[dhcp] lease_time", old.lease_time == new.lease_time),
             (
+                "[boot] router_advertisement",
+                old.advertise_to_ipxe == new.advertise_to_ipxe,
+            ),
+            (
                 "[boot] loaders",
                 old.loaders == new.loaders && old.loaders_by_code == new.loaders_by_code,
             ),

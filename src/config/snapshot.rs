@@ -72,6 +72,8 @@ pub struct Server {
     pub loaders: BTreeMap<Firmware, String>,
     /// Boot loader by the number in option 93; wins over [`Server::loaders`].
     pub loaders_by_code: BTreeMap<u16, String>,
+    /// Whether iPXE is told at once that there is no IPv6 router (`router_advertisement = "ipxe"`).
+    pub advertise_to_ipxe: bool,
     /// UDP port of TFTP (69).
     pub tftp_port: u16,
     /// Largest `blksize` granted (RFC 2348), in bytes.
@@ -118,6 +120,7 @@ impl Default for Server {
             .map(|(firmware, path)| (firmware, path.to_owned()))
             .into(),
             loaders_by_code: BTreeMap::new(),
+            advertise_to_ipxe: false,
             tftp_port: 69,
             tftp_max_blksize: 1_468,
             tftp_max_windowsize: 64,

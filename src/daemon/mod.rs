@@ -40,7 +40,7 @@ use crate::serve::hooks;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
 use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem};
-use crate::serve::{dhcp, tftp};
+use crate::serve::{dhcp, ndp, tftp};
 use crate::store::{AnyStore, OpenOutcome, StoreError};
 
 /// Name of the operators' socket in the state folder.
@@ -101,6 +101,7 @@ pub struct Prepared {
 
 struct Sockets {
     dhcp: dhcp::Sockets,
+    ndp: ndp::Sockets,
     tftp: tftp::Sockets,
     http: boot::plane::Sockets,
     /// `None`: the disk refuses; it is tried again.
@@ -122,6 +123,7 @@ impl Prepared {
         let admin = state::open_admin_at_start(&state_dir.join(SOCKET))?;
         let sockets = Sockets {
             dhcp: dhcp::Sockets::open(snapshot, &links)?,
+            ndp: ndp::Sockets::open(snapshot, &links),
             tftp: tftp::Sockets::open(snapshot, &links)?,
             http: boot::plane::Sockets::open(snapshot, &links.current())?,
             admin,
@@ -231,6 +233,10 @@ impl Prepared {
                 let sockets = std::mem::take(&mut sockets);
                 dhcp::run(ctx.clone(), health.clone(), sockets, cancel)
             }
+        });
+        tasks.start("router advertisements", {
+            let (ctx, mut sockets) = (ctx.clone(), sockets.ndp);
+            move |cancel| ndp::run(ctx.clone(), sockets.take(), cancel)
         });
         tasks.start("tftp", {
             let (ctx, health, mut sockets) = (ctx.clone(), health.clone(), sockets.tftp);

@@ -20,6 +20,7 @@ pub mod dhcp;
 pub mod firmware;
 pub mod http;
 pub mod loops;
+pub mod ndp;
 pub mod plan;
 pub mod stage;
 pub mod tftp;

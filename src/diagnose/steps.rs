@@ -297,7 +297,10 @@ impl Progress {
             | Kind::InstallNote
             | Kind::SecretAgain
             | Kind::BootLoop => Sighting::remark_if(true),
+            Kind::DhcpForeign => Sighting::remark_if(true),
             Kind::DhcpMalformed
+            | Kind::NdpAdvertised
+            | Kind::NdpRouter
             | Kind::HttpScript
             | Kind::ReportLog
             | Kind::SecretServed

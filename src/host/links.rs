@@ -4,7 +4,7 @@
 //! is woken only when something is different.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Interface {
     pub hardware: Option<HardwareAddr>,
     /// Its IPv4 addresses, the first one first.
     pub addresses: Arc<[Ipv4Net]>,
+    /// Its IPv6 address on the link; `None` without IPv6.
+    pub link_local: Option<Ipv6Addr>,
     /// The address for packet sockets.
     pub link: Option<LinkAddr>,
 }
@@ -82,6 +84,7 @@ impl LinkTable {
                 up: entry.flags.contains(InterfaceFlags::IFF_UP),
                 hardware: hardware_address(link),
                 addresses: Arc::default(),
+                link_local: None,
                 link: Some(*link),
             });
         }
@@ -92,6 +95,12 @@ impl LinkTable {
                 let device = entry.interface_name.split(':').next().unwrap_or_default();
                 if device != &*interface.name {
                     continue;
+                }
+                if let Some(address) = ipv6(entry.address.as_ref())
+                    && interface.link_local.is_none()
+                    && address.is_unicast_link_local()
+                {
+                    interface.link_local = Some(address);
                 }
                 let Some(address) = ipv4(entry.address.as_ref()) else {
                     continue;
@@ -140,6 +149,10 @@ impl FromIterator<Interface> for LinkTable {
 
 fn ipv4(address: Option<&SockaddrStorage>) -> Option<Ipv4Addr> {
     Some(address?.as_sockaddr_in()?.ip())
+}
+
+fn ipv6(address: Option<&SockaddrStorage>) -> Option<Ipv6Addr> {
+    Some(address?.as_sockaddr_in6()?.ip())
 }
 
 fn hardware_address(link: &LinkAddr) -> Option<HardwareAddr> {

@@ -204,6 +204,7 @@ mod tests {
                 up: true,
                 hardware: None,
                 addresses: Arc::default(),
+                link_local: None,
                 link: None,
             })
             .collect();

@@ -69,6 +69,12 @@ closed_set! {
         DhcpMalformed = "dhcp.malformed",
         /// A reply could not be sent.
         DhcpFailed = "dhcp.failed",
+        /// Another DHCP server was heard.
+        DhcpForeign = "dhcp.foreign",
+        /// iPXE was told that there is no IPv6 router.
+        NdpAdvertised = "ndp.advertised",
+        /// An IPv6 router was seen: iPXE is told nothing there.
+        NdpRouter = "ndp.router",
         /// A TFTP transfer has ended well, or was ended by the client as size probes are.
         TftpSent = "tftp.sent",
         /// A TFTP transfer failed or was refused.
@@ -212,6 +218,12 @@ closed_set! {
         SendFailed = "send-failed",
         /// The reply left as a frame to the client's own hardware address, or by broadcast instead.
         NoRawSocket = "no-raw-socket",
+        /// Another DHCP server offers or grants addresses.
+        ForeignServer = "foreign-server",
+        /// iPXE asked for an IPv6 router and is told not to wait for one.
+        NoRouter = "no-ipv6-router",
+        /// Another IPv6 router is on the link.
+        OtherRouter = "other-ipv6-router",
         // --- files
         /// There is no such file.
         NotFound = "not-found",

@@ -546,6 +546,7 @@ const fn level(kind: Kind, reason: Reason) -> Level {
             _ => Level::Warn,
         },
         Kind::DhcpMalformed => Level::Debug,
+        Kind::DhcpForeign if matches!(reason, Reason::ForeignServer) => Level::Warn,
         _ => Level::Info,
     }
 }

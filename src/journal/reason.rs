@@ -66,6 +66,13 @@ impl Reason {
             Self::NoRawSocket => {
                 "the reply was broadcast, because no frame can be sent to the machine itself"
             }
+            Self::ForeignServer => "another DHCP server serves this network",
+            Self::NoRouter => {
+                "iPXE asked for an IPv6 router and was told that it need not wait for one"
+            }
+            Self::OtherRouter => {
+                "there is an IPv6 router on this link: iPXE is told nothing here, for as long as this server runs"
+            }
             Self::NotFound => "there is no such file",
             Self::BadName => "the name leads out of the boot files or is hidden",
             Self::Aborted => "the client ended the transfer, as a size probe does",
@@ -165,6 +172,9 @@ impl Reason {
             Self::Declined => {
                 "find the machine that holds the address (arp, neighbour table) and give one of the two another"
             }
+            Self::ForeignServer => {
+                "stop it, or keep it from answering the machines that boot here; a machine takes the offer that it likes best"
+            }
             Self::NotARequest => "see who else serves DHCP on this network",
             Self::NoLoader => {
                 "bring the loader (bootwright assets fetch ipxe), or name one in [boot] loaders or in loader of the host"
@@ -217,6 +227,8 @@ impl Reason {
             | Self::BadName
             | Self::Aborted
             | Self::ReadOnly
+            | Self::NoRouter
+            | Self::OtherRouter
             | Self::NoChange
             | Self::BadRequest
             | Self::TooLarge

@@ -32,6 +32,8 @@ pub struct Seen {
     pub dhcp_at: Timestamp,
     /// When its last DHCP packet of firmware or iPXE came.
     pub boot_dhcp_at: Option<Timestamp>,
+    /// When its last DHCP packet of iPXE came, whatever that one posed as.
+    pub ipxe_at: Option<Timestamp>,
     /// What it was when it last said so.
     pub stage: Stage,
     /// Its firmware, as its boot packets tell.
@@ -53,6 +55,8 @@ pub struct Sighting {
     pub at: Timestamp,
     /// How far it is.
     pub stage: Stage,
+    /// Whether iPXE sent it, even one that poses as firmware.
+    pub is_ipxe: bool,
     /// Option 97.
     pub uuid: Option<Uuid>,
 }
@@ -123,6 +127,7 @@ impl Memory {
             reserved,
             at,
             stage,
+            is_ipxe,
             uuid,
         } = sighting;
         let mut inner = self.lock();
@@ -134,6 +139,11 @@ impl Memory {
                 Some(at)
             } else {
                 before.and_then(|seen| seen.boot_dhcp_at)
+            },
+            ipxe_at: if is_ipxe {
+                Some(at)
+            } else {
+                before.and_then(|seen| seen.ipxe_at)
             },
             stage,
             firmware: stage
@@ -277,6 +287,7 @@ mod tests {
             reserved: true,
             at: Timestamp::from_secs(secs),
             stage,
+            is_ipxe: matches!(stage, Stage::Ipxe { .. }),
             uuid: None,
         }
     }
@@ -323,6 +334,20 @@ mod tests {
         assert_eq!(seen.architecture, Some(Architecture::X86_64));
         assert_eq!(seen.stage, Stage::Os);
         assert_eq!(seen.boot_dhcp_at, Some(Timestamp::from_secs(10)));
+        assert_eq!(seen.ipxe_at, None);
+    }
+
+    #[test]
+    fn an_ipxe_in_disguise_is_remembered_as_ipxe() {
+        let memory = Memory::new();
+        memory.note_dhcp(Sighting {
+            is_ipxe: true,
+            ..sighting(WEB01, 10, ROM)
+        });
+        memory.note_dhcp(sighting(WEB01, 20, Stage::Os));
+        let seen = memory.get(WEB01).unwrap();
+        assert_eq!(seen.ipxe_at, Some(Timestamp::from_secs(10)));
+        assert_eq!(seen.stage, Stage::Os);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! L1, bytes ↔ values, over `dhcproto`.
+//! L1, bytes ↔ values, over `dhcproto` and `etherparse`.
 //!
 //! **Invariant:** no IO, and total functions: any bytes give a value or a typed error; nothing here
 //! panics, and no allocation is larger than the input calls for.
@@ -19,4 +19,5 @@ pub mod dhcp;
 pub mod frame;
 pub mod ipxe;
 pub mod names;
+pub mod ndp;
 pub mod pxe;

@@ -293,7 +293,6 @@ discovery_profile = "discovery"
 conflict_probe = true
 [boot]
 secure = { uefi-x64 = "shim/shimx64.efi" }
-router_advertisement = "ipxe"
 [tftp]
 engine = "native"
 [assets]

@@ -16,13 +16,13 @@ use super::support::Site;
 use super::tftp::Client;
 use super::wire::{Card, DECLINE, DISCOVER, Frame, OFFER, REQUEST, message, reply};
 
-const WEB01_MAC: [u8; 6] = [0x52, 0x54, 0, 0x47, 0x86, 0x8e];
+pub(crate) const WEB01_MAC: [u8; 6] = [0x52, 0x54, 0, 0x47, 0x86, 0x8e];
 const WEB01_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
 const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const RELAY_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 250);
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-const SERVER: &str = r#"
+pub(crate) const SERVER: &str = r#"
     [server]
     interfaces = ["srv0"]
     boot_assets = "ASSETS"
@@ -40,10 +40,10 @@ const RESERVATIONS: &str = r#"
 "#;
 
 /// A server in one namespace, a machine's interface `cli0` in another.
-struct Lab {
-    server: Namespace,
-    machine: Namespace,
-    site: Site,
+pub(crate) struct Lab {
+    pub(crate) server: Namespace,
+    pub(crate) machine: Namespace,
+    pub(crate) site: Site,
     events: broadcast::Receiver<Arc<Event>>,
     cancel: CancellationToken,
 }
@@ -51,6 +51,12 @@ struct Lab {
 impl Lab {
     /// `None` where no namespaces can be made.
     fn new() -> Option<Self> {
+        Self::of(SERVER, |_, _| {})
+    }
+
+    /// With this configuration, and this done to both sides before the server starts. `None` where no
+    /// namespaces can be made.
+    pub(crate) fn of(config: &str, prepare: impl FnOnce(&Namespace, &Namespace)) -> Option<Self> {
         let (server, machine) = match (Namespace::new(), Namespace::new()) {
             (Ok(server), Ok(machine)) => (server, machine),
             (Err(why), _) | (_, Err(why)) => {
@@ -62,7 +68,8 @@ impl Lab {
             }
         };
         plug_in(&server, &machine);
-        let site = Site::on(SERVER, RESERVATIONS);
+        prepare(&server, &machine);
+        let site = Site::on(config, RESERVATIONS);
         std::fs::create_dir(site.assets().join("ipxe")).unwrap();
         std::fs::write(site.assets().join("ipxe/undionly.kpxe"), b"a loader").unwrap();
         let cancel = CancellationToken::new();
@@ -73,6 +80,7 @@ impl Lab {
             ctx.links = Links::read().unwrap();
             let snapshot = &ctx.config().snapshot;
             let dhcp = serve::dhcp::Sockets::open(snapshot, &ctx.links).unwrap();
+            let ndp = serve::ndp::Sockets::open(snapshot, &ctx.links);
             let tftp = serve::tftp::Sockets::open(snapshot, &ctx.links).unwrap();
             // One thread: every thread that it starts begins in this namespace.
             std::thread::spawn(move || {
@@ -83,6 +91,7 @@ impl Lab {
                 runtime.block_on(async {
                     tokio::join!(
                         serve::dhcp::run(ctx.clone(), Health::default(), dhcp, stop.clone()),
+                        serve::ndp::run(ctx.clone(), ndp, stop.clone()),
                         serve::tftp::run(ctx.clone(), Health::default(), tftp, stop.clone()),
                         ctx.links.clone().follow(stop.clone()),
                     )
@@ -98,12 +107,19 @@ impl Lab {
         })
     }
 
-    fn card(&self) -> Card {
+    pub(crate) fn card(&self) -> Card {
         self.machine.run(|| Card::open("cli0"))
     }
 
+    /// How many events of this kind have come that nobody has looked at.
+    pub(crate) fn count(&mut self, kind: Kind) -> usize {
+        std::iter::from_fn(|| self.events.try_recv().ok())
+            .filter(|event| event.kind == kind)
+            .count()
+    }
+
     /// The next event of these kinds.
-    fn event(&mut self, kinds: &[Kind]) -> Event {
+    pub(crate) fn event(&mut self, kinds: &[Kind]) -> Event {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             match self.events.try_recv() {
@@ -126,7 +142,7 @@ impl Drop for Lab {
 }
 
 /// A cable between `srv0`, which has its address, and `cli0`, which has none.
-fn plug_in(server: &Namespace, machine: &Namespace) {
+pub(crate) fn plug_in(server: &Namespace, machine: &Namespace) {
     server.join("srv0", machine, "cli0");
     machine.ip("link set cli0 address 52:54:00:47:86:8e");
     server.ip("address add 10.99.0.1/24 dev srv0");

@@ -79,6 +79,29 @@ impl Card {
             .expect("sent");
     }
 
+    /// Sends a frame as it is.
+    pub(crate) fn send(&self, frame: &[u8]) {
+        send(self.frames.as_raw_fd(), frame, MsgFlags::empty()).expect("sent");
+    }
+
+    /// The next frame in which this finds something, within this time; also of those that this side sends.
+    pub(crate) fn find<T>(
+        &self,
+        within: Duration,
+        mut find: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Option<T> {
+        let deadline = Instant::now() + within;
+        let mut buf = [0; 2_048];
+        while Instant::now() < deadline {
+            if let Ok(len) = recv(self.frames.as_raw_fd(), &mut buf, MsgFlags::empty())
+                && let Some(found) = find(&buf[..len])
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+
     /// Broadcasts a message as a machine does that has no address, also where this namespace has one that
     /// the system would send from.
     pub(crate) fn broadcast_frame(&self, mac: [u8; 6], message: &[u8]) {
@@ -87,24 +110,14 @@ impl Card {
             .udp(68, 67);
         let mut bytes = Vec::new();
         frame.write(&mut bytes, message).expect("a frame");
-        send(self.frames.as_raw_fd(), &bytes, MsgFlags::empty()).expect("sent");
+        self.send(&bytes);
     }
 
     /// The next DHCP frame that is not our own, within this time.
     pub(crate) fn next(&self, within: Duration) -> Option<Frame> {
-        let deadline = Instant::now() + within;
-        let mut buf = [0; 2_048];
-        while Instant::now() < deadline {
-            let Ok(len) = recv(self.frames.as_raw_fd(), &mut buf, MsgFlags::empty()) else {
-                continue;
-            };
-            if let Some(frame) = read(&buf[..len])
-                && frame.source.port() == 67
-            {
-                return Some(frame);
-            }
-        }
-        None
+        self.find(within, |bytes| {
+            read(bytes).filter(|frame| frame.source.port() == 67)
+        })
     }
 }
 

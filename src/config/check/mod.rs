@@ -194,6 +194,7 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
             .iter()
             .map(|(code, loader)| (*code, loader.value.clone()))
             .collect(),
+        advertise_to_ipxe: value(written.advertise_to_ipxe.as_ref(), usual.advertise_to_ipxe),
         tftp_port: value(written.tftp_port.as_ref(), usual.tftp_port),
         tftp_max_blksize: value(written.max_blksize.as_ref(), usual.tftp_max_blksize),
         tftp_max_windowsize: value(written.max_windowsize.as_ref(), usual.tftp_max_windowsize),

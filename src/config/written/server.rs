@@ -32,6 +32,7 @@ pub(crate) struct ServerFile {
     pub lease_time: Option<Written<Duration>>,
     pub loaders: BTreeMap<Firmware, Written<String>>,
     pub loaders_by_code: BTreeMap<u16, Written<String>>,
+    pub advertise_to_ipxe: Option<Written<bool>>,
     pub tftp_port: Option<Written<u16>>,
     pub max_blksize: Option<Written<u16>>,
     pub max_windowsize: Option<Written<u16>>,
@@ -315,10 +316,10 @@ impl ServerFile {
         let Some(mut boot) = section(cx, root, "boot", &BOOT) else {
             return;
         };
-        boot.choice(
+        self.advertise_to_ipxe = boot.choice(
             cx,
             "router_advertisement",
-            &[("off", Choice::Is(())), ("ipxe", Choice::Later)],
+            &[("off", Choice::Is(false)), ("ipxe", Choice::Is(true))],
         );
         let Some(loaders) = boot.table(cx, "loaders") else {
             return;

@@ -146,6 +146,9 @@ fn class(event: Header<'_>) -> Option<Class> {
         | Kind::DhcpIgnored
         | Kind::DhcpMalformed
         | Kind::DhcpFailed
+        | Kind::DhcpForeign
+        | Kind::NdpAdvertised
+        | Kind::NdpRouter
         | Kind::TftpSent
         | Kind::TftpFailed
         | Kind::HttpScript

@@ -8,10 +8,8 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, send, socket};
-
 use crate::host::links::Interface;
+use crate::serve::packet::{Opened, Wanted, send_frame};
 use crate::wire::frame::dhcp_frame;
 
 /// A packet socket on one Ethernet interface; it receives nothing.
@@ -24,28 +22,11 @@ pub(super) struct LinkSocket {
 impl LinkSocket {
     /// Opens it; the error is one sentence that says why replies are sent by broadcast instead.
     pub(super) fn open(interface: &Interface) -> Result<Self, String> {
-        let (Some(hardware), Some(link)) = (interface.ethernet(), interface.link) else {
-            return Err(format!("{} is no Ethernet", interface.name));
-        };
-        // Protocol 0: nothing is ever delivered to it.
-        let open = || -> Result<OwnedFd, Errno> {
-            let fd = socket(
-                AddressFamily::Packet,
-                SockType::Raw,
-                SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-                None,
-            )?;
-            bind(fd.as_raw_fd(), &link)?;
-            Ok(fd)
-        };
-        match open() {
-            Ok(fd) => Ok(Self { fd, hardware }),
-            Err(Errno::EPERM | Errno::EACCES) => Err(format!(
-                "a packet socket on {} is not permitted; give the program cap_net_raw",
-                interface.name
-            )),
-            Err(errno) => Err(format!("no packet socket on {}: {errno}", interface.name)),
-        }
+        let opened = Opened::open(interface, Wanted::Nothing)?;
+        Ok(Self {
+            hardware: opened.hardware,
+            fd: opened.into_fd(),
+        })
     }
 
     /// Sends a DHCP message in a frame of its own.
@@ -57,12 +38,7 @@ impl LinkSocket {
         chaddr: [u8; 6],
     ) -> io::Result<()> {
         let frame = dhcp_frame(self.hardware, chaddr, from, yiaddr, payload);
-        let sent = send(self.fd.as_raw_fd(), &frame, MsgFlags::MSG_DONTWAIT)?;
-        if sent == frame.len() && !frame.is_empty() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::WriteZero.into())
-        }
+        send_frame(self.fd.as_raw_fd(), &frame)
     }
 }
 

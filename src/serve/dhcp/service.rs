@@ -20,7 +20,7 @@ use super::socket::{Datagram, DhcpSocket, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
 use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
 use crate::decide::loops::LoopGuard;
-use crate::decide::{Arrival, Destination, Facts};
+use crate::decide::{Arrival, Destination, Facts, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
 use crate::serve::context::{Context, KnownOwned};
@@ -147,6 +147,8 @@ impl Service {
             reserved: in_force.snapshot.host_by_mac(request.mac).is_some(),
             at: arrival.at,
             stage: decision.stage,
+            is_ipxe: request.ipxe_features().is_some()
+                || matches!(decision.stage, Stage::Ipxe { .. }),
             uuid: request.uuid(),
         });
         let sent = match &decision.outcome {
