@@ -16,6 +16,8 @@
     )
 )]
 
+pub mod cards;
+pub mod delivery;
 pub mod dhcp;
 pub mod firmware;
 pub mod http;
@@ -96,6 +98,10 @@ pub struct Facts<'a> {
     pub route_source: Option<Ipv4Addr>,
     /// What is remembered of the machine's fetches of its loader; `None`: nothing.
     pub fetches: Option<&'a loops::Fetches>,
+    /// Which ports hold addresses of the host that several may have.
+    pub held: &'a [cards::Held],
+    /// How offers to the machine have fared.
+    pub delivery: delivery::Delivery,
 }
 
 /// Where a reply goes (RFC 2131 section 4.1).
@@ -114,4 +120,11 @@ pub enum Destination {
     },
     /// To 255.255.255.255, port 68.
     Broadcast,
+    /// Both as a frame and by broadcast, because one of them alone has not been heard.
+    Both {
+        /// The address it will have.
+        yiaddr: Ipv4Addr,
+        /// Its hardware address.
+        chaddr: HardwareAddr,
+    },
 }

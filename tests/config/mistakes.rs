@@ -316,13 +316,10 @@ snippets = ["ssh-keys"]
 secure_boot = true
 
 [hosts.web01]
-mac = ["52:54:00:47:86:8e", "52:54:00:47:86:8f"]
+mac = "52:54:00:47:86:8e"
 ip = "10.99.0.11"
 subnet = "lab"
 bmc = "10.0.0.1"
-
-[[hosts.web01.nic]]
-mac = "52:54:00:47:86:90"
 "#);
     mistake!(later_in_a_profile, PROFILE => profile_with("\"linux\"", "\"multiboot\""));
     mistake!(what_this_version_does_is_no_mistake, MAIN => main_with(r#"[dhcp]

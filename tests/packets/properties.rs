@@ -62,6 +62,8 @@ fn decide_any(bytes: &[u8], snapshot: &Snapshot, state: Option<InstallState>) ->
         known: record.as_ref().map_or(Known::Nothing, Known::Record),
         files: &AllThere,
         fetches: None,
+        held: &[],
+        delivery: bootwright::decide::delivery::Delivery::default(),
         route_source: None,
     };
     Some(decide(&request, &arrival(), snapshot, &facts).outcome)
@@ -294,6 +296,8 @@ proptest! {
             known: record.as_ref().map_or(Known::Nothing, Known::Record),
             files: &AllThere,
             fetches: None,
+            held: &[],
+            delivery: bootwright::decide::delivery::Delivery::default(),
             route_source: None,
         };
         let decision = decide(&request, &arrival(), &SITE, &facts);

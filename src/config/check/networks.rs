@@ -6,10 +6,12 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Input;
-use crate::base::SubnetName;
+use super::cards::all_addresses;
+use crate::base::{HostName, SubnetName};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Mode, Server, Subnet, Unknown};
 use crate::config::source::Span;
+use crate::config::written::Written;
 use crate::config::written::hosts::HostEntry;
 use crate::config::written::server::SubnetEntry;
 
@@ -190,7 +192,7 @@ pub(super) fn subnets(
 ) -> Vec<Subnet> {
     let mut taken: HashSet<Ipv4Addr> = hosts
         .iter()
-        .filter_map(|host| host.ip.as_ref())
+        .flat_map(|host| all_addresses(host))
         .map(|ip| ip.value)
         .collect();
     for subnet in networks {
@@ -251,7 +253,17 @@ pub(super) fn place(
     problems: &mut Vec<Problem>,
 ) -> Option<usize> {
     let ip = host.ip.as_ref()?;
-    let name = &host.name.value;
+    place_of(&host.name.value, ip, networks, input, problems)
+}
+
+/// The subnet of an address that is reserved for a host.
+pub(super) fn place_of(
+    name: &HostName,
+    ip: &Written<Ipv4Addr>,
+    networks: &[Network<'_>],
+    input: &Input,
+    problems: &mut Vec<Problem>,
+) -> Option<usize> {
     let found = networks
         .iter()
         .position(|subnet| subnet.net.contains(&ip.value));

@@ -150,7 +150,11 @@ impl Service {
             is_ipxe: request.ipxe_features().is_some()
                 || matches!(decision.stage, Stage::Ipxe { .. }),
             uuid: request.uuid(),
+            delivery: decision.delivery,
         });
+        if let Some(holding) = decision.holding {
+            self.ctx.memory.note_holding(holding, arrival.at);
+        }
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send { reply, to, from } => {
@@ -220,15 +224,20 @@ impl Service {
 
     async fn decide(&self, in_force: &InForce, request: &Request, arrival: &Arrival) -> Decision {
         let snapshot = &in_force.snapshot;
-        let known = match asking_host(request, snapshot) {
-            Some(host) => self.ctx.known(in_force, &host.name).await,
-            None => KnownOwned::Nothing,
+        let (known, held) = match asking_host(request, snapshot) {
+            Some(host) => (
+                self.ctx.known(in_force, &host.name).await,
+                self.ctx.memory.held(host, arrival.at),
+            ),
+            None => (KnownOwned::Nothing, Vec::new()),
         };
         let fetches = self.ctx.memory.fetches(request.mac);
         let facts = Facts {
             known: known.as_known(),
             files: &self.looked_at.over(self.ctx.boot_files(in_force)),
             fetches: fetches.as_ref(),
+            held: &held,
+            delivery: self.ctx.memory.delivery(request.mac),
             route_source: if request.giaddr.is_unspecified() {
                 None
             } else {
@@ -267,23 +276,57 @@ impl Service {
     ) -> io::Result<Option<String>> {
         let server_port = self.socket.place.port;
         let client_port = server_port.wrapping_add(1);
-        let (address, instead) = match to {
-            Destination::Relay(relay) => (SocketAddrV4::new(relay, server_port), None),
-            Destination::Client(client) => (SocketAddrV4::new(client, client_port), None),
-            Destination::Broadcast => (SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port), None),
-            Destination::Link { yiaddr, chaddr } => {
-                let why = match self.send_frame(payload, from, yiaddr, chaddr) {
-                    Ok(()) => return Ok(None),
-                    Err(why) => format!("sent by broadcast: {why}"),
-                };
-                (
-                    SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port),
-                    Some(why),
-                )
+        match to {
+            Destination::Relay(relay) => {
+                let relay = SocketAddrV4::new(relay, server_port);
+                self.socket.send(payload, from, relay).await?;
+                Ok(None)
             }
-        };
-        self.socket.send(payload, from, address).await?;
-        Ok(instead)
+            Destination::Client(client) => {
+                let client = SocketAddrV4::new(client, client_port);
+                self.socket.send(payload, from, client).await?;
+                Ok(None)
+            }
+            Destination::Broadcast => {
+                self.broadcast(payload, from).await?;
+                Ok(None)
+            }
+            Destination::Link { yiaddr, chaddr } => {
+                match self.send_frame(payload, from, yiaddr, chaddr) {
+                    Ok(()) => Ok(None),
+                    Err(why) => {
+                        self.broadcast(payload, from).await?;
+                        Ok(Some(format!("sent by broadcast: {why}")))
+                    }
+                }
+            }
+            Destination::Both { yiaddr, chaddr } => {
+                let framed = self.send_frame(payload, from, yiaddr, chaddr);
+                let broadcast = self.broadcast(payload, from).await;
+                match (framed, broadcast) {
+                    (Ok(()), Ok(())) => Ok(None),
+                    (Err(why), Ok(())) => Ok(Some(format!("by broadcast only: {why}"))),
+                    (Ok(()), Err(error)) => Ok(Some(format!("as a frame only: {error}"))),
+                    (Err(_), Err(error)) => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Sends a reply to everybody on the link: in a frame of its own too, for a checksum that is left to a
+    /// virtual link's hardware is never filled in, and ROMs check it. Without a packet socket the system
+    /// sends it.
+    async fn broadcast(&self, payload: &[u8], from: Ipv4Addr) -> io::Result<()> {
+        let all = HardwareAddr::ethernet([0xff; 6]);
+        if self
+            .send_frame(payload, from, Ipv4Addr::BROADCAST, all)
+            .is_ok()
+        {
+            return Ok(());
+        }
+        let client_port = self.socket.place.port.wrapping_add(1);
+        let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port);
+        self.socket.send(payload, from, everybody).await
     }
 
     fn send_frame(
