@@ -1,6 +1,7 @@
 //! Each message in each state, with what it meets and where the answer goes.
 
 mod bootp;
+mod cards;
 mod configured;
 mod machine;
 
