@@ -17,8 +17,8 @@ use super::tftp::Client;
 use super::wire::{Card, DECLINE, DISCOVER, Frame, OFFER, REQUEST, message, reply};
 
 pub(crate) const WEB01_MAC: [u8; 6] = [0x52, 0x54, 0, 0x47, 0x86, 0x8e];
-const WEB01_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
-const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+pub(crate) const WEB01_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
+pub(super) const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const RELAY_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 250);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,13 +44,13 @@ pub(crate) struct Lab {
     pub(crate) server: Namespace,
     pub(crate) machine: Namespace,
     pub(crate) site: Site,
-    events: broadcast::Receiver<Arc<Event>>,
+    pub(crate) events: broadcast::Receiver<Arc<Event>>,
     cancel: CancellationToken,
 }
 
 impl Lab {
     /// `None` where no namespaces can be made.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         Self::of(SERVER, |_, _| {})
     }
 

@@ -121,7 +121,8 @@ impl Card {
     }
 }
 
-fn read(bytes: &[u8]) -> Option<Frame> {
+/// An IPv4 datagram of UDP, in its frame.
+pub(crate) fn read(bytes: &[u8]) -> Option<Frame> {
     use etherparse::{LinkSlice, NetSlice, SlicedPacket, TransportSlice};
     let packet = SlicedPacket::from_ethernet(bytes).ok()?;
     let Some(LinkSlice::Ethernet2(ethernet)) = packet.link else {

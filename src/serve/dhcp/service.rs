@@ -160,7 +160,7 @@ impl Service {
             Outcome::Send { reply, to, from } => {
                 let payload = reply.encode();
                 let ip = known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr));
-                let sent = self.send(&payload, *to, *from).await;
+                let sent = self.send(&payload, *to, *from);
                 Some((payload.len(), ip, sent))
             }
         };
@@ -268,41 +268,36 @@ impl Service {
     }
 
     /// Sends a reply. `Ok(Some(_))` says how it was sent instead of as decided.
-    async fn send(
-        &self,
-        payload: &[u8],
-        to: Destination,
-        from: Ipv4Addr,
-    ) -> io::Result<Option<String>> {
+    fn send(&self, payload: &[u8], to: Destination, from: Ipv4Addr) -> io::Result<Option<String>> {
         let server_port = self.socket.place.port;
         let client_port = server_port.wrapping_add(1);
         match to {
             Destination::Relay(relay) => {
                 let relay = SocketAddrV4::new(relay, server_port);
-                self.socket.send(payload, from, relay).await?;
+                self.socket.send(payload, from, relay)?;
                 Ok(None)
             }
             Destination::Client(client) => {
                 let client = SocketAddrV4::new(client, client_port);
-                self.socket.send(payload, from, client).await?;
+                self.socket.send(payload, from, client)?;
                 Ok(None)
             }
             Destination::Broadcast => {
-                self.broadcast(payload, from).await?;
+                self.broadcast(payload, from)?;
                 Ok(None)
             }
             Destination::Link { yiaddr, chaddr } => {
                 match self.send_frame(payload, from, yiaddr, chaddr) {
                     Ok(()) => Ok(None),
                     Err(why) => {
-                        self.broadcast(payload, from).await?;
+                        self.broadcast(payload, from)?;
                         Ok(Some(format!("sent by broadcast: {why}")))
                     }
                 }
             }
             Destination::Both { yiaddr, chaddr } => {
                 let framed = self.send_frame(payload, from, yiaddr, chaddr);
-                let broadcast = self.broadcast(payload, from).await;
+                let broadcast = self.broadcast(payload, from);
                 match (framed, broadcast) {
                     (Ok(()), Ok(())) => Ok(None),
                     (Err(why), Ok(())) => Ok(Some(format!("by broadcast only: {why}"))),
@@ -316,7 +311,7 @@ impl Service {
     /// Sends a reply to everybody on the link: in a frame of its own too, for a checksum that is left to a
     /// virtual link's hardware is never filled in, and ROMs check it. Without a packet socket the system
     /// sends it.
-    async fn broadcast(&self, payload: &[u8], from: Ipv4Addr) -> io::Result<()> {
+    fn broadcast(&self, payload: &[u8], from: Ipv4Addr) -> io::Result<()> {
         let all = HardwareAddr::ethernet([0xff; 6]);
         if self
             .send_frame(payload, from, Ipv4Addr::BROADCAST, all)
@@ -326,7 +321,7 @@ impl Service {
         }
         let client_port = self.socket.place.port.wrapping_add(1);
         let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port);
-        self.socket.send(payload, from, everybody).await
+        self.socket.send(payload, from, everybody)
     }
 
     fn send_frame(

@@ -26,6 +26,9 @@ use crate::host::preflight::{self, CannotListen, Transport};
 /// at once, and each lost one costs its machine a second or more.
 const RECEIVE_BUFFER: usize = 16 << 20;
 
+/// Send buffer, in bytes: replies that wait until the kernel has found a relay or a router by ARP.
+const SEND_BUFFER: usize = 4 << 20;
+
 /// Largest datagram read, in bytes; DHCP over Ethernet has at most 1,472.
 pub(super) const MAX_DATAGRAM: usize = 4_096;
 
@@ -84,6 +87,9 @@ fn open_udp(interface: &Interface, port: u16, share: bool) -> io::Result<UdpSock
     socket.set_broadcast(true)?;
     socket.bind_device(Some(interface.name.as_bytes()))?;
     setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+    if setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+    }
     // Beyond the system's limit only as root; otherwise as much as it allows.
     if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
@@ -135,13 +141,11 @@ impl DhcpSocket {
     }
 
     /// Sends a datagram by this interface, from this address where it is one of this machine's.
-    pub(super) async fn send(
-        &self,
-        bytes: &[u8],
-        from: Ipv4Addr,
-        to: SocketAddrV4,
-    ) -> io::Result<()> {
-        let sent = self.send_from(bytes, from, to).await;
+    ///
+    /// Never waits: the socket is full while the kernel looks for a relay or machine that does not answer
+    /// ARP, seconds for each one that anybody writes into a packet, and nobody else is to wait for them.
+    pub(super) fn send(&self, bytes: &[u8], from: Ipv4Addr, to: SocketAddrV4) -> io::Result<()> {
+        let sent = self.send_from(bytes, from, to);
         match sent {
             // The address that machines know this server by need not be one of this machine's own
             // (a virtual one, or one behind a translation): then the kernel chooses.
@@ -152,22 +156,21 @@ impl DhcpSocket {
                         Some(libc::EINVAL | libc::ENETUNREACH | libc::EADDRNOTAVAIL)
                     ) =>
             {
-                self.send_from(bytes, Ipv4Addr::UNSPECIFIED, to).await
+                self.send_from(bytes, Ipv4Addr::UNSPECIFIED, to)
             }
             sent => sent,
         }
     }
 
-    async fn send_from(&self, bytes: &[u8], from: Ipv4Addr, to: SocketAddrV4) -> io::Result<()> {
+    fn send_from(&self, bytes: &[u8], from: Ipv4Addr, to: SocketAddrV4) -> io::Result<()> {
         let index = libc::c_int::try_from(self.place.index).unwrap_or_default();
-        let transmit = || transmit(self.udp.as_raw_fd(), bytes, index, from, to);
-        // At once where there is room, which there nearly always is.
-        match self.udp.try_io(Interest::WRITABLE, transmit) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.udp.async_io(Interest::WRITABLE, transmit).await
+        transmit(self.udp.as_raw_fd(), bytes, index, from, to).map_err(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                io::Error::other("too many replies wait for machines that do not answer ARP")
+            } else {
+                error
             }
-            sent => sent,
-        }
+        })
     }
 }
 
@@ -266,7 +269,7 @@ mod tests {
             got.source
         );
 
-        server.send(b"back", got.to, got.source).await.unwrap();
+        server.send(b"back", got.to, got.source).unwrap();
         let mut buf = [0; 16];
         let (len, from) = client.recv_from(&mut buf).await.unwrap();
         assert_eq!(&buf[..len], b"back");
@@ -274,7 +277,7 @@ mod tests {
 
         // An address that is not this machine's: the kernel chooses one.
         let foreign = Ipv4Addr::new(192, 0, 2, 1);
-        server.send(b"again", foreign, got.source).await.unwrap();
+        server.send(b"again", foreign, got.source).unwrap();
         let (len, from) = client.recv_from(&mut buf).await.unwrap();
         assert_eq!((&buf[..len], from.port()), (b"again".as_slice(), port));
     }

@@ -1,9 +1,13 @@
 //! One round over everything that reads a client's bytes: what the fuzz target and the test of its
 //! corpus run.
 
+mod codecs;
+
 use std::net::Ipv4Addr;
 
 use super::{DhcpOption, MessageType, OptionCode, Reply, Request};
+pub use codecs::{CODECS, Codec, option_codec};
+
 use crate::wire::{names, pxe};
 
 /// Reads `bytes` as a message, calls every getter, answers, and reads the answer back. The error is

@@ -188,9 +188,9 @@ impl Reply {
             .filter(|boot| boot.name.len() < FILE.len())
     }
 
-    /// Whether UEFI HTTP Boot has its URL by `file` and not by option 67.
-    fn url_in_file_only(&self) -> bool {
-        self.in_file().is_some_and(|boot| !boot.terminated) && !self.requested.contains(&BOOT_FILE)
+    /// Whether UEFI HTTP Boot has its URL by `file`, perhaps by option 67 as well.
+    fn has_url_in_file(&self) -> bool {
+        self.in_file().is_some_and(|boot| !boot.terminated)
     }
 
     fn assemble(&self) -> Assembled {
@@ -336,7 +336,7 @@ impl Reply {
         if all <= room {
             return vec![Area::Options; items.len()];
         }
-        let mut free = if self.message_type().is_none() || self.url_in_file_only() {
+        let mut free = if self.message_type().is_none() || self.has_url_in_file() {
             // BOOTP has no option 52, and HTTP Boot takes no URL from `file` beside one.
             [(Area::Options, room), (Area::File, 0), (Area::Sname, 0)]
         } else if self.boots_from_file || self.in_file().is_some() {
@@ -401,9 +401,12 @@ const BOOT_FILE: u8 = 67;
 fn importance(code: u8) -> (u8, u8) {
     let rank = match OptionCode::from(code) {
         OptionCode::MessageType | OptionCode::ServerIdentifier | OptionCode::AddressLeaseTime => 0,
-        OptionCode::RelayAgentInformation | OptionCode::SubnetMask => 1,
+        // Without its class HTTP Boot is no offer.
+        OptionCode::RelayAgentInformation
+        | OptionCode::SubnetMask
+        | OptionCode::ClassIdentifier => 1,
         OptionCode::ClientIdentifier => 2,
-        OptionCode::Router | OptionCode::ClassIdentifier => 3,
+        OptionCode::Router => 3,
         OptionCode::BootfileName => 4,
         OptionCode::DomainNameServer | OptionCode::TFTPServerName => 5,
         _ => 6,

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{DhcpOption, MessageType, OptionCode, borrowed};
+use dhcproto::v4::{MessageType, OptionCode, borrowed};
 
 use super::options::{self, Options};
 use super::{BOOTP_MESSAGE, HEADER};
@@ -109,19 +109,12 @@ impl Request {
 
     /// Option 53; `None` when it is absent or empty.
     pub fn message_type(&self) -> Option<MessageType> {
-        match self.options.decoded(OptionCode::MessageType)? {
-            DhcpOption::MessageType(kind) => Some(kind),
-            _ => None,
-        }
+        let data = self.options.get(OptionCode::MessageType)?;
+        data.first().copied().map(MessageType::from)
     }
 
     fn address(&self, code: OptionCode) -> Option<Ipv4Addr> {
-        match self.options.decoded(code)? {
-            DhcpOption::RequestedIpAddress(address)
-            | DhcpOption::ServerIdentifier(address)
-            | DhcpOption::SubnetSelection(address) => Some(address),
-            _ => None,
-        }
+        options::address(self.options.get(code)?)
     }
 
     /// Option 12, as text for people.
@@ -136,10 +129,8 @@ impl Request {
 
     /// Option 51: the length of lease that the client would like, in seconds.
     pub fn lease_time(&self) -> Option<u32> {
-        match self.options.decoded(OptionCode::AddressLeaseTime)? {
-            DhcpOption::AddressLeaseTime(secs) => Some(secs),
-            _ => None,
-        }
+        let data = self.options.get(OptionCode::AddressLeaseTime)?;
+        <[u8; 4]>::try_from(data).ok().map(u32::from_be_bytes)
     }
 
     /// Option 54: the server that the client speaks to.
@@ -162,10 +153,8 @@ impl Request {
 
     /// Option 57: the largest message that the client takes, in bytes of the whole datagram.
     pub fn max_message_size(&self) -> Option<u16> {
-        match self.options.decoded(OptionCode::MaxMessageSize)? {
-            DhcpOption::MaxMessageSize(bytes) => Some(bytes),
-            _ => None,
-        }
+        let data = self.options.get(OptionCode::MaxMessageSize)?;
+        <[u8; 2]>::try_from(data).ok().map(u16::from_be_bytes)
     }
 
     /// Option 60.
