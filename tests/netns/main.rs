@@ -4,6 +4,7 @@
 mod flood;
 mod ndp;
 mod net;
+mod nics;
 mod services;
 #[path = "../support/mod.rs"]
 mod support;
