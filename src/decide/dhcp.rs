@@ -11,13 +11,14 @@
 mod boot;
 pub mod destination;
 mod options;
+mod proxy;
 
 use std::net::Ipv4Addr;
 
 use self::options::Lease;
+pub use self::proxy::decide_at_proxy_port;
 use super::cards::{self, Held, Holding};
 use super::delivery::{Delivery, Heard};
-use super::firmware;
 use super::loops::LoopGuard;
 use super::{Arrival, Destination, Facts, Stage};
 use crate::base::{HardwareAddr, HostName};
@@ -113,12 +114,29 @@ pub fn decide(
     let Some(subnet) = snapshot.subnets.get(index) else {
         return silent(Reason::NoSubnet, None);
     };
-    let Some(card) = cards::card_of(host, request.mac, index) else {
+    let Some(card) = cards::card_of(host, request.mac, index).filter(|card| card.subnet.is_some())
+    else {
         return silent(Reason::NicWithoutAddress, None);
     };
+    if !subnet.mode.gives_addresses() {
+        let meeting = proxy::Meeting {
+            request,
+            arrival,
+            snapshot,
+            facts,
+            stage,
+            host,
+            card,
+            subnet,
+            at_home: card.subnet == Some(index),
+        };
+        return meeting.on_dhcp_port(message_type);
+    }
     let Some(ip) = card.ip else {
-        let name = card.name.map(|name| format!("the network card {name}"));
-        return silent(Reason::NicWithoutAddress, name);
+        return silent(
+            Reason::WrongSubnet,
+            Some(elsewhere(snapshot, host, &card, subnet)),
+        );
     };
     let Some(server) =
         destination::server_address(subnet, &arrival.addresses, arrival.to, facts.route_source)
@@ -222,6 +240,21 @@ fn no_subnet(reason: Reason, request: &Request, arrival: &Arrival) -> String {
             addresses.join(", ")
         )
     }
+}
+
+/// Where a network card belongs, and where its message came from.
+fn elsewhere(snapshot: &Snapshot, host: &Host, card: &Card<'_>, from: &Subnet) -> String {
+    let reserved = card
+        .subnet
+        .and_then(|index| snapshot.subnets.get(index))
+        .map_or("another subnet", |subnet| subnet.name.as_str());
+    let name = card.name.map(|name| format!(" ({name})"));
+    format!(
+        "{}{} is reserved in {reserved}, this came from {}",
+        host.name,
+        name.unwrap_or_default(),
+        from.name
+    )
 }
 
 /// A message of a reserved host, and what it meets.
@@ -478,18 +511,7 @@ impl Case<'_> {
     }
 
     fn elsewhere(&self) -> String {
-        let reserved = self
-            .card
-            .subnet
-            .and_then(|index| self.snapshot.subnets.get(index))
-            .map_or("another subnet", |subnet| subnet.name.as_str());
-        let name = self.card.name.map(|name| format!(" ({name})"));
-        format!(
-            "{}{} is reserved in {reserved}, this came from {}",
-            self.host.name,
-            name.unwrap_or_default(),
-            self.subnet.name
-        )
+        elsewhere(self.snapshot, self.host, &self.card, self.subnet)
     }
 
     /// The address, and what to boot; `None` as message type: by BOOTP.
@@ -515,7 +537,7 @@ impl Case<'_> {
                 .options
                 .push(DhcpOption::ClientMachineIdentifier(identifier.to_vec()));
         }
-        let mut answer = if self.card.boot || self.stage == Stage::Os {
+        let answer = if self.card.boot || self.stage == Stage::Os {
             boot::boot(
                 request,
                 self.stage,
@@ -525,17 +547,10 @@ impl Case<'_> {
                 self.server,
                 self.arrival.at,
             )
+            .with_doubt(request, self.stage)
         } else {
             boot::BootAnswer::none(Reason::NicDoesNotBoot, None)
         };
-        if let Some(doubt) = self
-            .stage
-            .is_boot()
-            .then(|| firmware::told(request).doubt)
-            .flatten()
-        {
-            answer.note = joined(answer.note.take(), Some(doubt));
-        }
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
             reply.siaddr = tftp;

@@ -127,4 +127,6 @@ pub enum Destination {
         /// Its hardware address.
         chaddr: HardwareAddr,
     },
+    /// To whoever asked, at the port that it asked from (PXE 2.1 section 2.2.2, port 4011).
+    Peer(SocketAddrV4),
 }

@@ -171,6 +171,14 @@ const LKRN: [&str; 3] = [
     "/usr/share/ipxe/ipxe.lkrn",
 ];
 
+/// A program in the folders of `path` (the value of `PATH`), or where the system's own are.
+pub fn program_in(path: &std::ffi::OsStr, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
 impl Tools {
     /// Finds what a rehearsal needs. `path` is the value of `PATH`; everything that is missing is told
     /// at once.
@@ -181,10 +189,7 @@ impl Tools {
     ) -> Result<Self, Vec<Missing>> {
         let mut missing = Vec::new();
         let mut program = |name: &str, package: &'static str| {
-            let found = std::env::split_paths(path)
-                .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-                .map(|folder| folder.join(name))
-                .find(|path| path.is_file());
+            let found = program_in(path, name);
             if found.is_none() {
                 missing.push(Missing {
                     what: name.to_owned(),

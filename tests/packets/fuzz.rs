@@ -459,6 +459,7 @@ fn sizes_hold(request: &Request, decision: &Decision) -> Result<u64, String> {
         Destination::Link { .. } => 3,
         Destination::Broadcast => 4,
         Destination::Both { .. } => 5,
+        Destination::Peer(_) => 6,
     };
     let codes: Vec<u8> = back
         .options

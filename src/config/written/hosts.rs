@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use toml::de::{DeTable, DeValue};
 
 use super::{Written, options};
-use crate::base::{AfterEvent, Architecture, GroupName, HardwareAddr, HostName, ProfileName, Uuid};
+use crate::base::{
+    AfterEvent, Architecture, GroupName, HardwareAddr, HostName, ProfileName, SubnetName, Uuid,
+};
 use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
 use crate::config::snapshot::{InstallPolicy, LocalBoot};
@@ -44,6 +46,8 @@ pub(crate) struct HostEntry {
     /// The hardware addresses of its first network card.
     pub macs: Vec<Written<HardwareAddr>>,
     pub ip: Option<Written<Ipv4Addr>>,
+    /// The subnet that it belongs to, by name.
+    pub subnet: Option<Written<SubnetName>>,
     /// Its further network cards.
     pub nics: Vec<NicEntry>,
     pub group: Option<Written<GroupName>>,
@@ -154,6 +158,7 @@ const HOST: Keys = Keys {
     known: &[
         "mac",
         "ip",
+        "subnet",
         "group",
         "fqdn",
         "profile",
@@ -170,7 +175,7 @@ const HOST: Keys = Keys {
         "vars",
         "nic",
     ],
-    later: &["snippets", "subnet", "bmc"],
+    later: &["snippets", "bmc"],
     hints: &[
         (
             "domain",
@@ -298,11 +303,18 @@ impl HostEntry {
     ) -> Option<Self> {
         let macs = macs(cx, reader);
         let ip = reader.parsed(cx, "ip", values::machine_address);
-        if !reader.has("ip") {
+        let subnet = reader.parsed(cx, "subnet", |text| values::name("a subnet", text));
+        if !reader.has("ip") && !reader.has("subnet") {
             reader.missing(
                 cx,
                 "ip",
-                "write the address that is reserved for it, such as `ip = \"10.99.0.11\"`",
+                "write the address that is reserved for it, such as `ip = \"10.99.0.11\"`; where another server gives the addresses (mode \"proxy\" or \"off\") `subnet = \"NAME\"` does",
+            );
+        } else if !reader.has("ip") && !reader.has("mac") {
+            reader.missing(
+                cx,
+                "mac",
+                "without `ip` the machine is known by its hardware address alone: write `mac`, or the address that is held for it",
             );
         }
         let group = group_of(cx, reader);
@@ -321,6 +333,7 @@ impl HostEntry {
                     name: Written { value, span },
                     macs,
                     ip,
+                    subnet,
                     nics,
                     group,
                     fqdn,

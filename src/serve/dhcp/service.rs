@@ -16,16 +16,17 @@ use tokio_util::task::TaskTracker;
 
 use super::holder::holder_of;
 use super::looked_at::{LookedAt, Routes};
-use super::socket::{Datagram, DhcpSocket, MAX_DATAGRAM};
+use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
-use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
+use crate::config::snapshot::Subnet;
+use crate::decide::dhcp::{Decision, Outcome, asking_host, decide, decide_at_proxy_port};
 use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
 use crate::serve::context::{Context, KnownOwned};
 use crate::serve::memory::Sighting;
-use crate::wire::dhcp::Request;
+use crate::wire::dhcp::{MessageType, Request};
 
 /// Datagrams that may wait for something (the disk, an answer by ARP); further ones wait in the socket's
 /// buffer.
@@ -155,6 +156,7 @@ impl Service {
         if let Some(holding) = decision.holding {
             self.ctx.memory.note_holding(holding, arrival.at);
         }
+        self.note_address(&in_force, &request);
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send { reply, to, from } => {
@@ -170,7 +172,8 @@ impl Service {
         }
         let (mut kind, mut reason) = (decision.kind, decision.reason);
         let (bytes, ip) = match sent {
-            None => (None, known_address(request.ciaddr)),
+            // Where another server gives the addresses, this is how one is seen to be taken.
+            None => (None, taken_address(&request)),
             Some((len, ip, sent)) => {
                 match sent {
                     Ok(None) => {}
@@ -201,6 +204,27 @@ impl Service {
         self.note_loader(&in_force, &request, &arrival, &decision);
         if decision.reason == Reason::UnknownHost {
             self.announce(&in_force, &request, &arrival, &decision);
+        }
+    }
+
+    /// Takes note of the address that a machine says is its own, where another server gives addresses.
+    /// Of a machine on this link the neighbour table tells more.
+    fn note_address(&self, in_force: &InForce, request: &Request) {
+        let snapshot = &in_force.snapshot;
+        let Some(address) = taken_address(request) else {
+            return;
+        };
+        let far = |subnet: &Subnet| {
+            !subnet.mode.gives_addresses()
+                && subnet.network.contains(&address)
+                && self.ctx.links.on_link(address).is_none()
+        };
+        if snapshot
+            .host_by_mac(request.mac)
+            .and_then(|host| snapshot.subnet_of(host))
+            .is_some_and(far)
+        {
+            self.ctx.memory.note_address(request.mac, address);
         }
     }
 
@@ -244,7 +268,10 @@ impl Service {
                 self.routes.source_for(request.giaddr)
             },
         };
-        decide(request, arrival, snapshot, &facts)
+        match self.socket.place.door {
+            Door::Dhcp => decide(request, arrival, snapshot, &facts),
+            Door::Proxy => decide_at_proxy_port(request, arrival, snapshot, &facts),
+        }
     }
 
     /// Who has the address that was declined, in words. Through a relay nobody here can be asked.
@@ -280,6 +307,10 @@ impl Service {
             Destination::Client(client) => {
                 let client = SocketAddrV4::new(client, client_port);
                 self.socket.send(payload, from, client)?;
+                Ok(None)
+            }
+            Destination::Peer(peer) => {
+                self.socket.send(payload, from, peer)?;
                 Ok(None)
             }
             Destination::Broadcast => {
@@ -432,6 +463,15 @@ fn begin_event(
 fn gone(error: &io::Error) -> bool {
     use nix::libc::{EBADF, ENODEV, ENXIO};
     matches!(error.raw_os_error(), Some(ENODEV | ENXIO | EBADF))
+}
+
+/// The address that a client has (`ciaddr`), or chooses in a REQUEST.
+fn taken_address(request: &Request) -> Option<Ipv4Addr> {
+    let chosen = || match request.message_type() {
+        Some(MessageType::Request) => request.requested_address(),
+        _ => None,
+    };
+    known_address(request.ciaddr).or_else(chosen)
 }
 
 fn known_address(ip: Ipv4Addr) -> Option<Ipv4Addr> {
