@@ -611,6 +611,7 @@ impl World {
             },
             is_ipxe: false,
             uuid: None,
+            delivery: None,
         });
         self.clock.advance(Duration::from_secs(1));
         self.judge();

@@ -8,7 +8,7 @@ use super::output::Format;
 use super::{runtime, show_events, table};
 use crate::diagnose::Diagnosis;
 use crate::record::InstallState;
-use crate::serve::admin::hosts::HostView;
+use crate::serve::admin::hosts::{HostView, NicView};
 use crate::serve::admin::logs::{Kept, LATEST};
 
 /// Lists all hosts.
@@ -141,6 +141,26 @@ fn show_logs(kept: &Kept, format: Format, out: &mut dyn Write) -> anyhow::Result
     Ok(0)
 }
 
+/// A further network card in one line.
+fn nic(nic: &NicView) -> String {
+    let macs: Vec<String> = nic.macs.iter().map(ToString::to_string).collect();
+    let mut words: Vec<String> = nic.name.iter().cloned().collect();
+    words.push(if macs.is_empty() {
+        "no MAC yet".to_owned()
+    } else {
+        macs.join(" ")
+    });
+    words.push(match (nic.ip, &nic.subnet) {
+        (Some(ip), Some(subnet)) => format!("{ip} in {subnet}"),
+        (Some(ip), None) => ip.to_string(),
+        (None, _) => "never answered".to_owned(),
+    });
+    if nic.boot {
+        words.push("boots".to_owned());
+    }
+    words.join(" ")
+}
+
 fn one(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
     let host: HostView = runtime()?.block_on(client.get(&format!("/hosts/{}", part(host))))?;
     if format == Format::Json {
@@ -164,6 +184,7 @@ fn one(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> anyh
             ),
             ("ip", host.ip.map(|ip| ip.to_string())),
             ("subnet", host.subnet.as_ref().map(ToString::to_string)),
+            ("nics", list(host.nics.iter().map(nic).collect())),
             (
                 "groups",
                 list(host.groups.iter().map(ToString::to_string).collect()),

@@ -212,6 +212,7 @@ fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
     differences(&[
         ("mac", old.macs == new.macs),
         ("ip", old.ip == new.ip),
+        ("nic", old.nics == new.nics),
         ("group", old.groups == new.groups),
         ("fqdn", old.fqdn == new.fqdn),
         ("domain", old.domain == new.domain || old.fqdn != new.fqdn),

@@ -358,12 +358,71 @@ impl Host {
         self.macs.first().copied()
     }
 
+    /// All its network cards: the first one, which always may boot it, then those of `[[hosts.NAME.nic]]`.
+    pub fn cards(&self) -> impl Iterator<Item = Card<'_>> {
+        let first = Card {
+            macs: &self.macs,
+            ip: self.ip,
+            subnet: Some(self.subnet),
+            boot: true,
+            name: None,
+        };
+        std::iter::once(first).chain(self.nics.iter().map(|nic| Card {
+            macs: &nic.macs,
+            ip: nic.ip,
+            subnet: nic.subnet,
+            boot: nic.boot,
+            name: nic.name.as_deref(),
+        }))
+    }
+
+    /// Every hardware address of its network cards, each once, in the order of the file.
+    pub fn all_macs(&self) -> Vec<HardwareAddr> {
+        macs_of(self.cards())
+    }
+
+    /// The hardware addresses that may boot it, each once: those that an arming holds for.
+    pub fn boot_macs(&self) -> Vec<HardwareAddr> {
+        macs_of(self.cards().filter(|card| card.boot))
+    }
+
+    /// Whether a hardware address is one that may boot it.
+    pub fn boots_by(&self, mac: HardwareAddr) -> bool {
+        self.cards()
+            .any(|card| card.boot && card.macs.contains(&mac))
+    }
+
     /// Every address reserved for it, that of its first network card first.
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
         self.ip
             .into_iter()
             .chain(self.nics.iter().filter_map(|nic| nic.ip))
     }
+}
+
+fn macs_of<'a>(cards: impl Iterator<Item = Card<'a>>) -> Vec<HardwareAddr> {
+    let mut macs = Vec::new();
+    for mac in cards.flat_map(|card| card.macs) {
+        if !macs.contains(mac) {
+            macs.push(*mac);
+        }
+    }
+    macs
+}
+
+/// One network card of a host, the first one or a further one, as decisions see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Card<'a> {
+    /// Its hardware addresses: several for ports that share the address.
+    pub macs: &'a [HardwareAddr],
+    /// Its address.
+    pub ip: Option<Ipv4Addr>,
+    /// Index into [`Snapshot::subnets`] of the subnet that it is in.
+    pub subnet: Option<usize>,
+    /// Whether it may boot the host.
+    pub boot: bool,
+    /// What the file calls it.
+    pub name: Option<&'a str>,
 }
 
 /// Who is told of events: a URL that they are posted to, or a program that is run.
@@ -598,6 +657,14 @@ impl Snapshot {
     /// The subnet that a host belongs to; `None` never happens for a host of this snapshot.
     pub fn subnet_of(&self, host: &Host) -> Option<&Subnet> {
         self.subnets.get(host.subnet)
+    }
+
+    /// The subnet in which a peer is one of a host's network cards; that of its first one for any other peer.
+    pub fn subnet_towards(&self, host: &Host, peer: Ipv4Addr) -> Option<&Subnet> {
+        host.cards()
+            .find(|card| card.ip == Some(peer))
+            .and_then(|card| self.subnets.get(card.subnet?))
+            .or_else(|| self.subnet_of(host))
     }
 
     /// The subnet that holds an address.

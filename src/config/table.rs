@@ -484,7 +484,12 @@ impl<'t, 'i> Reader<'t, 'i> {
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
-        let double = || Some(format!("write it as [[{key}]], with two brackets"));
+        let outer = self
+            .title
+            .strip_prefix('[')
+            .and_then(|title| title.strip_suffix(']'));
+        let path = outer.map_or_else(|| key.to_owned(), |outer| format!("{outer}.{key}"));
+        let double = || Some(format!("write it as [[{path}]], with two brackets"));
         let DeValue::Array(elements) = value.get_ref() else {
             self.wrong_type(cx, key, value, "a list of tables", double());
             return Vec::new();

@@ -20,11 +20,13 @@ use std::net::Ipv4Addr;
 use self::options::Lease;
 use self::pool::LeaseAction;
 pub use self::proxy::decide_at_proxy_port;
+use super::cards::{self, Held, Holding};
+use super::delivery::{Delivery, Heard};
 use super::loops::LoopGuard;
 use super::{Arrival, Destination, Facts, Stage};
-use crate::base::HostName;
+use crate::base::{HardwareAddr, HostName};
 use crate::config::Snapshot;
-use crate::config::snapshot::{Host, Subnet};
+use crate::config::snapshot::{Card, Host, Subnet};
 use crate::journal::event::{Kind, Reason};
 use crate::wire::dhcp::request::BOOTREQUEST;
 use crate::wire::dhcp::{BootFile, DhcpOption, MessageType, OptionCode, Reply, Request};
@@ -71,6 +73,10 @@ pub struct Decision {
     pub guard: LoopGuard,
     /// What becomes of a lease, before the reply leaves.
     pub lease: Option<LeaseAction>,
+    /// What becomes of an address that several ports may have.
+    pub holding: Option<Holding>,
+    /// How offers to the machine have fared, when that has changed.
+    pub delivery: Option<Delivery>,
 }
 
 /// The reserved host that a message is from, for gathering its facts.
@@ -113,6 +119,10 @@ pub fn decide(
     let Some(subnet) = snapshot.subnets.get(index) else {
         return silent(Reason::NoSubnet, None);
     };
+    let Some(card) = cards::card_of(host, request.mac, index).filter(|card| card.subnet.is_some())
+    else {
+        return silent(Reason::NicWithoutAddress, None);
+    };
     if !subnet.mode.gives_addresses() {
         let meeting = proxy::Meeting {
             request,
@@ -121,15 +131,16 @@ pub fn decide(
             facts,
             stage,
             host,
+            card,
             subnet,
-            at_home: index == host.subnet,
+            at_home: card.subnet == Some(index),
         };
         return meeting.on_dhcp_port(message_type);
     }
-    let Some(ip) = host.ip else {
+    let Some(ip) = card.ip else {
         return silent(
-            Reason::NoSubnet,
-            Some(format!("{} has no address", host.name)),
+            Reason::WrongSubnet,
+            Some(elsewhere(snapshot, host, &card, subnet)),
         );
     };
     let Some(server) =
@@ -150,12 +161,14 @@ pub fn decide(
         facts,
         stage,
         host,
+        card,
         ip,
         subnet,
         server,
-        at_home: index == host.subnet,
+        identifier: request.server_identifier_override().unwrap_or(server),
+        at_home: card.subnet == Some(index),
     };
-    match message_type {
+    let mut decision = match message_type {
         None => case.bootp(),
         Some(MessageType::Discover) => case.discover(),
         Some(MessageType::Request) => case.request(),
@@ -166,7 +179,9 @@ pub fn decide(
             Reason::MessageType,
             Some(format!("message type {}", u8::from(other))),
         ),
-    }
+    };
+    decision.delivery = case.delivery_after(&decision);
+    decision
 }
 
 fn ignored(
@@ -187,6 +202,8 @@ fn ignored(
         looped: None,
         guard: LoopGuard::Pass,
         lease: None,
+        holding: None,
+        delivery: None,
     }
 }
 
@@ -206,10 +223,7 @@ fn who(request: &Request, snapshot: &Snapshot) -> Option<String> {
             host.name
         )
     });
-    match (name, machine) {
-        (Some(name), Some(machine)) => Some(format!("{name}; {machine}")),
-        (name, machine) => name.or(machine),
-    }
+    joined(name, machine)
 }
 
 fn no_subnet(reason: Reason, request: &Request, arrival: &Arrival) -> String {
@@ -234,6 +248,21 @@ fn no_subnet(reason: Reason, request: &Request, arrival: &Arrival) -> String {
     }
 }
 
+/// Where a network card belongs, and where its message came from.
+fn elsewhere(snapshot: &Snapshot, host: &Host, card: &Card<'_>, from: &Subnet) -> String {
+    let reserved = card
+        .subnet
+        .and_then(|index| snapshot.subnets.get(index))
+        .map_or("another subnet", |subnet| subnet.name.as_str());
+    let name = card.name.map(|name| format!(" ({name})"));
+    format!(
+        "{}{} is reserved in {reserved}, this came from {}",
+        host.name,
+        name.unwrap_or_default(),
+        from.name
+    )
+}
+
 /// A message of a reserved host, and what it meets.
 struct Case<'a> {
     request: &'a Request,
@@ -242,22 +271,28 @@ struct Case<'a> {
     facts: &'a Facts<'a>,
     stage: Stage,
     host: &'a Host,
+    /// The network card that asks.
+    card: Card<'a>,
     /// The address that is granted.
     ip: Ipv4Addr,
     /// The subnet that the message is of.
     subnet: &'a Subnet,
     /// This server as that subnet's machines see it.
     server: Ipv4Addr,
-    /// Whether that is the host's own subnet.
+    /// Option 54: this server, unless the relay stands in for it (RFC 5107).
+    identifier: Ipv4Addr,
+    /// Whether that is the network card's own subnet.
     at_home: bool,
 }
 
 impl Case<'_> {
     fn discover(&self) -> Decision {
-        if self.at_home {
-            self.grant(Some(MessageType::Offer))
-        } else {
-            self.silent(Reason::WrongSubnet, self.elsewhere())
+        if !self.at_home {
+            return self.silent(Reason::WrongSubnet, self.elsewhere());
+        }
+        match self.held_by_another() {
+            Some(other) => self.silent(Reason::AddressHeld, self.held_words(other)),
+            None => self.grant(Some(MessageType::Offer)),
         }
     }
 
@@ -298,7 +333,7 @@ impl Case<'_> {
             }
             return match request.requested_address().or(ciaddr) {
                 Some(asked) if asked != self.ip => self.refuse_address(asked),
-                _ => self.grant(Some(MessageType::Ack)),
+                _ => self.grant_unless_held(),
             };
         }
         // RENEWING and REBINDING by `ciaddr`, INIT-REBOOT by option 50.
@@ -314,7 +349,107 @@ impl Case<'_> {
         if asked != self.ip {
             return self.refuse_address(asked);
         }
-        self.grant(Some(MessageType::Ack))
+        // One that renews has the address: a bond whose hardware address has changed with its active port.
+        match ciaddr {
+            Some(_) => self.grant(Some(MessageType::Ack)),
+            None => self.grant_unless_held(),
+        }
+    }
+
+    fn grant_unless_held(&self) -> Decision {
+        match self.held_by_another() {
+            Some(other) => self.refuse(Reason::AddressHeld, self.held_words(other)),
+            None => self.grant(Some(MessageType::Ack)),
+        }
+    }
+
+    /// The port that keeps this one from the address that they share.
+    fn held_by_another(&self) -> Option<HardwareAddr> {
+        if cards::is_booting(self.stage, self.facts.known) {
+            return None;
+        }
+        cards::other_holder(&self.card, self.ip, self.request.mac, self.facts.held)
+    }
+
+    fn held_words(&self, other: HardwareAddr) -> String {
+        format!("{} is held by {other}", self.ip)
+    }
+
+    /// What a grant makes of an address that several ports may have.
+    fn holding_after_grant(&self, message_type: Option<MessageType>) -> Option<Holding> {
+        if self.card.macs.len() < 2 {
+            return None;
+        }
+        if cards::is_booting(self.stage, self.facts.known) {
+            return Some(Holding::Left(self.ip));
+        }
+        let held = Held {
+            ip: self.ip,
+            mac: self.request.mac,
+        };
+        (message_type != Some(MessageType::Offer)).then_some(Holding::Taken {
+            held,
+            lease: self.subnet.lease_time,
+        })
+    }
+
+    /// What a port that gives the address back makes of it.
+    fn holding_after_end(&self) -> Option<Holding> {
+        let holds = self
+            .facts
+            .held
+            .iter()
+            .any(|held| (held.ip, held.mac) == (self.ip, self.request.mac));
+        holds.then_some(Holding::Left(self.ip))
+    }
+
+    /// How offers to the machine have fared after this message.
+    fn delivery_after(&self, decision: &Decision) -> Option<Delivery> {
+        let mut delivery = self.delivery()?;
+        if decision.kind == Kind::DhcpOffer {
+            delivery = delivery.offered(self.arrival.at);
+        }
+        (delivery != self.facts.delivery).then_some(delivery)
+    }
+
+    /// How they have fared with this message; `None` for one that tells nothing about it.
+    fn delivery(&self) -> Option<Delivery> {
+        let heard = match self.request.message_type()? {
+            MessageType::Discover => Heard::Discover,
+            MessageType::Request => Heard::Request {
+                ours: self
+                    .request
+                    .server_identifier()
+                    .is_some_and(|chosen| self.is_own(chosen)),
+            },
+            _ => return None,
+        };
+        Some(self.facts.delivery.heard(heard, self.arrival.at))
+    }
+
+    /// Where a grant goes, and why when it is not as the machine asks.
+    fn destination(&self, reply: &Reply) -> (Destination, Option<String>) {
+        let to = destination::destination(self.request, reply);
+        let is_heard = match to {
+            Destination::Link { .. } | Destination::Broadcast => {
+                self.request.mac.octets().is_none() || reply.yiaddr.is_unspecified()
+            }
+            _ => true,
+        };
+        let both = self
+            .delivery()
+            .filter(|_| !is_heard)
+            .and_then(|delivery| delivery.both(self.arrival.at));
+        match both {
+            None => (to, None),
+            Some(both) => {
+                let to = Destination::Both {
+                    yiaddr: reply.yiaddr,
+                    chaddr: self.request.mac,
+                };
+                (to, Some(both.note()))
+            }
+        }
     }
 
     fn declined(&self) -> Decision {
@@ -322,17 +457,21 @@ impl Case<'_> {
             return other;
         }
         let ip = self.request.requested_address().unwrap_or(self.ip);
-        self.silent(
+        let mut decision = self.silent(
             Reason::Declined,
             format!("{ip}; it is offered again, for this host has no other"),
-        )
+        );
+        decision.holding = self.holding_after_end();
+        decision
     }
 
     fn released(&self) -> Decision {
         if let Some(other) = self.spoken_to_another() {
             return other;
         }
-        self.silent(Reason::Released, self.request.ciaddr.to_string())
+        let mut decision = self.silent(Reason::Released, self.request.ciaddr.to_string());
+        decision.holding = self.holding_after_end();
+        decision
     }
 
     fn inform(&self) -> Decision {
@@ -345,7 +484,7 @@ impl Case<'_> {
             self.request,
             self.host,
             self.subnet,
-            self.server,
+            self.identifier,
             Lease::None,
         );
         reply.configured = self.configured(Lease::None);
@@ -369,6 +508,7 @@ impl Case<'_> {
     /// the interface that the message came in on.
     fn is_own(&self, identifier: Ipv4Addr) -> bool {
         identifier == self.server
+            || identifier == self.identifier
             || self
                 .arrival
                 .addresses
@@ -377,14 +517,7 @@ impl Case<'_> {
     }
 
     fn elsewhere(&self) -> String {
-        let reserved = self
-            .snapshot
-            .subnet_of(self.host)
-            .map_or("another subnet", |subnet| subnet.name.as_str());
-        format!(
-            "{} is reserved in {reserved}, this came from {}",
-            self.host.name, self.subnet.name
-        )
+        elsewhere(self.snapshot, self.host, &self.card, self.subnet)
     }
 
     /// The address, and what to boot; `None` as message type: by BOOTP.
@@ -399,7 +532,7 @@ impl Case<'_> {
         if message_type != Some(MessageType::Offer) {
             reply.ciaddr = request.ciaddr;
         }
-        reply.options = options::network(request, host, self.subnet, self.server, lease);
+        reply.options = options::network(request, host, self.subnet, self.identifier, lease);
         reply.configured = self.configured(lease);
         if self.stage.is_boot()
             && let Some(identifier) = request.machine_identifier()
@@ -410,16 +543,20 @@ impl Case<'_> {
                 .options
                 .push(DhcpOption::ClientMachineIdentifier(identifier.to_vec()));
         }
-        let answer = boot::boot(
-            request,
-            self.stage,
-            self.snapshot,
-            self.facts,
-            host,
-            self.server,
-            self.arrival.at,
-        )
-        .with_doubt(request, self.stage);
+        let answer = if self.card.boot || self.stage == Stage::Os {
+            boot::boot(
+                request,
+                self.stage,
+                self.snapshot,
+                self.facts,
+                host,
+                self.server,
+                self.arrival.at,
+            )
+            .with_doubt(request, self.stage)
+        } else {
+            boot::BootAnswer::none(Reason::NicDoesNotBoot, None)
+        };
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
             reply.siaddr = tftp;
@@ -443,8 +580,10 @@ impl Case<'_> {
             Some(MessageType::Offer) => Kind::DhcpOffer,
             _ => Kind::DhcpAck,
         };
-        let to = destination::destination(request, &reply);
-        let mut decision = self.send(reply, to, kind, answer.reason, answer.note);
+        let (to, both) = self.destination(&reply);
+        let note = joined(answer.note, both);
+        let mut decision = self.send(reply, to, kind, answer.reason, note);
+        decision.holding = self.holding_after_grant(message_type);
         decision.boot_file = answer.file;
         decision.loader = answer.loader;
         decision.looped = answer.looped;
@@ -468,7 +607,7 @@ impl Case<'_> {
         // RFC 2131 section 4.3.2: through a relay it must reach a client that has no address there.
         reply.broadcast |= !self.request.giaddr.is_unspecified();
         reply.options = vec![
-            DhcpOption::ServerIdentifier(self.server),
+            DhcpOption::ServerIdentifier(self.identifier),
             DhcpOption::Message(reason.sentence().to_owned()),
         ];
         let to = destination::destination(self.request, &reply);
@@ -499,10 +638,7 @@ impl Case<'_> {
                 "no room for option {} in what the client takes",
                 codes.join(", ")
             );
-            detail = Some(match detail {
-                Some(detail) => format!("{detail}; {no_room}"),
-                None => no_room,
-            });
+            detail = joined(detail, Some(no_room));
         }
         let from = destination::source_address(
             self.server,
@@ -526,7 +662,17 @@ impl Case<'_> {
             looped: None,
             guard: LoopGuard::Pass,
             lease: None,
+            holding: None,
+            delivery: None,
         }
+    }
+}
+
+/// Two particulars of one event.
+fn joined(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}; {second}")),
+        (first, second) => first.or(second),
     }
 }
 

@@ -16,6 +16,8 @@
     )
 )]
 
+pub mod cards;
+pub mod delivery;
 pub mod dhcp;
 pub mod firmware;
 pub mod foreign;
@@ -101,6 +103,10 @@ pub struct Facts<'a> {
     /// What a machine without a reservation has and may have of its subnet's pool; `None`: it has no
     /// pool, or the leases cannot be read.
     pub pool: Option<dhcp::pool::PoolFacts>,
+    /// Which ports hold addresses of the host that several may have.
+    pub held: &'a [cards::Held],
+    /// How offers to the machine have fared.
+    pub delivery: delivery::Delivery,
 }
 
 /// Where a reply goes (RFC 2131 section 4.1).
@@ -119,6 +125,13 @@ pub enum Destination {
     },
     /// To 255.255.255.255, port 68.
     Broadcast,
+    /// Both as a frame and by broadcast, because one of them alone has not been heard.
+    Both {
+        /// The address it will have.
+        yiaddr: Ipv4Addr,
+        /// Its hardware address.
+        chaddr: HardwareAddr,
+    },
     /// To whoever asked, at the port that it asked from (PXE 2.1 section 2.2.2, port 4011).
     Peer(SocketAddrV4),
 }

@@ -62,6 +62,9 @@ pub fn plan(
             Some("it is never installed (install = \"never\")"),
         );
     }
+    if !host.boots_by(mac) && host.cards().any(|card| card.macs.contains(&mac)) {
+        return disk(Reason::NicDoesNotBoot, Some(mac.to_string()));
+    }
     let record = match known {
         // What was begun with another profile goes on.
         Known::Record(record) if record.state.boots_installer() => record,
@@ -105,7 +108,8 @@ fn installer(
     // A reload takes back an arming that no longer fits; this is the guard for the time until the store
     // has heard of it.
     if record.state == InstallState::Armed
-        && let Some(what) = record::misfit(record, &host.macs, host.ip, host.profile.as_ref())
+        && let Some(what) =
+            record::misfit(record, &host.boot_macs(), host.ip, host.profile.as_ref())
     {
         return disk(Reason::NoLongerFits, Some(what));
     }
@@ -219,6 +223,9 @@ pub fn why_disk(host: &Host, reason: Reason, detail: Option<&str>) -> String {
         }
         Reason::DiskArchitecture => with("not installed, its profile is for another architecture"),
         Reason::DiskProfileGone => with("not installed, its profile is gone"),
+        Reason::NicDoesNotBoot => {
+            with("this network card does not boot the host (boot = true in its [[hosts.NAME.nic]])")
+        }
         Reason::NoLongerFits => {
             with("not installed, the arming no longer fits")
                 + &format!("; bootwright install {name}")

@@ -202,6 +202,12 @@ closed_set! {
         UnknownRelay = "unknown-relay",
         /// The reservation belongs to another subnet than the packet.
         WrongSubnet = "wrong-subnet",
+        /// The network card has no address of its own.
+        NicWithoutAddress = "nic-without-address",
+        /// Another port of the host holds the address that they share.
+        AddressHeld = "address-held",
+        /// The network card gets its address and does not boot the host.
+        NicDoesNotBoot = "nic-does-not-boot",
         /// The client chose another server.
         OtherServer = "other-server-identifier",
         /// The client asks for another address than the reserved one.

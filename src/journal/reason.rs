@@ -53,6 +53,13 @@ impl Reason {
             Self::ModeOff => "DHCP is switched off in this subnet (mode = \"off\")",
             Self::UnknownRelay => "the relay is in no configured subnet",
             Self::WrongSubnet => "the reservation belongs to another subnet than the packet",
+            Self::NicWithoutAddress => {
+                "this network card is known and has no address: it is never answered"
+            }
+            Self::AddressHeld => "another port of the host holds the address that they share",
+            Self::NicDoesNotBoot => {
+                "the network card gets its address and no boot file: it does not boot its host"
+            }
             Self::OtherServer => "the client chose another DHCP server",
             Self::WrongAddress => "the client asks for another address than the reserved one",
             Self::Declined => "the client declined its address: somebody else holds it",
@@ -181,6 +188,15 @@ impl Reason {
             Self::UnknownRelay => "add a [[subnet]] whose network holds the relay's address",
             Self::WrongSubnet => {
                 "plug the machine into the network of its reservation, or correct the address of the host"
+            }
+            Self::NicWithoutAddress => {
+                "to have it answered, give the [[hosts.NAME.nic]] an ip, or write its address into the list mac of the host"
+            }
+            Self::AddressHeld => {
+                "let the system use one port, or a bond of them; a port that is to have an address of its own is a [[hosts.NAME.nic]]"
+            }
+            Self::NicDoesNotBoot => {
+                "to boot by it, set boot = true in its [[hosts.NAME.nic]]; otherwise take it out of the firmware's boot order"
             }
             Self::OtherServer => {
                 "stop the other DHCP server on this network, or leave this machine out of it"

@@ -238,7 +238,7 @@ async fn arm(plan: &Plan, ctx: &Context) -> Result<&'static str, RehearseError> 
     let mut inputs = vec![Input::Install {
         with: Armament {
             profile,
-            macs: plan.host.macs.clone(),
+            macs: plan.host.boot_macs(),
             ip: plan.host.ip,
             token: Token::from_bytes(random),
             file_profile: plan.host.profile.clone(),

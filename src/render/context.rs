@@ -13,6 +13,8 @@ use super::paths::{self, AssetRef};
 use super::secrets::{self, Missing, Shown};
 use super::{View, base_url};
 use crate::base::Token;
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, Nic, Subnet};
 
 /// What stands in place of a token where there is none.
 const EXAMPLE_TOKEN: &str = "example";
@@ -140,6 +142,35 @@ fn list<T: std::fmt::Display>(values: &[T]) -> Value {
     values.iter().map(text).collect::<Vec<_>>().into()
 }
 
+/// The further network cards of a host, each with the subnet that it is in.
+fn nics(snapshot: &Snapshot, host: &Host) -> Value {
+    let nic = |nic: &Nic| {
+        let subnet = nic.subnet.and_then(|index| snapshot.subnets.get(index));
+        object([
+            ("name", nic.name.as_deref().map(Value::from)),
+            ("mac", nic.macs.first().map(text)),
+            ("macs", Some(list(&nic.macs))),
+            ("ip", nic.ip.map(text)),
+            ("boot", Some(nic.boot.into())),
+            ("subnet", subnet.map(subnet_object)),
+        ])
+    };
+    host.nics.iter().map(nic).collect::<Vec<_>>().into()
+}
+
+fn subnet_object(subnet: &Subnet) -> Value {
+    object([
+        ("name", Some(text(&subnet.name))),
+        ("network", Some(text(subnet.network.network()))),
+        ("netmask", Some(text(subnet.network.netmask()))),
+        ("prefix", Some(subnet.network.prefix_len().into())),
+        ("router", subnet.router.map(text)),
+        ("dns", Some(list(&subnet.dns))),
+        ("ntp", Some(list(&subnet.ntp))),
+        ("domain", subnet.domain.as_deref().map(Value::from)),
+    ])
+}
+
 /// A TOML value as templates see it; dates are texts.
 fn from_toml(value: &toml::Value) -> Value {
     match value {
@@ -200,30 +231,18 @@ pub(super) fn build(view: &View<'_>, shown: Shown, missing: &Missing) -> (Value,
         ("fqdn", host.fqdn.as_deref().map(Value::from)),
         ("domain", host.domain.as_deref().map(Value::from)),
         ("mac", host.mac().map(text)),
+        ("macs", Some(list(&host.macs))),
         ("ip", host.ip.map(text)),
         ("arch", host.arch.map(text)),
         ("group", host.groups.first().map(text)),
         ("uuid", host.uuid.map(text)),
         ("serial", host.serial.as_deref().map(Value::from)),
-        ("nics", Some(Vec::<Value>::new().into())),
+        ("nics", Some(nics(snapshot, host))),
     ]);
-    let subnet_object = snapshot.subnet_of(host).map(|subnet| {
-        object([
-            ("name", Some(text(&subnet.name))),
-            ("network", Some(text(subnet.network.network()))),
-            ("netmask", Some(text(subnet.network.netmask()))),
-            ("prefix", Some(subnet.network.prefix_len().into())),
-            ("router", subnet.router.map(text)),
-            ("dns", Some(list(&subnet.dns))),
-            ("ntp", Some(list(&subnet.ntp))),
-            ("domain", subnet.domain.as_deref().map(Value::from)),
-        ])
-    });
-
     let functions = secrets::of_answers(view, &urls, shown, missing);
     let common: BTreeMap<&'static str, Value> = [
         ("host", Some(host_object)),
-        ("subnet", subnet_object),
+        ("subnet", snapshot.subnet_of(host).map(subnet_object)),
         (
             "server",
             Some(object([

@@ -147,7 +147,7 @@ pub fn hidden(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem>
         .iter()
         .map(|folder| format!("{folder}autoexec.ipxe"))
         .chain(["boot.ipxe".to_owned()]);
-    let macs = snapshot.hosts().iter().flat_map(|host| &host.macs);
+    let macs = snapshot.hosts().iter().flat_map(|host| host.boot_macs());
     scripts
         .chain(macs.map(|mac| format!("{}/boot.ipxe", mac.dashed())))
         .filter(|path| is_there(path))

@@ -167,7 +167,7 @@ pub fn armament(
         InstallPolicy::Always => return Err(Obstacle::Always { host: name() }),
         InstallPolicy::Once => {}
     }
-    if host.macs.is_empty() {
+    if host.boot_macs().is_empty() {
         return Err(Obstacle::NoMac { host: name() });
     }
     let Some(profile_name) = terms.profile.as_ref().or(host.profile.as_ref()) else {
@@ -210,7 +210,7 @@ pub fn armament(
     Ok(Armament {
         profile: profile_name.clone(),
         file_profile: host.profile.clone(),
-        macs: host.macs.clone(),
+        macs: host.boot_macs(),
         ip: host.ip,
         token: Token::from_bytes(random),
         armed_for: terms.armed_for.unwrap_or(snapshot.server.armed_for),
@@ -312,9 +312,9 @@ pub fn missing_files(
     let files = ctx.boot_files(in_force);
     let loaders = &snapshot.server.loaders;
     let own = host
-        .macs
-        .iter()
-        .find_map(|mac| ctx.memory.get(*mac)?.firmware)
+        .boot_macs()
+        .into_iter()
+        .find_map(|mac| ctx.memory.get(mac)?.firmware)
         .and_then(|firmware| loaders.get(&firmware));
     let is_loader = |path: &String| match (&host.loader, own) {
         (Some(loader), _) | (None, Some(loader)) => path == loader,

@@ -104,9 +104,9 @@ impl Context {
 
     /// The architecture that a host's own packets told.
     pub fn architecture_seen(&self, host: &Host) -> Option<Architecture> {
-        host.macs
-            .iter()
-            .find_map(|mac| self.memory.get(*mac)?.architecture)
+        host.boot_macs()
+            .into_iter()
+            .find_map(|mac| self.memory.get(mac)?.architecture)
     }
 
     /// What a host loads to boot its installer, for the architecture that was last seen of it.
@@ -152,7 +152,7 @@ impl Context {
     pub fn note_whole(&self, host: &HostName, path: &str) {
         let in_force = self.config();
         if let Some(host) = in_force.snapshot.host(host) {
-            self.memory.note_sent(&host.macs, path, self.now());
+            self.memory.note_sent(&host.boot_macs(), path, self.now());
         }
     }
 

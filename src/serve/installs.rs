@@ -253,7 +253,7 @@ impl Installs {
             .iter()
             .map(|host| Remembered {
                 host: host.name.clone(),
-                macs: host.macs.clone(),
+                macs: host.all_macs(),
             })
             .collect();
         let new = self.told(snapshot, self.store.remember(&hosts).await)?;
@@ -540,7 +540,7 @@ type Make<'a> = &'a (dyn Fn(&Record) -> Result<Input, Reason> + Sync);
 fn reload_of(snapshot: &Snapshot, host: &HostName) -> Input {
     let host = snapshot.host(host);
     Input::Reload {
-        macs: host.map(|host| host.macs.clone()).unwrap_or_default(),
+        macs: host.map(|host| host.boot_macs()).unwrap_or_default(),
         ip: host.and_then(|host| host.ip),
         profile: host.and_then(|host| host.profile.clone()),
     }

@@ -26,7 +26,7 @@ impl LiveSystems {
             state: InstallState::Booting,
             profile: host.profile.clone(),
             file_profile: host.profile.clone(),
-            macs: host.macs.clone(),
+            macs: host.boot_macs(),
             ip: host.ip,
             token: Some(token),
             attempt: 1,

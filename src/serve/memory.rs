@@ -13,7 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid};
+use crate::config::snapshot::Host;
 use crate::decide::Stage;
+use crate::decide::cards::{Held, Holding};
+use crate::decide::delivery::Delivery;
 use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
 use crate::serve::heard::Watch;
@@ -44,6 +47,8 @@ pub struct Seen {
     pub architecture: Option<Architecture>,
     /// Its UUID, of option 97.
     pub uuid: Option<Uuid>,
+    /// How offers to it have fared.
+    pub delivery: Delivery,
 }
 
 /// One DHCP packet, as far as it is remembered.
@@ -61,6 +66,8 @@ pub struct Sighting {
     pub is_ipxe: bool,
     /// Option 97.
     pub uuid: Option<Uuid>,
+    /// How offers to it have fared, when that has changed.
+    pub delivery: Option<Delivery>,
 }
 
 /// The memory; cheap to clone.
@@ -76,6 +83,8 @@ struct Inner {
     strangers: Bounded<Seen>,
     announced: Bounded<Timestamp>,
     loaders: Bounded<Loading>,
+    /// Which port holds an address that several of its host may have, and until when at most.
+    holders: HashMap<Ipv4Addr, (HardwareAddr, Timestamp)>,
     /// The address that each machine says is its own, and back.
     addresses: Bounded<Ipv4Addr>,
     by_address: HashMap<Ipv4Addr, HardwareAddr>,
@@ -140,6 +149,7 @@ impl Memory {
             stage,
             is_ipxe,
             uuid,
+            delivery,
         } = sighting;
         let mut inner = self.lock();
         let before = inner.get(mac);
@@ -166,6 +176,9 @@ impl Memory {
             uuid: uuid
                 .filter(|uuid| !uuid.is_placeholder())
                 .or_else(|| before.and_then(|seen| seen.uuid)),
+            delivery: delivery
+                .or_else(|| before.map(|seen| seen.delivery))
+                .unwrap_or_default(),
         };
         if matches!(stage, Stage::Ipxe { .. })
             && let Some(loading) = inner.loaders.values.get_mut(&mac)
@@ -208,6 +221,49 @@ impl Memory {
     /// What was seen of a machine.
     pub fn get(&self, mac: HardwareAddr) -> Option<Seen> {
         self.lock().get(mac)
+    }
+
+    /// How offers to a machine have fared.
+    pub fn delivery(&self, mac: HardwareAddr) -> Delivery {
+        self.get(mac).map(|seen| seen.delivery).unwrap_or_default()
+    }
+
+    /// Takes note of what becomes of an address that several ports of a host may have.
+    pub fn note_holding(&self, holding: Holding, now: Timestamp) {
+        let mut inner = self.lock();
+        match holding {
+            Holding::Left(ip) => {
+                inner.holders.remove(&ip);
+            }
+            Holding::Taken { held, lease } => {
+                if inner.holders.len() >= MAX_HOSTS {
+                    inner.holders.retain(|_, (_, until)| *until > now);
+                }
+                if inner.holders.len() < MAX_HOSTS {
+                    inner.holders.insert(held.ip, (held.mac, now.plus(lease)));
+                }
+            }
+        }
+    }
+
+    /// Which ports hold addresses of a host that several of them may have.
+    pub fn held(&self, host: &Host, now: Timestamp) -> Vec<Held> {
+        let mut shared = host
+            .cards()
+            .filter(|card| card.macs.len() > 1)
+            .filter_map(|card| card.ip)
+            .peekable();
+        // Nearly all hosts have none.
+        if shared.peek().is_none() {
+            return Vec::new();
+        }
+        let inner = self.lock();
+        shared
+            .filter_map(|ip| {
+                let (mac, until) = *inner.holders.get(&ip)?;
+                (until > now).then_some(Held { ip, mac })
+            })
+            .collect()
     }
 
     /// Whether one of these MACs has sent a DHCP packet of firmware or iPXE since the record's last
@@ -326,6 +382,7 @@ mod tests {
             stage,
             is_ipxe: matches!(stage, Stage::Ipxe { .. }),
             uuid: None,
+            delivery: None,
         }
     }
 

@@ -71,7 +71,8 @@ pub async fn serve_script(ctx: &Context, ask: ScriptAsk) -> ScriptAnswer {
     let in_force = ctx.config();
     if !ask.preview {
         let host = in_force.snapshot.host_by_mac(ask.mac);
-        ctx.memory.note_script(host.map_or(&[], |host| &host.macs));
+        let macs = host.map(|host| host.boot_macs()).unwrap_or_default();
+        ctx.memory.note_script(&macs);
     }
     let answer = answer(ctx, &in_force, &ask).await;
     if ask.via == Via::Http {
@@ -161,7 +162,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
             text: scripts::identify(&format!(
                 "{}/boot/{}/boot.ipxe",
                 base_url(
-                    server_for(snapshot, &host, ask.local),
+                    server_for(snapshot, &host, ask.peer, ask.local),
                     snapshot.server.http_port
                 ),
                 ask.mac.dashed()
@@ -277,7 +278,7 @@ impl Install<'_> {
                 &self.host.name,
                 // Of the record as it is then: of two that ask at once, one begins the boot.
                 |record| Input::Script {
-                    further_boot: memory.further_boot(record, &self.host.macs),
+                    further_boot: memory.further_boot(record, &self.host.all_macs()),
                 },
                 &about,
             )
@@ -316,7 +317,7 @@ impl Install<'_> {
             host: self.host,
             profile: self.profile,
             arch: self.arch,
-            server: server_for(snapshot, self.host, self.ask.local),
+            server: server_for(snapshot, self.host, self.ask.peer, self.ask.local),
             token: record.token.as_ref(),
         };
         let boot = self.in_force.renderer.boot(&view)?;
@@ -358,10 +359,11 @@ impl Install<'_> {
     }
 }
 
-/// This server as a host's machine sees it: the subnet's `server`, else the address that was asked.
-pub fn server_for(snapshot: &Snapshot, host: &Host, local: Ipv4Addr) -> Ipv4Addr {
+/// This server as a host's machine sees it from the network card that asks: the subnet's `server`, else
+/// the address that was asked.
+pub fn server_for(snapshot: &Snapshot, host: &Host, peer: Ipv4Addr, local: Ipv4Addr) -> Ipv4Addr {
     snapshot
-        .subnet_of(host)
+        .subnet_towards(host, peer)
         .and_then(|subnet| subnet.server)
         .unwrap_or(local)
 }

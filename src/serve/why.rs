@@ -66,9 +66,10 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
         answers: !profile.answers.is_empty(),
         lifecycle: profile.lifecycle,
     });
+    let macs = host.all_macs();
     let subject = Subject {
         host: &host.name,
-        macs: &host.macs,
+        macs: &macs,
         record: record.as_ref(),
         policy: Installs::policy(snapshot, record.as_ref()),
         install: host.install,

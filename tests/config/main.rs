@@ -3,5 +3,6 @@
 mod files;
 mod good;
 mod mistakes;
+mod nics;
 mod robust;
 mod shown;

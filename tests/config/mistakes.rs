@@ -388,12 +388,9 @@ snippets = ["ssh-keys"]
 secure_boot = true
 
 [hosts.web01]
-mac = ["52:54:00:47:86:8e", "52:54:00:47:86:8f"]
+mac = "52:54:00:47:86:8e"
 ip = "10.99.0.11"
 bmc = "10.0.0.1"
-
-[[hosts.web01.nic]]
-mac = "52:54:00:47:86:90"
 "#);
     mistake!(later_in_a_profile, PROFILE => profile_with("\"linux\"", "\"multiboot\""));
     mistake!(what_this_version_does_is_no_mistake, MAIN => main_with(r#"[dhcp]
@@ -634,4 +631,26 @@ mod secrets {
             assert!(!debug.contains(VALUE), "{debug}");
         }
     }
+}
+
+mod nics {
+    use super::*;
+
+    fn storage() -> String {
+        format!("{GOOD_MAIN}\n[[subnet]]\nname = \"storage\"\nnetwork = \"10.98.0.0/24\"\n")
+    }
+
+    mistake!(mac_twice_in_a_list, HOSTS => GOOD_HOSTS.replace("\"52:54:00:47:86:8e\"", "[\"52:54:00:47:86:8e\", \"52-54-00-47-86-8E\"]"));
+    mistake!(an_empty_list, HOSTS => GOOD_HOSTS.replace("\"52:54:00:47:86:8e\"", "[]"));
+    mistake!(no_mac_in_the_list, HOSTS => GOOD_HOSTS.replace("\"52:54:00:47:86:8e\"", "[\"...\", 7, \"52:54:00:47:86\"]"));
+    mistake!(mac_of_a_nic_is_anothers, MAIN => storage(), HOSTS => host_with("\n[hosts.web02]\nmac = [\"52:54:00:47:86:90\", \"52:54:00:47:86:91\"]\nip = \"10.99.0.12\"\n[[hosts.web02.nic]]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.98.0.12\"\n[hosts.web03]\nmac = \"52:54:00:47:86:91\"\nip = \"10.99.0.13\""));
+    mistake!(mac_twice_in_one_subnet, HOSTS => host_with("\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.12\""));
+    mistake!(mac_twice_without_an_address, HOSTS => host_with("\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:8e\""));
+    mistake!(mac_twice_in_two_subnets_is_no_mistake, MAIN => storage(), HOSTS => host_with("\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.98.0.11\""));
+    mistake!(address_twice, HOSTS => host_with("\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:8f\"\nip = \"10.99.0.11\"\n[hosts.web02]\nip = \"10.99.0.12\"\n[[hosts.web02.nic]]\nip = \"10.99.0.11\""));
+    mistake!(addresses_that_no_card_can_have, HOSTS => host_with("\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:8f\"\nip = \"10.98.0.11\"\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:90\"\nip = \"10.99.0.1\"\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:91\"\nip = \"10.99.0.255\""));
+    mistake!(neither_mac_nor_address, HOSTS => host_with("\n[[hosts.web01.nic]]\nname = \"storage\""));
+    mistake!(boots_without_an_address, HOSTS => host_with("\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:8f\"\nboot = true"));
+    mistake!(names_and_keys, HOSTS => host_with("\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:8f\"\nname = \"a\"\nvlan = 7\n[[hosts.web01.nic]]\nmac = \"52:54:00:47:86:90\"\nname = \"a\"\nboot = \"yes\"\naddress = \"10.99.0.12\""));
+    mistake!(in_single_brackets, HOSTS => host_with("\n[hosts.web01.nic]\nmac = \"52:54:00:47:86:8f\""));
 }

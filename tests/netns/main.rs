@@ -5,6 +5,7 @@ mod flood;
 mod foreign;
 mod ndp;
 mod net;
+mod nics;
 mod services;
 #[path = "../support/mod.rs"]
 mod support;

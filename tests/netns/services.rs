@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bootwright::base::{Clock, SystemClock};
 use bootwright::host::links::Links;
 use bootwright::journal::event::{Event, Kind, Reason};
 use bootwright::serve;
@@ -57,6 +58,16 @@ impl Lab {
     /// With this configuration, and this done to both sides before the server starts. `None` where no
     /// namespaces can be made.
     pub(crate) fn of(config: &str, prepare: impl FnOnce(&Namespace, &Namespace)) -> Option<Self> {
+        Self::at(config, RESERVATIONS, Arc::new(SystemClock), prepare)
+    }
+
+    /// With these reservations and this clock besides.
+    pub(crate) fn at(
+        config: &str,
+        reservations: &str,
+        clock: Arc<dyn Clock>,
+        prepare: impl FnOnce(&Namespace, &Namespace),
+    ) -> Option<Self> {
         let (server, machine) = match (Namespace::new(), Namespace::new()) {
             (Ok(server), Ok(machine)) => (server, machine),
             (Err(why), _) | (_, Err(why)) => {
@@ -69,7 +80,7 @@ impl Lab {
         };
         plug_in(&server, &machine);
         prepare(&server, &machine);
-        let site = Site::on(config, RESERVATIONS);
+        let site = Site::on_at(config, reservations, clock);
         std::fs::create_dir(site.assets().join("ipxe")).unwrap();
         std::fs::write(site.assets().join("ipxe/undionly.kpxe"), b"a loader").unwrap();
         let cancel = CancellationToken::new();

@@ -484,7 +484,8 @@ fn sizes_hold(request: &Request, decision: &Decision) -> Result<u64, String> {
         Destination::Client(_) => 2,
         Destination::Link { .. } => 3,
         Destination::Broadcast => 4,
-        Destination::Peer(_) => 5,
+        Destination::Both { .. } => 5,
+        Destination::Peer(_) => 6,
     };
     let codes: Vec<u8> = back
         .options

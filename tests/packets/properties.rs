@@ -62,6 +62,8 @@ fn decide_any(bytes: &[u8], snapshot: &Snapshot, state: Option<InstallState>) ->
         known: record.as_ref().map_or(Known::Nothing, Known::Record),
         files: &AllThere,
         fetches: None,
+        held: &[],
+        delivery: bootwright::decide::delivery::Delivery::default(),
         route_source: None,
         pool: None,
     };
@@ -295,6 +297,8 @@ proptest! {
             known: record.as_ref().map_or(Known::Nothing, Known::Record),
             files: &AllThere,
             fetches: None,
+            held: &[],
+            delivery: bootwright::decide::delivery::Delivery::default(),
             route_source: None,
             pool: None,
         };

@@ -162,6 +162,8 @@ pub(crate) fn answer(bytes: &[u8], snapshot: &Snapshot, known: Known<'_>) -> Dec
         known,
         files: &AllThere,
         fetches: None,
+        held: &[],
+        delivery: bootwright::decide::delivery::Delivery::default(),
         route_source: Some(Ipv4Addr::new(10, 99, 0, 2)),
         pool: None,
     };
@@ -191,6 +193,8 @@ pub(crate) fn answer_at_4011(bytes: &[u8], snapshot: &Snapshot, from: SocketAddr
         files: &AllThere,
         fetches: None,
         pool: None,
+        held: &[],
+        delivery: bootwright::decide::delivery::Delivery::default(),
         route_source: None,
     };
     let arrival = Arrival {

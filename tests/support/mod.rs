@@ -98,8 +98,12 @@ impl Site {
 
     /// On interfaces and subnets of its own. `ASSETS` in `server` stands for the folder of boot files.
     pub fn on(server: &str, reservations: &str) -> Self {
-        let (store, clock) = (AnyStore::in_memory(), Arc::new(SystemClock));
-        let site = Self::of(store, clock, server, reservations);
+        Self::on_at(server, reservations, Arc::new(SystemClock))
+    }
+
+    /// The same by another clock.
+    pub fn on_at(server: &str, reservations: &str, clock: Arc<dyn Clock>) -> Self {
+        let site = Self::of(AnyStore::in_memory(), clock, server, reservations);
         site.change(|snapshot| snapshot.server.tftp_port = 69);
         site
     }

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use super::cards::{Taken, are_new};
 use super::profiles::lifecycle_of;
 use crate::base::{After, Architecture, GroupName, Lifecycle, ProfileName, suggest};
 use crate::config::merge::{Groups, Merged};
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Host, InstallPolicy, LocalBoot, Subnet};
+use crate::config::snapshot::{Host, InstallPolicy, LocalBoot, Nic, Subnet};
 use crate::config::source::Span;
 use crate::config::table::list_words;
 use crate::config::vars;
@@ -143,8 +144,7 @@ pub(super) fn groups<'a>(
 /// Names, MAC addresses and addresses that two hosts have.
 pub(super) fn duplicates(hosts: &[&HostEntry], problems: &mut Vec<Problem>) {
     let mut names: HashMap<String, &HostEntry> = HashMap::new();
-    let mut macs: HashMap<_, &HostEntry> = HashMap::new();
-    let mut addresses: HashMap<_, &HostEntry> = HashMap::new();
+    let mut taken = Taken::default();
     for host in hosts {
         // DNS does not tell upper from lower case.
         let key = host.name.value.as_str().to_ascii_lowercase();
@@ -161,48 +161,7 @@ pub(super) fn duplicates(hosts: &[&HostEntry], problems: &mut Vec<Problem>) {
             continue;
         }
         names.insert(key, host);
-        if let Some(mac) = &host.mac {
-            if let Some(first) = macs.get(&mac.value) {
-                let mut problem = Problem::error(
-                    "duplicate-mac",
-                    format!(
-                        "`{}` and `{}` have the same MAC address {}",
-                        host.name.value, first.name.value, mac.value
-                    ),
-                )
-                .at(mac.span, format!("`{}`", host.name.value));
-                if let Some(first_mac) = &first.mac {
-                    problem = problem.at(
-                        first_mac.span,
-                        format!("`{}` has it already", first.name.value),
-                    );
-                }
-                problems.push(problem.help("write each machine's own address"));
-            } else {
-                macs.insert(mac.value, host);
-            }
-        }
-        if let Some(ip) = &host.ip {
-            if let Some(first) = addresses.get(&ip.value) {
-                let mut problem = Problem::error(
-                    "duplicate-address",
-                    format!(
-                        "`{}` and `{}` have the same address {}",
-                        host.name.value, first.name.value, ip.value
-                    ),
-                )
-                .at(ip.span, format!("`{}`", host.name.value));
-                if let Some(first_ip) = &first.ip {
-                    problem = problem.at(
-                        first_ip.span,
-                        format!("`{}` has it already", first.name.value),
-                    );
-                }
-                problems.push(problem.help("give each host an address of its own"));
-            } else {
-                addresses.insert(ip.value, host);
-            }
-        }
+        taken.take(host, problems);
     }
 }
 
@@ -347,17 +306,24 @@ impl<'a> RunsOn<'a> {
     }
 }
 
+/// Where a host is.
+pub(super) struct Place {
+    /// The subnet of its first network card.
+    pub(super) subnet: usize,
+    /// Its further network cards.
+    pub(super) nics: Box<[Nic]>,
+}
+
 /// Leaves out hosts whose name, MAC address or address an earlier one has.
 pub(super) fn first_of_each(
-    hosts: Vec<(&HostEntry, Merged, usize)>,
-) -> Vec<(&HostEntry, Merged, usize)> {
+    hosts: Vec<(&HostEntry, Merged, Place)>,
+) -> Vec<(&HostEntry, Merged, Place)> {
     let (mut names, mut macs, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::new());
     hosts
         .into_iter()
         .filter(|(host, ..)| {
             names.insert(host.name.value.as_str().to_ascii_lowercase())
-                && host.mac.as_ref().is_none_or(|mac| macs.insert(mac.value))
-                && host.ip.as_ref().is_none_or(|ip| addresses.insert(ip.value))
+                && are_new(host, &mut macs, &mut addresses)
         })
         .collect()
 }
@@ -373,7 +339,7 @@ const fn usual_install(lifecycle: Lifecycle) -> InstallPolicy {
 pub(super) fn host(
     entry: &HostEntry,
     merged: Merged,
-    subnet: usize,
+    Place { subnet, nics }: Place,
     subnets: &[Subnet],
     lifecycle: Lifecycle,
 ) -> Option<Host> {
@@ -403,10 +369,10 @@ pub(super) fn host(
         name: name.clone(),
         fqdn,
         domain,
-        macs: entry.mac.iter().map(|mac| mac.value).collect(),
+        macs: entry.macs.iter().map(|mac| mac.value).collect(),
         ip: entry.ip.as_ref().map(|ip| ip.value),
         subnet,
-        nics: Box::default(),
+        nics,
         groups: merged.groups,
         profile: merged.profile.map(|profile| profile.value),
         arch: merged.arch.map(|arch| arch.value),

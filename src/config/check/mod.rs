@@ -1,5 +1,6 @@
 //! What is written → what is meant: looks up every name, merges the layers, compares every address.
 
+mod cards;
 pub(super) mod hooks;
 mod hosts;
 mod networks;
@@ -12,7 +13,9 @@ mod waits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use self::hosts::{Lookups, RunsOn, defaults, duplicates, first_of_each, full_names, groups, host};
+use self::hosts::{
+    Lookups, Place, RunsOn, defaults, duplicates, first_of_each, full_names, groups, host,
+};
 use self::networks::{networks, place, subnets};
 use self::profiles::profiles;
 use super::problem::Problem;
@@ -107,8 +110,9 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         runs_on.check_always(entry, &merged, problems);
         runs_on.check_local_boot(entry, &merged, problems);
         let place = place(entry, &networks, &input, problems);
-        if let (true, Some(subnet)) = (merged.ok, place) {
-            hosts.push((*entry, merged, subnet));
+        let nics = cards::nics(entry, place, &networks, &input, problems);
+        if let (true, Some(subnet), Some(nics)) = (merged.ok, place, nics) {
+            hosts.push((*entry, merged, Place { subnet, nics }));
         }
     }
     let unknown = input.server.unknown.as_ref();
@@ -122,10 +126,10 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     pools::discovery(&input, &subnets, &lookups, problems);
     let hosts = first_of_each(hosts)
         .into_iter()
-        .filter_map(|(entry, merged, subnet)| {
+        .filter_map(|(entry, merged, place)| {
             let profile = merged.profile.as_ref().map(|profile| &profile.value);
             let lifecycle = runs_on.lifecycle(profile);
-            host(entry, merged, subnet, &subnets, lifecycle)
+            host(entry, merged, place, &subnets, lifecycle)
         })
         .collect::<Vec<_>>();
     full_names(&hosts, &entries, problems);

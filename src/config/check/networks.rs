@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Input;
-use crate::base::{SubnetName, suggest};
+use super::cards::all_addresses;
+use crate::base::{HostName, SubnetName, suggest};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Mode, Server, Subnet, Unknown};
 use crate::config::source::Span;
@@ -200,7 +201,7 @@ pub(super) fn subnets(
 ) -> Vec<Subnet> {
     let mut taken: HashSet<Ipv4Addr> = hosts
         .iter()
-        .filter_map(|host| host.ip.as_ref())
+        .flat_map(|host| all_addresses(host))
         .map(|ip| ip.value)
         .collect();
     for subnet in networks {
@@ -270,6 +271,37 @@ pub(super) fn place(
         return named(host, networks, input, problems);
     };
     let name = &host.name.value;
+    let index = place_of(name, ip, networks, input, problems)?;
+    let subnet = networks.get(index)?;
+    if let Some(written) = &host.subnet
+        && let Some(wanted) = by_name(written, networks, input, problems)
+        && wanted != index
+    {
+        problems.push(
+            Problem::error(
+                "another-subnet",
+                format!(
+                    "the address {} of `{name}` is not of the subnet `{}`",
+                    ip.value, written.value
+                ),
+            )
+            .at(ip.span, format!("an address of `{}`", subnet.name))
+            .at(written.span, "the subnet that is named")
+            .help("correct one of the two; with `ip` the subnet need not be named"),
+        );
+        return None;
+    }
+    Some(index)
+}
+
+/// The subnet of an address that is reserved for a host.
+pub(super) fn place_of(
+    name: &HostName,
+    ip: &Written<Ipv4Addr>,
+    networks: &[Network<'_>],
+    input: &Input,
+    problems: &mut Vec<Problem>,
+) -> Option<usize> {
     let found = networks
         .iter()
         .position(|subnet| subnet.net.contains(&ip.value));
@@ -351,24 +383,6 @@ pub(super) fn place(
                 return None;
             }
         }
-    }
-    if let Some(written) = &host.subnet
-        && let Some(wanted) = by_name(written, networks, input, problems)
-        && wanted != index
-    {
-        problems.push(
-            Problem::error(
-                "another-subnet",
-                format!(
-                    "the address {} of `{name}` is not of the subnet `{}`",
-                    ip.value, written.value
-                ),
-            )
-            .at(ip.span, format!("an address of `{}`", subnet.name))
-            .at(written.span, "the subnet that is named")
-            .help("correct one of the two; with `ip` the subnet need not be named"),
-        );
-        return None;
     }
     Some(index)
 }

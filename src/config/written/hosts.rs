@@ -12,7 +12,7 @@ use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
 use crate::config::snapshot::{InstallPolicy, LocalBoot};
 use crate::config::source::Span;
-use crate::config::table::{Choice, Context, Keys, Reader, not_available};
+use crate::config::table::{Choice, Context, Keys, Reader};
 use crate::config::values::{self, Bad};
 use crate::config::vars::{self, Vars};
 
@@ -43,10 +43,13 @@ pub(crate) struct GroupEntry {
 #[derive(Debug)]
 pub(crate) struct HostEntry {
     pub name: Written<HostName>,
-    pub mac: Option<Written<HardwareAddr>>,
+    /// The hardware addresses of its first network card.
+    pub macs: Vec<Written<HardwareAddr>>,
     pub ip: Option<Written<Ipv4Addr>>,
     /// The subnet that it belongs to, by name.
     pub subnet: Option<Written<SubnetName>>,
+    /// Its further network cards.
+    pub nics: Vec<NicEntry>,
     pub group: Option<Written<GroupName>>,
     pub fqdn: Option<Written<String>>,
     pub uuid: Option<Written<Uuid>>,
@@ -54,6 +57,15 @@ pub(crate) struct HostEntry {
     pub notes: Option<Written<String>>,
     pub after: Option<AfterEntry>,
     pub layer: Layer,
+}
+
+/// One `[[hosts.NAME.nic]]`.
+#[derive(Debug)]
+pub(crate) struct NicEntry {
+    pub macs: Vec<Written<HardwareAddr>>,
+    pub ip: Option<Written<Ipv4Addr>>,
+    pub name: Option<Written<String>>,
+    pub boot: bool,
 }
 
 /// `after = { host = "…", event = "…" }`.
@@ -161,8 +173,9 @@ const HOST: Keys = Keys {
         "after",
         "options",
         "vars",
+        "nic",
     ],
-    later: &["snippets", "bmc", "nic"],
+    later: &["snippets", "bmc"],
     hints: &[
         (
             "domain",
@@ -182,11 +195,34 @@ const HOST: Keys = Keys {
         ),
         ("address", "did you mean `ip`?"),
         ("macs", "did you mean `mac`?"),
+        ("nics", "did you mean [[hosts.NAME.nic]]?"),
         ("dns", "it belongs to a [[subnet]] of bootwright.toml"),
         ("router", "it belongs to a [[subnet]] of bootwright.toml"),
         (
             "gateway",
             "the router belongs to a [[subnet]] of bootwright.toml",
+        ),
+    ],
+};
+
+const NIC: Keys = Keys {
+    known: &["mac", "ip", "name", "boot"],
+    later: &[],
+    hints: &[
+        ("macs", "did you mean `mac`?"),
+        ("address", "did you mean `ip`?"),
+        (
+            "subnet",
+            "the subnet of a network card is the one that holds its `ip`",
+        ),
+        (
+            "vlan",
+            "a network card is in the subnet that holds its `ip`; write one [[hosts.NAME.nic]] for each VLAN",
+        ),
+        ("profile", "it belongs to the host: [hosts.NAME]"),
+        (
+            "options",
+            "they belong to the host: [hosts.NAME], or to a [[subnet]] of bootwright.toml",
         ),
     ],
 };
@@ -265,7 +301,7 @@ impl HostEntry {
         name: &str,
         span: Span,
     ) -> Option<Self> {
-        let mac = mac(cx, reader);
+        let macs = macs(cx, reader);
         let ip = reader.parsed(cx, "ip", values::machine_address);
         let subnet = reader.parsed(cx, "subnet", |text| values::name("a subnet", text));
         if !reader.has("ip") && !reader.has("subnet") {
@@ -287,6 +323,7 @@ impl HostEntry {
         let serial = reader.parsed(cx, "serial", values::line);
         let notes = reader.text(cx, "notes");
         let after = after(cx, reader, name);
+        let nics = nics(cx, reader, name);
         let mut layer = Layer::read(cx, reader);
         let name = values::name("a host", name);
         match name {
@@ -294,9 +331,10 @@ impl HostEntry {
                 layer.ok = reader.ok;
                 Some(Self {
                     name: Written { value, span },
-                    mac,
+                    macs,
                     ip,
                     subnet,
+                    nics,
                     group,
                     fqdn,
                     uuid,
@@ -397,23 +435,18 @@ fn after(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>, host: &str) -> Optio
     })
 }
 
-/// One address, or a list of one. Several are the ports of a bond, which this version does not know.
-fn mac(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Option<Written<HardwareAddr>> {
-    if !matches!(reader.value("mac")?.get_ref(), DeValue::Array(_)) {
-        return reader.parsed(cx, "mac", values::mac);
+/// One address, or a list: the ports of a bond, or ports of which any may boot.
+fn macs(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Vec<Written<HardwareAddr>> {
+    match reader.value("mac").map(toml::Spanned::get_ref) {
+        None => return Vec::new(),
+        Some(DeValue::Array(_)) => {}
+        Some(_) => return reader.parsed(cx, "mac", values::mac).into_iter().collect(),
     }
     let before = reader.ok;
-    let list = reader.list(cx, "mac", false, values::mac)?;
-    let mut addresses = list.value.into_iter();
-    let first = addresses.next();
-    if addresses.next().is_some() {
-        let problem = not_available(
-            "`mac` with several addresses",
-            list.span,
-            "write one address, the one that network-boots",
-        );
-        reader.report(cx, problem);
-    } else if first.is_none() && reader.ok == before {
+    let Some(list) = reader.list(cx, "mac", false, values::mac) else {
+        return Vec::new();
+    };
+    if list.value.is_empty() && reader.ok == before {
         let bad = Bad::new("empty-list", "`mac` is an empty list", "no address");
         reader.bad(
             cx,
@@ -421,5 +454,72 @@ fn mac(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Option<Written<Hard
             bad.help("leave `mac` out to hold name and address until the machine is known"),
         );
     }
-    first
+    for (index, mac) in list.value.iter().enumerate() {
+        let earlier = list.value.iter().take(index);
+        if let Some(first) = earlier.into_iter().find(|first| first.value == mac.value) {
+            let problem = Problem::error(
+                "duplicate-mac",
+                format!("the MAC address {} stands twice in one list", mac.value),
+            )
+            .at(mac.span, "the second one")
+            .at(first.span, "the first one")
+            .help("write each port's own address");
+            reader.report(cx, problem);
+        }
+    }
+    list.value
+}
+
+/// The further network cards.
+fn nics(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>, host: &str) -> Vec<NicEntry> {
+    let title = format!("[[hosts.{host}.nic]]");
+    let mut found: Vec<NicEntry> = Vec::new();
+    for (table, header) in reader.tables(cx, "nic") {
+        let mut inner = Reader::open(cx, table, title.clone(), header, &NIC);
+        let sure = inner.ok;
+        let nic = NicEntry {
+            macs: macs(cx, &mut inner),
+            ip: inner.parsed(cx, "ip", values::machine_address),
+            name: inner.parsed(cx, "name", values::line),
+            boot: inner.flag(cx, "boot").is_some_and(|flag| flag.value),
+        };
+        if sure && !inner.has("mac") && !inner.has("ip") {
+            inner.missing(
+                cx,
+                "mac",
+                "write its MAC address; `mac` may be left out only where an `ip` is held for it",
+            );
+        }
+        if sure && nic.boot && !inner.has("ip") {
+            let place = inner.key_span(cx, "boot").unwrap_or(header);
+            let problem = Problem::error(
+                "boot-without-address",
+                format!("a network card of `{host}` is to boot it and has no `ip`"),
+            )
+            .at(place, "without an address it is never answered")
+            .help("give it an `ip`; a port that is to boot with the host's own address belongs into the list `mac` of the host");
+            inner.report(cx, problem);
+        }
+        if let Some(name) = &nic.name
+            && let Some(first) = found
+                .iter()
+                .filter_map(|first| first.name.as_ref())
+                .find(|first| first.value == name.value)
+        {
+            let problem = Problem::error(
+                "duplicate-name",
+                format!(
+                    "two network cards of `{host}` have the name `{}`",
+                    name.value
+                ),
+            )
+            .at(name.span, "the second one")
+            .at(first.span, "the first one")
+            .help("give each network card a name of its own");
+            inner.report(cx, problem);
+        }
+        reader.ok &= inner.ok;
+        found.push(nic);
+    }
+    found
 }

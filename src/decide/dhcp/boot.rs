@@ -52,7 +52,7 @@ impl BootAnswer {
         }
     }
 
-    fn none(reason: Reason, note: Option<String>) -> Self {
+    pub(super) fn none(reason: Reason, note: Option<String>) -> Self {
         Self {
             file: None,
             server: None,

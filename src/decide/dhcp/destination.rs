@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Subnet};
-use crate::decide::{Arrival, Destination};
+use crate::decide::{Arrival, Destination, cards};
 use crate::journal::event::Reason;
 use crate::wire::dhcp::{MessageType, Reply, Request};
 
@@ -60,8 +60,8 @@ pub(super) fn source_address(
 /// Where a message came from, as an index into [`Snapshot::subnets`].
 ///
 /// A relayed one: the subnet that holds the link which the relay names, else the relay itself. A
-/// direct one: the host's own subnet, when the interface has an address in it (several subnets may
-/// share a wire); one sent to this server by unicast: the subnet of the address that the client has
+/// direct one: the subnet that the client selects (RFC 3011); else that of the host's network card, when the
+/// interface has an address in it (several subnets may share a wire); one sent to this server by unicast: the subnet of the address that the client has
 /// (it renews through a router); else the first subnet of the interface.
 pub(super) fn subnet_of(
     request: &Request,
@@ -87,8 +87,11 @@ pub(super) fn subnet_of(
                 .any(|own| subnet.network.contains(&own.addr()))
         })
     };
-    if local(&host.subnet) {
-        return Ok(host.subnet);
+    if let Some(index) = request.subnet_selection().and_then(holding) {
+        return Ok(index);
+    }
+    if let Some(index) = cards::subnet_on_wire(request, host, |index| local(&index)) {
+        return Ok(index);
     }
     if !arrival.to.is_broadcast()
         && !request.ciaddr.is_unspecified()

@@ -58,6 +58,8 @@ pub(super) fn network(
         ]);
     }
     options.retain(|option| is_wanted(request, OptionCode::from(option)));
+    // RFC 3011 section 2: back to whoever sends it, asked for or not.
+    options.extend(request.subnet_selection().map(DhcpOption::SubnetSelection));
     options
 }
 

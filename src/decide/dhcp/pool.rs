@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Case, Decision, Outcome, destination, ignored, who};
 use crate::base::Timestamp;
 use crate::config::Snapshot;
-use crate::config::snapshot::{Pool, Subnet, Unknown};
+use crate::config::snapshot::{Card, Pool, Subnet, Unknown};
 use crate::decide::{Arrival, Facts, Stage, stranger};
 use crate::journal::event::Reason;
 use crate::record::lease::{Candidate, Lease, LeaseState, QUARANTINE, Standing};
@@ -156,9 +156,17 @@ pub(super) fn decide(
         facts,
         stage,
         host: &host,
+        card: Card {
+            macs: &host.macs,
+            ip: None,
+            subnet: Some(index),
+            boot: true,
+            name: None,
+        },
         ip,
         subnet,
         server,
+        identifier: request.server_identifier_override().unwrap_or(server),
         at_home: true,
     };
     let asks = Asks {
@@ -190,6 +198,8 @@ pub(super) fn decide(
     // Nothing is counted of strangers: their number has no bound.
     decision.loader = None;
     decision.looped = None;
+    decision.holding = None;
+    decision.delivery = None;
     if let Outcome::Send { reply, .. } = &mut decision.outcome {
         // It has no name here.
         reply

@@ -22,8 +22,8 @@ use super::boot::{self, BootAnswer};
 use super::{Decision, Outcome, destination, ignored, no_subnet, who};
 use crate::base::Firmware;
 use crate::config::Snapshot;
-use crate::config::snapshot::{Host, Mode, Subnet};
-use crate::decide::{Arrival, Destination, Facts, Stage};
+use crate::config::snapshot::{Card, Host, Mode, Subnet};
+use crate::decide::{Arrival, Destination, Facts, Stage, cards};
 use crate::journal::event::{Kind, Reason};
 use crate::wire::dhcp::request::BOOTREQUEST;
 use crate::wire::dhcp::{BootFile, DhcpOption, MessageType, OptionCode, Reply, Request};
@@ -37,9 +37,11 @@ pub(super) struct Meeting<'a> {
     pub(super) facts: &'a Facts<'a>,
     pub(super) stage: Stage,
     pub(super) host: &'a Host,
+    /// The network card that asks.
+    pub(super) card: Card<'a>,
     /// The subnet that the message is of.
     pub(super) subnet: &'a Subnet,
-    /// Whether that is the host's own subnet.
+    /// Whether that is the network card's own subnet.
     pub(super) at_home: bool,
 }
 
@@ -75,6 +77,10 @@ pub fn decide_at_proxy_port(
     let Some(subnet) = snapshot.subnets.get(index) else {
         return silent(Reason::NoSubnet, None);
     };
+    let Some(card) = cards::card_of(host, request.mac, index).filter(|card| card.subnet.is_some())
+    else {
+        return silent(Reason::NicWithoutAddress, None);
+    };
     let meeting = Meeting {
         request,
         arrival,
@@ -82,8 +88,9 @@ pub fn decide_at_proxy_port(
         facts,
         stage,
         host,
+        card,
         subnet,
-        at_home: index == host.subnet,
+        at_home: card.subnet == Some(index),
     };
     if subnet.mode == Mode::Off {
         return meeting.off();
@@ -135,15 +142,11 @@ impl Meeting<'_> {
     /// without a boot file would only keep its firmware waiting.
     fn told(&self, door: Door) -> Decision {
         if !self.at_home {
-            let reserved = self
-                .snapshot
-                .subnet_of(self.host)
-                .map_or("another subnet", |subnet| subnet.name.as_str());
-            let detail = format!(
-                "{} belongs to {reserved}, this came from {}",
-                self.host.name, self.subnet.name
-            );
+            let detail = super::elsewhere(self.snapshot, self.host, &self.card, self.subnet);
             return self.silent(Reason::WrongSubnet, Some(detail));
+        }
+        if !self.card.boot {
+            return self.silent(Reason::NicDoesNotBoot, None);
         }
         let Some(server) = destination::server_address(
             self.subnet,
@@ -196,6 +199,8 @@ impl Meeting<'_> {
             looped: answer.looped,
             guard: answer.guard,
             lease: None,
+            holding: None,
+            delivery: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Each message in each state, with what it meets and where the answer goes.
 
 mod bootp;
+mod cards;
 mod configured;
 mod machine;
 
@@ -81,7 +82,7 @@ impl Ask {
         for address in [self.ciaddr, "0.0.0.0", "0.0.0.0", self.giaddr] {
             bytes.extend_from_slice(&ip(address).octets());
         }
-        let mac: crate::base::HardwareAddr = self.mac.parse().unwrap();
+        let mac: HardwareAddr = self.mac.parse().unwrap();
         bytes.extend_from_slice(mac.as_bytes());
         bytes.resize(236, 0);
         bytes.extend_from_slice(&[99, 130, 83, 99]);
@@ -114,6 +115,8 @@ fn answer_with(
         known,
         files,
         fetches: None,
+        held: &[],
+        delivery: Delivery::default(),
         route_source: Some(ip("192.0.2.1")),
         pool: None,
     };
@@ -602,6 +605,8 @@ fn looping(ask: &Ask, times: &[i64], known: Known<'_>) -> Decision {
         known,
         files: &AllThere,
         fetches: Some(&fetches),
+        held: &[],
+        delivery: Delivery::default(),
         route_source: None,
         pool: None,
     };

@@ -56,7 +56,7 @@ pub(super) async fn list(
     let wanted = match asked.host.as_deref() {
         None => Wanted::All,
         Some(text) => match find(&in_force.snapshot, text) {
-            Ok(host) => Wanted::Host(host.name.clone(), host.macs.clone()),
+            Ok(host) => Wanted::Host(host.name.clone(), host.all_macs()),
             // A machine that nobody reserved has events as well, and a host that is gone.
             Err(unknown) => match text.trim().parse() {
                 Ok(mac) => Wanted::Stranger(mac),

@@ -16,7 +16,7 @@ use crate::base::{
     Architecture, GroupName, HardwareAddr, HostName, ProfileName, SubnetName, Timestamp,
 };
 use crate::config::Snapshot;
-use crate::config::snapshot::{Host, InstallPolicy};
+use crate::config::snapshot::{Host, InstallPolicy, Nic};
 use crate::decide::plan::architecture;
 use crate::diagnose::Diagnosis;
 use crate::record::{InstallState, Record};
@@ -33,13 +33,16 @@ pub struct HostView {
     /// Name and domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fqdn: Option<String>,
-    /// Its hardware addresses.
+    /// The hardware addresses of its first network card.
     pub macs: Vec<HardwareAddr>,
     /// Its reserved address.
     pub ip: Option<Ipv4Addr>,
     /// Its subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subnet: Option<SubnetName>,
+    /// Its further network cards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<NicView>,
     /// Its groups, nearest first.
     pub groups: Vec<GroupName>,
     /// What it would be installed with.
@@ -60,6 +63,37 @@ pub struct HostView {
     /// What is remembered of its installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation: Option<Installation>,
+}
+
+/// A network card besides the first one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicView {
+    /// What the file calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its hardware addresses.
+    pub macs: Vec<HardwareAddr>,
+    /// Its address; without one it is never answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<Ipv4Addr>,
+    /// The subnet of its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<SubnetName>,
+    /// Whether it may boot the host.
+    pub boot: bool,
+}
+
+impl NicView {
+    fn of(snapshot: &Snapshot, nic: &Nic) -> Self {
+        let subnet = nic.subnet.and_then(|index| snapshot.subnets.get(index));
+        Self {
+            name: nic.name.clone(),
+            macs: nic.macs.to_vec(),
+            ip: nic.ip,
+            subnet: subnet.map(|subnet| subnet.name.clone()),
+            boot: nic.boot,
+        }
+    }
 }
 
 /// What is remembered of an installation. The token is cut to its hint.
@@ -115,6 +149,11 @@ impl HostView {
             macs: host.macs.clone(),
             ip: host.ip,
             subnet: snapshot.subnet_of(host).map(|subnet| subnet.name.clone()),
+            nics: host
+                .nics
+                .iter()
+                .map(|nic| NicView::of(snapshot, nic))
+                .collect(),
             groups: host.groups.clone(),
             profile: host.profile.clone(),
             arch: architecture(

@@ -17,6 +17,7 @@ use crate::journal::event::{Kind, Reason};
 use crate::record::Input;
 use crate::render::View;
 use crate::serve::installs::{Applied, ApplyError, Context as Change};
+use crate::serve::script::server_for;
 
 /// Serves one answer file.
 pub(crate) async fn serve(
@@ -62,14 +63,8 @@ pub(crate) async fn serve(
             format!("the profile that {} was armed with is gone", host.name),
         );
     };
-    let seen = host
-        .macs
-        .iter()
-        .find_map(|mac| ctx.memory.get(*mac)?.architecture);
-    let server = snapshot
-        .subnet_of(&host)
-        .and_then(|subnet| subnet.server)
-        .unwrap_or(visit.local);
+    let seen = ctx.architecture_seen(&host);
+    let server = server_for(snapshot, &host, visit.peer, visit.local);
 
     // Off the workers of the runtime: hashing a password takes its time.
     let rendered = tokio::task::spawn_blocking({

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::probe::{Found, ask};
 use super::service::Service;
 use crate::base::HardwareAddr;
+use crate::decide::delivery::Delivery;
 use crate::decide::dhcp::pool::{LeaseAction, PoolFacts, asking_pool};
 use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
 use crate::decide::{Arrival, Facts, Known};
@@ -34,6 +35,8 @@ impl Service {
                 known: Known::Nothing,
                 files: &self.ctx.boot_files(in_force),
                 fetches: None,
+                held: &[],
+                delivery: Delivery::default(),
                 route_source,
                 pool,
             };

@@ -155,7 +155,11 @@ impl Service {
             is_ipxe: request.ipxe_features().is_some()
                 || matches!(decision.stage, Stage::Ipxe { .. }),
             uuid: request.uuid(),
+            delivery: decision.delivery,
         });
+        if let Some(holding) = decision.holding {
+            self.ctx.memory.note_holding(holding, arrival.at);
+        }
         self.note_address(&in_force, &request);
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
@@ -270,11 +274,14 @@ impl Service {
                 .await;
         };
         let known = self.ctx.known(in_force, &host.name).await;
+        let held = self.ctx.memory.held(host, arrival.at);
         let fetches = self.ctx.memory.fetches(request.mac);
         let facts = Facts {
             known: known.as_known(),
             files: &self.looked_at.over(self.ctx.boot_files(in_force)),
             fetches: fetches.as_ref(),
+            held: &held,
+            delivery: self.ctx.memory.delivery(request.mac),
             route_source,
             pool: None,
         };
@@ -308,32 +315,61 @@ impl Service {
     fn send(&self, payload: &[u8], to: Destination, from: Ipv4Addr) -> io::Result<Option<String>> {
         let server_port = self.socket.place.port;
         let client_port = server_port.wrapping_add(1);
-        let (address, instead) = match to {
-            Destination::Relay(relay) => (SocketAddrV4::new(relay, server_port), None),
-            Destination::Client(client) => (SocketAddrV4::new(client, client_port), None),
-            Destination::Peer(peer) => (peer, None),
-            // By a frame as well where one can be sent: it waits behind no other machine's address, and its
-            // checksum is there even where a bridge never fills one in.
+        match to {
+            Destination::Relay(relay) => {
+                let relay = SocketAddrV4::new(relay, server_port);
+                self.socket.send(payload, from, relay)?;
+                Ok(None)
+            }
+            Destination::Client(client) => {
+                let client = SocketAddrV4::new(client, client_port);
+                self.socket.send(payload, from, client)?;
+                Ok(None)
+            }
+            Destination::Peer(peer) => {
+                self.socket.send(payload, from, peer)?;
+                Ok(None)
+            }
             Destination::Broadcast => {
-                let all = HardwareAddr::ethernet([0xff; 6]);
-                if let Ok(()) = self.send_frame(payload, from, Ipv4Addr::BROADCAST, all) {
-                    return Ok(None);
-                }
-                (SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port), None)
+                self.broadcast(payload, from)?;
+                Ok(None)
             }
             Destination::Link { yiaddr, chaddr } => {
-                let why = match self.send_frame(payload, from, yiaddr, chaddr) {
-                    Ok(()) => return Ok(None),
-                    Err(why) => format!("sent by broadcast: {why}"),
-                };
-                (
-                    SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port),
-                    Some(why),
-                )
+                match self.send_frame(payload, from, yiaddr, chaddr) {
+                    Ok(()) => Ok(None),
+                    Err(why) => {
+                        self.broadcast(payload, from)?;
+                        Ok(Some(format!("sent by broadcast: {why}")))
+                    }
+                }
             }
-        };
-        self.socket.send(payload, from, address)?;
-        Ok(instead)
+            Destination::Both { yiaddr, chaddr } => {
+                let framed = self.send_frame(payload, from, yiaddr, chaddr);
+                let broadcast = self.broadcast(payload, from);
+                match (framed, broadcast) {
+                    (Ok(()), Ok(())) => Ok(None),
+                    (Err(why), Ok(())) => Ok(Some(format!("by broadcast only: {why}"))),
+                    (Ok(()), Err(error)) => Ok(Some(format!("as a frame only: {error}"))),
+                    (Err(_), Err(error)) => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Sends a reply to everybody on the link: in a frame of its own too, for a checksum that is left to a
+    /// virtual link's hardware is never filled in, and ROMs check it. Without a packet socket the system
+    /// sends it.
+    fn broadcast(&self, payload: &[u8], from: Ipv4Addr) -> io::Result<()> {
+        let all = HardwareAddr::ethernet([0xff; 6]);
+        if self
+            .send_frame(payload, from, Ipv4Addr::BROADCAST, all)
+            .is_ok()
+        {
+            return Ok(());
+        }
+        let client_port = self.socket.place.port.wrapping_add(1);
+        let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port);
+        self.socket.send(payload, from, everybody)
     }
 
     fn send_frame(

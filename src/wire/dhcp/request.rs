@@ -186,13 +186,29 @@ impl Request {
     /// client selects (option 118, RFC 3011).
     pub fn selected_link(&self) -> Option<Ipv4Addr> {
         const LINK_SELECTION: u8 = 5;
-        let relayed = self.relay_agent_information().and_then(|raw| {
-            options::relay_sub_options(raw)
-                .find(|(code, _)| *code == LINK_SELECTION)
-                .and_then(|(_, data)| options::address(data))
-        });
-        relayed
-            .or_else(|| self.address(OptionCode::SubnetSelection))
+        self.relay_address(LINK_SELECTION)
+            .or_else(|| self.subnet_selection())
+    }
+
+    /// Option 118 (RFC 3011): the subnet that the client, or its relay, asks for an address of.
+    pub fn subnet_selection(&self) -> Option<Ipv4Addr> {
+        self.address(OptionCode::SubnetSelection)
+            .filter(|address| !address.is_unspecified())
+    }
+
+    /// The address that the relay wants to be taken for the server by its clients (sub-option 11 of option
+    /// 82, RFC 5107): renewals come through the relay then.
+    pub fn server_identifier_override(&self) -> Option<Ipv4Addr> {
+        const SERVER_IDENTIFIER_OVERRIDE: u8 = 11;
+        self.relay_address(SERVER_IDENTIFIER_OVERRIDE)
+            .filter(|_| !self.giaddr.is_unspecified())
+    }
+
+    /// A sub-option of option 82 that holds an address.
+    fn relay_address(&self, wanted: u8) -> Option<Ipv4Addr> {
+        options::relay_sub_options(self.relay_agent_information()?)
+            .find(|(code, _)| *code == wanted)
+            .and_then(|(_, data)| options::address(data))
             .filter(|address| !address.is_unspecified())
     }
 

@@ -64,6 +64,8 @@ fn without_the_cookie_there_are_no_options_at_all() {
         known: Known::Nothing,
         files: &AllThere,
         fetches: None,
+        held: &[],
+        delivery: Delivery::default(),
         route_source: None,
         pool: None,
     };

@@ -92,6 +92,8 @@ fn a_fuller_ipxe_that_is_none_is_a_loop_too() {
             known: Known::Record(&armed),
             files: &AllThere,
             fetches: Some(&fetches),
+            held: &[],
+            delivery: Delivery::default(),
             route_source: None,
             pool: None,
         };
