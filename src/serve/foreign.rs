@@ -184,9 +184,8 @@ fn event_of(
     count: u64,
 ) -> Event {
     let address = match (foreign.address, reason) {
-        (_, Reason::ForeignNak) => String::new(),
+        (_, Reason::ForeignNak) | (None, Reason::ForeignChosen) => String::new(),
         (Some(address), _) => format!(", address {address}"),
-        (None, Reason::ForeignChosen) => String::new(),
         (None, _) => ", a boot file and no address".to_owned(),
     };
     let mut event = Event::new(ctx.now(), Kind::DhcpForeign, reason)
@@ -228,14 +227,15 @@ const POSINGS: [Posing; 2] = [Posing::Plain, Posing::Firmware];
 
 impl Search {
     fn new() -> Result<Self, String> {
-        let mut random = [0; 9];
-        getrandom::fill(&mut random)
-            .map_err(|error| format!("the system gives no random numbers: {error}"))?;
-        let [a, b, c, d, e, w, x, y, z] = random;
+        let failed = |error| format!("the system gives no random numbers: {error}");
+        let mut client = [0; 6];
+        getrandom::fill(&mut client).map_err(failed)?;
+        // Locally administered, of one machine (IEEE 802).
+        let [first, ..] = &mut client;
+        *first = 2;
         Ok(Self {
-            // Locally administered, of one machine (IEEE 802).
-            client: [2, a, b, c, d, e],
-            xid: u32::from_be_bytes([w, x, y, z]) & !1,
+            client,
+            xid: getrandom::u32().map_err(failed)? & !1,
             began: Instant::now(),
             rounds: 0,
             found: BTreeMap::new(),
@@ -290,7 +290,8 @@ impl Ear {
             match Search::new() {
                 Ok(search) => self.search = Some(search),
                 Err(why) => {
-                    self.finish(Vec::new(), answer.into_iter().collect(), Some(why));
+                    let probed = self.probed(Vec::new(), Some(why));
+                    self.finish(&probed, answer.into_iter().collect());
                     return;
                 }
             }
@@ -322,16 +323,26 @@ impl Ear {
                 }
             }
         }
-        if trouble.is_some() || passed >= LISTEN {
-            if let Some(search) = self.search.take() {
-                let found = search.found.into_values().collect();
-                self.finish(found, search.answers, trouble);
-            }
+        if (trouble.is_some() || passed >= LISTEN)
+            && let Some(search) = self.search.take()
+        {
+            let servers = search.found.into_values().collect();
+            let probed = self.probed(servers, trouble);
+            self.finish(&probed, search.answers);
+        }
+    }
+
+    fn probed(&self, servers: Vec<Found>, trouble: Option<String>) -> Probed {
+        Probed {
+            interface: Arc::clone(&self.iface),
+            servers,
+            trouble,
         }
     }
 
     /// Tells what a search has come to.
-    fn finish(&self, servers: Vec<Found>, answers: Vec<Answer>, trouble: Option<String>) {
+    fn finish(&self, probed: &Probed, answers: Vec<Answer>) {
+        let (servers, trouble) = (&probed.servers, &probed.trouble);
         let in_force = self.ctx.config();
         let snapshot = &in_force.snapshot;
         for found in servers.iter().filter(|found| !found.expected) {
@@ -350,7 +361,7 @@ impl Ear {
             }
         }
         let is_foreign = servers.iter().any(|found| !found.expected);
-        let reason = match (&trouble, is_foreign) {
+        let reason = match (trouble, is_foreign) {
             (Some(_), _) => Reason::SendFailed,
             (None, true) => Reason::ForeignServer,
             (None, false) => Reason::NoForeignServer,
@@ -374,11 +385,7 @@ impl Ear {
         self.ctx.journal.append(event);
         for answer in answers {
             // Who asked may have gone.
-            let _ = answer.send(Probed {
-                interface: Arc::clone(&self.iface),
-                servers: servers.clone(),
-                trouble: trouble.clone(),
-            });
+            let _ = answer.send(probed.clone());
         }
     }
 

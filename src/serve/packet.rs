@@ -56,7 +56,11 @@ impl Wanted {
 
     /// The filter, in the kernel's classic BPF.
     fn filter(self) -> Vec<SockFilter> {
-        use bpf::*;
+        use bpf::{
+            AT_LEAST, BELOW, Check, EQUAL, HeaderLength, LOAD_BYTE, LOAD_HALF,
+            LOAD_HALF_AFTER_HEADER, NO_BIT, OTHER_THAN, PACKET_TYPE, PASSING_BY, VLAN_TAG,
+            assemble,
+        };
         // Of no VLAN that has no interface here.
         let mut program = vec![Check(LOAD_BYTE, VLAN_TAG, EQUAL, 0)];
         match self {
