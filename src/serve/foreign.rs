@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::heard::{Answer, Found, Probed, Subject};
-use super::packet::{Budget, MAX_FRAME, Opened, PacketSocket, Wanted, is_gone};
+use super::packet::{Frames, MAX_FRAME, Opened, Wanted};
 use super::per_link::{self, Listener};
 use crate::base::{HardwareAddr, HostName};
 use crate::config::Snapshot;
@@ -51,9 +51,6 @@ const MAX_FOUND: usize = 32;
 
 /// Requests for a search that may wait.
 const WAITING: usize = 16;
-
-/// Pause after an error of the socket itself.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// The sockets that were opened before the privileges were dropped.
 #[derive(Debug, Default)]
@@ -97,9 +94,7 @@ impl Listener for Ears {
         stop: CancellationToken,
     ) -> Result<JoinHandle<()>, String> {
         let hardware = opened.hardware;
-        let socket = opened
-            .listen()
-            .map_err(|error| format!("its socket cannot be used: {error}"))?;
+        let socket = Frames::new(opened, PER_SECOND)?;
         let (asks, asked) = mpsc::channel(WAITING);
         self.ctx.memory.others().register(&interface.name, asks);
         let ear = Ear {
@@ -204,7 +199,7 @@ struct Ear {
     ctx: Context,
     iface: Arc<str>,
     hardware: [u8; 6],
-    socket: PacketSocket,
+    socket: Frames,
     asked: mpsc::Receiver<Answer>,
     search: Option<Search>,
     /// Whether the search of the start is still to be made.
@@ -250,35 +245,17 @@ impl Search {
 
 impl Ear {
     async fn run(mut self, stop: CancellationToken) {
-        let mut budget = Budget::new(PER_SECOND);
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut frame = vec![0; MAX_FRAME];
         loop {
-            let received = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {
-                    self.tick();
-                    continue;
-                }
-                Some(answer) = self.asked.recv() => {
-                    self.begin(Some(answer));
-                    continue;
-                }
-                received = self.socket.recv(&mut frame) => received,
-            };
-            match received {
-                Ok(received) => {
+                _ = ticks.tick() => self.tick(),
+                Some(answer) = self.asked.recv() => self.begin(Some(answer)),
+                received = self.socket.next(&mut frame) => {
+                    let Some(received) = received else { return };
                     self.take(frame.get(..received.length).unwrap_or_default());
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = budget.take() => {}
-                    }
-                }
-                Err(error) if is_gone(&error) => return,
-                Err(error) => {
-                    tracing::debug!(iface = %self.iface, %error, "overhearing DHCP");
-                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }
