@@ -215,3 +215,22 @@ fn nobody_is_answered_until_it_is_switched_on() {
     ask(&card, WEB01_MAC);
     assert_eq!(lab.event(&[Kind::NdpAdvertised]).reason, Reason::NoRouter);
 }
+
+#[test]
+fn a_link_without_ipv6_is_told_with_its_remedy() {
+    let Some(mut lab) = Lab::of(&config(r#"["srv0"]"#), |server, _| {
+        without_ipv6(server, "srv0");
+    }) else {
+        return;
+    };
+    let event = lab.event(&[Kind::ServerTrouble]);
+    let detail = event.detail.unwrap();
+    assert!(
+        detail.starts_with("iPXE waits for an IPv6 router on srv0: "),
+        "{detail}"
+    );
+    assert!(
+        detail.contains("router_advertisement = \"off\""),
+        "{detail}"
+    );
+}
