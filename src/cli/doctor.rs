@@ -41,26 +41,26 @@ pub fn run(
 }
 
 fn shown(report: &Report) -> String {
-    let mut text = String::new();
-    let mut is_foreign = false;
+    let mut lines = Vec::new();
     for probed in &report.probed {
         let name = &probed.interface;
-        if let Some(trouble) = &probed.trouble {
-            text.push_str(&format!("{name}: not looked: {trouble}\n"));
-            continue;
-        }
-        if probed.servers.is_empty() {
-            text.push_str(&format!("{name}: no other DHCP server answered\n"));
-        }
-        for found in &probed.servers {
-            is_foreign |= !found.expected;
-            text.push_str(&format!("{name}: {}\n", server(found)));
+        match &probed.trouble {
+            Some(trouble) => lines.push(format!("{name}: not looked: {trouble}")),
+            None if probed.servers.is_empty() => {
+                lines.push(format!("{name}: no other DHCP server answered"));
+            }
+            None => {
+                let servers = probed.servers.iter();
+                lines.extend(servers.map(|found| format!("{name}: {}", server(found))));
+            }
         }
     }
-    if is_foreign {
-        text.push_str(
+    let mut found = report.probed.iter().flat_map(|probed| &probed.servers);
+    if found.any(|found| !found.expected) {
+        lines.push(
             "  stop it, or keep it from answering the machines that boot here; where it is to give the \
-             addresses, set mode = \"proxy\" in the [[subnet]]\n",
+             addresses, set mode = \"proxy\" in the [[subnet]]"
+                .to_owned(),
         );
     }
     let is_alone = report
@@ -68,13 +68,14 @@ fn shown(report: &Report) -> String {
         .iter()
         .all(|probed| probed.trouble.is_none() && probed.servers.is_empty());
     if is_alone && !report.proxied.is_empty() {
-        text.push_str(&format!(
+        lines.push(format!(
             "  nobody gives the addresses of {} (mode = \"proxy\"), at least none to a machine that it does \
-             not know\n",
+             not know",
             report.proxied.join(", ")
         ));
     }
-    text
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn server(found: &Found) -> String {

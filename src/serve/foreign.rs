@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::heard::{Answer, Found, Probed, Subject};
-use super::packet::{Budget, MAX_FRAME, Opened, PacketSocket, Wanted, is_gone};
+use super::packet::{Frames, MAX_FRAME, Opened, Wanted};
 use super::per_link::{self, Listener};
 use crate::base::{HardwareAddr, HostName};
 use crate::config::Snapshot;
@@ -51,9 +51,6 @@ const MAX_FOUND: usize = 32;
 
 /// Requests for a search that may wait.
 const WAITING: usize = 16;
-
-/// Pause after an error of the socket itself.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// The sockets that were opened before the privileges were dropped.
 #[derive(Debug, Default)]
@@ -97,9 +94,7 @@ impl Listener for Ears {
         stop: CancellationToken,
     ) -> Result<JoinHandle<()>, String> {
         let hardware = opened.hardware;
-        let socket = opened
-            .listen()
-            .map_err(|error| format!("its socket cannot be used: {error}"))?;
+        let socket = Frames::new(opened, PER_SECOND)?;
         let (asks, asked) = mpsc::channel(WAITING);
         self.ctx.memory.others().register(&interface.name, asks);
         let ear = Ear {
@@ -184,9 +179,8 @@ fn event_of(
     count: u64,
 ) -> Event {
     let address = match (foreign.address, reason) {
-        (_, Reason::ForeignNak) => String::new(),
+        (_, Reason::ForeignNak) | (None, Reason::ForeignChosen) => String::new(),
         (Some(address), _) => format!(", address {address}"),
-        (None, Reason::ForeignChosen) => String::new(),
         (None, _) => ", a boot file and no address".to_owned(),
     };
     let mut event = Event::new(ctx.now(), Kind::DhcpForeign, reason)
@@ -205,7 +199,7 @@ struct Ear {
     ctx: Context,
     iface: Arc<str>,
     hardware: [u8; 6],
-    socket: PacketSocket,
+    socket: Frames,
     asked: mpsc::Receiver<Answer>,
     search: Option<Search>,
     /// Whether the search of the start is still to be made.
@@ -228,14 +222,15 @@ const POSINGS: [Posing; 2] = [Posing::Plain, Posing::Firmware];
 
 impl Search {
     fn new() -> Result<Self, String> {
-        let mut random = [0; 9];
-        getrandom::fill(&mut random)
-            .map_err(|error| format!("the system gives no random numbers: {error}"))?;
-        let [a, b, c, d, e, w, x, y, z] = random;
+        let failed = |error| format!("the system gives no random numbers: {error}");
+        let mut client = [0; 6];
+        getrandom::fill(&mut client).map_err(failed)?;
+        // Locally administered, of one machine (IEEE 802).
+        let [first, ..] = &mut client;
+        *first = 2;
         Ok(Self {
-            // Locally administered, of one machine (IEEE 802).
-            client: [2, a, b, c, d, e],
-            xid: u32::from_be_bytes([w, x, y, z]) & !1,
+            client,
+            xid: getrandom::u32().map_err(failed)? & !1,
             began: Instant::now(),
             rounds: 0,
             found: BTreeMap::new(),
@@ -250,35 +245,17 @@ impl Search {
 
 impl Ear {
     async fn run(mut self, stop: CancellationToken) {
-        let mut budget = Budget::new(PER_SECOND);
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut frame = vec![0; MAX_FRAME];
         loop {
-            let received = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {
-                    self.tick();
-                    continue;
-                }
-                Some(answer) = self.asked.recv() => {
-                    self.begin(Some(answer));
-                    continue;
-                }
-                received = self.socket.recv(&mut frame) => received,
-            };
-            match received {
-                Ok(received) => {
+                _ = ticks.tick() => self.tick(),
+                Some(answer) = self.asked.recv() => self.begin(Some(answer)),
+                received = self.socket.next(&mut frame) => {
+                    let Some(received) = received else { return };
                     self.take(frame.get(..received.length).unwrap_or_default());
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = budget.take() => {}
-                    }
-                }
-                Err(error) if is_gone(&error) => return,
-                Err(error) => {
-                    tracing::debug!(iface = %self.iface, %error, "overhearing DHCP");
-                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }
@@ -290,7 +267,8 @@ impl Ear {
             match Search::new() {
                 Ok(search) => self.search = Some(search),
                 Err(why) => {
-                    self.finish(Vec::new(), answer.into_iter().collect(), Some(why));
+                    let probed = self.probed(Vec::new(), Some(why));
+                    self.finish(&probed, answer.into_iter().collect());
                     return;
                 }
             }
@@ -322,16 +300,26 @@ impl Ear {
                 }
             }
         }
-        if trouble.is_some() || passed >= LISTEN {
-            if let Some(search) = self.search.take() {
-                let found = search.found.into_values().collect();
-                self.finish(found, search.answers, trouble);
-            }
+        if (trouble.is_some() || passed >= LISTEN)
+            && let Some(search) = self.search.take()
+        {
+            let servers = search.found.into_values().collect();
+            let probed = self.probed(servers, trouble);
+            self.finish(&probed, search.answers);
+        }
+    }
+
+    fn probed(&self, servers: Vec<Found>, trouble: Option<String>) -> Probed {
+        Probed {
+            interface: Arc::clone(&self.iface),
+            servers,
+            trouble,
         }
     }
 
     /// Tells what a search has come to.
-    fn finish(&self, servers: Vec<Found>, answers: Vec<Answer>, trouble: Option<String>) {
+    fn finish(&self, probed: &Probed, answers: Vec<Answer>) {
+        let (servers, trouble) = (&probed.servers, &probed.trouble);
         let in_force = self.ctx.config();
         let snapshot = &in_force.snapshot;
         for found in servers.iter().filter(|found| !found.expected) {
@@ -350,7 +338,7 @@ impl Ear {
             }
         }
         let is_foreign = servers.iter().any(|found| !found.expected);
-        let reason = match (&trouble, is_foreign) {
+        let reason = match (trouble, is_foreign) {
             (Some(_), _) => Reason::SendFailed,
             (None, true) => Reason::ForeignServer,
             (None, false) => Reason::NoForeignServer,
@@ -374,11 +362,7 @@ impl Ear {
         self.ctx.journal.append(event);
         for answer in answers {
             // Who asked may have gone.
-            let _ = answer.send(Probed {
-                interface: Arc::clone(&self.iface),
-                servers: servers.clone(),
-                trouble: trouble.clone(),
-            });
+            let _ = answer.send(probed.clone());
         }
     }
 
