@@ -14,6 +14,7 @@ use super::installs::{self, Installs};
 use super::leases::Leases;
 use super::memory::Memory;
 use crate::base::{Architecture, Clock, HardwareAddr, HostName, Timestamp};
+use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::plan::architecture;
 use crate::decide::{BootFiles, Known};
@@ -64,6 +65,18 @@ impl Context {
     /// The leases of machines without a reservation.
     pub fn leases(&self) -> &Leases {
         self.installs.leases()
+    }
+
+    /// The address by which a decision knows a peer: where this server has leased or offered the peer's
+    /// address to a machine that is a host's by now, the host's own; else the peer's.
+    pub async fn known_address(&self, snapshot: &Snapshot, peer: Ipv4Addr) -> Ipv4Addr {
+        if snapshot.host_by_ip(peer).is_some() {
+            return peer;
+        }
+        let holder = self.leases().holder(peer, self.now()).await;
+        holder
+            .and_then(|mac| snapshot.host_by_mac(mac)?.ip)
+            .unwrap_or(peer)
     }
 
     /// Which boot files are there, for a decision under this configuration.

@@ -226,6 +226,7 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
                 uuid: identity.uuid,
                 serial: identity.serial,
                 identified: identity.told,
+                waiting: identity.waiting,
                 via: Via::Http,
                 file: visit.shown.clone(),
                 preview: request.method() == Method::HEAD,

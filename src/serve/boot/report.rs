@@ -153,7 +153,8 @@ pub(crate) async fn record_for(
         }
         Err(error) => return Err(visit.store_trouble(&error)),
     };
-    match decide::http::report(&record, snapshot, visit.peer, kind, ctx.now()) {
+    let peer = ctx.known_address(snapshot, visit.peer).await;
+    match decide::http::report(&record, snapshot, peer, kind, ctx.now()) {
         Ok(()) => Ok((record, token)),
         Err(reason) => Err(visit.refuse_token(&record, reason)),
     }
