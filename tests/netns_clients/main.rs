@@ -5,4 +5,5 @@
 mod dhcp;
 mod files;
 mod harness;
+mod pool;
 mod reports;

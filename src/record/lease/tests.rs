@@ -134,7 +134,10 @@ fn another_pool_keeps_the_leases_and_gives_new_addresses() {
     table.set_pools([new]);
     let moved = table.standing(new, mac(1), Some(ip(10)), false, |_| false, at(1));
     assert!(moved.own.is_some_and(|own| !own.usable && own.granted));
-    assert_eq!((moved.asked, moved.fresh.map(|free| free.ip)), (None, Some(ip(12))));
+    assert_eq!(
+        (moved.asked, moved.fresh.map(|free| free.ip)),
+        (None, Some(ip(12)))
+    );
     assert_eq!(discover(&mut table, new, 2, at(1)), Some(ip(11)));
     assert_eq!(table.holder(ip(10), at(1)), Some(mac(1)));
     assert_eq!(table.holder(ip(10), at(100)), None);
