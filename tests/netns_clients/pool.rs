@@ -12,7 +12,7 @@ use super::harness::{Lab, WEB01_MAC, between, ip, until};
 const STRANGER: &str = "52:54:00:99:99:99";
 
 /// Writes what machines without a reservation get, in `[dhcp]` and in the subnet.
-fn with_pool(lab: &Lab, dhcp: &str, subnet: &str) {
+pub(crate) fn with_pool(lab: &Lab, dhcp: &str, subnet: &str) {
     let file = lab.site.path("config/bootwright.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let text = text

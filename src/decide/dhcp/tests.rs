@@ -3,6 +3,7 @@
 mod bootp;
 mod configured;
 mod machine;
+mod pool;
 
 use std::net::SocketAddrV4;
 
