@@ -24,6 +24,7 @@ fn ask(mac: &str, peer: Ipv4Addr) -> ScriptAsk {
         uuid: None,
         serial: None,
         identified: false,
+        waiting: false,
         via: Via::Http,
         file: format!("/boot/{}/boot.ipxe", mac.replace(':', "-")),
         preview: false,

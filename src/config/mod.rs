@@ -19,6 +19,7 @@ pub mod secrets;
 pub mod show;
 pub mod snapshot;
 pub mod source;
+pub mod stranger;
 mod table;
 mod values;
 mod vars;

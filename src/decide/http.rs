@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::plan::{self, Plan};
 use super::{BootFiles, Known};
 use crate::base::{Architecture, HardwareAddr, Timestamp, Uuid};
-use crate::config::Snapshot;
-use crate::config::snapshot::Host;
+use crate::config::snapshot::{Host, Profile};
+use crate::config::{Snapshot, stranger};
 use crate::journal::event::Reason;
 use crate::record::{InstallState, Record, ReportKind};
 
@@ -74,6 +74,9 @@ pub struct ScriptRequest {
     pub identified: bool,
     /// The architecture seen in its DHCP packets.
     pub seen: Option<Architecture>,
+    /// Whether the machine waits to be adopted, as its query tells: it would rather ask again than boot its
+    /// disk because nobody has armed it yet.
+    pub waiting: bool,
 }
 
 /// What is served for it.
@@ -91,6 +94,20 @@ pub enum ScriptDecision {
         /// The host.
         host: Arc<Host>,
     },
+    /// A script that asks again later: the machine waits to be adopted, and was not armed yet.
+    Wait {
+        /// The host.
+        host: Arc<Host>,
+    },
+    /// The discovery profile, for a machine without a reservation.
+    Discover {
+        /// The machine, as a host that nobody wrote down.
+        host: Arc<Host>,
+        /// The profile.
+        profile: Arc<Profile>,
+        /// The architecture it is booted for.
+        arch: Architecture,
+    },
     /// A script that says "not this machine".
     NotThisMachine,
     /// A script that tells how to adopt the machine.
@@ -107,7 +124,7 @@ pub fn script(
     files: &dyn BootFiles,
 ) -> ScriptDecision {
     let Some(host) = snapshot.host_by_mac(request.mac) else {
-        return ScriptDecision::Unknown;
+        return discovery(request, snapshot, files).unwrap_or(ScriptDecision::Unknown);
     };
     if !is_this_machine(snapshot, host, request.peer) {
         return ScriptDecision::NotThisMachine;
@@ -115,7 +132,18 @@ pub fn script(
     let host = Arc::clone(host);
     let plan = plan::plan(snapshot, &host, request.mac, known, request.seen, files);
     if !matches!(plan, Plan::Install { .. }) {
-        return ScriptDecision::Host { host, plan };
+        let unarmed = matches!(
+            plan,
+            Plan::Disk {
+                reason: Reason::DiskLocal | Reason::DiskWaiting,
+                ..
+            }
+        );
+        return if request.waiting && unarmed {
+            ScriptDecision::Wait { host }
+        } else {
+            ScriptDecision::Host { host, plan }
+        };
     }
     match identity(&host, request) {
         Identity::Same => ScriptDecision::Host { host, plan },
@@ -127,6 +155,29 @@ pub fn script(
                 detail: Some(detail),
             },
         },
+    }
+}
+
+/// What a machine without a reservation boots in a subnet that discovers, which is the one that holds its
+/// address. Whoever asks may have it: there is nothing of anybody's in it.
+fn discovery(
+    request: &ScriptRequest,
+    snapshot: &Snapshot,
+    files: &dyn BootFiles,
+) -> Option<ScriptDecision> {
+    let subnet = snapshot
+        .subnets
+        .iter()
+        .position(|subnet| subnet.network.contains(&request.peer.ip))?;
+    let host = stranger::host(snapshot, subnet, request.mac, Some(request.peer.ip))?;
+    let known = Known::Nothing;
+    match plan::plan(snapshot, &host, request.mac, known, request.seen, files) {
+        Plan::Install { profile, arch, .. } => Some(ScriptDecision::Discover {
+            host: Arc::new(host),
+            profile,
+            arch,
+        }),
+        Plan::Disk { .. } => None,
     }
 }
 
@@ -275,6 +326,7 @@ mod tests {
             uuid: None,
             serial: None,
             identified: false,
+            waiting: false,
             seen: None,
         }
     }

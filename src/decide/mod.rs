@@ -26,7 +26,6 @@ pub mod loops;
 pub mod ndp;
 pub mod plan;
 pub mod stage;
-pub mod stranger;
 pub mod tftp;
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 //! others.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 
 use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, preseed, secrets};
-use crate::base::{Architecture, suggest};
+use crate::base::{Architecture, HardwareAddr, suggest};
 use crate::config::snapshot::{Boot, Host, Profile, Template, TemplateText};
-use crate::config::{Problem, Snapshot, SourceMap, Span};
+use crate::config::{Problem, Snapshot, SourceMap, Span, stranger};
 
 /// Renders everything and adds what goes wrong to `problems`.
 pub fn check(
@@ -46,10 +47,46 @@ pub fn check(
             check_view(renderer, &view, &mut findings);
         }
     }
+    for host in &discovered(snapshot) {
+        let name = host.profile.as_ref();
+        let Some(profile) = name.and_then(|name| snapshot.profile(name)) else {
+            continue;
+        };
+        let mut found = Findings::default();
+        for arch in architectures(host, profile) {
+            let view = View {
+                snapshot,
+                host,
+                profile,
+                arch,
+                server: snapshot
+                    .subnet_of(host)
+                    .map_or(Ipv4Addr::LOCALHOST, |subnet| subnet.example_server),
+                token: None,
+            };
+            check_view(renderer, &view, &mut found);
+        }
+        for finding in found.list {
+            findings.add(finding.code, finding.error, None);
+        }
+    }
     problems.extend(findings.list.iter().map(|finding| finding.problem(&places)));
     problems.extend(secrets::problems(snapshot, &findings.missing_secrets));
     problems.extend(nobody_gets_in(snapshot));
     problems.extend(no_hash(snapshot));
+}
+
+/// A machine that nobody knows in each subnet that discovers.
+fn discovered(snapshot: &Snapshot) -> Vec<Host> {
+    let subnets = snapshot.subnets.iter().enumerate();
+    subnets
+        .filter(|(_, subnet)| subnet.discovers())
+        .filter_map(|(index, subnet)| {
+            let ip = subnet.pool.map_or(subnet.example_server, |pool| pool.first);
+            let mac = HardwareAddr::ethernet([2, 0, 0, 0, 0, 1]);
+            stranger::host(snapshot, index, mac, Some(ip))
+        })
+        .collect()
 }
 
 /// A sentence for offline commands, which see no interfaces: the addresses that stand for the server's in

@@ -165,7 +165,34 @@ fn installer(
 pub fn disk(host: &Host, why: &str) -> String {
     let mut script = String::from("#!ipxe\n");
     say(&mut script, why);
-    say(&mut script, &format!("{} boots its disk", host.name));
+    boot_disk(&mut script, host);
+    script
+}
+
+/// For an adopted machine that waits to be armed: asks for its script again, every few seconds.
+pub fn waiting(host: &Host, script_url: &str) -> String {
+    let mut script = String::from("#!ipxe\n");
+    let name = &host.name;
+    say(
+        &mut script,
+        &format!("{name}: nothing is asked for yet; bootwright install {name}"),
+    );
+    let _ = write!(
+        script,
+        ":again\n\
+         prompt --key d --timeout 4000 Asking again every 5 s, the key d boots the disk && goto disk ||\n\
+         sleep 1\n\
+         chain --autofree --replace {script_url}?waiting=1 ||\n\
+         echo Bootwright: no answer from the boot server, error ${{errno}}\n\
+         goto again\n\
+         :disk\n"
+    );
+    boot_disk(&mut script, host);
+    script
+}
+
+fn boot_disk(script: &mut String, host: &Host) {
+    say(script, &format!("{} boots its disk", host.name));
     match host.local_boot {
         // Where there is no way but back: the firmware's next boot device.
         LocalBoot::NoFile | LocalBoot::Exit => {}
@@ -178,7 +205,6 @@ pub fn disk(host: &Host, why: &str) -> String {
         ),
     }
     script.push_str("exit 1\n");
-    script
 }
 
 /// For whoever asks for another machine's script.

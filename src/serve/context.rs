@@ -69,6 +69,28 @@ impl Context {
         self.installs.leases()
     }
 
+    /// Who asks, as [`Self::peer`], for what is given to the machine itself alone: a machine that still has
+    /// a lease of the pool is known by the address of its host.
+    pub async fn who(&self, snapshot: &Snapshot, ip: Ipv4Addr) -> Peer {
+        let peer = self.peer(snapshot, ip);
+        if peer.mac.is_some() {
+            return peer;
+        }
+        self.known_address(snapshot, ip).await.into()
+    }
+
+    /// The address by which a decision knows a peer: where this server has leased or offered the peer's
+    /// address to a machine that is a host's by now, the host's own; else the peer's.
+    async fn known_address(&self, snapshot: &Snapshot, peer: Ipv4Addr) -> Ipv4Addr {
+        if snapshot.host_by_ip(peer).is_some() {
+            return peer;
+        }
+        let holder = self.leases().holder(peer, self.now()).await;
+        holder
+            .and_then(|mac| snapshot.host_by_mac(mac)?.ip)
+            .unwrap_or(peer)
+    }
+
     /// Which boot files are there, for a decision under this configuration.
     pub fn boot_files<'a>(&'a self, in_force: &'a InForce) -> DiskBootFiles<'a> {
         DiskBootFiles {

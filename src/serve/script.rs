@@ -34,6 +34,8 @@ pub struct ScriptAsk {
     pub serial: Option<String>,
     /// Whether the query told `uuid` and `serial` (they may be empty).
     pub identified: bool,
+    /// Whether the query told that the machine waits to be adopted.
+    pub waiting: bool,
     /// How it is asked for.
     pub via: Via,
     /// The file as named by the machine, for the event.
@@ -130,9 +132,14 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
     // Known for the script by TFTP only: whoever fetches it by HTTP has HTTP.
     let without_http = ask.via == Via::Tftp
         && seen.is_some_and(|seen| matches!(seen.stage, Stage::Ipxe { http: false, .. }));
+    if ask.waiting && !ask.preview {
+        // iPXE renews no lease.
+        ctx.leases().touch(ask.mac, ask.peer, ctx.now()).await;
+    }
     let request = ScriptRequest {
         mac: ask.mac,
-        peer: ctx.peer(snapshot, ask.peer),
+        peer: ctx.who(snapshot, ask.peer).await,
+        waiting: ask.waiting,
         uuid: ask.uuid.or_else(|| seen.and_then(|seen| seen.uuid)),
         serial: ask.serial.clone(),
         // It cannot follow the script that asks for its UUID.
@@ -152,6 +159,38 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
             host: None,
             detail: None,
         },
+        ScriptDecision::Discover {
+            host,
+            profile,
+            arch,
+        } => {
+            let discovery = Install {
+                ctx,
+                in_force,
+                ask,
+                host: &host,
+                profile: &profile,
+                arch,
+                without_http,
+            };
+            let mut answer = match discovery.text(&Record::new(host.name.clone())) {
+                Ok(text) => ScriptAnswer {
+                    text,
+                    reason: Reason::Discovery,
+                    host: None,
+                    detail: Some(profile.name.to_string()),
+                },
+                Err(error) => discovery.trouble(&error),
+            };
+            answer.host = None;
+            answer
+        }
+        ScriptDecision::Wait { host } => ScriptAnswer {
+            text: scripts::waiting(&host, &own_url(snapshot, &host, ask)),
+            reason: Reason::DiskLocal,
+            detail: Some("it waits to be armed".to_owned()),
+            host: Some(host.name.clone()),
+        },
         ScriptDecision::NotThisMachine => ScriptAnswer {
             text: scripts::not_this_machine(),
             reason: Reason::NotThisMachine,
@@ -159,14 +198,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
             detail: Some(format!("{} asked for the script of {}", ask.peer, ask.mac)),
         },
         ScriptDecision::Identify { host } => ScriptAnswer {
-            text: scripts::identify(&format!(
-                "{}/boot/{}/boot.ipxe",
-                base_url(
-                    server_for(snapshot, &host, ask.peer, ask.local),
-                    snapshot.server.http_port
-                ),
-                ask.mac.dashed()
-            )),
+            text: scripts::identify(&own_url(snapshot, &host, ask)),
             reason: Reason::Script,
             host: Some(host.name.clone()),
             detail: Some("asked back for the UUID and serial number".to_owned()),
@@ -357,6 +389,13 @@ impl Install<'_> {
             detail: Some(error.to_string()),
         }
     }
+}
+
+/// The URL of the script that is asked for.
+fn own_url(snapshot: &Snapshot, host: &Host, ask: &ScriptAsk) -> String {
+    let server = server_for(snapshot, host, ask.peer, ask.local);
+    let base = base_url(server, snapshot.server.http_port);
+    format!("{base}/boot/{}/boot.ipxe", ask.mac.dashed())
 }
 
 /// This server as a host's machine sees it from the network card that asks: the subnet's `server`, else

@@ -360,11 +360,7 @@ mod modes {
 mod not_available {
     use super::*;
 
-    mistake!(later_in_the_server_file, MAIN => main_with(r#"[dhcp]
-unknown = "lease"
-discovery_profile = "discovery"
-conflict_probe = true
-[boot]
+    mistake!(later_in_the_server_file, MAIN => main_with(r#"[boot]
 secure = { uefi-x64 = "shim/shimx64.efi" }
 [tftp]
 engine = "native"
@@ -380,9 +376,7 @@ prefix = "/bootwright"
 [[mirror]]
 path = "debian-mirror"
 "#));
-    mistake!(later_in_a_subnet, MAIN => subnet_with(r#"pool = "10.99.0.200-10.99.0.250"
-unknown = "discover"
-secure_boot = true"#));
+    mistake!(later_in_a_subnet, MAIN => subnet_with("secure_boot = true"));
     mistake!(later_in_hosts, HOSTS => r#"[defaults]
 snippets = ["ssh-keys"]
 secure_boot = true
@@ -394,7 +388,7 @@ bmc = "10.0.0.1"
 "#);
     mistake!(later_in_a_profile, PROFILE => profile_with("\"linux\"", "\"multiboot\""));
     mistake!(what_this_version_does_is_no_mistake, MAIN => main_with(r#"[dhcp]
-unknown = "ignore"
+unknown = "lease"
 conflict_probe = false
 [boot]
 router_advertisement = "off"
@@ -406,6 +400,19 @@ when_new = "install"
 [store]
 kind = "embedded"
 "#), HOSTS => format!("{GOOD_HOSTS}secure_boot = false\ninstall = \"once\"\n"), PROFILE => profile_with("[boot]", "lifecycle = \"once\"\n[boot]"));
+}
+
+mod pools {
+    use super::*;
+
+    mistake!(pools_that_are_no_ranges, MAIN => subnet_with("unknown = \"lease\"\npool = \"10.99.0.250-10.99.0.200\""));
+    mistake!(outside_of_the_network, MAIN => subnet_with("unknown = \"lease\"\npool = \"10.99.1.10-10.99.1.20\""));
+    mistake!(with_the_broadcast_address, MAIN => subnet_with("unknown = \"lease\"\npool = \"10.99.0.200-10.99.0.255\""));
+    mistake!(with_addresses_of_others, MAIN => subnet_with("unknown = \"lease\"\ndns = [\"10.99.0.3\"]\npool = \"10.99.0.2-10.99.0.250\""));
+    mistake!(given_to_nobody, MAIN => subnet_with("pool = \"10.99.0.200-10.99.0.250\""));
+    mistake!(nothing_to_give, MAIN => subnet_with("unknown = \"lease\""));
+    mistake!(no_discovery_profile, MAIN => subnet_with("unknown = \"discover\"\npool = \"10.99.0.200-10.99.0.250\""));
+    mistake!(a_discovery_profile_that_installs, MAIN => format!("{}\n", main_with("[dhcp]\nunknown = \"discover\"\ndiscovery_profile = \"debian-12\"\n")).replace("network =", "pool = \"10.99.0.200-10.99.0.250\"\nnetwork ="));
 }
 
 mod options {

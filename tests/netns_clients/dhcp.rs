@@ -11,7 +11,7 @@ use super::harness::{Lab, WEB01_MAC, between, ip, text_of, until};
 
 /// A script for a DHCP client: appends what the client tells it to a file and sets the address, as the
 /// clients' own scripts do.
-fn script(lab: &Lab) -> (PathBuf, PathBuf) {
+pub(crate) fn script(lab: &Lab) -> (PathBuf, PathBuf) {
     let told = lab.site.path("told");
     let script = lab.site.path("script.sh");
     let text = format!(
@@ -31,7 +31,7 @@ fn script(lab: &Lab) -> (PathBuf, PathBuf) {
 }
 
 /// What the script was told, call by call.
-fn calls(told: &Path) -> Vec<BTreeMap<String, String>> {
+pub(crate) fn calls(told: &Path) -> Vec<BTreeMap<String, String>> {
     let mut calls = Vec::new();
     let mut call = BTreeMap::new();
     for line in text_of(told).lines() {
@@ -47,11 +47,11 @@ fn calls(told: &Path) -> Vec<BTreeMap<String, String>> {
 }
 
 /// The first call of this name.
-fn call(told: &Path, name: &str) -> Option<BTreeMap<String, String>> {
+pub(crate) fn call(told: &Path, name: &str) -> Option<BTreeMap<String, String>> {
     calls(told).into_iter().find(|call| call["begin"] == name)
 }
 
-fn udhcpc(script: &Path, args: &[&str]) -> Command {
+pub(crate) fn udhcpc(script: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("busybox");
     command
         .args(["udhcpc", "-f", "-i", "eth0", "-t", "5", "-T", "2"])

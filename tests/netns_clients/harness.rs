@@ -289,6 +289,14 @@ pub(crate) fn boot_file(path: &str) -> Vec<u8> {
 /// The daemon; ended by SIGTERM when it is dropped, and that has to be enough.
 pub(crate) struct Daemon(Child);
 
+impl Daemon {
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap());

@@ -3,6 +3,8 @@
 //! namespaces of its own, joined by a cable; `make test` runs them, as root or in a user namespace.
 
 mod dhcp;
+mod discovery;
 mod files;
 mod harness;
+mod pool;
 mod reports;

@@ -158,7 +158,12 @@ fn holds(
 
 /// `unknown` that says something where there is nothing to give.
 fn without_pool(network: &Network<'_>, subnet: &Subnet, problems: &mut Vec<Problem>) {
-    let Some(unknown) = &network.entry.unknown else {
+    let Some(unknown) = network
+        .entry
+        .unknown
+        .as_ref()
+        .filter(|_| !network.entry.has_pool)
+    else {
         return;
     };
     let needs_pool = match subnet.mode {

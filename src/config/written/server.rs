@@ -70,6 +70,8 @@ pub(crate) struct SubnetEntry {
     pub dns_search: Vec<String>,
     pub unknown: Option<Written<Unknown>>,
     pub pool: Option<Written<Pool>>,
+    /// Whether a pool is written, readable or not.
+    pub has_pool: bool,
     pub options: Vec<Written<ConfiguredOption>>,
 }
 
@@ -492,6 +494,7 @@ impl SubnetEntry {
                 .unwrap_or_default(),
             options: options::read(cx, &mut subnet),
             unknown,
+            has_pool: subnet.has("pool"),
             pool,
             name: subnet.parsed(cx, "name", |text| values::name("a subnet", text)),
             network,

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::{Case, Decision, Outcome, destination, ignored, who};
 use crate::base::Timestamp;
-use crate::config::Snapshot;
 use crate::config::snapshot::{Card, Pool, Subnet, Unknown};
-use crate::decide::{Arrival, Facts, Stage, stranger};
+use crate::config::{Snapshot, stranger};
+use crate::decide::{Arrival, Facts, Stage};
 use crate::journal::event::Reason;
 use crate::record::lease::{Candidate, Lease, LeaseState, QUARANTINE, Standing};
 use crate::wire::dhcp::{MessageType, OptionCode, Request};

@@ -4,6 +4,7 @@ mod bootp;
 mod cards;
 mod configured;
 mod machine;
+mod pool;
 
 use std::net::SocketAddrV4;
 

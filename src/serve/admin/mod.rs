@@ -31,6 +31,7 @@ use self::error::ApiError;
 use super::context::Context;
 use super::health::Health;
 use super::hooks::{HookState, States};
+use super::leases::LeaseView;
 use super::listener::{Operator, serve_unix};
 use super::reload::{Cause, Outcome, Reloader};
 use crate::base::Timestamp;
@@ -71,6 +72,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/local", post(orders::local_all))
         .route("/events", get(events::list))
         .route("/hooks", get(hooks))
+        .route("/leases", get(leases))
         .route("/probe", post(probe::probe))
         .route("/reload", post(reload));
     Router::new()
@@ -153,6 +155,14 @@ async fn status(State(admin): State<Admin>) -> Result<Json<Status>, ApiError> {
 /// How each hook does.
 async fn hooks(State(admin): State<Admin>) -> Json<Vec<HookState>> {
     Json(admin.hooks.all())
+}
+
+/// The leases of machines without a reservation, by address.
+async fn leases(State(admin): State<Admin>) -> Result<Json<Vec<LeaseView>>, ApiError> {
+    let ctx = &admin.ctx;
+    let in_force = ctx.config();
+    let views = ctx.leases().views(&in_force.snapshot, ctx.now()).await?;
+    Ok(Json(views))
 }
 
 /// 200 with the outcome, also when the configuration was refused: the request itself was done.

@@ -196,7 +196,7 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
     let in_force = plane.ctx.config();
     let peer = *connection.peer.ip();
     let visit = Visit {
-        who: plane.ctx.peer(&in_force.snapshot, peer),
+        who: plane.ctx.who(&in_force.snapshot, peer).await,
         in_force,
         peer,
         local: connection.local,
@@ -233,6 +233,7 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
                 uuid: identity.uuid,
                 serial: identity.serial,
                 identified: identity.told,
+                waiting: identity.waiting,
                 via: Via::Http,
                 file: visit.shown.clone(),
                 preview: request.method() == Method::HEAD,

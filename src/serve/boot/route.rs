@@ -192,9 +192,11 @@ pub struct Identity {
     pub serial: Option<String>,
     /// Whether both were told, even if empty.
     pub told: bool,
+    /// Whether it waits to be adopted.
+    pub waiting: bool,
 }
 
-/// Reads `uuid` and `serial` of a query.
+/// Reads `uuid`, `serial` and `waiting` of a query.
 pub fn identity(query: Option<&str>) -> Identity {
     let pairs = pairs(query.unwrap_or_default());
     let field = |name: &str| {
@@ -207,6 +209,7 @@ pub fn identity(query: Option<&str>) -> Identity {
         uuid: field("uuid").and_then(|text| text.parse().ok()),
         serial: field("serial").filter(|text| !text.is_empty()),
         told: field("uuid").is_some() && field("serial").is_some(),
+        waiting: field("waiting").is_some(),
     }
 }
 

@@ -98,6 +98,7 @@ impl Requests {
                     uuid: None,
                     serial: None,
                     identified: false,
+                    waiting: false,
                     via: Via::Tftp,
                     file: about.file.clone(),
                     preview: false,

@@ -1,13 +1,12 @@
-//! A machine without a reservation, as the rest of the core takes it: a host that nobody wrote down.
+//! A machine without a reservation, as decisions and templates take it: a host that nobody wrote down.
 //!
 //! **Invariant:** such a host has no record and no token. The only profile that it ever has is the
 //! discovery profile, which `config::check` has made sure writes no disk and has no answers.
 
 use std::net::Ipv4Addr;
 
+use super::snapshot::{Host, InstallPolicy, LocalBoot, Snapshot};
 use crate::base::HardwareAddr;
-use crate::config::Snapshot;
-use crate::config::snapshot::{Host, InstallPolicy, LocalBoot};
 
 /// What such a host is called where a name has to stand, in templates and on screens. No event and no
 /// reply tells it.
