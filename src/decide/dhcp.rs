@@ -2,7 +2,9 @@
 //!
 //! A host is known by its hardware address alone: firmware, iPXE, installer and system send different
 //! client identifiers for the same machine, and all get the same address. There is no table of
-//! leases; a reservation can be granted at any time, after a restart too.
+//! leases; a reservation can be granted at any time, after a restart too. A UUID (option 97) is a second
+//! key in two ways, and gives nothing by itself: a host that names one is not installed on a machine
+//! with another (`decide::http`), and a stranger that shows one is told to be that host's machine.
 //!
 //! **Invariant:** a hardware address that is not reserved is answered nothing, whatever it sends.
 
@@ -87,7 +89,7 @@ pub fn decide(
         return nobody(Reason::NotARequest, Some(format!("op {}", request.op)));
     }
     let Some(host) = asking_host(request, snapshot) else {
-        return nobody(Reason::UnknownHost, who(request));
+        return nobody(Reason::UnknownHost, who(request, snapshot));
     };
     let name = host.name.clone();
     let silent = |reason, detail| ignored(stage, Some(name.clone()), reason, detail);
@@ -95,9 +97,9 @@ pub fn decide(
         request.message_type(),
         request.options.contains(OptionCode::MessageType),
     ) {
-        (Some(message_type), _) => message_type,
+        (Some(message_type), _) => Some(message_type),
         (None, true) => return silent(Reason::MessageType, Some("option 53 is empty".to_owned())),
-        (None, false) => return silent(Reason::Bootp, None),
+        (None, false) => None,
     };
     let index = match destination::subnet_of(request, arrival, snapshot, host) {
         Ok(index) => index,
@@ -149,12 +151,13 @@ pub fn decide(
         at_home: index == host.subnet,
     };
     match message_type {
-        MessageType::Discover => case.discover(),
-        MessageType::Request => case.request(),
-        MessageType::Decline => case.declined(),
-        MessageType::Release => case.released(),
-        MessageType::Inform => case.inform(),
-        other => silent(
+        None => case.bootp(),
+        Some(MessageType::Discover) => case.discover(),
+        Some(MessageType::Request) => case.request(),
+        Some(MessageType::Decline) => case.declined(),
+        Some(MessageType::Release) => case.released(),
+        Some(MessageType::Inform) => case.inform(),
+        Some(other) => silent(
             Reason::MessageType,
             Some(format!("message type {}", u8::from(other))),
         ),
@@ -182,9 +185,25 @@ fn ignored(
 }
 
 /// What an unknown machine calls itself, for whoever is to adopt it.
-fn who(request: &Request) -> Option<String> {
+fn who(request: &Request, snapshot: &Snapshot) -> Option<String> {
     let name = request.client_fqdn().or_else(|| request.host_name());
-    name.map(|name| format!("it calls itself {name}"))
+    let name = name.map(|name| format!("it calls itself {name}"));
+    let host = request
+        .uuid()
+        .filter(|uuid| !uuid.is_placeholder())
+        .and_then(|uuid| snapshot.host_by_uuid(uuid));
+    // Another port or adapter of that machine, or a board with the same UUID: who knows is the operator.
+    let machine = host.map(|host| {
+        let mac = request.mac;
+        format!(
+            "its UUID is that of {0}; if it is that machine, add {mac} to mac of {0}",
+            host.name
+        )
+    });
+    match (name, machine) {
+        (Some(name), Some(machine)) => Some(format!("{name}; {machine}")),
+        (name, machine) => name.or(machine),
+    }
 }
 
 fn no_subnet(reason: Reason, request: &Request, arrival: &Arrival) -> String {
@@ -230,10 +249,32 @@ struct Case<'a> {
 impl Case<'_> {
     fn discover(&self) -> Decision {
         if self.at_home {
-            self.grant(MessageType::Offer)
+            self.grant(Some(MessageType::Offer))
         } else {
             self.silent(Reason::WrongSubnet, self.elsewhere())
         }
+    }
+
+    /// RFC 1534: the address for good, in the terms of BOOTP, which has no lease and no refusal.
+    fn bootp(&self) -> Decision {
+        let ciaddr = self.request.ciaddr;
+        if !self.at_home {
+            return self.silent(Reason::WrongSubnet, self.elsewhere());
+        }
+        if !ciaddr.is_unspecified() && ciaddr != self.ip {
+            return self.silent(
+                Reason::WrongAddress,
+                format!(
+                    "it has {ciaddr}, reserved is {}; BOOTP knows no refusal",
+                    self.ip
+                ),
+            );
+        }
+        let mut decision = self.grant(None);
+        if decision.reason == Reason::NetworkOnly {
+            decision.reason = Reason::Bootp;
+        }
+        decision
     }
 
     /// RFC 2131 section 4.3.2. What tells the states apart is 54 first, then `ciaddr`: a client that
@@ -251,7 +292,7 @@ impl Case<'_> {
             }
             return match request.requested_address().or(ciaddr) {
                 Some(asked) if asked != self.ip => self.refuse_address(asked),
-                _ => self.grant(MessageType::Ack),
+                _ => self.grant(Some(MessageType::Ack)),
             };
         }
         // RENEWING and REBINDING by `ciaddr`, INIT-REBOOT by option 50.
@@ -267,7 +308,7 @@ impl Case<'_> {
         if asked != self.ip {
             return self.refuse_address(asked);
         }
-        self.grant(MessageType::Ack)
+        self.grant(Some(MessageType::Ack))
     }
 
     fn declined(&self) -> Decision {
@@ -340,15 +381,29 @@ impl Case<'_> {
         )
     }
 
-    fn grant(&self, message_type: MessageType) -> Decision {
+    /// The address, and what to boot; `None` as message type: by BOOTP.
+    fn grant(&self, message_type: Option<MessageType>) -> Decision {
         let (request, host) = (self.request, self.host);
+        let lease = match message_type {
+            Some(_) => Lease::Granted,
+            None => Lease::None,
+        };
         let mut reply = Reply::to(request, message_type);
         reply.yiaddr = self.ip;
-        if message_type == MessageType::Ack {
+        if message_type != Some(MessageType::Offer) {
             reply.ciaddr = request.ciaddr;
         }
-        reply.options = options::network(request, host, self.subnet, self.server, Lease::Granted);
-        reply.configured = self.configured(Lease::Granted);
+        reply.options = options::network(request, host, self.subnet, self.server, lease);
+        reply.configured = self.configured(lease);
+        if self.stage.is_boot()
+            && let Some(identifier) = request.machine_identifier()
+        {
+            // RFC 4578 section 2.3 has it in all packets of PXE, both ways; PXELINUX asks for the
+            // configuration of its UUID only when it comes back.
+            reply
+                .options
+                .push(DhcpOption::ClientMachineIdentifier(identifier.to_vec()));
+        }
         let answer = boot::boot(
             request,
             self.stage,
@@ -379,7 +434,7 @@ impl Case<'_> {
             }
         }
         let kind = match message_type {
-            MessageType::Offer => Kind::DhcpOffer,
+            Some(MessageType::Offer) => Kind::DhcpOffer,
             _ => Kind::DhcpAck,
         };
         let to = destination::destination(request, &reply);

@@ -27,7 +27,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use self::disk::{Disk, Message, Reader, Writer};
-use self::flood::Flood;
+use self::flood::{Flood, Header};
 use super::event::{Event, Kind, Reason};
 use crate::base::{Clock as _, HardwareAddr, HostName, SystemClock, Timestamp, Token};
 use crate::store::OpenOutcome;
@@ -162,14 +162,33 @@ impl Journal {
     /// Takes an event in: gives it an id, logs it, hands it to whoever follows, writes it down soon.
     /// Never blocks.
     pub fn append(&self, event: Event) {
-        let shared = &self.inner.shared;
-        let mut ring = shared.ring();
         let event = without_tokens(event);
-        let (admitted, summaries) = ring.flood.admit(event);
-        for event in summaries.into_iter().chain(admitted) {
-            let event = ring.push(event);
-            let _ = shared.live.send(Arc::clone(&event));
-            self.inner.enqueue(event);
+        let mut ring = self.inner.shared.ring();
+        let (kept, summaries) = ring.flood.admit((&event).into());
+        self.inner.take(&mut ring, summaries, kept.then_some(event));
+    }
+
+    /// The same for an event that is made only when it is kept, and not when it is one of a flood and
+    /// only counted. What is made has to have this time, kind, host and hardware address.
+    pub fn append_with(
+        &self,
+        at: Timestamp,
+        kind: Kind,
+        host: Option<&HostName>,
+        mac: HardwareAddr,
+        make: impl FnOnce() -> Event,
+    ) {
+        let header = Header {
+            at,
+            kind,
+            host,
+            mac: Some(mac),
+        };
+        let (kept, summaries) = self.inner.shared.ring().flood.admit(header);
+        if kept || !summaries.is_empty() {
+            let event = kept.then(|| without_tokens(make()));
+            let mut ring = self.inner.shared.ring();
+            self.inner.take(&mut ring, summaries, event);
         }
     }
 
@@ -267,12 +286,21 @@ impl Journal {
             .as_ref()
             .is_some_and(|queue| queue.send(Message::Flush(reply)).is_ok());
         if sent {
+            self.inner.wake_writer();
             let _ = done.await;
         }
     }
 }
 
 impl Inner {
+    fn take(&self, ring: &mut Ring, summaries: Vec<Event>, event: Option<Event>) {
+        for event in summaries.into_iter().chain(event) {
+            let event = ring.push(event);
+            let _ = self.shared.live.send(Arc::clone(&event));
+            self.enqueue(event);
+        }
+    }
+
     fn enqueue(&self, event: Arc<Event>) {
         let shared = &self.shared;
         if shared.waiting.load(Ordering::Relaxed) >= RING {
@@ -291,10 +319,20 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Ends the writer's gathering.
+    fn wake_writer(&self) {
+        if let Some(writer) = &self.writer {
+            writer.thread().unpark();
+        }
+    }
+}
+
 impl Drop for Inner {
     /// Waits until everything is written and the file is closed.
     fn drop(&mut self) {
         self.queue = None;
+        self.wake_writer();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -499,9 +537,7 @@ const fn level(kind: Kind, reason: Reason) -> Level {
         | Kind::ServerTrouble
         | Kind::JournalSummary => Level::Warn,
         Kind::DhcpIgnored => match reason {
-            Reason::UnknownHost | Reason::OtherServer | Reason::NotARequest | Reason::Bootp => {
-                Level::Debug
-            }
+            Reason::UnknownHost | Reason::OtherServer | Reason::NotARequest => Level::Debug,
             _ => Level::Info,
         },
         Kind::TftpFailed => match reason {

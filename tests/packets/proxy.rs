@@ -276,8 +276,8 @@ proptest! {
         }
         prop_assert!(sent.server_identifier().is_some());
         prop_assert!(matches!(
-            reply.message_type,
-            MessageType::Offer | MessageType::Ack
+            reply.message_type(),
+            Some(MessageType::Offer | MessageType::Ack)
         ));
         let offer = Offer::read(&reply.encode());
         prop_assert!(offer.boot_file.is_some());

@@ -65,7 +65,7 @@ pub fn decide_at_proxy_port(
         return ignored(stage, None, Reason::NotARequest, detail);
     }
     let Some(host) = super::asking_host(request, snapshot) else {
-        return ignored(stage, None, Reason::UnknownHost, who(request));
+        return ignored(stage, None, Reason::UnknownHost, who(request, snapshot));
     };
     let silent = |reason, detail| ignored(stage, Some(host.name.clone()), reason, detail);
     let index = match destination::subnet_of(request, arrival, snapshot, host) {
@@ -108,12 +108,12 @@ pub fn decide_at_proxy_port(
 }
 
 impl Meeting<'_> {
-    /// The answer to a message on DHCP's own port, in a subnet where this server gives no addresses.
-    pub(super) fn on_dhcp_port(&self, message_type: MessageType) -> Decision {
+    /// The answer to a message on DHCP's own port (`None`: of BOOTP), in a subnet where this server gives no addresses.
+    pub(super) fn on_dhcp_port(&self, message_type: Option<MessageType>) -> Decision {
         if self.subnet.mode == Mode::Off {
             return self.off();
         }
-        if message_type == MessageType::Discover && self.stage.is_boot() {
+        if message_type == Some(MessageType::Discover) && self.stage.is_boot() {
             return self.told(Door::Offer);
         }
         let chosen = self.request.server_identifier();
@@ -233,8 +233,9 @@ impl Meeting<'_> {
         ];
         // PXE 2.1 section 2.2.3: the client finds its own UUID in what is meant for it.
         if let Some(raw) = request.machine_identifier() {
-            let code = u8::from(OptionCode::ClientMachineIdentifier);
-            reply.configured.push((code, raw.into()));
+            reply
+                .options
+                .push(DhcpOption::ClientMachineIdentifier(raw.to_vec()));
         }
         let is_bios_pxe = matches!(
             self.stage,

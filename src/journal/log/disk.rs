@@ -13,7 +13,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -326,12 +326,15 @@ impl Writer {
             let mut open = !matches!(first, Err(RecvTimeoutError::Disconnected));
             if let Ok(message) = first {
                 self.take(message, &mut batch, &mut flushes);
-                let until = Instant::now() + gather;
-                while flushes.is_empty() && batch.len() < BATCH {
-                    match taken.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                // Asleep while events gather: waiting at the queue would be woken by each of them.
+                if flushes.is_empty() {
+                    std::thread::park_timeout(gather);
+                }
+                while batch.len() < BATCH {
+                    match taken.try_recv() {
                         Ok(message) => self.take(message, &mut batch, &mut flushes),
-                        Err(RecvTimeoutError::Timeout) => break,
-                        Err(RecvTimeoutError::Disconnected) => {
+                        Err(TryRecvError::Empty) => break,
+                        Err(TryRecvError::Disconnected) => {
                             open = false;
                             break;
                         }

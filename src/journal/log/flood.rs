@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::base::Timestamp;
+use crate::base::{HardwareAddr, HostName, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
 
 /// Events of one class that are kept in one second.
@@ -17,6 +17,9 @@ pub(super) const PER_SECOND: u64 = 2_000;
 
 /// Examples named in a summary.
 const EXAMPLES: usize = 3;
+
+/// Among how many of what is over the bound examples are looked for: a flood of one machine gives one.
+const LOOKED_AT: u64 = 64;
 
 /// How long a second may stay open when no later event closes it.
 const OPEN: Duration = Duration::from_secs(1);
@@ -28,6 +31,26 @@ enum Class {
     Kind(Kind),
     /// Events of machines that nobody reserved.
     Strangers,
+}
+
+/// What decides whether an event is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header<'a> {
+    pub(super) at: Timestamp,
+    pub(super) kind: Kind,
+    pub(super) host: Option<&'a HostName>,
+    pub(super) mac: Option<HardwareAddr>,
+}
+
+impl<'a> From<&'a Event> for Header<'a> {
+    fn from(event: &'a Event) -> Self {
+        Self {
+            at: event.at,
+            kind: event.kind,
+            host: event.host.as_ref(),
+            mac: event.mac,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -47,13 +70,13 @@ pub(super) struct Flood {
 }
 
 impl Flood {
-    /// Takes an event, or counts it. Also gives the summaries of the second before, when this event is
-    /// the first of a new one.
-    pub(super) fn admit(&mut self, event: Event) -> (Option<Event>, Vec<Event>) {
-        let Some(class) = class(&event) else {
-            return (Some(event), Vec::new());
+    /// Whether an event is kept; if not, it is counted. Also gives the summaries of the second before,
+    /// when this event is the first of a new one.
+    pub(super) fn admit(&mut self, header: Header<'_>) -> (bool, Vec<Event>) {
+        let Some(class) = class(header) else {
+            return (true, Vec::new());
         };
-        let second = event.at.as_micros().div_euclid(1_000_000);
+        let second = header.at.as_micros().div_euclid(1_000_000);
         let summaries = if second == self.second {
             Vec::new()
         } else {
@@ -66,22 +89,22 @@ impl Flood {
         let count = self.counts.entry(class).or_default();
         count.all += 1;
         if count.all <= PER_SECOND {
-            return (Some(event), summaries);
+            return (true, summaries);
         }
         count.held += 1;
-        count.last = Some(event.at);
-        if count.examples.len() < EXAMPLES {
-            let who = match (&event.host, event.mac) {
+        count.last = Some(header.at);
+        if count.examples.len() < EXAMPLES && count.held <= LOOKED_AT {
+            let who = match (header.host, header.mac) {
                 (Some(host), _) => host.to_string(),
                 (None, Some(mac)) => mac.to_string(),
                 (None, None) => "nobody".to_owned(),
             };
-            let example = format!("{who} ({})", event.kind);
+            let example = format!("{who} ({})", header.kind);
             if !count.examples.contains(&example) {
                 count.examples.push(example);
             }
         }
-        (None, summaries)
+        (false, summaries)
     }
 
     /// Ends the second and gives its summaries.
@@ -115,7 +138,7 @@ impl Flood {
 }
 
 /// What an event is counted with; `None`: it is always kept.
-fn class(event: &Event) -> Option<Class> {
+fn class(event: Header<'_>) -> Option<Class> {
     match event.kind {
         Kind::DhcpOffer
         | Kind::DhcpAck
@@ -167,7 +190,6 @@ fn class(event: &Event) -> Option<Class> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::HardwareAddr;
 
     fn event(second: i64, kind: Kind) -> Event {
         Event::new(Timestamp::from_secs(second), kind, Reason::Done)
@@ -178,13 +200,13 @@ mod tests {
         let mut flood = Flood::default();
         let mut kept = 0;
         for _ in 0..PER_SECOND + 500 {
-            kept += u64::from(flood.admit(event(7, Kind::TftpFailed)).0.is_some());
+            kept += u64::from(flood.admit((&event(7, Kind::TftpFailed)).into()).0);
         }
         assert_eq!(kept, PER_SECOND);
         // Another kind has room of its own.
-        assert!(flood.admit(event(7, Kind::HttpAsset)).0.is_some());
-        let (kept, summaries) = flood.admit(event(8, Kind::TftpFailed));
-        assert!(kept.is_some());
+        assert!(flood.admit((&event(7, Kind::HttpAsset)).into()).0);
+        let (kept, summaries) = flood.admit((&event(8, Kind::TftpFailed)).into());
+        assert!(kept);
         assert_eq!(summaries.len(), 1);
         assert_eq!(summaries[0].count, Some(500));
         assert_eq!(summaries[0].kind, Kind::JournalSummary);
@@ -203,19 +225,18 @@ mod tests {
         let mut flood = Flood::default();
         let mac = HardwareAddr::ethernet([2, 0, 0, 0, 0, 1]);
         for _ in 0..PER_SECOND * 2 {
-            let _ = flood.admit(event(7, Kind::DhcpIgnored).mac(mac));
-            let _ = flood.admit(event(7, Kind::DhcpOffer).mac(mac));
+            let _ = flood.admit((&event(7, Kind::DhcpIgnored).mac(mac)).into());
+            let _ = flood.admit((&event(7, Kind::DhcpOffer).mac(mac)).into());
         }
-        let host: crate::base::HostName = "web01".parse().unwrap();
+        let host: HostName = "web01".parse().unwrap();
         assert!(
             flood
-                .admit(event(7, Kind::DhcpIgnored).mac(mac).host(host))
+                .admit((&event(7, Kind::DhcpIgnored).mac(mac).host(host)).into())
                 .0
-                .is_some()
         );
         for _ in 0..PER_SECOND * 2 {
-            assert!(flood.admit(event(7, Kind::InstallProgress)).0.is_some());
-            assert!(flood.admit(event(7, Kind::ReportIgnored)).0.is_some());
+            assert!(flood.admit((&event(7, Kind::InstallProgress)).into()).0);
+            assert!(flood.admit((&event(7, Kind::ReportIgnored)).into()).0);
         }
         let summaries = flood.close();
         assert_eq!(summaries.len(), 1, "{summaries:?}");

@@ -5,6 +5,7 @@
 
 mod holder;
 mod link;
+mod looked_at;
 mod service;
 mod socket;
 

@@ -3,18 +3,20 @@
 //! **Invariant:** every datagram ends in one event (an unknown machine is announced besides, once in a
 //! while), and no error of a datagram ends the service.
 
-use std::collections::HashMap;
+use std::future::{poll_fn, ready};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 use tokio_util::task::TaskTracker;
 
 use super::holder::holder_of;
-use super::socket::{Datagram, DhcpSocket, Door};
+use super::looked_at::{LookedAt, Routes};
+use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
 use crate::config::snapshot::Subnet;
 use crate::decide::dhcp::{Decision, Outcome, asking_host, decide, decide_at_proxy_port};
@@ -26,8 +28,12 @@ use crate::serve::context::{Context, KnownOwned};
 use crate::serve::memory::Sighting;
 use crate::wire::dhcp::{MessageType, Request};
 
-/// Datagrams worked on at once; further ones wait in the socket's buffer.
+/// Datagrams that may wait for something (the disk, an answer by ARP); further ones wait in the socket's
+/// buffer.
 const CONCURRENT: usize = 256;
+
+/// Datagrams after which other tasks have their turn.
+const TURN: usize = 64;
 
 /// Pause after an error of the socket itself.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +46,7 @@ pub(super) struct Service {
     ctx: Context,
     socket: DhcpSocket,
     routes: Routes,
+    looked_at: LookedAt,
     /// One question at a time: a flood of DECLINEs is not to hold up everybody else.
     asking: Semaphore,
 }
@@ -50,6 +57,7 @@ impl Service {
             ctx,
             socket,
             routes: Routes::default(),
+            looked_at: LookedAt::default(),
             asking: Semaphore::new(1),
         }
     }
@@ -60,23 +68,47 @@ impl Service {
         let service = Arc::new(self);
         let permits = Arc::new(Semaphore::new(CONCURRENT));
         let tasks = TaskTracker::new();
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        // Nearly every answer is ready when it is first asked for: only one that has to wait becomes a
+        // task. The box is used again for the next datagram.
+        let mut answer = ReusableBoxFuture::new(ready(()));
+        let mut turn = 0;
         let ended = loop {
-            let permit = tokio::select! {
-                () = cancel.cancelled() => break Ok(()),
-                permit = Arc::clone(&permits).acquire_owned() => permit,
-            };
-            let received = tokio::select! {
-                () = cancel.cancelled() => break Ok(()),
-                received = service.socket.recv() => received,
-            };
-            match received {
+            match service.socket.try_recv(&mut buffer) {
                 Ok(datagram) => {
-                    let began = Instant::now();
-                    let service = Arc::clone(&service);
-                    tasks.spawn(async move {
-                        service.answer(datagram, began).await;
-                        drop(permit);
-                    });
+                    answer.set(Arc::clone(&service).answer(datagram, Instant::now()));
+                    let is_done = poll_fn(|cx| Poll::Ready(answer.poll(cx).is_ready())).await;
+                    if !is_done {
+                        let waiting =
+                            std::mem::replace(&mut answer, ReusableBoxFuture::new(ready(())));
+                        let permit = tokio::select! {
+                            () = cancel.cancelled() => break Ok(()),
+                            permit = Arc::clone(&permits).acquire_owned() => permit,
+                        };
+                        tasks.spawn(async move {
+                            waiting.await;
+                            drop(permit);
+                        });
+                    }
+                    turn += 1;
+                    if turn < TURN {
+                        continue;
+                    }
+                    turn = 0;
+                    tokio::task::yield_now().await;
+                    if cancel.is_cancelled() {
+                        break Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    turn = 0;
+                    let readable = tokio::select! {
+                        () = cancel.cancelled() => break Ok(()),
+                        readable = service.socket.readable() => readable,
+                    };
+                    if let Err(error) = readable {
+                        break Err(error);
+                    }
                 }
                 Err(error) if gone(&error) => break Err(error),
                 Err(error) => {
@@ -91,7 +123,7 @@ impl Service {
         ended
     }
 
-    async fn answer(&self, datagram: Datagram, began: Instant) {
+    async fn answer(self: Arc<Self>, datagram: Datagram, began: Instant) {
         let in_force = self.ctx.config();
         let arrival = self.arrival(&datagram);
         let request = match Request::parse(&datagram.bytes) {
@@ -118,7 +150,7 @@ impl Service {
             stage: decision.stage,
             uuid: request.uuid(),
         });
-        self.note_address(&in_force, &request);
+        self.note_address(&in_force, &request, decision.reason);
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send { reply, to, from } => {
@@ -128,35 +160,41 @@ impl Service {
                 Some((payload.len(), ip, sent))
             }
         };
-        let mut event = begin_event(&in_force, &arrival, began, decision.kind, decision.reason);
-        event.host.clone_from(&decision.host);
-        event.mac = Some(request.mac);
-        event.xid = Some(request.xid);
-        event.stage = Some(decision.stage.as_str().into());
-        event.file.clone_from(&decision.boot_file);
         let mut details: Vec<String> = decision.detail.iter().cloned().collect();
         if decision.reason == Reason::Declined {
             details.extend(self.who_holds(&in_force, &request).await);
         }
-        match sent {
+        let (mut kind, mut reason) = (decision.kind, decision.reason);
+        let (bytes, ip) = match sent {
             // Where another server gives the addresses, this is how one is seen to be taken.
-            None => event.ip = taken_address(&request),
+            None => (None, taken_address(&request)),
             Some((len, ip, sent)) => {
-                event.ip = ip;
-                event.bytes = u64::try_from(len).ok();
                 match sent {
                     Ok(None) => {}
                     Ok(Some(instead)) => details.push(instead),
                     Err(error) => {
-                        event.kind = Kind::DhcpFailed;
-                        event.reason = Reason::SendFailed;
+                        (kind, reason) = (Kind::DhcpFailed, Reason::SendFailed);
                         details.push(error.to_string());
                     }
                 }
+                (u64::try_from(len).ok(), ip)
             }
-        }
-        event.detail = (!details.is_empty()).then(|| details.join("; "));
-        self.ctx.journal.append(event);
+        };
+        let host = decision.host.as_ref();
+        self.ctx
+            .journal
+            .append_with(arrival.at, kind, host, request.mac, || {
+                let mut event = begin_event(&in_force, &arrival, began, kind, reason);
+                event.host.clone_from(&decision.host);
+                event.mac = Some(request.mac);
+                event.xid = Some(request.xid);
+                event.stage = Some(decision.stage.as_str().into());
+                event.file.clone_from(&decision.boot_file);
+                event.ip = ip;
+                event.bytes = bytes;
+                event.detail = (!details.is_empty()).then(|| details.join("; "));
+                event
+            });
         self.note_loader(&in_force, &request, &arrival, &decision);
         if decision.reason == Reason::UnknownHost {
             self.announce(&in_force, &request, &arrival, &decision);
@@ -165,7 +203,12 @@ impl Service {
 
     /// Takes note of the address that a machine says is its own, where another server gives addresses.
     /// Of a machine on this link the neighbour table tells more.
-    fn note_address(&self, in_force: &InForce, request: &Request) {
+    fn note_address(&self, in_force: &InForce, request: &Request, reason: Reason) {
+        if self.socket.place.door == Door::Dhcp
+            && !matches!(reason, Reason::ProxyOnly | Reason::ModeOff)
+        {
+            return;
+        }
         let snapshot = &in_force.snapshot;
         let Some(address) = taken_address(request) else {
             return;
@@ -211,7 +254,7 @@ impl Service {
         let fetches = self.ctx.memory.fetches(request.mac);
         let facts = Facts {
             known: known.as_known(),
-            files: &self.ctx.boot_files(in_force),
+            files: &self.looked_at.over(self.ctx.boot_files(in_force)),
             fetches: fetches.as_ref(),
             route_source: if request.giaddr.is_unspecified() {
                 None
@@ -352,10 +395,14 @@ impl Service {
         event.stage = Some(decision.stage.as_str().into());
         event.xid = Some(request.xid);
         event.generation = in_force.snapshot.generation;
-        event.detail = request
+        let uuid = request
             .uuid()
             .filter(|uuid| !uuid.is_placeholder())
             .map(|uuid| format!("UUID {uuid}"));
+        event.detail = match (uuid, &decision.detail) {
+            (Some(uuid), Some(detail)) => Some(format!("{uuid}; {detail}")),
+            (uuid, detail) => uuid.or_else(|| detail.clone()),
+        };
         self.ctx.journal.append(event);
     }
 }
@@ -391,57 +438,4 @@ fn taken_address(request: &Request) -> Option<Ipv4Addr> {
 
 fn known_address(ip: Ipv4Addr) -> Option<Ipv4Addr> {
     (!ip.is_unspecified()).then_some(ip)
-}
-
-/// From which address the kernel would answer a relay; remembered for a second, because a rack behind
-/// one relay asks a thousand times.
-#[derive(Debug, Default)]
-struct Routes(Mutex<HashMap<Ipv4Addr, (Instant, Option<Ipv4Addr>)>>);
-
-impl Routes {
-    const FRESH: Duration = Duration::from_secs(1);
-    const MAX: usize = 1_024;
-
-    fn source_for(&self, relay: Ipv4Addr) -> Option<Ipv4Addr> {
-        let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, source)) = routes.get(&relay)
-            && at.elapsed() < Self::FRESH
-        {
-            return *source;
-        }
-        // `giaddr` is what anybody writes into a packet.
-        if routes.len() >= Self::MAX {
-            routes.clear();
-        }
-        let source = ask_kernel(relay);
-        routes.insert(relay, (Instant::now(), source));
-        source
-    }
-}
-
-/// Connecting a UDP socket sends nothing: it makes the kernel choose a route and a source address.
-fn ask_kernel(relay: Ipv4Addr) -> Option<Ipv4Addr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((relay, SERVER_PORT)).ok()?;
-    match socket.local_addr().ok()? {
-        std::net::SocketAddr::V4(address) => known_address(*address.ip()),
-        std::net::SocketAddr::V6(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_tells_its_source_address() {
-        let routes = Routes::default();
-        let loopback = Ipv4Addr::new(127, 0, 0, 7);
-        assert_eq!(routes.source_for(loopback), Some(Ipv4Addr::LOCALHOST));
-        for n in 0..3_000_u16 {
-            let [high, low] = n.to_be_bytes();
-            routes.source_for(Ipv4Addr::new(127, 1, high, low));
-        }
-        assert!(routes.0.lock().unwrap().len() <= Routes::MAX);
-    }
 }

@@ -6,14 +6,19 @@
 //! **Invariant:** an option that cannot be read never costs another one. What is kept is never more
 //! bytes than the message had.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
-use dhcproto::v4::{Decodable as _, Decoder, DhcpOption, OptionCode};
+use dhcproto::v4::OptionCode;
 
-/// Options by code, parts of one code joined in the order in which they came (RFC 3396).
+/// Options by code, parts of one code joined in the order in which they came (RFC 3396). All of them
+/// lie in one run of bytes: a packet has a dozen, and each would cost an allocation of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Options(BTreeMap<u8, Vec<u8>>);
+pub struct Options {
+    bytes: Vec<u8>,
+    /// In ascending order of code, each code once.
+    index: Vec<(u8, Range<usize>)>,
+}
 
 const PAD: u8 = 0;
 const END: u8 = 255;
@@ -29,56 +34,57 @@ impl Options {
     ///
     /// An option that runs over the end of its area ends the area; what came before it counts.
     pub fn read(area: &[u8], file: &[u8], sname: &[u8]) -> Self {
-        let mut options = Self::default();
-        options.take_in(area);
-        let overload = options
-            .get(OptionCode::OptionOverload)
-            .and_then(|data| data.first().copied())
+        // More than firmware sends, so that there is one allocation.
+        let mut parts: Vec<(u8, &[u8])> = Vec::with_capacity(32);
+        parts.extend(encapsulated(area));
+        let overload = parts
+            .iter()
+            .filter(|(code, _)| *code == u8::from(OptionCode::OptionOverload))
+            .find_map(|(_, data)| data.first().copied())
             .filter(|value| (OVERLOAD_FILE..=OVERLOAD_FILE | OVERLOAD_SNAME).contains(value))
             .unwrap_or_default();
         if overload & OVERLOAD_FILE != 0 {
-            options.take_in(file);
+            parts.extend(encapsulated(file));
         }
         if overload & OVERLOAD_SNAME != 0 {
-            options.take_in(sname);
+            parts.extend(encapsulated(sname));
+        }
+        // Stable: parts of one code stay in their order.
+        parts.sort_by_key(|(code, _)| *code);
+        let mut options = Self {
+            bytes: Vec::with_capacity(parts.iter().map(|(_, data)| data.len()).sum()),
+            index: Vec::with_capacity(parts.len()),
+        };
+        for (code, data) in parts {
+            let start = options.bytes.len();
+            options.bytes.extend_from_slice(data);
+            let end = options.bytes.len();
+            match options.index.last_mut() {
+                Some((last, range)) if *last == code => range.end = end,
+                _ => options.index.push((code, start..end)),
+            }
         }
         options
     }
 
-    fn take_in(&mut self, area: &[u8]) {
-        for (code, data) in encapsulated(area) {
-            self.0.entry(code).or_default().extend_from_slice(data);
-        }
-    }
-
     /// The bytes of an option; empty when it was there without any.
     pub fn get(&self, code: OptionCode) -> Option<&[u8]> {
-        self.0.get(&u8::from(code)).map(Vec::as_slice)
+        let code = u8::from(code);
+        let (_, range) = self.index.iter().find(|(other, _)| *other == code)?;
+        self.bytes.get(range.clone())
     }
 
     /// Whether an option was there at all.
     pub fn contains(&self, code: OptionCode) -> bool {
-        self.0.contains_key(&u8::from(code))
+        let code = u8::from(code);
+        self.index.iter().any(|(other, _)| *other == code)
     }
 
     /// All of them, by code.
     pub fn iter(&self) -> impl Iterator<Item = (OptionCode, &[u8])> {
-        self.0
-            .iter()
-            .map(|(code, data)| (OptionCode::from(*code), data.as_slice()))
-    }
-
-    /// One option, decoded by `dhcproto`.
-    ///
-    /// Only for options of fixed form (addresses and numbers): those that `dhcproto` 0.15 checks by
-    /// `debug_assert!` or cuts (80, 81, 82, 93, 94, 150 to 157) are read from their bytes.
-    pub(super) fn decoded(&self, code: OptionCode) -> Option<DhcpOption> {
-        let data = self.get(code)?;
-        let mut single = Vec::with_capacity(data.len() + 2);
-        single.push(u8::from(code));
-        single.push(u8::try_from(data.len()).ok()?);
-        single.extend_from_slice(data);
-        DhcpOption::decode(&mut Decoder::new(&single)).ok()
+        self.index.iter().filter_map(|(code, range)| {
+            Some((OptionCode::from(*code), self.bytes.get(range.clone())?))
+        })
     }
 }
 

@@ -13,15 +13,15 @@ use std::sync::Arc;
 
 use dhcproto::v4::{DhcpOption, Encodable as _, Encoder, MessageType, OptionCode};
 
-use super::{HEADER, MIN_MESSAGE, Request};
+use super::{BOOTP_MESSAGE, HEADER, MIN_MESSAGE, Request};
 use crate::base::HardwareAddr;
 use crate::wire::pxe::VendorClass;
 
 /// A reply, before it is bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Option 53.
-    pub message_type: MessageType,
+    /// By which of the two protocols the client asked.
+    pub protocol: Protocol,
     /// The transaction, as asked.
     pub xid: u32,
     /// The broadcast flag.
@@ -53,6 +53,20 @@ pub struct Reply {
     pub max_message_size: Option<u16>,
     /// Whether the client boots from what `file` holds, whatever option 52 says of it, as EDK2 does.
     pub boots_from_file: bool,
+}
+
+/// The protocol of an exchange (RFC 1534): what a reply may hold, and how large it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// DHCP, with option 53.
+    Dhcp(MessageType),
+    /// BOOTP: no option of RFC 2132 section 9, no overload.
+    Bootp {
+        /// The largest payload: what BOOTP has, or what the client itself sent.
+        size: usize,
+        /// Whether the client's `vend` has the magic cookie, and so options may stand in the reply's.
+        cookie: bool,
+    },
 }
 
 /// A boot file, by name or URL.
@@ -99,10 +113,20 @@ struct Assembled {
 }
 
 impl Reply {
-    /// A reply to this request, with everything that is copied from it and nothing else.
-    pub fn to(request: &Request, message_type: MessageType) -> Self {
+    /// A reply to this request, with everything that is copied from it and nothing else. `None` as
+    /// message type: by BOOTP.
+    pub fn to(request: &Request, message_type: impl Into<Option<MessageType>>) -> Self {
+        let protocol = match message_type.into() {
+            Some(message_type) => Protocol::Dhcp(message_type),
+            None => Protocol::Bootp {
+                size: request
+                    .len
+                    .clamp(BOOTP_MESSAGE, usize::from(SMALLEST_MAX) - IP_UDP),
+                cookie: request.cookie,
+            },
+        };
         Self {
-            message_type,
+            protocol,
             xid: request.xid,
             broadcast: request.broadcast,
             ciaddr: Ipv4Addr::UNSPECIFIED,
@@ -127,6 +151,14 @@ impl Reply {
         }
     }
 
+    /// Option 53; `None` in a reply by BOOTP.
+    pub const fn message_type(&self) -> Option<MessageType> {
+        match self.protocol {
+            Protocol::Dhcp(message_type) => Some(message_type),
+            Protocol::Bootp { .. } => None,
+        }
+    }
+
     /// The datagram's payload.
     pub fn encode(&self) -> Vec<u8> {
         self.assemble().bytes
@@ -139,6 +171,9 @@ impl Reply {
 
     /// The largest payload for this client, in bytes.
     fn budget(&self) -> usize {
+        if let Protocol::Bootp { size, .. } = self.protocol {
+            return size;
+        }
         let max = self
             .max_message_size
             .unwrap_or(SMALLEST_MAX)
@@ -151,6 +186,11 @@ impl Reply {
         self.boot_file
             .as_ref()
             .filter(|boot| boot.name.len() < FILE.len())
+    }
+
+    /// Whether UEFI HTTP Boot has its URL by `file` and not by option 67.
+    fn url_in_file_only(&self) -> bool {
+        self.in_file().is_some_and(|boot| !boot.terminated) && !self.requested.contains(&BOOT_FILE)
     }
 
     fn assemble(&self) -> Assembled {
@@ -189,8 +229,10 @@ impl Reply {
             file = boot.name.clone().into_bytes();
         }
         let mut bytes = self.header(&sname, &file);
-        bytes.append(&mut options);
-        bytes.push(END);
+        if self.has_options() {
+            bytes.append(&mut options);
+            bytes.push(END);
+        }
         if bytes.len() < MIN_MESSAGE {
             bytes.resize(MIN_MESSAGE, 0);
         }
@@ -207,7 +249,7 @@ impl Reply {
         };
         let mut add = |option: &DhcpOption| {
             let code = u8::from(OptionCode::from(option));
-            if replaced(code) {
+            if replaced(code) || !self.may_hold(code) {
                 return;
             }
             match option.to_vec() {
@@ -217,7 +259,9 @@ impl Reply {
                 Err(_) => left_out.push(code),
             }
         };
-        add(&DhcpOption::MessageType(self.message_type));
+        if let Some(message_type) = self.message_type() {
+            add(&DhcpOption::MessageType(message_type));
+        }
         for option in &self.options {
             add(option);
         }
@@ -235,13 +279,17 @@ impl Reply {
         }
         for (code, data) in &self.configured {
             let option = OptionCode::from(*code);
-            if !data.is_empty() && !is_protocols_own(option) {
+            if !data.is_empty() && !is_protocols_own(option) && self.may_hold(*code) {
                 let bytes = raw_option(option, data);
                 items.push(Item { code: *code, bytes });
             }
         }
         items.sort_by_key(|item| self.rank(item.code));
-        if let Some(raw) = &self.relay_agent_information {
+        if let Some(raw) = self
+            .relay_agent_information
+            .as_ref()
+            .filter(|_| self.has_options())
+        {
             let bytes = raw_option(OptionCode::RelayAgentInformation, raw);
             items.push(Item {
                 code: u8::from(OptionCode::RelayAgentInformation),
@@ -249,6 +297,19 @@ impl Reply {
             });
         }
         items
+    }
+
+    /// Whether the reply has options at all.
+    const fn has_options(&self) -> bool {
+        !matches!(self.protocol, Protocol::Bootp { cookie: false, .. })
+    }
+
+    /// Whether the client's protocol knows the option: BOOTP none of DHCP's own (RFC 1534 section 2).
+    const fn may_hold(&self, code: u8) -> bool {
+        match self.protocol {
+            Protocol::Dhcp(_) => true,
+            Protocol::Bootp { cookie, .. } => cookie && !matches!(code, 50..=61 | 66 | 67),
+        }
     }
 
     /// Where an option stands among the others.
@@ -275,18 +336,22 @@ impl Reply {
         if all <= room {
             return vec![Area::Options; items.len()];
         }
-        let mut free = [
-            (Area::Options, room.saturating_sub(OPTION_52)),
-            (
-                Area::File,
-                if self.boots_from_file || self.in_file().is_some() {
-                    0
-                } else {
-                    FILE.len() - 1
-                },
-            ),
-            (Area::Sname, SNAME.len() - 1),
-        ];
+        let mut free = if self.message_type().is_none() || self.url_in_file_only() {
+            // BOOTP has no option 52, and HTTP Boot takes no URL from `file` beside one.
+            [(Area::Options, room), (Area::File, 0), (Area::Sname, 0)]
+        } else if self.boots_from_file || self.in_file().is_some() {
+            [
+                (Area::Options, room.saturating_sub(OPTION_52)),
+                (Area::File, 0),
+                (Area::Sname, SNAME.len() - 1),
+            ]
+        } else {
+            [
+                (Area::Options, room.saturating_sub(OPTION_52)),
+                (Area::File, FILE.len() - 1),
+                (Area::Sname, SNAME.len() - 1),
+            ]
+        };
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by_key(|index| items.get(*index).map(|item| importance(item.code)));
         let mut areas = vec![Area::Nowhere; items.len()];
@@ -322,7 +387,9 @@ impl Reply {
         bytes.resize(FILE.start, 0);
         bytes.extend(file.iter().take(FILE.len()));
         bytes.resize(FILE.end, 0);
-        bytes.extend_from_slice(&dhcproto::v4::MAGIC);
+        if self.has_options() {
+            bytes.extend_from_slice(&dhcproto::v4::MAGIC);
+        }
         bytes
     }
 }
@@ -334,9 +401,12 @@ const BOOT_FILE: u8 = 67;
 fn importance(code: u8) -> (u8, u8) {
     let rank = match OptionCode::from(code) {
         OptionCode::MessageType | OptionCode::ServerIdentifier | OptionCode::AddressLeaseTime => 0,
-        OptionCode::RelayAgentInformation | OptionCode::SubnetMask => 1,
+        // Without its class HTTP Boot is no offer.
+        OptionCode::RelayAgentInformation
+        | OptionCode::SubnetMask
+        | OptionCode::ClassIdentifier => 1,
         OptionCode::ClientIdentifier => 2,
-        OptionCode::Router | OptionCode::ClassIdentifier => 3,
+        OptionCode::Router => 3,
         OptionCode::BootfileName => 4,
         OptionCode::DomainNameServer | OptionCode::TFTPServerName => 5,
         _ => 6,

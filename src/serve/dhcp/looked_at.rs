@@ -1,0 +1,158 @@
+//! What was asked of the system a moment ago: a rack that starts asks the same thing a thousand times.
+//!
+//! **Invariant:** nothing is remembered for longer than [`FRESH`] and [`Routes::FRESH`], and neither map
+//! grows beyond its bound.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::base::Architecture;
+use crate::config::snapshot::{Host, Profile};
+use crate::decide::BootFiles;
+
+/// How long it is remembered whether a loader is there. What is asked for by TFTP or HTTP is always
+/// looked for on the disk.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Loaders remembered; a site has a handful.
+const MOST: usize = 64;
+
+/// Whether loaders are there.
+#[derive(Debug, Default)]
+pub(super) struct LookedAt(Mutex<HashMap<String, (Instant, bool)>>);
+
+/// Boot files on the disk, each looked for once in [`FRESH`].
+pub(super) struct Remembered<'a, F> {
+    files: F,
+    looked_at: &'a LookedAt,
+}
+
+impl LookedAt {
+    /// These files, looked for through this memory.
+    pub(super) fn over<F>(&self, files: F) -> Remembered<'_, F> {
+        Remembered {
+            files,
+            looked_at: self,
+        }
+    }
+}
+
+impl<F: BootFiles> BootFiles for Remembered<'_, F> {
+    fn is_there(&self, path: &str) -> bool {
+        let now = Instant::now();
+        let lock = || {
+            let seen = &self.looked_at.0;
+            seen.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some((at, there)) = lock().get(path)
+            && now.saturating_duration_since(*at) < FRESH
+        {
+            return *there;
+        }
+        let there = self.files.is_there(path);
+        let mut seen = lock();
+        if seen.len() >= MOST {
+            seen.clear();
+        }
+        seen.insert(path.to_owned(), (now, there));
+        there
+    }
+
+    fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
+        self.files.missing_for(host, profile, arch)
+    }
+
+    fn missing_secret(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
+        self.files.missing_secret(host, profile, arch)
+    }
+}
+
+/// From which address the kernel would answer a relay; remembered for a second, because a rack behind
+/// one relay asks a thousand times.
+#[derive(Debug, Default)]
+pub(super) struct Routes(Mutex<HashMap<Ipv4Addr, (Instant, Option<Ipv4Addr>)>>);
+
+impl Routes {
+    const FRESH: Duration = Duration::from_secs(1);
+    const MAX: usize = 1_024;
+
+    pub(super) fn source_for(&self, relay: Ipv4Addr) -> Option<Ipv4Addr> {
+        let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, source)) = routes.get(&relay)
+            && at.elapsed() < Self::FRESH
+        {
+            return *source;
+        }
+        // `giaddr` is what anybody writes into a packet.
+        if routes.len() >= Self::MAX {
+            routes.clear();
+        }
+        let source = ask_kernel(relay);
+        routes.insert(relay, (Instant::now(), source));
+        source
+    }
+}
+
+/// Connecting a UDP socket sends nothing: it makes the kernel choose a route and a source address.
+fn ask_kernel(relay: Ipv4Addr) -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((relay, 67)).ok()?;
+    match socket.local_addr().ok()? {
+        std::net::SocketAddr::V4(address) => Some(*address.ip()).filter(|ip| !ip.is_unspecified()),
+        std::net::SocketAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_its_source_address() {
+        let routes = Routes::default();
+        let loopback = Ipv4Addr::new(127, 0, 0, 7);
+        assert_eq!(routes.source_for(loopback), Some(Ipv4Addr::LOCALHOST));
+        for n in 0..3_000_u16 {
+            let [high, low] = n.to_be_bytes();
+            routes.source_for(Ipv4Addr::new(127, 1, high, low));
+        }
+        assert!(routes.0.lock().unwrap().len() <= Routes::MAX);
+    }
+
+    struct Disk(std::cell::Cell<u32>);
+
+    impl BootFiles for Disk {
+        fn is_there(&self, path: &str) -> bool {
+            self.0.set(self.0.get() + 1);
+            path == "there"
+        }
+        fn missing_for(&self, _: &Host, _: &Profile, _: Architecture) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_loader_is_looked_for_once_in_a_while() {
+        let looked_at = LookedAt::default();
+        let files = looked_at.over(Disk(std::cell::Cell::new(0)));
+        for _ in 0..3 {
+            assert!(files.is_there("there"));
+            assert!(!files.is_there("elsewhere"));
+        }
+        // Both were asked for within a moment, unless this machine stood still.
+        let asked = files.files.0.get();
+        assert!(asked >= 2);
+        let long_ago = Instant::now().checked_sub(FRESH).unwrap();
+        for (at, _) in looked_at.0.lock().unwrap().values_mut() {
+            *at = long_ago;
+        }
+        assert!(files.is_there("there"));
+        assert_eq!(files.files.0.get(), asked + 1);
+        for n in 0..1_000 {
+            files.is_there(&n.to_string());
+        }
+        assert!(looked_at.0.lock().unwrap().len() <= MOST);
+    }
+}
