@@ -239,8 +239,9 @@ impl Meeting<'_> {
         ];
         // PXE 2.1 section 2.2.3: the client finds its own UUID in what is meant for it.
         if let Some(raw) = request.machine_identifier() {
-            let code = u8::from(OptionCode::ClientMachineIdentifier);
-            reply.configured.push((code, raw.into()));
+            reply
+                .options
+                .push(DhcpOption::ClientMachineIdentifier(raw.to_vec()));
         }
         let is_bios_pxe = matches!(
             self.stage,
