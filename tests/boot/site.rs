@@ -65,6 +65,14 @@ impl Site {
         std::fs::write(&file, text).unwrap();
     }
 
+    /// Writes other words into a file of the configuration.
+    pub(crate) fn replace(&self, file: &str, from: &str, to: &str) {
+        let file = self.0.path().join("config").join(file);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+    }
+
     /// The size of a boot file as steps tell it: it changes with Debian's point releases.
     pub(crate) fn megabytes(&self, path: &str) -> String {
         let bytes = std::fs::metadata(self.boot_assets().join(path))
