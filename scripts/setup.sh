@@ -16,7 +16,7 @@ BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-
 # A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
 # The clients that the tests run against the daemon.
-CLIENTS=(busybox isc-dhcp-client curl debconf)
+CLIENTS=(busybox isc-dhcp-client curl debconf dnsmasq-base)
 # The packages' mirror of the installation test; a look into the installed disk.
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 

@@ -179,6 +179,7 @@ impl SnapshotDiff {
             ("[server] state_dir", old.state_dir == new.state_dir),
             ("[server] user", old.user == new.user),
             ("[dhcp] port", old.dhcp_port == new.dhcp_port),
+            ("[dhcp] proxy_port", old.proxy_port == new.proxy_port),
             ("[tftp] port", old.tftp_port == new.tftp_port),
             ("[http] port", old.http_port == new.http_port),
         ]);
@@ -227,6 +228,7 @@ fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
 fn changed_subnet_keys(old: &Subnet, new: &Subnet) -> Vec<&'static str> {
     differences(&[
         ("network", old.network == new.network),
+        ("mode", old.mode == new.mode),
         ("server", old.server == new.server),
         ("router", old.router == new.router),
         ("dns", old.dns == new.dns),

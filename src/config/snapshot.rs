@@ -66,6 +66,8 @@ pub struct Server {
     pub user: Option<String>,
     /// UDP port of DHCP (67).
     pub dhcp_port: u16,
+    /// UDP port at which PXE firmware asks for its boot file when it has its address (4011).
+    pub proxy_port: u16,
     /// Length of leases where a subnet does not say otherwise.
     pub lease_time: Duration,
     /// Boot loader by firmware: a path under `boot_assets` or a whole URL.
@@ -107,6 +109,7 @@ impl Default for Server {
             reservations: vec![PathBuf::from("config/reservations.toml")],
             user: None,
             dhcp_port: 67,
+            proxy_port: 4_011,
             lease_time: Duration::from_secs(3_600),
             loaders: [
                 (Firmware::Bios, "ipxe/undionly.kpxe"),
@@ -181,6 +184,22 @@ pub enum Mode {
     Proxy,
     /// It says nothing; scripts and files are served.
     Off,
+}
+
+impl Mode {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authoritative => "authoritative",
+            Self::Proxy => "proxy",
+            Self::Off => "off",
+        }
+    }
+
+    /// Whether this server gives the addresses.
+    pub const fn gives_addresses(self) -> bool {
+        matches!(self, Self::Authoritative)
+    }
 }
 
 /// What a machine without a reservation gets.

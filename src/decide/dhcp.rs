@@ -11,11 +11,12 @@
 mod boot;
 pub mod destination;
 mod options;
+mod proxy;
 
 use std::net::Ipv4Addr;
 
 use self::options::Lease;
-use super::firmware;
+pub use self::proxy::decide_at_proxy_port;
 use super::loops::LoopGuard;
 use super::{Arrival, Destination, Facts, Stage};
 use crate::base::HostName;
@@ -107,6 +108,19 @@ pub fn decide(
     let Some(subnet) = snapshot.subnets.get(index) else {
         return silent(Reason::NoSubnet, None);
     };
+    if !subnet.mode.gives_addresses() {
+        let meeting = proxy::Meeting {
+            request,
+            arrival,
+            snapshot,
+            facts,
+            stage,
+            host,
+            subnet,
+            at_home: index == host.subnet,
+        };
+        return meeting.on_dhcp_port(message_type);
+    }
     let Some(ip) = host.ip else {
         return silent(
             Reason::NoSubnet,
@@ -390,7 +404,7 @@ impl Case<'_> {
                 .options
                 .push(DhcpOption::ClientMachineIdentifier(identifier.to_vec()));
         }
-        let mut answer = boot::boot(
+        let answer = boot::boot(
             request,
             self.stage,
             self.snapshot,
@@ -398,18 +412,8 @@ impl Case<'_> {
             host,
             self.server,
             self.arrival.at,
-        );
-        if let Some(doubt) = self
-            .stage
-            .is_boot()
-            .then(|| firmware::told(request).doubt)
-            .flatten()
-        {
-            answer.note = Some(match answer.note.take() {
-                Some(note) => format!("{note}; {doubt}"),
-                None => doubt,
-            });
-        }
+        )
+        .with_doubt(request, self.stage);
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
             reply.siaddr = tftp;

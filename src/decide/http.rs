@@ -12,13 +12,60 @@ use crate::config::snapshot::Host;
 use crate::journal::event::Reason;
 use crate::record::{InstallState, Record, ReportKind};
 
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// From which address.
+    pub ip: Ipv4Addr,
+    /// The hardware address that was found at it, where another server gives the addresses: in the
+    /// neighbour table, or behind a relay in the machine's own DHCP packets.
+    pub mac: Option<HardwareAddr>,
+}
+
+impl From<Ipv4Addr> for Peer {
+    fn from(ip: Ipv4Addr) -> Self {
+        Self { ip, mac: None }
+    }
+}
+
+/// Whether the hardware address at a peer's address tells who it is: only where this server gives no
+/// addresses, because those that it gives tell it.
+pub fn is_known_by_mac(snapshot: &Snapshot, ip: Ipv4Addr) -> bool {
+    snapshot
+        .subnet_containing(ip)
+        .is_some_and(|subnet| !subnet.mode.gives_addresses())
+}
+
+/// The host that a peer is taken for, for events and signs of life; who is given something is
+/// [`is_this_machine`]'s.
+pub fn host_of(snapshot: &Snapshot, peer: Peer) -> Option<&Arc<Host>> {
+    let by_mac = peer
+        .mac
+        .and_then(|mac| snapshot.host_by_mac(mac))
+        .filter(|host| is_found(snapshot, host, peer));
+    by_mac.or_else(|| snapshot.host_by_ip(peer.ip))
+}
+
+/// Whether one of a host's hardware addresses was found at the peer's address, in the host's own subnet,
+/// where another server gives the addresses.
+fn is_found(snapshot: &Snapshot, host: &Host, peer: Peer) -> bool {
+    let Some(mac) = peer.mac else {
+        return false;
+    };
+    let mut nics = host.nics.iter().flat_map(|nic| nic.macs.iter());
+    (host.macs.contains(&mac) || nics.any(|own| *own == mac))
+        && snapshot.subnet_of(host).is_some_and(|subnet| {
+            !subnet.mode.gives_addresses() && subnet.network.contains(&peer.ip)
+        })
+}
+
 /// A request for a machine's boot script, by HTTP or TFTP.
 #[derive(Debug, Clone)]
 pub struct ScriptRequest {
     /// Whose script, as the path says.
     pub mac: HardwareAddr,
     /// Who asks.
-    pub peer: Ipv4Addr,
+    pub peer: Peer,
     /// The UUID that the machine tells: of its query, else of option 97 of its last DHCP packet.
     pub uuid: Option<Uuid>,
     /// The serial number that the machine tells in its query.
@@ -136,27 +183,29 @@ fn identity(host: &Host, request: &ScriptRequest) -> Identity {
     Identity::Other(differences.join("; "))
 }
 
-/// Whether a peer is the machine itself (design section 3.1): its address is the host's, or is one
-/// behind which machines of its subnet may appear.
-pub fn is_this_machine(snapshot: &Snapshot, host: &Host, peer: Ipv4Addr) -> bool {
-    host.addresses().any(|own| own == peer)
+/// Whether a peer is the machine itself (design section 3.1): its address is the host's, or was found at
+/// one of its hardware addresses where another server gives the addresses, or is one behind which
+/// machines of its subnet may appear.
+pub fn is_this_machine(snapshot: &Snapshot, host: &Host, peer: Peer) -> bool {
+    host.addresses().any(|own| own == peer.ip)
+        || is_found(snapshot, host, peer)
         || snapshot
             .subnet_of(host)
-            .is_some_and(|subnet| subnet.nat.contains(&peer))
+            .is_some_and(|subnet| subnet.nat.contains(&peer.ip))
 }
 
 /// Whether a peer is the machine that is being installed. It keeps the address with which it was armed
 /// until it is through, also when a reload has given its host another one, unless that is somebody
 /// else's by now.
-fn is_installed_machine(record: &Record, snapshot: &Snapshot, host: &Host, peer: Ipv4Addr) -> bool {
+fn is_installed_machine(record: &Record, snapshot: &Snapshot, host: &Host, peer: Peer) -> bool {
     is_this_machine(snapshot, host, peer)
-        || (record.ip == Some(peer) && snapshot.host_by_ip(peer).is_none())
+        || (record.ip == Some(peer.ip) && snapshot.host_by_ip(peer.ip).is_none())
 }
 
 /// Whether an answer may be served to this peer under this record's token.
 ///
 /// The error is for the journal; outside it is 404 whatever it is.
-pub fn answer(record: &Record, snapshot: &Snapshot, peer: Ipv4Addr) -> Result<Arc<Host>, Reason> {
+pub fn answer(record: &Record, snapshot: &Snapshot, peer: Peer) -> Result<Arc<Host>, Reason> {
     let host = holder(record, snapshot)?;
     if !record.state.boots_installer() {
         return Err(Reason::VoidToken);
@@ -177,7 +226,7 @@ const AFTER_THE_END: Duration = Duration::from_secs(7 * 86_400);
 pub fn report(
     record: &Record,
     snapshot: &Snapshot,
-    peer: Ipv4Addr,
+    peer: Peer,
     kind: Option<ReportKind>,
     now: Timestamp,
 ) -> Result<(), Reason> {
@@ -214,6 +263,7 @@ fn holder<'a>(record: &Record, snapshot: &'a Snapshot) -> Result<&'a Arc<Host>, 
 mod tests {
     use super::super::testing::{self, AllThere};
     use super::*;
+    use crate::config::snapshot::Mode;
 
     const WEB01: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
     const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 77);
@@ -221,7 +271,7 @@ mod tests {
     fn ask(mac: &str, peer: Ipv4Addr) -> ScriptRequest {
         ScriptRequest {
             mac: mac.parse().unwrap(),
-            peer,
+            peer: peer.into(),
             uuid: None,
             serial: None,
             identified: false,
@@ -257,9 +307,39 @@ mod tests {
         let mut snapshot = testing::snapshot();
         snapshot.subnets[0].nat = vec![STRANGER];
         let host = testing::host(&snapshot, "web01");
-        assert!(is_this_machine(&snapshot, &host, STRANGER));
+        assert!(is_this_machine(&snapshot, &host, STRANGER.into()));
         let other = testing::host(&snapshot, "far01");
-        assert!(!is_this_machine(&snapshot, &other, STRANGER));
+        assert!(!is_this_machine(&snapshot, &other, STRANGER.into()));
+    }
+
+    #[test]
+    fn where_another_server_gives_addresses_the_hardware_address_tells() {
+        let mut snapshot = testing::snapshot();
+        let host = testing::host(&snapshot, "web01");
+        let mac = host.mac();
+        let other: HardwareAddr = "52:54:00:ff:ff:ff".parse().unwrap();
+        let at = |ip: Ipv4Addr, mac| Peer { ip, mac };
+        // This server gives the addresses: who has another one is somebody else.
+        assert!(!is_this_machine(&snapshot, &host, at(STRANGER, mac)));
+        assert!(!is_known_by_mac(&snapshot, STRANGER));
+        assert!(host_of(&snapshot, at(STRANGER, mac)).is_none());
+        for mode in [Mode::Proxy, Mode::Off] {
+            snapshot.subnets[0].mode = mode;
+            assert!(is_known_by_mac(&snapshot, STRANGER));
+            assert!(is_this_machine(&snapshot, &host, at(STRANGER, mac)));
+            assert!(!is_this_machine(
+                &snapshot,
+                &host,
+                at(STRANGER, Some(other))
+            ));
+            assert!(!is_this_machine(&snapshot, &host, STRANGER.into()));
+            let found = host_of(&snapshot, at(STRANGER, mac)).map(|host| &host.name);
+            assert_eq!(found, Some(&host.name));
+            // In its own subnet only.
+            let elsewhere = Ipv4Addr::new(10, 50, 0, 77);
+            assert!(!is_this_machine(&snapshot, &host, at(elsewhere, mac)));
+            assert!(host_of(&snapshot, at(elsewhere, mac)).is_none());
+        }
     }
 
     #[test]
@@ -337,9 +417,12 @@ mod tests {
         ] {
             let mut record = testing::record("web01", state);
             record.changed_at = Some(end);
-            let answers = |peer| answer(&record, &snapshot, peer).map(|host| host.ip.unwrap());
-            let reports =
-                |peer, after: Duration| report(&record, &snapshot, peer, None, end.plus(after));
+            let answers = |peer: Ipv4Addr| {
+                answer(&record, &snapshot, peer.into()).map(|host| host.ip.unwrap())
+            };
+            let reports = |peer: Ipv4Addr, after: Duration| {
+                report(&record, &snapshot, peer.into(), None, end.plus(after))
+            };
             let running = state.boots_installer();
             let ended = matches!(state, InstallState::Installed | InstallState::Failed);
             assert_eq!(
@@ -366,8 +449,17 @@ mod tests {
         let record = testing::record("web01", InstallState::Installing);
         let now = Timestamp::from_secs(0);
         let taken = |snapshot: &Snapshot| {
-            let reported = report(&record, snapshot, WEB01, Some(ReportKind::Installed), now);
-            assert_eq!(reported.is_ok(), answer(&record, snapshot, WEB01).is_ok());
+            let reported = report(
+                &record,
+                snapshot,
+                WEB01.into(),
+                Some(ReportKind::Installed),
+                now,
+            );
+            assert_eq!(
+                reported.is_ok(),
+                answer(&record, snapshot, WEB01.into()).is_ok()
+            );
             reported
         };
         assert_eq!(taken(&moved("10.99.0.12", "10.50.0.11")), Ok(()));
@@ -384,12 +476,18 @@ mod tests {
         });
         let record = testing::record("web01", InstallState::Installing);
         assert_eq!(
-            answer(&record, &snapshot, WEB01).map(|host| host.ip),
+            answer(&record, &snapshot, WEB01.into()).map(|host| host.ip),
             Err(Reason::VoidToken)
         );
         let now = Timestamp::from_secs(0);
         assert_eq!(
-            report(&record, &snapshot, WEB01, Some(ReportKind::Started), now),
+            report(
+                &record,
+                &snapshot,
+                WEB01.into(),
+                Some(ReportKind::Started),
+                now
+            ),
             Err(Reason::VoidToken)
         );
     }

@@ -113,4 +113,6 @@ pub enum Destination {
     },
     /// To 255.255.255.255, port 68.
     Broadcast,
+    /// To whoever asked, at the port that it asked from (PXE 2.1 section 2.2.2, port 4011).
+    Peer(SocketAddrV4),
 }

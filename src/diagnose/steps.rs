@@ -94,6 +94,9 @@ pub enum Sent {
     Disk(Reason),
 }
 
+/// What the first step says where this server gives no addresses.
+pub(super) const ANOTHER_SERVER: &str = "another server gives its address";
+
 /// What the installer's boot script loads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Loads {
@@ -340,7 +343,45 @@ impl Progress {
             (None, None) => boot_file.clone(),
             (None, Some(_)) => format!("{boot_file} ({})", event.in_words()),
         };
+        // Beside another DHCP server: its offers are not seen, what machines take of them is.
+        let is_beside = event.reason == Reason::ProxyOnly;
         let step = match (event.kind, stage) {
+            (Kind::DhcpOffer, Stage::Firmware(name)) if event.ip.is_none() => Some((
+                StepKind::FirmwareOffer,
+                format!(
+                    "the firmware ({}) told what to boot; {ANOTHER_SERVER}",
+                    firmware(name)
+                ),
+            )),
+            (Kind::DhcpIgnored, Stage::Firmware(_)) if is_beside && event.ip.is_some() => Some((
+                StepKind::FirmwareAddress,
+                format!("the firmware takes {address} from another server"),
+            )),
+            (Kind::DhcpIgnored, Stage::Firmware(name)) if disk_reason(event.reason).is_some() => {
+                Some((
+                    StepKind::FirmwareOffer,
+                    format!(
+                        "the firmware ({}) told nothing to boot ({})",
+                        firmware(name),
+                        event.in_words()
+                    ),
+                ))
+            }
+            (Kind::DhcpIgnored, Stage::Ipxe) if is_beside && event.ip.is_some() => Some((
+                StepKind::IpxeAddress,
+                format!("iPXE takes {address} from another server"),
+            )),
+            (Kind::DhcpIgnored, Stage::System)
+                if is_beside
+                    && event.ip.is_some()
+                    && self.has_script
+                    && self.sent == Sent::Installer =>
+            {
+                Some((
+                    StepKind::InstallerAddress,
+                    format!("the installer takes {address} from another server"),
+                ))
+            }
             (Kind::DhcpOffer, Stage::Firmware(name)) => Some((
                 StepKind::FirmwareOffer,
                 format!(
@@ -371,7 +412,12 @@ impl Progress {
                 Kind::DhcpOffer | Kind::DhcpAck => {
                     matches!(event.reason, Reason::NoLoader | Reason::UnknownArchitecture)
                 }
-                _ => event.reason != Reason::Released,
+                _ => {
+                    !matches!(
+                        event.reason,
+                        Reason::Released | Reason::ProxyOnly | Reason::ModeOff
+                    ) && disk_reason(event.reason).is_none()
+                }
             },
         }
     }

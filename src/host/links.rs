@@ -178,6 +178,15 @@ impl Links {
         self.table.borrow().interface(name).cloned()
     }
 
+    /// The interface on whose link this address is.
+    pub fn on_link(&self, ip: Ipv4Addr) -> Option<Interface> {
+        self.table
+            .borrow()
+            .iter()
+            .find(|interface| interface.addresses.iter().any(|own| own.contains(&ip)))
+            .cloned()
+    }
+
     /// The interface that has this address.
     pub fn owner_of(&self, ip: Ipv4Addr) -> Option<Interface> {
         self.table.borrow().owner_of(ip).cloned()

@@ -182,6 +182,10 @@ closed_set! {
         UnknownHost = "unknown-host",
         /// No configured subnet fits the way the packet came.
         NoSubnet = "no-subnet",
+        /// Another server gives the addresses; only machines that boot from the network are told something.
+        ProxyOnly = "proxy-only",
+        /// DHCP is switched off in this subnet.
+        ModeOff = "subnet-mode-off",
         /// The relay is in no configured subnet.
         UnknownRelay = "unknown-relay",
         /// The reservation belongs to another subnet than the packet.

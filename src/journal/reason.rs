@@ -47,6 +47,10 @@ impl Reason {
             }
             Self::UnknownHost => "no reservation has this hardware address",
             Self::NoSubnet => "no configured subnet fits the interface that the packet came in on",
+            Self::ProxyOnly => {
+                "another DHCP server gives the addresses of this subnet (mode = \"proxy\")"
+            }
+            Self::ModeOff => "DHCP is switched off in this subnet (mode = \"off\")",
             Self::UnknownRelay => "the relay is in no configured subnet",
             Self::WrongSubnet => "the reservation belongs to another subnet than the packet",
             Self::OtherServer => "the client chose another DHCP server",
@@ -211,6 +215,8 @@ impl Reason {
             | Self::DiskWaiting
             | Self::ChainScript
             | Self::Released
+            | Self::ProxyOnly
+            | Self::ModeOff
             | Self::MessageType
             | Self::Bootp
             | Self::Malformed

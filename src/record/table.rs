@@ -426,7 +426,7 @@ fn reload(
     profile: Option<&ProfileName>,
     now: Timestamp,
 ) -> Step {
-    if ip.is_none() {
+    if is_gone(macs, ip) {
         return gone(record, now);
     }
     if !matches!(record.state, InstallState::Armed | InstallState::Waiting) {
@@ -448,6 +448,12 @@ pub fn has_come_to_something(record: &Record) -> bool {
     AfterEvent::ALL
         .into_iter()
         .any(|event| reached(record, event))
+}
+
+/// Whether the reservations have nothing of a host. One without an address has a hardware address: another
+/// server gives it its address.
+fn is_gone(macs: &[HardwareAddr], ip: Option<std::net::Ipv4Addr>) -> bool {
+    ip.is_none() && macs.is_empty()
 }
 
 /// The host is gone from the reservations: should it come back, nothing of before counts.
@@ -482,9 +488,9 @@ pub fn misfit(
     ip: Option<std::net::Ipv4Addr>,
     profile: Option<&ProfileName>,
 ) -> Option<String> {
-    let Some(ip) = ip else {
+    if is_gone(macs, ip) {
         return Some("the host is gone from the reservations".to_owned());
-    };
+    }
     if !record.macs.iter().any(|mac| macs.contains(mac)) {
         let was: Vec<String> = record.macs.iter().map(ToString::to_string).collect();
         return Some(format!(
@@ -492,11 +498,15 @@ pub fn misfit(
             was.join(", ")
         ));
     }
-    if record.ip != Some(ip) {
-        let was = record
-            .ip
-            .map_or_else(|| "none".to_owned(), |ip| ip.to_string());
-        return Some(format!("its address changed from {was} to {ip}"));
+    if record.ip != ip {
+        let or_none = |ip: Option<std::net::Ipv4Addr>| {
+            ip.map_or_else(|| "none".to_owned(), |ip| ip.to_string())
+        };
+        return Some(format!(
+            "its address changed from {} to {}",
+            or_none(record.ip),
+            or_none(ip)
+        ));
     }
     if record.file_profile.as_ref() != profile {
         let name = |profile: Option<&ProfileName>| {

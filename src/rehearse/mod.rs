@@ -9,6 +9,7 @@
 //! **Invariant:** nothing that a rehearsal does changes what is recorded of the real host, nothing of it
 //! is seen on the real network, and nothing of it is left when it has ended, however it ended.
 
+pub mod beside;
 pub mod console;
 pub mod disk;
 pub mod netns;

@@ -136,24 +136,29 @@ impl Wiring {
 
     /// Makes it, with the tool `ip`, in the namespace that [`enter`] has entered.
     pub fn make(&self, ip: &Path) -> Result<(), NetnsError> {
-        let failed = |error: io::Error| NetnsError::Ip(format!("{}: {error}", ip.display()));
-        let mut child = Command::new(ip)
-            .args(["-batch", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(self.script().as_bytes()).map_err(failed)?;
-        }
-        let output = child.wait_with_output().map_err(failed)?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(NetnsError::Ip(said.trim().replace('\n', "; ")))
+        batch(ip, &self.script())
     }
+}
+
+/// Runs commands by `ip -batch`, in the namespace of this thread.
+pub(super) fn batch(ip: &Path, script: &str) -> Result<(), NetnsError> {
+    let failed = |error: io::Error| NetnsError::Ip(format!("{}: {error}", ip.display()));
+    let mut child = Command::new(ip)
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(script.as_bytes()).map_err(failed)?;
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(NetnsError::Ip(said.trim().replace('\n', "; ")))
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beside::Beside;
 use super::netns::Wiring;
-use super::qemu::{GuestFirmware, Missing, Tools};
+use super::qemu::{GuestFirmware, Missing, Tools, program_in};
 use super::story::{Expected, Milestone};
-use crate::base::{Architecture, Firmware, HardwareAddr, HostName, ProfileName};
-use crate::config::snapshot::{Host, InstallPolicy, Profile};
+use crate::base::{Architecture, Firmware, HardwareAddr, HostName, ProfileName, SubnetName};
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, InstallPolicy, Mode, Profile, Subnet};
 use crate::diagnose::{self, Loads};
 use crate::render::files::{fetched_by, usual_architecture};
 use crate::render::load::InForce;
@@ -110,6 +112,19 @@ pub enum PlanError {
     /// Boot files are not there.
     #[error("boot files are missing:\n{}", .0.join("\n"))]
     BootFiles(Vec<String>),
+    /// Another server alone tells it what to boot.
+    #[error(
+        "{host} is in the subnet {subnet} with mode = \"off\": another server tells it what to boot, and there is nothing of this one to rehearse; mode = \"proxy\" has this one tell it"
+    )]
+    Off {
+        /// The host.
+        host: HostName,
+        /// Its subnet.
+        subnet: SubnetName,
+    },
+    /// The network has no room for a second server and the machine.
+    #[error("the subnet {0} has too few addresses for another DHCP server and the machine")]
+    NoRoom(SubnetName),
     /// Programs are not there.
     #[error("{}", list(.0))]
     Tools(Vec<Missing>),
@@ -144,6 +159,8 @@ pub struct Plan {
     pub firmware: GuestFirmware,
     /// The network.
     pub wiring: Wiring,
+    /// The server that gives the addresses, where this one does not.
+    pub beside: Option<Beside>,
     /// Programs and firmware images.
     pub tools: Tools,
     /// The boot as it should be.
@@ -234,13 +251,23 @@ impl Plan {
             prefix,
             tap: TAP.to_owned(),
         };
-        let tools =
-            Tools::find(firmware, path, &snapshot.server.boot_assets).map_err(PlanError::Tools)?;
+        let beside = subnet
+            .map(|subnet| beside(snapshot, subnet, &host, mac, path))
+            .transpose();
+        let tools = Tools::find(firmware, path, &snapshot.server.boot_assets);
+        let (beside, tools) = match (beside, tools) {
+            (Err(PlanError::Tools(mut first)), Err(more)) => {
+                first.extend(more);
+                return Err(PlanError::Tools(first));
+            }
+            (beside, tools) => (beside?.flatten(), tools.map_err(PlanError::Tools)?),
+        };
         Ok(Self {
             profile: profile.map(|profile| profile.name.clone()),
             mac,
             firmware,
             wiring,
+            beside,
             tools,
             expected,
             until: ask.until,
@@ -254,6 +281,35 @@ impl Plan {
     pub fn state_dir(folder: &std::path::Path) -> PathBuf {
         folder.join("state")
     }
+}
+
+/// The other DHCP server, where there is to be one.
+fn beside(
+    snapshot: &Snapshot,
+    subnet: &Subnet,
+    host: &Host,
+    mac: HardwareAddr,
+    path: &OsStr,
+) -> Result<Option<Beside>, PlanError> {
+    match subnet.mode {
+        Mode::Authoritative => return Ok(None),
+        Mode::Proxy => {}
+        Mode::Off => {
+            return Err(PlanError::Off {
+                host: host.name.clone(),
+                subnet: subnet.name.clone(),
+            });
+        }
+    }
+    let program = program_in(path, "dnsmasq").ok_or_else(|| {
+        PlanError::Tools(vec![Missing {
+            what: "dnsmasq, the other DHCP server,".to_owned(),
+            package: "dnsmasq-base",
+        }])
+    })?;
+    Beside::plan(program, snapshot, subnet, host, mac)
+        .map(Some)
+        .ok_or_else(|| PlanError::NoRoom(subnet.name.clone()))
 }
 
 fn firmware(

@@ -182,6 +182,14 @@ const LKRN: [&str; 3] = [
     "/usr/share/ipxe/ipxe.lkrn",
 ];
 
+/// A program in the folders of `path` (the value of `PATH`), or where the system's own are.
+pub fn program_in(path: &std::ffi::OsStr, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
 impl Tools {
     /// Finds what a rehearsal needs. `path` is the value of `PATH`; everything that is missing is told
     /// at once.
@@ -192,10 +200,7 @@ impl Tools {
     ) -> Result<Self, Vec<Missing>> {
         let mut missing = Vec::new();
         let mut program = |name: &str, package: &'static str| {
-            let found = std::env::split_paths(path)
-                .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-                .map(|folder| folder.join(name))
-                .find(|path| path.is_file());
+            let found = program_in(path, name);
             if found.is_none() {
                 missing.push(Missing {
                     what: name.to_owned(),
@@ -287,7 +292,8 @@ pub struct Guest {
 
 /// What the PXE ROM of the virtual BIOS machine does: what every ROM does, in iPXE's language. It calls
 /// itself `PXEClient`, not iPXE, so that the server meets a plain ROM. The names are cleared before the
-/// loader starts, because undionly.kpxe takes them over with the DHCP answer. Without a boot file
+/// loader starts, because undionly.kpxe takes them over with the DHCP answer. A proxy's boot file comes
+/// from the proxy, whatever the DHCP server says of a boot server. Without a boot file
 /// (`PXE-E53` on a real machine) it gives the next boot device its turn.
 pub const ROM_SCRIPT: &str = "#!ipxe
 set user-class PXEClient
@@ -295,6 +301,9 @@ set net0/user-class PXEClient
 dhcp net0 || exit 1
 clear user-class
 clear net0/user-class
+isset ${proxydhcp/filename} || goto own
+chain tftp://${proxydhcp/next-server}/${proxydhcp/filename} || goto next
+:own
 isset ${filename} || goto next
 chain tftp://${next-server}/${filename} || goto next
 :next

@@ -125,6 +125,17 @@ pub fn rehearse(plan: &Plan, tell: &mut dyn FnMut(Told<'_>)) -> Result<Outcome, 
         "network namespace with bridge {} at {}/{}",
         plan.wiring.bridge, plan.wiring.server, plan.wiring.prefix
     )));
+    let _other_server = match &plan.beside {
+        None => None,
+        Some(beside) => {
+            let running = beside.start(&plan.tools.setpriv, &plan.tools.ip, &plan.wiring.bridge)?;
+            tell(Told::Note(&format!(
+                "another DHCP server (dnsmasq) at {} gives {} to {}",
+                beside.own, beside.given, beside.mac
+            )));
+            Some(running)
+        }
+    };
     let prepared = Prepared::open(Options {
         in_force: Some(Arc::clone(&plan.in_force)),
         overrides: Overrides {

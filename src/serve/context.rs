@@ -13,10 +13,13 @@ use super::assets::AssetTree;
 use super::installs::{self, Installs};
 use super::memory::Memory;
 use crate::base::{Architecture, Clock, HardwareAddr, HostName, Timestamp};
+use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Profile};
+use crate::decide::http::{Peer, is_known_by_mac};
 use crate::decide::plan::architecture;
 use crate::decide::{BootFiles, Known};
 use crate::host::links::Links;
+use crate::host::neighbours::neighbour;
 use crate::journal::Journal;
 use crate::record::{Input, InstallState, Record};
 use crate::render::load::InForce;
@@ -66,6 +69,22 @@ impl Context {
             in_force,
             assets: &self.assets,
         }
+    }
+
+    /// Who asks. Where another server gives the addresses, the hardware address behind this one is looked
+    /// up: on a link of this machine in the neighbour table, behind a relay in what machines told by DHCP.
+    pub fn peer(&self, snapshot: &Snapshot, ip: Ipv4Addr) -> Peer {
+        if !is_known_by_mac(snapshot, ip) {
+            return ip.into();
+        }
+        let mac = match self.links.on_link(ip) {
+            Some(interface) => neighbour(ip, &interface.name).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the neighbour table cannot be read");
+                None
+            }),
+            None => self.memory.mac_of(ip),
+        };
+        Peer { ip, mac }
     }
 
     /// What is remembered of a host, judged at the present time.

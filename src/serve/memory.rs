@@ -8,6 +8,7 @@
 //! its bound.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,9 @@ struct Inner {
     strangers: Bounded<Seen>,
     announced: Bounded<Timestamp>,
     loaders: Bounded<Loading>,
+    /// The address that each machine says is its own, and back.
+    addresses: Bounded<Ipv4Addr>,
+    by_address: HashMap<Ipv4Addr, HardwareAddr>,
 }
 
 /// What firmware was named to load, and how that went.
@@ -156,6 +160,32 @@ impl Memory {
         } else {
             inner.strangers.insert(mac, seen, MAX_STRANGERS);
         }
+    }
+
+    /// Takes note of the address that a reserved machine says is its own; the last one who says so has it.
+    pub fn note_address(&self, mac: HardwareAddr, address: Ipv4Addr) {
+        let mut inner = self.lock();
+        let before = inner.addresses.values.get(&mac).copied();
+        if let Some(before) = before.filter(|before| *before != address)
+            && inner.by_address.get(&before) == Some(&mac)
+        {
+            inner.by_address.remove(&before);
+        }
+        inner.addresses.insert(mac, address, MAX_HOSTS);
+        inner.by_address.insert(address, mac);
+        if inner.by_address.len() > MAX_HOSTS {
+            let Inner {
+                addresses,
+                by_address,
+                ..
+            } = &mut *inner;
+            by_address.retain(|address, mac| addresses.values.get(mac) == Some(address));
+        }
+    }
+
+    /// The machine that last said that this address is its own.
+    pub fn mac_of(&self, address: Ipv4Addr) -> Option<HardwareAddr> {
+        self.lock().by_address.get(&address).copied()
     }
 
     /// What was seen of a machine.

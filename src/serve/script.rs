@@ -131,7 +131,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
         && seen.is_some_and(|seen| matches!(seen.stage, Stage::Ipxe { http: false, .. }));
     let request = ScriptRequest {
         mac: ask.mac,
-        peer: ask.peer,
+        peer: ctx.peer(snapshot, ask.peer),
         uuid: ask.uuid.or_else(|| seen.and_then(|seen| seen.uuid)),
         serial: ask.serial.clone(),
         // It cannot follow the script that asks for its UUID.

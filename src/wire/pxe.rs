@@ -2,10 +2,12 @@
 //! section 24.7).
 
 use crate::base::ClientSystemArchitecture;
+use crate::wire::dhcp::options::encapsulated;
 
 /// The vendor class of UEFI HTTP Boot; a reply to it must carry the same.
 pub const HTTP_CLIENT: &str = "HTTPClient";
-const PXE_CLIENT: &str = "PXEClient";
+/// The vendor class of PXE; a reply from beside another DHCP server carries it.
+pub const PXE_CLIENT: &str = "PXEClient";
 
 /// What option 60 says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +56,35 @@ fn arch(raw: &[u8]) -> Option<ClientSystemArchitecture> {
     digits.parse().ok().map(ClientSystemArchitecture)
 }
 
+/// Option 43 for a BIOS that is to boot the file which the same message names: discovery of boot servers
+/// is off (`PXE_DISCOVERY_CONTROL`, bit 3). `asked` is option 43 of its request: the boot item that it
+/// chose of a menu (`PXE_BOOT_ITEM`) is told back to it (PXE 2.1 section 2.2.3.1).
+pub fn boot_this_file(asked: &[u8]) -> Vec<u8> {
+    const DISCOVERY_CONTROL: u8 = 6;
+    const BOOT_ITEM: u8 = 71;
+    const END: u8 = 255;
+    let mut vendor = vec![DISCOVERY_CONTROL, 1, 8];
+    let chosen = encapsulated(asked).find(|(code, data)| *code == BOOT_ITEM && data.len() == 4);
+    if let Some((_, item)) = chosen {
+        vendor.extend_from_slice(&[BOOT_ITEM, 4]);
+        vendor.extend_from_slice(item);
+    }
+    vendor.push(END);
+    vendor
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bios_boots_what_it_is_named_and_hears_its_choice_again() {
+        assert_eq!(boot_this_file(&[]), [6, 1, 8, 255]);
+        let asked = [71, 4, 0, 1, 0, 0, 255];
+        assert_eq!(boot_this_file(&asked), [6, 1, 8, 71, 4, 0, 1, 0, 0, 255]);
+        // Too short to be one.
+        assert_eq!(boot_this_file(&[71, 2, 0, 1]), [6, 1, 8, 255]);
+    }
 
     #[test]
     fn reads_what_firmware_sends() {

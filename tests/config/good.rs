@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bootwright::base::{Architecture, Firmware};
-use bootwright::config::snapshot::{Boot, InstallPolicy, LocalBoot};
+use bootwright::config::snapshot::{Boot, InstallPolicy, LocalBoot, Mode};
 use bootwright::config::source::MemoryFiles;
 use bootwright::config::{Snapshot, SnapshotDiff};
 use bootwright::journal::event::Kind;
@@ -68,6 +68,7 @@ reservations = ["a.toml", "more"]
 user = "netboot"
 [dhcp]
 port = 1067
+proxy_port = 4012
 lease_time = "30m"
 [boot.loaders]
 bios = "ipxe/ipxe.pxe"
@@ -130,6 +131,7 @@ lease_time = "5m"
         (server.dhcp_port, server.tftp_port, server.http_port),
         (1067, 1069, 80)
     );
+    assert_eq!(server.proxy_port, 4012);
     assert_eq!(server.loaders[&Firmware::Bios], "ipxe/ipxe.pxe");
     assert_eq!(server.loaders[&Firmware::UefiX64], "ipxe/snponly.efi");
     assert_eq!(server.loaders_by_code[&9], "http://boot.example/x.efi");
@@ -504,4 +506,32 @@ ip = "10.99.0.12"
         SnapshotDiff::between(&before, &after).to_string(),
         format!("subnets changed: {} (dns_search, options)", subnet.name)
     );
+}
+
+#[test]
+fn hosts_beside_another_server() {
+    let files = with(&[
+        (
+            MAIN,
+            &format!("{GOOD_MAIN}mode = \"proxy\"\n[dhcp]\nproxy_port = 4012\n"),
+        ),
+        (
+            HOSTS,
+            "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nsubnet = \"lab\"\nprofile = \"debian-12\"\n",
+        ),
+    ]);
+    let before = snapshot(&files);
+    assert_eq!(before.server.proxy_port, 4_012);
+    assert_eq!(before.subnets[0].mode, Mode::Proxy);
+    let host = before
+        .host(&"web01".parse().expect("a name"))
+        .expect("a host");
+    assert_eq!((host.ip, host.subnet), (None, 0));
+    assert_eq!(host.fqdn.as_deref(), Some("web01.lab.example"));
+    let mut after = before.clone();
+    after.subnets[0].mode = Mode::Off;
+    after.server.proxy_port = 4_011;
+    let told = SnapshotDiff::between(&before, &after).to_string();
+    assert!(told.contains("subnets changed: lab (mode)"), "{told}");
+    assert!(told.contains("[dhcp] proxy_port"), "{told}");
 }

@@ -283,11 +283,84 @@ mod files {
     mistake!(profile_in_a_subfolder, "config/profiles/old/debian-11.toml" => GOOD_PROFILE);
 }
 
+mod modes {
+    use super::*;
+
+    const PROXY: &str =
+        "\n[[subnet]]\nname = \"guests\"\nnetwork = \"10.98.0.0/24\"\nmode = \"proxy\"\n";
+
+    fn beside(hosts: &str) -> String {
+        shown(&with(&[
+            (MAIN, &format!("{GOOD_MAIN}{PROXY}")),
+            (HOSTS, &format!("{GOOD_HOSTS}\n[hosts.web02]\n{hosts}")),
+        ]))
+    }
+
+    mistake!(mode_of_another_name, MAIN => subnet_with("mode = \"of\""));
+    mistake!(what_the_other_server_gives, MAIN => format!("{GOOD_MAIN}{PROXY}lease_time = \"1h\"\ndns_search = [\"a.example\"]\noptions = [{{ code = 26, u16 = 1500 }}]\n"));
+    mistake!(proxy_port_of_another_service, MAIN => main_with("[dhcp]\nproxy_port = 67\n"));
+    mistake!(proxy_port_of_tftp, MAIN => main_with("[dhcp]\nproxy_port = 1069\n[tftp]\nport = 1069\n"));
+
+    #[test]
+    fn a_host_without_an_address_where_this_server_gives_them() {
+        insta::assert_snapshot!(
+            "no_address_here",
+            beside("mac = \"52:54:00:47:86:8f\"\nsubnet = \"lab\"\n")
+        );
+    }
+
+    #[test]
+    fn a_subnet_that_there_is_not() {
+        insta::assert_snapshot!(
+            "unknown_subnet",
+            beside("mac = \"52:54:00:47:86:8f\"\nsubnet = \"guest\"\n")
+        );
+    }
+
+    #[test]
+    fn a_subnet_that_does_not_hold_the_address() {
+        insta::assert_snapshot!(
+            "another_subnet",
+            beside("mac = \"52:54:00:47:86:8f\"\nip = \"10.99.0.12\"\nsubnet = \"guests\"\n")
+        );
+    }
+
+    #[test]
+    fn a_host_with_neither_address_nor_hardware_address() {
+        insta::assert_snapshot!("neither_address", beside("subnet = \"guests\"\n"));
+    }
+
+    #[test]
+    fn options_that_would_never_be_sent() {
+        insta::assert_snapshot!(
+            "options_beside",
+            beside(
+                "mac = \"52:54:00:47:86:8f\"\nsubnet = \"guests\"\noptions = [{ code = 26, u16 = 1500 }]\n"
+            )
+        );
+    }
+
+    #[test]
+    fn beside_another_server_an_address_may_be_left_out_or_written() {
+        for hosts in [
+            "mac = \"52:54:00:47:86:8f\"\nsubnet = \"guests\"\n",
+            "mac = \"52:54:00:47:86:8f\"\nip = \"10.98.0.12\"\n",
+            "mac = \"52:54:00:47:86:8f\"\nip = \"10.98.0.12\"\nsubnet = \"guests\"\n",
+            "ip = \"10.98.0.12\"\n",
+        ] {
+            assert_eq!(
+                beside(hosts),
+                "configuration is good: 2 hosts, 1 profile, 2 subnets",
+                "{hosts}"
+            );
+        }
+    }
+}
+
 mod not_available {
     use super::*;
 
     mistake!(later_in_the_server_file, MAIN => main_with(r#"[dhcp]
-proxy_port = 4011
 unknown = "lease"
 discovery_profile = "discovery"
 conflict_probe = true
@@ -308,8 +381,7 @@ prefix = "/bootwright"
 [[mirror]]
 path = "debian-mirror"
 "#));
-    mistake!(later_in_a_subnet, MAIN => subnet_with(r#"mode = "proxy"
-pool = "10.99.0.200-10.99.0.250"
+    mistake!(later_in_a_subnet, MAIN => subnet_with(r#"pool = "10.99.0.200-10.99.0.250"
 unknown = "discover"
 secure_boot = true"#));
     mistake!(later_in_hosts, HOSTS => r#"[defaults]
@@ -319,7 +391,6 @@ secure_boot = true
 [hosts.web01]
 mac = ["52:54:00:47:86:8e", "52:54:00:47:86:8f"]
 ip = "10.99.0.11"
-subnet = "lab"
 bmc = "10.0.0.1"
 
 [[hosts.web01.nic]]

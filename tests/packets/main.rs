@@ -11,5 +11,6 @@ mod families;
 mod fuzz;
 mod oracle;
 mod properties;
+mod proxy;
 mod replay;
 mod site;

@@ -33,9 +33,9 @@ pub(crate) enum Class {
 pub(crate) struct Offer {
     pub(crate) class: Option<Class>,
     pub(crate) boot_file: Option<Vec<u8>>,
-    yiaddr: Ipv4Addr,
+    pub(crate) yiaddr: Ipv4Addr,
     /// Where a boot file is asked for by BINL: `siaddr`, else option 54.
-    server: Ipv4Addr,
+    pub(crate) server: Ipv4Addr,
     http: bool,
 }
 
@@ -186,6 +186,25 @@ pub(crate) fn http_choice(offers: &[Offer]) -> Option<usize> {
     })
 }
 
+/// Which offers HTTP Boot takes its address and its URL from beside a proxy, with the rank: the first
+/// ordinary offer with a URL of its own, else an ordinary one and the URL of a proxy.
+pub(crate) fn http_choice_with_proxy(offers: &[Offer]) -> Option<(u8, usize, usize)> {
+    if let Some(own) = http_choice(offers) {
+        return Some((1, own, own));
+    }
+    let plain = offers
+        .iter()
+        .position(|offer| !offer.http && !offer.yiaddr.is_unspecified())?;
+    let proxy = offers.iter().position(|offer| {
+        let with_address = Offer {
+            yiaddr: Ipv4Addr::LOCALHOST,
+            ..offer.clone()
+        };
+        offer.yiaddr.is_unspecified() && http_choice(&[with_address]).is_some()
+    })?;
+    Some((3, plain, proxy))
+}
+
 /// The reply of a decision as EDK2 reads it; `None`: there is none.
 pub(crate) fn offer_of(decision: &Decision) -> Option<Offer> {
     match &decision.outcome {
@@ -237,7 +256,7 @@ pub(crate) fn judge(request: &Request, decision: &Decision) -> Result<(), String
     }
 }
 
-mod tests {
+pub(crate) mod tests {
     use bootwright::config::options::ConfiguredOption;
     use bootwright::config::snapshot::LocalBoot;
     use bootwright::decide::Known;
@@ -259,7 +278,7 @@ mod tests {
     }
 
     /// UEFI by PXE, in each architecture and the ways in which they are told.
-    fn pxe_firmware() -> Vec<Message> {
+    pub(in super::super) fn pxe_firmware() -> Vec<Message> {
         [6, 7, 9, 10, 11]
             .into_iter()
             .flat_map(|code| {
@@ -277,7 +296,7 @@ mod tests {
     }
 
     /// Another server's offer without a boot file, as a router sends it.
-    fn of_a_router() -> Message {
+    pub(in super::super) fn of_a_router() -> Message {
         let offer = Message::of("dnsmasq-offer");
         let offer = offer.without(60).without(43).without(66).without(67);
         offer.header(20, &[0; 4]).header(FILE.start, &[0; 128])

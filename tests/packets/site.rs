@@ -10,7 +10,7 @@ use bootwright::config::Snapshot;
 use bootwright::config::snapshot::{
     Boot, Host, InstallPolicy, LocalBoot, Mode, Profile, Server, Subnet, TemplateText, Unknown,
 };
-use bootwright::decide::dhcp::{Decision, decide};
+use bootwright::decide::dhcp::{Decision, decide, decide_at_proxy_port};
 use bootwright::decide::{Arrival, BootFiles, Facts, Known};
 use bootwright::record::{InstallState, Record};
 use bootwright::wire::dhcp::Request;
@@ -165,6 +165,38 @@ pub(crate) fn answer(bytes: &[u8], snapshot: &Snapshot, known: Known<'_>) -> Dec
         route_source: Some(Ipv4Addr::new(10, 99, 0, 2)),
     };
     decide(&request, &arrival(), snapshot, &facts)
+}
+
+/// The configuration beside another DHCP server, which alone knows the machines' addresses.
+pub(crate) fn beside() -> Snapshot {
+    let mut snapshot = changed(|hosts| {
+        for host in hosts {
+            host.ip = None;
+        }
+    });
+    snapshot.subnets[0].mode = Mode::Proxy;
+    snapshot
+}
+
+/// The answer to a machine that asks at port 4011 from this address, and is to be installed.
+pub(crate) fn answer_at_4011(bytes: &[u8], snapshot: &Snapshot, from: SocketAddrV4) -> Decision {
+    let request = Request::parse(bytes).expect("a DHCP message");
+    let record = Record {
+        ip: snapshot.hosts()[0].ip,
+        ..record(InstallState::Armed)
+    };
+    let facts = Facts {
+        known: Known::Record(&record),
+        files: &AllThere,
+        fetches: None,
+        route_source: None,
+    };
+    let arrival = Arrival {
+        to: Ipv4Addr::new(10, 99, 0, 2),
+        source: from,
+        ..arrival()
+    };
+    decide_at_proxy_port(&request, &arrival, snapshot, &facts)
 }
 
 /// The answer to a machine that is to be installed.

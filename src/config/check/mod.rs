@@ -101,6 +101,7 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
             }
         };
         merged.cover(&entry.layer, problems);
+        networks::own_options(entry, &networks, problems);
         runs_on.check(entry, &merged, problems);
         runs_on.check_always(entry, &merged, problems);
         runs_on.check_local_boot(entry, &merged, problems);
@@ -187,6 +188,7 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         },
         user: written.user.as_ref().map(|user| user.value.clone()),
         dhcp_port: value(written.dhcp_port.as_ref(), usual.dhcp_port),
+        proxy_port: value(written.proxy_port.as_ref(), usual.proxy_port),
         lease_time: value(written.lease_time.as_ref(), usual.lease_time),
         loaders,
         loaders_by_code: written
@@ -203,22 +205,45 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         stalled_after: value(written.stalled_after.as_ref(), usual.stalled_after),
         journal_keep: value(written.journal_keep.as_ref(), usual.journal_keep),
     };
-    if server.dhcp_port == server.tftp_port {
-        let mut places = [&written.tftp_port, &written.dhcp_port]
-            .into_iter()
-            .flatten();
-        let mut problem = Problem::error(
-            "port-clash",
-            format!("DHCP and TFTP have the same UDP port, {}", server.dhcp_port),
-        )
-        .help("machines ask port 67 for DHCP and port 69 for TFTP");
-        if let Some(first) = places.next() {
-            problem = problem.at(first.span, "this port");
-        }
-        if let Some(second) = places.next() {
-            problem = problem.at(second.span, "the same port");
-        }
-        problems.push(problem);
-    }
+    same_port(
+        [("DHCP", server.dhcp_port), ("TFTP", server.tftp_port)],
+        [&written.tftp_port, &written.dhcp_port],
+        problems,
+    );
+    let proxy = ("`proxy_port`", server.proxy_port);
+    same_port(
+        [("DHCP", server.dhcp_port), proxy],
+        [&written.proxy_port, &written.dhcp_port],
+        problems,
+    );
+    same_port(
+        [("TFTP", server.tftp_port), proxy],
+        [&written.proxy_port, &written.tftp_port],
+        problems,
+    );
     server
+}
+
+/// Two services cannot have one UDP port.
+fn same_port(
+    [first, second]: [(&str, u16); 2],
+    places: [&Option<Written<u16>>; 2],
+    problems: &mut Vec<Problem>,
+) {
+    if first.1 != second.1 {
+        return;
+    }
+    let mut problem = Problem::error(
+        "port-clash",
+        format!(
+            "{} and {} have the same UDP port, {}",
+            first.0, second.0, first.1
+        ),
+    )
+    .help("machines ask port 67 for DHCP, port 69 for TFTP and port 4011 for PXE beside another DHCP server");
+    let mut labels = ["this port", "the same port"].into_iter();
+    for place in places.into_iter().flatten() {
+        problem = problem.at(place.span, labels.next().unwrap_or_default());
+    }
+    problems.push(problem);
 }

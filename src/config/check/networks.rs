@@ -6,10 +6,12 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Input;
-use crate::base::SubnetName;
+use crate::base::{SubnetName, suggest};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Mode, Server, Subnet, Unknown};
 use crate::config::source::Span;
+use crate::config::table::list_words;
+use crate::config::written::Written;
 use crate::config::written::hosts::HostEntry;
 use crate::config::written::server::SubnetEntry;
 
@@ -26,6 +28,13 @@ impl Network<'_> {
             .network
             .as_ref()
             .map_or(self.entry.header, |network| network.span)
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.entry
+            .mode
+            .as_ref()
+            .map_or_else(Mode::default, |mode| mode.value)
     }
 
     /// Whether the address is the network's own or its broadcast address. Networks of one or two
@@ -229,7 +238,7 @@ pub(super) fn subnets(
                     .map_or(server.lease_time, |time| time.value),
                 nat: entry.nat.clone(),
                 dns_search: entry.dns_search.clone(),
-                mode: Mode::default(),
+                mode: subnet.mode(),
                 unknown: Unknown::default(),
                 pool: None,
                 options: entry
@@ -250,7 +259,9 @@ pub(super) fn place(
     input: &Input,
     problems: &mut Vec<Problem>,
 ) -> Option<usize> {
-    let ip = host.ip.as_ref()?;
+    let Some(ip) = host.ip.as_ref() else {
+        return named(host, networks, input, problems);
+    };
     let name = &host.name.value;
     let found = networks
         .iter()
@@ -334,5 +345,119 @@ pub(super) fn place(
             }
         }
     }
+    if let Some(written) = &host.subnet
+        && let Some(wanted) = by_name(written, networks, input, problems)
+        && wanted != index
+    {
+        problems.push(
+            Problem::error(
+                "another-subnet",
+                format!(
+                    "the address {} of `{name}` is not of the subnet `{}`",
+                    ip.value, written.value
+                ),
+            )
+            .at(ip.span, format!("an address of `{}`", subnet.name))
+            .at(written.span, "the subnet that is named")
+            .help("correct one of the two; with `ip` the subnet need not be named"),
+        );
+        return None;
+    }
     Some(index)
+}
+
+/// The subnet of a host without an address: the one that it names, where another server gives the
+/// addresses.
+fn named(
+    host: &HostEntry,
+    networks: &[Network<'_>],
+    input: &Input,
+    problems: &mut Vec<Problem>,
+) -> Option<usize> {
+    let written = host.subnet.as_ref()?;
+    let index = by_name(written, networks, input, problems)?;
+    let subnet = networks.get(index)?;
+    // An address that could not be read has its own problem.
+    if subnet.mode().gives_addresses() && host.layer.ok {
+        problems.push(
+            Problem::error(
+                "no-address",
+                format!(
+                    "`{}` has no `ip`, and this server gives the addresses in `{}`",
+                    host.name.value, subnet.name
+                ),
+            )
+            .at(written.span, "here it needs an address")
+            .at(subnet.span(), "this subnet has mode = \"authoritative\"")
+            .help("write the address that is reserved for it, such as `ip = \"10.99.0.11\"`; only where `mode` is \"proxy\" or \"off\" it may be left out"),
+        );
+        return None;
+    }
+    Some(index)
+}
+
+/// The subnet of this name, as an index into the networks.
+fn by_name(
+    written: &Written<SubnetName>,
+    networks: &[Network<'_>],
+    input: &Input,
+    problems: &mut Vec<Problem>,
+) -> Option<usize> {
+    let found = networks
+        .iter()
+        .position(|subnet| subnet.name == written.value);
+    let sure = !input.server_unsure && networks.len() == input.server.subnets.len();
+    if found.is_none() && sure {
+        let names = networks.iter().map(|subnet| subnet.name.as_str());
+        let help = match suggest::nearest(written.value.as_str(), names.clone()) {
+            Some(nearest) => format!("did you mean \"{nearest}\"?"),
+            None => format!(
+                "{} has {}",
+                input.main.display(),
+                list_words(names.take(8), "and")
+            ),
+        };
+        problems.push(
+            Problem::error(
+                "unknown-subnet",
+                format!("there is no subnet `{}`", written.value),
+            )
+            .at(written.span, "unknown subnet")
+            .help(help),
+        );
+    }
+    found
+}
+
+/// Options of a host's own where another server gives the options: they are never sent.
+pub(super) fn own_options(host: &HostEntry, networks: &[Network<'_>], problems: &mut Vec<Problem>) {
+    let Some(option) = host.layer.options.first() else {
+        return;
+    };
+    let subnet = networks
+        .iter()
+        .find(|subnet| match (&host.ip, &host.subnet) {
+            (Some(ip), _) => subnet.net.contains(&ip.value),
+            (None, Some(name)) => subnet.name == name.value,
+            (None, None) => false,
+        });
+    if let Some(subnet) = subnet.filter(|subnet| !subnet.mode().gives_addresses()) {
+        problems.push(
+            Problem::error(
+                "no-addresses-here",
+                format!(
+                    "the `options` of `{}` would never be sent: `{}` has mode = \"{}\"",
+                    host.name.value,
+                    subnet.name,
+                    subnet.mode().as_str()
+                ),
+            )
+            .at(option.span, "the other DHCP server's business")
+            .at(
+                subnet.span(),
+                "another server gives addresses and options here",
+            )
+            .help("take them out, and set them on the DHCP server that gives the addresses"),
+        );
+    }
 }

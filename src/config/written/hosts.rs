@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use toml::de::{DeTable, DeValue};
 
 use super::{Written, options};
-use crate::base::{AfterEvent, Architecture, GroupName, HardwareAddr, HostName, ProfileName, Uuid};
+use crate::base::{
+    AfterEvent, Architecture, GroupName, HardwareAddr, HostName, ProfileName, SubnetName, Uuid,
+};
 use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
 use crate::config::snapshot::{InstallPolicy, LocalBoot};
@@ -43,6 +45,8 @@ pub(crate) struct HostEntry {
     pub name: Written<HostName>,
     pub mac: Option<Written<HardwareAddr>>,
     pub ip: Option<Written<Ipv4Addr>>,
+    /// The subnet that it belongs to, by name.
+    pub subnet: Option<Written<SubnetName>>,
     pub group: Option<Written<GroupName>>,
     pub fqdn: Option<Written<String>>,
     pub uuid: Option<Written<Uuid>>,
@@ -142,6 +146,7 @@ const HOST: Keys = Keys {
     known: &[
         "mac",
         "ip",
+        "subnet",
         "group",
         "fqdn",
         "profile",
@@ -157,7 +162,7 @@ const HOST: Keys = Keys {
         "options",
         "vars",
     ],
-    later: &["snippets", "subnet", "bmc", "nic"],
+    later: &["snippets", "bmc", "nic"],
     hints: &[
         (
             "domain",
@@ -262,11 +267,18 @@ impl HostEntry {
     ) -> Option<Self> {
         let mac = mac(cx, reader);
         let ip = reader.parsed(cx, "ip", values::machine_address);
-        if !reader.has("ip") {
+        let subnet = reader.parsed(cx, "subnet", |text| values::name("a subnet", text));
+        if !reader.has("ip") && !reader.has("subnet") {
             reader.missing(
                 cx,
                 "ip",
-                "write the address that is reserved for it, such as `ip = \"10.99.0.11\"`",
+                "write the address that is reserved for it, such as `ip = \"10.99.0.11\"`; where another server gives the addresses (mode \"proxy\" or \"off\") `subnet = \"NAME\"` does",
+            );
+        } else if !reader.has("ip") && !reader.has("mac") {
+            reader.missing(
+                cx,
+                "mac",
+                "without `ip` the machine is known by its hardware address alone: write `mac`, or the address that is held for it",
             );
         }
         let group = group_of(cx, reader);
@@ -284,6 +296,7 @@ impl HostEntry {
                     name: Written { value, span },
                     mac,
                     ip,
+                    subnet,
                     group,
                     fqdn,
                     uuid,

@@ -11,7 +11,7 @@ use super::{Written, hook, options};
 use crate::base::{Firmware, SubnetName, suggest};
 use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
-use crate::config::snapshot::Hook;
+use crate::config::snapshot::{Hook, Mode};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader, list_words};
 use crate::config::values::{self, Bad};
@@ -29,6 +29,7 @@ pub(crate) struct ServerFile {
     pub user: Option<Written<String>>,
     pub secrets: Option<Written<String>>,
     pub dhcp_port: Option<Written<u16>>,
+    pub proxy_port: Option<Written<u16>>,
     pub lease_time: Option<Written<Duration>>,
     pub loaders: BTreeMap<Firmware, Written<String>>,
     pub loaders_by_code: BTreeMap<u16, Written<String>>,
@@ -54,6 +55,7 @@ pub(crate) struct SubnetEntry {
     pub header: Span,
     pub name: Option<Written<SubnetName>>,
     pub network: Option<Written<Ipv4Net>>,
+    pub mode: Option<Written<Mode>>,
     pub server: Option<Written<Ipv4Addr>>,
     pub router: Option<Written<Ipv4Addr>>,
     pub dns: Vec<Ipv4Addr>,
@@ -111,8 +113,14 @@ const SERVER: Keys = Keys {
 };
 
 const DHCP: Keys = Keys {
-    known: &["port", "lease_time", "unknown", "conflict_probe"],
-    later: &["proxy_port", "discovery_profile"],
+    known: &[
+        "port",
+        "proxy_port",
+        "lease_time",
+        "unknown",
+        "conflict_probe",
+    ],
+    later: &["discovery_profile"],
     hints: &[
         ("domain", "it belongs to [server] or to a [[subnet]]"),
         ("dns", "it belongs to a [[subnet]]"),
@@ -306,6 +314,13 @@ impl ServerFile {
             return;
         };
         self.dhcp_port = port(cx, &mut dhcp, "67");
+        self.proxy_port = number(
+            cx,
+            &mut dhcp,
+            "proxy_port",
+            1..=65_535,
+            "the default is 4011, which firmware asks",
+        );
         self.lease_time = dhcp.parsed(cx, "lease_time", values::duration);
         dhcp.choice(cx, "unknown", &UNKNOWN);
         dhcp.only_flag(cx, "conflict_probe", false);
@@ -430,15 +445,16 @@ impl SubnetEntry {
                 "write the network whose machines are served, such as `network = \"10.99.0.0/24\"`",
             );
         }
-        subnet.choice(
+        let mode = subnet.choice(
             cx,
             "mode",
             &[
-                ("authoritative", Choice::Is(())),
-                ("proxy", Choice::Later),
-                ("off", Choice::Later),
+                ("authoritative", Choice::Is(Mode::Authoritative)),
+                ("proxy", Choice::Is(Mode::Proxy)),
+                ("off", Choice::Is(Mode::Off)),
             ],
         );
+        without_meaning(cx, &mut subnet, mode.as_ref());
         subnet.choice(cx, "unknown", &UNKNOWN);
         subnet.only_flag(cx, "secure_boot", false);
         let mut addresses = |cx: &mut Context<'_>, key: &str| {
@@ -465,6 +481,7 @@ impl SubnetEntry {
             options: options::read(cx, &mut subnet),
             name: subnet.parsed(cx, "name", |text| values::name("a subnet", text)),
             network,
+            mode,
             server: subnet.parsed(cx, "server", values::machine_address),
             router: subnet.parsed(cx, "router", values::machine_address),
             dns,
@@ -473,6 +490,35 @@ impl SubnetEntry {
             lease_time: subnet.parsed(cx, "lease_time", values::duration),
             nat,
         }
+    }
+}
+
+/// What a subnet cannot have where another server gives the addresses: nothing is accepted and ignored.
+fn without_meaning(
+    cx: &mut Context<'_>,
+    subnet: &mut Reader<'_, '_>,
+    mode: Option<&Written<Mode>>,
+) {
+    let Some(mode) = mode.filter(|mode| mode.value != Mode::Authoritative) else {
+        return;
+    };
+    for key in ["pool", "lease_time", "dns_search", "options"] {
+        let Some(span) = subnet.key_span(cx, key) else {
+            continue;
+        };
+        let problem = Problem::error(
+            "no-addresses-here",
+            format!(
+                "`{key}` has no meaning in a [[subnet]] with mode = \"{}\"",
+                mode.value.as_str()
+            ),
+        )
+        .at(span, "the other DHCP server's business")
+        .at(mode.span, "another server gives the addresses here")
+        .help(format!(
+            "take `{key}` out and set it on the DHCP server that gives the addresses, or let this server give them: mode = \"authoritative\""
+        ));
+        subnet.report(cx, problem);
     }
 }
 

@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::base::{ClientSystemArchitecture, Firmware, Timestamp};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Host, LocalBoot};
+use crate::decide::firmware;
 use crate::decide::loops::{Asking, LoopGuard, loop_guard};
 use crate::decide::plan::{self, Plan};
 use crate::decide::{Facts, Known, Stage};
@@ -69,6 +70,18 @@ impl BootAnswer {
             Some(before) => format!("{before}; {note}"),
             None => note,
         });
+        self
+    }
+
+    /// Adds what is odd about the way in which the firmware tells its architecture.
+    pub(super) fn with_doubt(mut self, request: &Request, stage: Stage) -> Self {
+        let doubt = stage.is_boot().then(|| firmware::told(request).doubt);
+        if let Some(doubt) = doubt.flatten() {
+            self.note = Some(match self.note.take() {
+                Some(note) => format!("{note}; {doubt}"),
+                None => doubt,
+            });
+        }
         self
     }
 }

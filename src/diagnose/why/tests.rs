@@ -725,3 +725,26 @@ fn what_ipxe_reports_is_no_sign_of_the_installer() {
     let found = cut(InstallState::Booting, &events);
     assert_eq!(missing(&found), Some(StepKind::Installed));
 }
+
+/// Where another server gives the addresses, that it does not is the likeliest; that it is there is no
+/// trouble.
+#[test]
+fn beside_another_server() {
+    let mut offer = event(
+        0,
+        Kind::DhcpOffer,
+        Reason::Loader,
+        "uefi-x64",
+        "ipxe/snponly.efi",
+    );
+    offer.ip = None;
+    let alone = cut(InstallState::Armed, std::slice::from_ref(&offer));
+    assert_eq!(missing(&alone), Some(StepKind::FirmwareAddress));
+    assert_eq!(codes(&alone), ["no-other-server", "reply-lost-on-bridge"]);
+
+    let mut taken = event(900, Kind::DhcpIgnored, Reason::ProxyOnly, "uefi-x64", "");
+    taken.ip = Some([10, 99, 0, 50].into());
+    let deaf = cut(InstallState::Armed, &[offer, taken]);
+    assert_eq!(missing(&deaf), Some(StepKind::Loader));
+    assert_eq!(codes(&deaf)[0], "proxy-port-blocked");
+}

@@ -38,6 +38,7 @@ use super::health::Health;
 use super::listener::Connection;
 use super::script::{ScriptAsk, Via, chain_script, serve_script};
 use crate::config::snapshot::Host;
+use crate::decide::http::{Peer, host_of};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::Record;
 use crate::render::load::InForce;
@@ -74,6 +75,8 @@ pub(crate) struct Visit {
     pub(crate) plane: BootPlane,
     pub(crate) in_force: Arc<InForce>,
     pub(crate) peer: Ipv4Addr,
+    /// Who that is.
+    pub(crate) who: Peer,
     pub(crate) local: Ipv4Addr,
     /// The path as the journal may show it.
     pub(crate) shown: String,
@@ -88,7 +91,9 @@ impl Visit {
             .ip(self.peer)
             .file(self.shown.clone());
         if let Some(host) = self.peer_host() {
-            event = event.host(host.name.clone()).mac(host.mac());
+            event = event
+                .host(host.name.clone())
+                .mac(self.who.mac.or(host.mac()));
         }
         event.iface = ctx.links.owner_of(self.local).map(|link| link.name);
         event.generation = self.in_force.snapshot.generation;
@@ -96,9 +101,9 @@ impl Visit {
         event
     }
 
-    /// The host whose address asks.
+    /// The host that asks.
     pub(crate) fn peer_host(&self) -> Option<&Arc<Host>> {
-        self.in_force.snapshot.host_by_ip(self.peer)
+        host_of(&self.in_force.snapshot, self.who)
     }
 
     /// Writes the event of this request.
@@ -189,9 +194,11 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
         return refusal(StatusCode::NOT_FOUND);
     };
     let in_force = plane.ctx.config();
+    let peer = *connection.peer.ip();
     let visit = Visit {
+        who: plane.ctx.peer(&in_force.snapshot, peer),
         in_force,
-        peer: *connection.peer.ip(),
+        peer,
         local: connection.local,
         shown: route::shown(request.uri().path()),
         started: Instant::now(),

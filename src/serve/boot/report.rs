@@ -153,7 +153,7 @@ pub(crate) async fn record_for(
         }
         Err(error) => return Err(visit.store_trouble(&error)),
     };
-    match decide::http::report(&record, snapshot, visit.peer, kind, ctx.now()) {
+    match decide::http::report(&record, snapshot, visit.who, kind, ctx.now()) {
         Ok(()) => Ok((record, token)),
         Err(reason) => Err(visit.refuse_token(&record, reason)),
     }

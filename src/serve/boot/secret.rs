@@ -37,7 +37,7 @@ pub(crate) async fn serve(
         Ok(None) => return visit.refuse(StatusCode::NOT_FOUND, Reason::UnknownToken, None),
         Err(error) => return visit.store_trouble(&error),
     };
-    let host = match decide::http::answer(&record, snapshot, visit.peer) {
+    let host = match decide::http::answer(&record, snapshot, visit.who) {
         Ok(host) => host,
         Err(reason) => return visit.refuse_token(&record, reason),
     };

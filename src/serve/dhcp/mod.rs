@@ -1,4 +1,4 @@
-//! DHCP (RFC 2131): one socket for each interface, one decision and one event for each datagram.
+//! DHCP (RFC 2131): a socket for DHCP and one for port 4011 on each interface, one decision and one event for each datagram.
 //!
 //! [`socket`] and [`link`] carry bytes, [`holder`] asks who has an address, [`service`] takes a datagram to its reply; here is what keeps
 //! the sockets in line with the configuration and the interfaces.
@@ -17,10 +17,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::service::Service;
-use self::socket::{DhcpSocket, Opened, Place};
+use self::socket::{DhcpSocket, Door, Opened, Place};
 use super::context::Context;
 use super::health::{DHCP, Health};
 use crate::config::Snapshot;
+use crate::config::snapshot::Mode;
 use crate::host::links::{Interface, LinkTable, Links};
 use crate::host::preflight::CannotListen;
 use crate::journal::event::{Event, Kind, Reason};
@@ -35,29 +36,45 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Opens one socket for each interface of the configuration. An interface that is not there is
-    /// passed over: [`crate::host::preflight::interfaces`] has told.
+    /// Opens the sockets of each interface of the configuration. An interface that is not there is
+    /// passed over: [`crate::host::preflight::interfaces`] has told. So is a proxy port that somebody
+    /// else has, where no subnet depends on it: it is tried again, and told, later.
     pub fn open(snapshot: &Snapshot, links: &Links) -> Result<Self, CannotListen> {
-        let opened = wanted(snapshot, &links.current())
-            .into_values()
-            .map(|(interface, port)| socket::open(&interface, port))
-            .collect::<Result<_, _>>()?;
+        let has_proxies = snapshot
+            .subnets
+            .iter()
+            .any(|subnet| subnet.mode == Mode::Proxy);
+        let mut opened = Vec::new();
+        for ((_, door), (interface, port)) in wanted(snapshot, &links.current()) {
+            match socket::open(&interface, door, port) {
+                Ok(socket) => opened.push(socket),
+                Err(_) if door == Door::Proxy && !has_proxies => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(Self { opened })
     }
 }
 
-/// The interfaces to answer on, by name, and the port.
-fn wanted(snapshot: &Snapshot, links: &LinkTable) -> BTreeMap<Arc<str>, (Interface, u16)> {
-    snapshot
-        .server
+/// An interface, by name, and what is asked there.
+type Key = (Arc<str>, Door);
+
+/// The interfaces to answer on, and the ports.
+fn wanted(snapshot: &Snapshot, links: &LinkTable) -> BTreeMap<Key, (Interface, u16)> {
+    let server = &snapshot.server;
+    let doors = [
+        (Door::Dhcp, server.dhcp_port),
+        (Door::Proxy, server.proxy_port),
+    ];
+    server
         .interfaces
         .iter()
         .filter_map(|name| links.interface(name))
-        .map(|interface| {
-            (
-                Arc::clone(&interface.name),
-                (interface.clone(), snapshot.server.dhcp_port),
-            )
+        .flat_map(|interface| {
+            doors.map(|(door, port)| {
+                let key = (Arc::clone(&interface.name), door);
+                (key, (interface.clone(), port))
+            })
         })
         .collect()
 }
@@ -85,9 +102,9 @@ pub async fn run(ctx: Context, health: Health, sockets: Sockets, cancel: Cancell
         supervisor.reconcile().await;
     }
     cancel.cancelled().await;
-    let names: Vec<_> = supervisor.running.keys().cloned().collect();
-    for name in names {
-        supervisor.stop(&name).await;
+    let keys: Vec<_> = supervisor.running.keys().cloned().collect();
+    for key in keys {
+        supervisor.stop(&key).await;
     }
 }
 
@@ -101,9 +118,9 @@ struct Supervisor {
     ctx: Context,
     health: Health,
     opened: Vec<Opened>,
-    running: BTreeMap<Arc<str>, Running>,
+    running: BTreeMap<Key, Running>,
     /// What was told of interfaces that cannot be listened on.
-    trouble: BTreeMap<Arc<str>, String>,
+    trouble: BTreeMap<Key, String>,
     started: bool,
 }
 
@@ -113,41 +130,42 @@ impl Supervisor {
         let links = self.ctx.links.current();
         let wanted = wanted(&config.snapshot, &links);
 
-        let current: Vec<Arc<str>> = self.running.keys().cloned().collect();
-        for name in current {
-            let Some(running) = self.running.get(&name) else {
+        let current: Vec<Key> = self.running.keys().cloned().collect();
+        for key in current {
+            let Some(running) = self.running.get(&key) else {
                 continue;
             };
-            let keep = wanted.get(&name).is_some_and(|(interface, port)| {
+            let (name, service) = (&key.0, key.1.name());
+            let keep = wanted.get(&key).is_some_and(|(interface, port)| {
                 (interface.index, *port) == (running.place.index, running.place.port)
             });
             if running.task.is_finished() {
-                let why = self.stop(&name).await;
+                let why = self.stop(&key).await;
                 if keep {
                     self.tell(
                         Kind::ServerTrouble,
                         Reason::TaskFailed,
-                        &name,
-                        format!("DHCP on {name} ended and is started again: {why}"),
+                        name,
+                        format!("{service} on {name} ended and is started again: {why}"),
                     );
                 }
             } else if !keep {
-                self.stop(&name).await;
+                self.stop(&key).await;
             }
-            if !wanted.contains_key(&name) {
+            if !wanted.contains_key(&key) {
                 self.tell(
                     Kind::ServerLinks,
                     Reason::LinkChange,
-                    &name,
-                    format!("DHCP no longer listens on {name}"),
+                    name,
+                    format!("{service} no longer listens on {name}"),
                 );
             }
         }
-        self.trouble.retain(|name, _| wanted.contains_key(name));
+        self.trouble.retain(|key, _| wanted.contains_key(key));
 
-        for (name, (interface, port)) in wanted {
-            if !self.running.contains_key(&name) {
-                self.start(&interface, port);
+        for (key, (interface, port)) in wanted {
+            if !self.running.contains_key(&key) {
+                self.start(key, &interface, port);
             }
         }
         self.opened.clear();
@@ -159,18 +177,31 @@ impl Supervisor {
             .iter()
             .find(|name| links.interface(name).is_none())
             .map(|name| format!("there is no interface {name}"));
-        let closed = self.trouble.values().next().cloned().or(missing);
+        let depends_on = |door| {
+            let mut subnets = config.snapshot.subnets.iter();
+            door == Door::Dhcp || subnets.any(|subnet| subnet.mode == Mode::Proxy)
+        };
+        let closed = self
+            .trouble
+            .iter()
+            .find(|((_, door), _)| depends_on(*door))
+            .map(|(_, why)| why.clone())
+            .or(missing);
         self.health.sockets(DHCP, closed);
     }
 
-    fn start(&mut self, interface: &Interface, port: u16) {
-        let at_hand = self.opened.iter().position(|opened| {
-            (&opened.place.iface, opened.place.index, opened.place.port)
-                == (&interface.name, interface.index, port)
-        });
+    fn start(&mut self, key: Key, interface: &Interface, port: u16) {
+        let door = key.1;
+        let wanted = Place {
+            iface: Arc::clone(&interface.name),
+            index: interface.index,
+            door,
+            port,
+        };
+        let at_hand = self.opened.iter().position(|opened| opened.place == wanted);
         let opened = match at_hand {
             Some(index) => Ok(self.opened.swap_remove(index)),
-            None => socket::open(interface, port).map_err(|error| error.in_one_line()),
+            None => socket::open(interface, door, port).map_err(|error| error.in_one_line()),
         };
         let socket =
             opened.and_then(|opened| DhcpSocket::new(opened).map_err(|error| error.to_string()));
@@ -182,7 +213,7 @@ impl Supervisor {
                         Kind::ServerLinks,
                         Reason::LinkChange,
                         name,
-                        format!("DHCP listens on {name}"),
+                        format!("{} listens on {name}", door.name()),
                     );
                 }
                 if let Some(other) = &socket.shared_with {
@@ -196,7 +227,7 @@ impl Supervisor {
                         ),
                     );
                 }
-                if let Err(why) = &socket.link {
+                if let (Door::Dhcp, Err(why)) = (door, &socket.link) {
                     self.tell(
                         Kind::ServerTrouble,
                         Reason::NoRawSocket,
@@ -210,22 +241,22 @@ impl Supervisor {
                     stop: stop.clone(),
                     task: tokio::spawn(Service::new(self.ctx.clone(), socket).run(stop)),
                 };
-                self.running.insert(Arc::clone(name), running);
-                self.trouble.remove(name);
+                self.trouble.remove(&key);
+                self.running.insert(key, running);
             }
             Err(why) => {
                 // Tried again each second, told once.
-                if self.trouble.get(name) != Some(&why) {
+                if self.trouble.get(&key) != Some(&why) {
                     self.tell(Kind::ServerTrouble, Reason::LinkChange, name, why.clone());
-                    self.trouble.insert(Arc::clone(name), why);
+                    self.trouble.insert(key, why);
                 }
             }
         }
     }
 
     /// Ends one service; why it had ended, when it had.
-    async fn stop(&mut self, name: &Arc<str>) -> String {
-        let Some(running) = self.running.remove(name) else {
+    async fn stop(&mut self, key: &Key) -> String {
+        let Some(running) = self.running.remove(key) else {
             return String::new();
         };
         running.stop.cancel();

@@ -16,16 +16,17 @@ use tokio_util::task::TaskTracker;
 
 use super::holder::holder_of;
 use super::looked_at::{LookedAt, Routes};
-use super::socket::{Datagram, DhcpSocket, MAX_DATAGRAM};
+use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
-use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
+use crate::config::snapshot::Subnet;
+use crate::decide::dhcp::{Decision, Outcome, asking_host, decide, decide_at_proxy_port};
 use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
 use crate::serve::context::{Context, KnownOwned};
 use crate::serve::memory::Sighting;
-use crate::wire::dhcp::Request;
+use crate::wire::dhcp::{MessageType, Request};
 
 /// Datagrams that may wait for something (the disk, an answer by ARP); further ones wait in the socket's
 /// buffer.
@@ -149,6 +150,7 @@ impl Service {
             stage: decision.stage,
             uuid: request.uuid(),
         });
+        self.note_address(&in_force, &request, decision.reason);
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send { reply, to, from } => {
@@ -164,7 +166,8 @@ impl Service {
         }
         let (mut kind, mut reason) = (decision.kind, decision.reason);
         let (bytes, ip) = match sent {
-            None => (None, known_address(request.ciaddr)),
+            // Where another server gives the addresses, this is how one is seen to be taken.
+            None => (None, taken_address(&request)),
             Some((len, ip, sent)) => {
                 match sent {
                     Ok(None) => {}
@@ -195,6 +198,32 @@ impl Service {
         self.note_loader(&in_force, &request, &arrival, &decision);
         if decision.reason == Reason::UnknownHost {
             self.announce(&in_force, &request, &arrival, &decision);
+        }
+    }
+
+    /// Takes note of the address that a machine says is its own, where another server gives addresses.
+    /// Of a machine on this link the neighbour table tells more.
+    fn note_address(&self, in_force: &InForce, request: &Request, reason: Reason) {
+        if self.socket.place.door == Door::Dhcp
+            && !matches!(reason, Reason::ProxyOnly | Reason::ModeOff)
+        {
+            return;
+        }
+        let snapshot = &in_force.snapshot;
+        let Some(address) = taken_address(request) else {
+            return;
+        };
+        let far = |subnet: &Subnet| {
+            !subnet.mode.gives_addresses()
+                && subnet.network.contains(&address)
+                && self.ctx.links.on_link(address).is_none()
+        };
+        if snapshot
+            .host_by_mac(request.mac)
+            .and_then(|host| snapshot.subnet_of(host))
+            .is_some_and(far)
+        {
+            self.ctx.memory.note_address(request.mac, address);
         }
     }
 
@@ -233,7 +262,10 @@ impl Service {
                 self.routes.source_for(request.giaddr)
             },
         };
-        decide(request, arrival, snapshot, &facts)
+        match self.socket.place.door {
+            Door::Dhcp => decide(request, arrival, snapshot, &facts),
+            Door::Proxy => decide_at_proxy_port(request, arrival, snapshot, &facts),
+        }
     }
 
     /// Who has the address that was declined, in words. Through a relay nobody here can be asked.
@@ -272,6 +304,7 @@ impl Service {
                 }
                 (SocketAddrV4::new(Ipv4Addr::BROADCAST, client_port), None)
             }
+            Destination::Peer(peer) => (peer, None),
             Destination::Link { yiaddr, chaddr } => {
                 let why = match self.send_frame(payload, from, yiaddr, chaddr) {
                     Ok(()) => return Ok(None),
@@ -395,6 +428,15 @@ fn begin_event(
 fn gone(error: &io::Error) -> bool {
     use nix::libc::{EBADF, ENODEV, ENXIO};
     matches!(error.raw_os_error(), Some(ENODEV | ENXIO | EBADF))
+}
+
+/// The address that a client has (`ciaddr`), or chooses in a REQUEST.
+fn taken_address(request: &Request) -> Option<Ipv4Addr> {
+    let chosen = || match request.message_type() {
+        Some(MessageType::Request) => request.requested_address(),
+        _ => None,
+    };
+    known_address(request.ciaddr).or_else(chosen)
 }
 
 fn known_address(ip: Ipv4Addr) -> Option<Ipv4Addr> {

@@ -32,6 +32,25 @@ const SEND_BUFFER: usize = 4 << 20;
 /// Largest datagram read, in bytes; DHCP over Ethernet has at most 1,472.
 pub(super) const MAX_DATAGRAM: usize = 4_096;
 
+/// What is asked at a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Door {
+    /// DHCP (port 67).
+    Dhcp,
+    /// What to boot, by machines that have their address (port 4011).
+    Proxy,
+}
+
+impl Door {
+    /// The service, in messages.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Dhcp => "DHCP",
+            Self::Proxy => "ProxyDHCP",
+        }
+    }
+}
+
 /// What a socket is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -39,6 +58,8 @@ pub(super) struct Place {
     pub(super) iface: Arc<str>,
     /// Its index: an interface that is put back has another one.
     pub(super) index: u32,
+    /// What is asked there.
+    pub(super) door: Door,
     /// The UDP port.
     pub(super) port: u16,
 }
@@ -55,7 +76,7 @@ pub(super) struct Opened {
 }
 
 /// Opens the socket of one interface.
-pub(super) fn open(interface: &Interface, port: u16) -> Result<Opened, CannotListen> {
+pub(super) fn open(interface: &Interface, door: Door, port: u16) -> Result<Opened, CannotListen> {
     let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let holder = || preflight::holder(Transport::Udp, port);
     let mut shared_with = None;
@@ -67,17 +88,21 @@ pub(super) fn open(interface: &Interface, port: u16) -> Result<Opened, CannotLis
         opened => opened,
     };
     let udp = udp.map_err(|error| {
-        CannotListen::new("DHCP", &*interface.name, Transport::Udp, port, error)
+        CannotListen::new(door.name(), &*interface.name, Transport::Udp, port, error)
     })?;
     Ok(Opened {
         place: Place {
             iface: Arc::clone(&interface.name),
             index: interface.index,
+            door,
             port,
         },
         udp,
         shared_with,
-        link: LinkSocket::open(interface),
+        link: match door {
+            Door::Dhcp => LinkSocket::open(interface),
+            Door::Proxy => Err("whoever asks there has an address".to_owned()),
+        },
     })
 }
 
@@ -241,7 +266,7 @@ mod tests {
     /// On the loopback: bound to the device, so it needs no privilege since Linux 5.7.
     fn loopback() -> DhcpSocket {
         let lo = Links::read().unwrap().for_interface("lo").unwrap();
-        DhcpSocket::new(open(&lo, 0).unwrap()).unwrap()
+        DhcpSocket::new(open(&lo, Door::Dhcp, 0).unwrap()).unwrap()
     }
 
     async fn recv(socket: &DhcpSocket) -> Datagram {
@@ -294,7 +319,7 @@ mod tests {
         let lo = Links::read().unwrap().for_interface("lo").unwrap();
         let taken = UdpSocket::bind("0.0.0.0:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = open(&lo, port).unwrap_err().in_one_line();
+        let error = open(&lo, Door::Dhcp, port).unwrap_err().in_one_line();
         assert!(error.starts_with(&format!("DHCP cannot listen on lo, UDP port {port}: ")));
         assert!(error.contains("stop it, or keep it off lo"), "{error}");
         assert!(
@@ -312,13 +337,13 @@ mod tests {
             .bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into())
             .unwrap();
         let address = other.local_addr().unwrap().as_socket().unwrap();
-        let opened = open(&lo, address.port()).unwrap();
+        let opened = open(&lo, Door::Dhcp, address.port()).unwrap();
         let holder = opened.shared_with.expect("told");
         assert!(holder.ends_with(&format!("(pid {})", std::process::id())));
         // Alone, it does not let a second server of its own kind in.
-        let alone = open(&lo, 0).unwrap();
+        let alone = open(&lo, Door::Dhcp, 0).unwrap();
         assert_eq!(alone.shared_with, None);
         let port = alone.udp.local_addr().unwrap().port();
-        assert!(open(&lo, port).is_err());
+        assert!(open(&lo, Door::Dhcp, port).is_err());
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::body::{About, Body};
 use super::limits::Limits;
 use crate::base::without_tokens;
+use crate::decide::http::host_of;
 use crate::decide::tftp::{FileRequest, file_request};
 use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::AssetError;
@@ -37,10 +38,12 @@ pub(super) struct Requests {
 impl Requests {
     fn about(&self, client: SocketAddr, file: &str) -> About {
         let config = self.ctx.config();
-        let host = match client {
-            SocketAddr::V4(client) => config.snapshot.host_by_ip(*client.ip()),
+        let snapshot = &config.snapshot;
+        let peer = match client {
+            SocketAddr::V4(client) => Some(self.ctx.peer(snapshot, *client.ip())),
             SocketAddr::V6(_) => None,
         };
+        let host = peer.and_then(|peer| host_of(snapshot, peer));
         About {
             ctx: self.ctx.clone(),
             runtime: self.runtime.clone(),
@@ -48,7 +51,9 @@ impl Requests {
             iface: Arc::clone(&self.iface),
             file: shown(file),
             host: host.map(|host| host.name.clone()),
-            mac: host.and_then(|host| host.mac()),
+            mac: peer
+                .and_then(|peer| peer.mac)
+                .or_else(|| host.and_then(|host| host.mac())),
             began: Instant::now(),
         }
     }

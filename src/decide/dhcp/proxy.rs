@@ -1,0 +1,274 @@
+//! Beside another DHCP server (`mode = "proxy"`), and at port 4011.
+//!
+//! In a proxy subnet a machine that boots from the network is told what to boot in an offer without an
+//! address; its address, lease and network options are the other server's. What firmware makes of that:
+//!
+//! - A BIOS boots the file of the offer when option 43 forbids it to look for boot servers (sub-option 6
+//!   = 8, PXE 2.1 section 2.2.3.1).
+//! - UEFI is given no option 43: EDK2 drops the first proxy offer that has one. Without it the offer is
+//!   "BINL" to it: it asks for its boot file at port 4011 of `siaddr` when it has its address.
+//! - iPXE takes `siaddr` and boot file of the offer, which both have to be there; else it would ask at
+//!   port 4011 too.
+//! - UEFI HTTP Boot takes the URL of a proxy offer that carries its class.
+//!
+//! Port 4011 is answered where this server gives the addresses as well: a further server's option 60
+//! sends UEFI there.
+//!
+//! **Invariant:** nothing here grants an address or refuses one. A subnet that is `off` is told nothing.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::boot::{self, BootAnswer};
+use super::{Decision, Outcome, destination, ignored, no_subnet, who};
+use crate::base::Firmware;
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, Mode, Subnet};
+use crate::decide::{Arrival, Destination, Facts, Stage};
+use crate::journal::event::{Kind, Reason};
+use crate::wire::dhcp::request::BOOTREQUEST;
+use crate::wire::dhcp::{BootFile, DhcpOption, MessageType, OptionCode, Reply, Request};
+use crate::wire::pxe;
+
+/// A message of a reserved host, and what it meets.
+pub(super) struct Meeting<'a> {
+    pub(super) request: &'a Request,
+    pub(super) arrival: &'a Arrival,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) stage: Stage,
+    pub(super) host: &'a Host,
+    /// The subnet that the message is of.
+    pub(super) subnet: &'a Subnet,
+    /// Whether that is the host's own subnet.
+    pub(super) at_home: bool,
+}
+
+/// By which message a machine is told, and where to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// An offer beside the other server's.
+    Offer,
+    /// An acknowledgement to whoever asked at port 4011.
+    Port4011,
+}
+
+/// Decides the answer to a message that came in at port 4011 ([`crate::config::snapshot::Server::proxy_port`]).
+pub fn decide_at_proxy_port(
+    request: &Request,
+    arrival: &Arrival,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+) -> Decision {
+    let stage = Stage::of(request);
+    if request.op != BOOTREQUEST {
+        let detail = Some(format!("op {}", request.op));
+        return ignored(stage, None, Reason::NotARequest, detail);
+    }
+    let Some(host) = super::asking_host(request, snapshot) else {
+        return ignored(stage, None, Reason::UnknownHost, who(request, snapshot));
+    };
+    let silent = |reason, detail| ignored(stage, Some(host.name.clone()), reason, detail);
+    let index = match destination::subnet_of(request, arrival, snapshot, host) {
+        Ok(index) => index,
+        Err(reason) => return silent(reason, Some(no_subnet(reason, request, arrival))),
+    };
+    let Some(subnet) = snapshot.subnets.get(index) else {
+        return silent(Reason::NoSubnet, None);
+    };
+    let meeting = Meeting {
+        request,
+        arrival,
+        snapshot,
+        facts,
+        stage,
+        host,
+        subnet,
+        at_home: index == host.subnet,
+    };
+    if subnet.mode == Mode::Off {
+        return meeting.off();
+    }
+    match request.message_type() {
+        // Boot servers were asked by INFORM before PXE 2.1.
+        Some(MessageType::Request | MessageType::Inform) if stage.is_boot() => {
+            meeting.told(Door::Port4011)
+        }
+        Some(MessageType::Request | MessageType::Inform) => silent(
+            Reason::MessageType,
+            Some("only firmware that boots from the network is answered at this port".to_owned()),
+        ),
+        other => silent(
+            Reason::MessageType,
+            Some(match other {
+                Some(other) => format!("message type {} at the proxy port", u8::from(other)),
+                None => "no message type, at the proxy port".to_owned(),
+            }),
+        ),
+    }
+}
+
+impl Meeting<'_> {
+    /// The answer to a message on DHCP's own port (`None`: of BOOTP), in a subnet where this server gives no addresses.
+    pub(super) fn on_dhcp_port(&self, message_type: Option<MessageType>) -> Decision {
+        if self.subnet.mode == Mode::Off {
+            return self.off();
+        }
+        if message_type == Some(MessageType::Discover) && self.stage.is_boot() {
+            return self.told(Door::Offer);
+        }
+        let chosen = self.request.server_identifier();
+        self.silent(
+            Reason::ProxyOnly,
+            chosen.map(|server| format!("its address is of {server}")),
+        )
+    }
+
+    fn off(&self) -> Decision {
+        self.silent(Reason::ModeOff, None)
+    }
+
+    fn silent(&self, reason: Reason, detail: Option<String>) -> Decision {
+        ignored(self.stage, Some(self.host.name.clone()), reason, detail)
+    }
+
+    /// Tells the machine what to boot. One that boots nothing from here is told nothing: an offer
+    /// without a boot file would only keep its firmware waiting.
+    fn told(&self, door: Door) -> Decision {
+        if !self.at_home {
+            let reserved = self
+                .snapshot
+                .subnet_of(self.host)
+                .map_or("another subnet", |subnet| subnet.name.as_str());
+            let detail = format!(
+                "{} belongs to {reserved}, this came from {}",
+                self.host.name, self.subnet.name
+            );
+            return self.silent(Reason::WrongSubnet, Some(detail));
+        }
+        let Some(server) = destination::server_address(
+            self.subnet,
+            &self.arrival.addresses,
+            self.arrival.to,
+            self.facts.route_source,
+        ) else {
+            let detail = format!(
+                "{} has no address towards {}; say `server` in its [[subnet]]",
+                self.arrival.iface, self.subnet.network
+            );
+            return self.silent(Reason::NoSubnet, Some(detail));
+        };
+        let answer = boot::boot(
+            self.request,
+            self.stage,
+            self.snapshot,
+            self.facts,
+            self.host,
+            server,
+            self.arrival.at,
+        )
+        .with_doubt(self.request, self.stage);
+        let outcome = match &answer.file {
+            None => Outcome::Ignore,
+            Some(file) => Outcome::Send {
+                reply: Box::new(self.reply(door, &answer, file, server)),
+                to: self.destination(door),
+                from: destination::source_address(
+                    server,
+                    self.subnet,
+                    self.arrival,
+                    self.facts.route_source,
+                ),
+            },
+        };
+        Decision {
+            kind: match (&outcome, door) {
+                (Outcome::Ignore, _) => Kind::DhcpIgnored,
+                (_, Door::Offer) => Kind::DhcpOffer,
+                (_, Door::Port4011) => Kind::DhcpAck,
+            },
+            outcome,
+            reason: answer.reason,
+            host: Some(self.host.name.clone()),
+            stage: self.stage,
+            boot_file: answer.file,
+            detail: answer.note,
+            loader: answer.loader,
+            looped: answer.looped,
+            guard: answer.guard,
+        }
+    }
+
+    fn reply(&self, door: Door, answer: &BootAnswer, file: &str, server: Ipv4Addr) -> Reply {
+        let request = self.request;
+        let mut reply = Reply::to(
+            request,
+            if door == Door::Offer {
+                MessageType::Offer
+            } else {
+                MessageType::Ack
+            },
+        );
+        if door == Door::Port4011 {
+            reply.ciaddr = request.ciaddr;
+        } else {
+            // There is no address that a relay could send it to.
+            reply.broadcast |= !request.giaddr.is_unspecified();
+        }
+        let tftp = answer.server.unwrap_or(server);
+        reply.siaddr = tftp;
+        let is_http = matches!(self.stage, Stage::HttpBoot { .. });
+        reply.boot_file = Some(BootFile {
+            name: file.to_owned(),
+            terminated: !is_http,
+        });
+        let class = if is_http {
+            pxe::HTTP_CLIENT
+        } else {
+            pxe::PXE_CLIENT
+        };
+        reply.options = vec![
+            DhcpOption::ServerIdentifier(server),
+            DhcpOption::ClassIdentifier(class.as_bytes().to_vec()),
+            DhcpOption::TFTPServerName(tftp.to_string().into_bytes()),
+        ];
+        // PXE 2.1 section 2.2.3: the client finds its own UUID in what is meant for it.
+        if let Some(raw) = request.machine_identifier() {
+            reply
+                .options
+                .push(DhcpOption::ClientMachineIdentifier(raw.to_vec()));
+        }
+        let is_bios_pxe = matches!(
+            self.stage,
+            Stage::Pxe {
+                firmware: Some(Firmware::Bios),
+                ..
+            }
+        );
+        if is_bios_pxe {
+            let asked = request.options.get(OptionCode::VendorExtensions);
+            let vendor = pxe::boot_this_file(asked.unwrap_or_default());
+            reply.options.push(DhcpOption::VendorExtensions(vendor));
+        }
+        reply
+    }
+
+    /// An offer without an address reaches its machine by broadcast only; port 4011 answers whoever
+    /// asked, at the port that it asked from.
+    fn destination(&self, door: Door) -> Destination {
+        let source = self.arrival.source;
+        match door {
+            Door::Offer if !self.request.giaddr.is_unspecified() => {
+                Destination::Relay(self.request.giaddr)
+            }
+            Door::Offer => Destination::Broadcast,
+            Door::Port4011 if source.ip().is_unspecified() => {
+                let ip = match self.request.ciaddr {
+                    Ipv4Addr::UNSPECIFIED => Ipv4Addr::BROADCAST,
+                    address => address,
+                };
+                Destination::Peer(SocketAddrV4::new(ip, source.port()))
+            }
+            Door::Port4011 => Destination::Peer(source),
+        }
+    }
+}
