@@ -20,7 +20,7 @@ rehearse() {
     fi
 }
 
-step "install what is missing" scripts/setup.sh
+step "install what is missing" scripts/setup.sh demo
 step "build" cargo build --locked
 step "fetch the boot files" "$bootwright" assets fetch ipxe debian-12
 step "check the example configuration" "$bootwright" check

@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh           all of it
 #   scripts/setup.sh build     only what building needs
+#   scripts/setup.sh demo      what `make demo` needs
 #   scripts/setup.sh install   what `make install-test` needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +13,8 @@ RUST=1.95
 BUILD=(gcc libc6-dev)
 # The virtual machine: QEMU, its UEFI firmware, iPXE, the installer it boots; the tools of its network.
 BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
+# A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.
+ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
 CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
 # The packages' mirror of the installation test; a look into the installed disk.
@@ -19,8 +22,9 @@ MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
 case ${1:-all} in
 build) packages=("${BUILD[@]}") ;;
+demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
-*) packages=("${BUILD[@]}" "${BOOT[@]}" "${CLIENTS[@]}" "${MIRROR[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${MIRROR[@]}") ;;
 esac
 
 installed() {

@@ -15,7 +15,8 @@ build() {
 
 step "install what is missing" scripts/setup.sh
 step "build the tests" build
-step "units, properties, contracts" cargo test --locked --quiet
+# The mutations of packets (tests/packets/fuzz.rs) go on for a while longer here.
+step "units, properties, contracts" env BOOTWRIGHT_FUZZ_SECS=10 cargo test --locked --quiet
 step "real clients in network namespaces" \
     in_networks cargo test --locked --test netns_clients -- --test-threads=2
 step "fetch the boot files" "$bootwright" assets fetch ipxe debian-12

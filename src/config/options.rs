@@ -84,6 +84,19 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().flat_map(|(_, names, _)| names.split(' '))
 }
 
+/// Whether bytes are routes as option 121 has them (RFC 3442): prefix length, the bytes of the network that
+/// it covers, and a router, for each.
+pub(crate) fn are_routes(mut bytes: &[u8]) -> bool {
+    while let Some((prefix, rest)) = bytes.split_first() {
+        let covered = usize::from(prefix.div_ceil(8));
+        match rest.get(covered + 4..) {
+            Some(rest) if *prefix <= 32 => bytes = rest,
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Why an option of this code is not the operator's to give.
 pub(crate) fn reserved(code: u8) -> Option<&'static str> {
     Some(match code {
@@ -247,5 +260,26 @@ mod tests {
     fn what_the_protocol_is_carried_by_is_reserved() {
         let refused: Vec<u8> = (0..=255).filter(|code| reserved(*code).is_some()).collect();
         assert_eq!(refused, [0, 50, 51, 52, 53, 54, 55, 57, 61, 82, 255]);
+    }
+
+    #[test]
+    fn routes_of_option_121() {
+        for good in [
+            &[][..],
+            &[0, 10, 0, 0, 1],
+            &[24, 10, 1, 0, 10, 99, 0, 1, 0, 10, 99, 0, 1],
+            &[32, 10, 1, 0, 7, 10, 99, 0, 1],
+        ] {
+            assert!(are_routes(good), "{good:?}");
+        }
+        for bad in [
+            &[0][..],
+            &[10, 0, 0, 1],
+            &[24, 10, 1, 0, 10, 99, 0],
+            &[33, 10, 1, 0, 7, 1, 10, 99, 0, 1],
+            &[0, 10, 0, 0, 1, 0],
+        ] {
+            assert!(!are_routes(bad), "{bad:?}");
+        }
     }
 }

@@ -51,6 +51,7 @@ impl GuestFirmware {
     }
 
     /// The same on a machine of this architecture.
+    #[must_use]
     pub const fn on(self, arch: Architecture) -> Self {
         match (self, arch) {
             (Self::HttpBoot, Architecture::Aarch64) => Self::HttpBootArm64,

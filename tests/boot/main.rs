@@ -329,6 +329,55 @@ fn uefi_http_boot_comes_to_its_kernel() {
     site.is_clean();
 }
 
+/// Debian has no iPXE for ARM: AAVMF loads the installer's kernel itself, a UEFI program too, as its
+/// loader.
+#[test]
+fn uefi_http_boot_of_an_arm64_machine() {
+    const KERNEL: &str =
+        "/usr/lib/debian-installer/images/12/arm64/text/debian-installer/arm64/linux";
+    let _turn = one_at_a_time();
+    let site = Site::without_boot_files();
+    let folder = site.boot_assets().join("debian/12/aarch64");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(KERNEL, folder.join("linux.efi")).expect("debian-installer-12-netboot-arm64");
+    std::fs::write(folder.join("initrd.gz"), [0x1f, 0x8b]).unwrap();
+    let profile = "profiles/debian-12.toml";
+    site.edit(profile, "{{ arch }}/linux\"", "{{ arch }}/linux.efi\"");
+    site.edit(
+        "reservations.toml",
+        "arch  = \"x86_64\"",
+        "arch  = \"aarch64\"",
+    );
+    site.set("web02", "loader = \"debian/12/aarch64/linux.efi\"");
+    let ended = site.rehearse(&[
+        "web02",
+        "--firmware",
+        "httpboot",
+        "--until",
+        "kernel",
+        "--console",
+        "--timeout",
+        PATIENCE,
+    ]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    let url = "http://10.99.0.2:8080/assets/debian/12/aarch64/linux.efi";
+    assert_steps(
+        &ended,
+        &[
+            "address 10.99.0.12 offered to the firmware (UEFI HTTP Boot)",
+            &format!("boot file {url}"),
+            &format!("sent, {}", site.megabytes("debian/12/aarch64/linux.efi")),
+        ],
+    );
+    // The firmware's own words.
+    assert!(
+        ended.output.contains(&format!("URI: {url}")),
+        "{}",
+        ended.output
+    );
+    site.is_clean();
+}
+
 #[test]
 fn a_boot_that_does_not_come_far_enough_is_told() {
     let _turn = one_at_a_time();

@@ -448,6 +448,7 @@ options = [
     { code = 17, text = "/a", hex = "2f" },
     { name = "mtu", u32 = 1500 },
     { code = 119, text = "lab.example" },
+    { code = 121, hex = "18 0a0100 0a630001 21 0a000001" },
     { code = 121, ip = "10.0.0.1" },
     { code = 23, u8 = 256 },
     { code = 26, u16 = "1500" },

@@ -12,17 +12,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bootwright::base::{Clock as _, SystemClock};
+use bootwright::config::Snapshot;
+use bootwright::config::snapshot::Mode;
 use bootwright::decide::dhcp::{Decision, Outcome};
 use bootwright::decide::{Destination, Known, Stage};
 use bootwright::record::InstallState;
 use bootwright::serve::boot::exercise::http_request;
-use bootwright::wire::dhcp::{Request, exercise, overheard};
+use bootwright::wire::dhcp::{MessageType, Request, exercise, overheard};
 use bootwright::wire::exercise::frame;
 use bootwright::wire::ndp;
 
 use super::capture::{Message, folder, read_hex};
 use super::oracle;
-use super::site::{answer, behind_the_relay, record, snapshot};
+use super::site::{answer, behind_the_relay, beside, record, snapshot};
 
 /// The most inputs that are kept to be mutated further.
 const KEPT: usize = 4_096;
@@ -427,10 +429,10 @@ fn boot_plane() {
     );
 }
 
-/// Whole decisions, at home and behind a relay, of a host in any state.
+/// Whole decisions, at home, behind a relay and beside another server, of a host in any state.
 #[test]
 fn decisions() {
-    let sites = [snapshot(), behind_the_relay()];
+    let sites = [snapshot(), behind_the_relay(), beside()];
     let states = [
         None,
         Some(InstallState::Armed),
@@ -453,11 +455,28 @@ fn decisions() {
                     return Err(format!("a stranger is answered: {decision:?}"));
                 }
                 oracle::judge(&request, &decision)?;
+                keeps_out(site, &decision)?;
                 ways.push(sizes_hold(&request, &decision)?);
             }
         }
         Ok(way(ways))
     });
+}
+
+/// Beside another server no address is given and nothing refused, whatever is asked.
+fn keeps_out(site: &Snapshot, decision: &Decision) -> Result<(), String> {
+    let Outcome::Send { reply, .. } = &decision.outcome else {
+        return Ok(());
+    };
+    let host = decision.host.as_ref().and_then(|name| site.host(name));
+    let gives = host
+        .and_then(|host| site.subnets.get(host.subnet))
+        .is_some_and(|subnet| subnet.mode == Mode::Authoritative);
+    let is_told = reply.yiaddr.is_unspecified() && reply.message_type() == Some(MessageType::Offer);
+    if gives || is_told {
+        return Ok(());
+    }
+    Err(format!("a proxy says {reply:?}"))
 }
 
 /// A number for how it was answered.

@@ -32,6 +32,9 @@ const OPTION: Keys = Keys {
 /// The keys that hold a value.
 const VALUES: [&str; 7] = ["u8", "u16", "u32", "bool", "text", "ip", "hex"];
 
+/// Classless static routes (RFC 3442).
+const CLASSLESS_ROUTES: u8 = 121;
+
 /// Reads `options`; what cannot be read is reported and left out.
 pub(crate) fn read(
     cx: &mut Context<'_>,
@@ -243,6 +246,12 @@ fn value(
         )
     } else if single {
         ("is one address", "write it without the list")
+    } else if code == CLASSLESS_ROUTES && !options::are_routes(&bytes) {
+        // A client takes these in place of its router (RFC 3442): broken ones leave it without a way out.
+        (
+            "holds no routes",
+            "write for each route the length of its prefix, the bytes of its network that the prefix covers, and the router: the default by 10.0.0.1 is \"00 0a000001\"",
+        )
     } else {
         return Some(bytes);
     };

@@ -65,7 +65,11 @@ impl BootAnswer {
     }
 
     fn with_note(mut self, note: impl Into<String>) -> Self {
-        self.note = Some(note.into());
+        let note = note.into();
+        self.note = Some(match self.note.take() {
+            Some(before) => format!("{before}; {note}"),
+            None => note,
+        });
         self
     }
 
@@ -295,7 +299,18 @@ fn loader(
             let mut answer = match stage {
                 Stage::HttpBoot { .. } => {
                     let base = base_url(server, settings.http_port);
-                    BootAnswer::file(format!("{base}/assets/{}", escaped(path)), Reason::Loader)
+                    let answer = BootAnswer::file(
+                        format!("{base}/assets/{}", escaped(path)),
+                        Reason::Loader,
+                    );
+                    // EDK2 tells by it what to do with the file.
+                    if path.to_ascii_lowercase().ends_with(".efi") {
+                        answer
+                    } else {
+                        answer.with_note(format!(
+                            "UEFI HTTP Boot may refuse {path}: it runs files whose names end in .efi"
+                        ))
+                    }
                 }
                 _ => BootAnswer::file(path, Reason::Loader),
             };

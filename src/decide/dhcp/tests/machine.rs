@@ -125,3 +125,17 @@ fn a_fuller_ipxe_that_is_none_is_a_loop_too() {
         );
     }
 }
+
+#[test]
+fn http_boot_wants_a_name_that_ends_in_efi() {
+    let snapshot = testing::changed(|hosts| hosts[0].loader = Some("debian/linux".to_owned()));
+    let told = |ask: &Ask| answer_with(ask, &snapshot, Known::Nothing, &AllThere).detail;
+    let http = told(&Ask::new(1).http_boot()).expect("a detail");
+    assert!(
+        http.starts_with("UEFI HTTP Boot may refuse debian/linux: "),
+        "{http}"
+    );
+    assert!(http.contains("; then the machine boots its disk"), "{http}");
+    let pxe = told(&Ask::new(1).uefi()).expect("a detail");
+    assert!(!pxe.contains("may refuse"), "{pxe}");
+}
