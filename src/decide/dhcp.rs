@@ -220,6 +220,18 @@ fn who(request: &Request, snapshot: &Snapshot) -> Option<String> {
     joined(name, machine)
 }
 
+/// What there is to say of the relay that a message came through, when nobody configured it.
+pub fn unknown_relay(request: &Request, arrival: &Arrival, snapshot: &Snapshot) -> Option<String> {
+    if request.giaddr.is_unspecified() {
+        return None;
+    }
+    let link = request.selected_link().unwrap_or(request.giaddr);
+    match snapshot.subnet_containing(link) {
+        Some(_) => None,
+        None => Some(no_subnet(Reason::UnknownRelay, request, arrival)),
+    }
+}
+
 fn no_subnet(reason: Reason, request: &Request, arrival: &Arrival) -> String {
     if reason == Reason::UnknownRelay {
         let relay = request.giaddr;
