@@ -317,6 +317,9 @@ impl Case<'_> {
                 ),
             );
         }
+        if let Some(other) = self.held_by_another() {
+            return self.silent(Reason::AddressHeld, self.held_words(other));
+        }
         let mut decision = self.grant(None);
         if decision.reason == Reason::NetworkOnly {
             decision.reason = Reason::Bootp;
@@ -436,15 +439,12 @@ impl Case<'_> {
     /// Where a grant goes, and why when it is not as the machine asks.
     fn destination(&self, reply: &Reply) -> (Destination, Option<String>) {
         let to = destination::destination(self.request, reply);
-        let is_heard = match to {
-            Destination::Link { .. } | Destination::Broadcast => {
-                self.request.mac.octets().is_none() || reply.yiaddr.is_unspecified()
-            }
-            _ => true,
-        };
+        let may_be_unheard = matches!(to, Destination::Link { .. } | Destination::Broadcast)
+            && self.request.mac.octets().is_some()
+            && !reply.yiaddr.is_unspecified();
         let both = self
             .delivery()
-            .filter(|_| !is_heard)
+            .filter(|_| may_be_unheard)
             .and_then(|delivery| delivery.both(self.arrival.at));
         match both {
             None => (to, None),
