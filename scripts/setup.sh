@@ -12,8 +12,8 @@ RUST=1.95
 BUILD=(gcc libc6-dev)
 # The virtual machine: QEMU, its UEFI firmware, iPXE, the installer it boots; the tools of its network.
 BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
-# The clients that the tests run against the daemon.
-CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf)
+# The clients that the tests run against the daemon, and another DHCP server beside it.
+CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
 # The packages' mirror of the installation test; a look into the installed disk.
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 

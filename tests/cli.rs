@@ -60,7 +60,7 @@ fn wrong_usage_is_2_and_help_is_0() {
     assert_eq!(ran.status, 0);
     for command in [
         "serve", "reload", "check", "render", "hosts", "install", "cancel", "local", "events",
-        "why", "rehearse", "assets",
+        "why", "rehearse", "doctor", "assets",
     ] {
         assert!(ran.out.contains(&format!("\n  {command}")), "{command}");
     }
@@ -74,6 +74,7 @@ fn what_comes_later_says_so() {
     for line in [
         "simulate --mac 52:54:00:00:00:01 --firmware bios",
         "doctor",
+        "doctor firewall",
         "capture web01",
         "import kea x.json --into reservations.toml",
         "export ansible",

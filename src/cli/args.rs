@@ -80,6 +80,8 @@ pub enum Command {
     Render(Render),
     /// Boot a virtual machine through the configuration, in a network of its own
     Rehearse(super::rehearse::Rehearse),
+    /// Look for what keeps machines from booting; in this version only for other DHCP servers: `doctor dhcp`
+    Doctor(Doctor),
     /// Boot files: what is needed, what is there, and bringing it
     Assets {
         /// What about them
@@ -103,9 +105,6 @@ pub enum Command {
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Ip(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Doctor(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Capture(Later),
@@ -132,7 +131,6 @@ impl Command {
             Self::Adopt(_) => "adopt",
             Self::Bind(_) => "bind",
             Self::Ip(_) => "ip",
-            Self::Doctor(_) => "doctor",
             Self::Capture(_) => "capture",
             Self::Import(_) => "import",
             Self::Export(_) => "export",
@@ -253,6 +251,17 @@ pub struct Events {
     /// At most so many, the newest
     #[arg(long, value_name = "COUNT", default_value_t = 200)]
     pub limit: usize,
+}
+
+/// `doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// What to look for: dhcp
+    #[arg(value_name = "CHECK")]
+    pub check: Option<String>,
+    /// Only on this interface; may be given again
+    #[arg(long = "interface", value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
 }
 
 /// Whatever follows a command that is not in this version.

@@ -6,6 +6,7 @@ pub mod args;
 pub mod assets;
 pub mod check;
 pub mod client;
+pub mod doctor;
 pub mod events;
 pub mod hosts;
 pub mod later;
@@ -87,6 +88,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         }
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
+        Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         other => later::refuse(other.name()),
     }
 }

@@ -40,7 +40,7 @@ use crate::serve::hooks;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
 use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem};
-use crate::serve::{dhcp, ndp, tftp};
+use crate::serve::{dhcp, foreign, ndp, tftp};
 use crate::store::{AnyStore, OpenOutcome, StoreError};
 
 /// Name of the operators' socket in the state folder.
@@ -101,6 +101,7 @@ pub struct Prepared {
 
 struct Sockets {
     dhcp: dhcp::Sockets,
+    foreign: foreign::Sockets,
     ndp: ndp::Sockets,
     tftp: tftp::Sockets,
     http: boot::plane::Sockets,
@@ -123,6 +124,7 @@ impl Prepared {
         let admin = state::open_admin_at_start(&state_dir.join(SOCKET))?;
         let sockets = Sockets {
             dhcp: dhcp::Sockets::open(snapshot, &links)?,
+            foreign: foreign::Sockets::open(snapshot, &links),
             ndp: ndp::Sockets::open(snapshot, &links),
             tftp: tftp::Sockets::open(snapshot, &links)?,
             http: boot::plane::Sockets::open(snapshot, &links.current())?,
@@ -233,6 +235,10 @@ impl Prepared {
                 let sockets = std::mem::take(&mut sockets);
                 dhcp::run(ctx.clone(), health.clone(), sockets, cancel)
             }
+        });
+        tasks.start("other DHCP servers", {
+            let (ctx, mut sockets) = (ctx.clone(), sockets.foreign);
+            move |cancel| foreign::run(ctx.clone(), std::mem::take(&mut sockets), cancel)
         });
         tasks.start("router advertisements", {
             let (ctx, mut sockets) = (ctx.clone(), sockets.ndp);

@@ -20,6 +20,7 @@ pub mod cards;
 pub mod delivery;
 pub mod dhcp;
 pub mod firmware;
+pub mod foreign;
 pub mod http;
 pub mod loops;
 pub mod ndp;

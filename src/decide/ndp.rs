@@ -103,7 +103,7 @@ pub fn decide(
     if !link.is_settled {
         return silent(Silent::NotSettled);
     }
-    if !ipxe_at.is_some_and(|at| now.since(at) < SEEN_WITHIN) {
+    if ipxe_at.is_none_or(|at| now.since(at) >= SEEN_WITHIN) {
         return silent(Silent::NotIpxe);
     }
     if is_group(asked.mac) || asked.link_layer.is_some_and(|named| named != asked.mac) {

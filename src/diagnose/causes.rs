@@ -486,7 +486,7 @@ fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
         cause(
             "other-dhcp-server",
             "another DHCP server answered first and the machine took its address there",
-            "stop the other server on this network; `nmap --script broadcast-dhcp-discover` names it",
+            "stop the other server on this network; `bootwright doctor dhcp` names it",
         ),
         cause(
             "udp-checksum",
@@ -521,7 +521,7 @@ fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     causes.push(cause(
         "other-boot-server",
         "another server's offer names another boot file or boot server, and the firmware follows that one",
-        "look for a second DHCP or proxyDHCP server on this network",
+        "look for a second DHCP or proxyDHCP server on this network: bootwright doctor dhcp",
     ));
     causes
 }
@@ -602,7 +602,7 @@ fn script_not_fetched(subject: &Subject<'_>, attempt: &Attempt, before: &[Attemp
         cause(
             "other-boot-server",
             "another DHCP or proxyDHCP server gives iPXE another boot file",
-            "look for a second server on this network",
+            "look for a second server on this network: bootwright doctor dhcp",
         ),
     ]);
     causes

@@ -7,6 +7,7 @@
 
 pub mod attempts;
 pub mod causes;
+mod foreign;
 mod loops;
 pub mod steps;
 pub mod why;

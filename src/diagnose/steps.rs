@@ -306,9 +306,10 @@ impl Progress {
             | Kind::InstallStalled
             | Kind::InstallNote
             | Kind::SecretAgain
+            | Kind::DhcpForeign
             | Kind::BootLoop => Sighting::remark_if(true),
-            Kind::DhcpForeign => Sighting::remark_if(true),
             Kind::DhcpMalformed
+            | Kind::DhcpProbed
             | Kind::NdpAdvertised
             | Kind::NdpRouter
             | Kind::HttpScript

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::{Attempt, attempts, is_about};
 use super::causes::{self, Cause};
+use super::foreign;
 use super::loops;
 use super::steps::{Expected, Sent, StepKind};
 use crate::base::{HardwareAddr, HostName, Timestamp};
@@ -135,7 +136,8 @@ pub fn diagnose(
             (None, _) => "no network boot of it was ever seen".to_owned(),
         };
         diagnosis.causes = causes::of_waiting(subject).into_iter().collect();
-        let unseen = causes::nothing_seen(subject, &own, others, armed_at, now);
+        let mut unseen = causes::nothing_seen(subject, &own, others, armed_at, now);
+        foreign::put_first(&mut unseen, &own, others, (None, None), armed_at, now);
         diagnosis.causes.extend(unseen);
         return diagnosis;
     };
@@ -160,7 +162,10 @@ pub fn diagnose(
         diagnosis.causes = if under_way {
             causes::so_far(subject, boot)
         } else {
-            causes::of_missing(subject, boot, &boots, step)
+            let mut causes = causes::of_missing(subject, boot, &boots, step);
+            let missing = (Some(boot), Some(step));
+            foreign::put_first(&mut causes, &own, others, missing, None, now);
+            causes
         };
         diagnosis.verdict = match (under_way, diagnosis.causes.is_empty()) {
             (true, true) => format!("it is under way; next comes {}", step.describe()),

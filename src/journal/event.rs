@@ -71,6 +71,8 @@ closed_set! {
         DhcpFailed = "dhcp.failed",
         /// Another DHCP server was heard.
         DhcpForeign = "dhcp.foreign",
+        /// Other DHCP servers were looked for.
+        DhcpProbed = "dhcp.probed",
         /// iPXE was told that there is no IPv6 router.
         NdpAdvertised = "ndp.advertised",
         /// An IPv6 router was seen: iPXE is told nothing there.
@@ -228,8 +230,18 @@ closed_set! {
         SendFailed = "send-failed",
         /// The reply left as a frame to the client's own hardware address, or by broadcast instead.
         NoRawSocket = "no-raw-socket",
-        /// Another DHCP server offers or grants addresses.
+        /// Another DHCP server serves the network.
         ForeignServer = "foreign-server",
+        /// Another DHCP server offers a reserved machine an address.
+        ForeignOffer = "foreign-offer",
+        /// A reserved machine has taken its address from another DHCP server.
+        ForeignChosen = "foreign-chosen",
+        /// Another DHCP server refused a reserved machine its address.
+        ForeignNak = "foreign-nak",
+        /// Another server tells a reserved machine what to boot.
+        ForeignBootFile = "foreign-boot-file",
+        /// No other DHCP server was found.
+        NoForeignServer = "no-foreign-server",
         /// iPXE asked for an IPv6 router and is told not to wait for one.
         NoRouter = "no-ipv6-router",
         /// Another IPv6 router is on the link.
@@ -381,6 +393,31 @@ pub struct Event {
     /// Where the installation stands after it, when it is an event of one.
     #[serde(default)]
     pub install: Option<Box<Standing>>,
+    /// The other DHCP server, when it is an event of one.
+    #[serde(default)]
+    pub foreign: Option<Box<Foreign>>,
+}
+
+/// Another DHCP server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// Its address: the server identifier that it bears.
+    pub ip: Ipv4Addr,
+    /// The card that its frames came from; `None` when only a machine's word for it was heard.
+    pub mac: Option<HardwareAddr>,
+    /// The address that it offered or gave.
+    pub address: Option<Ipv4Addr>,
+    /// Whether the machine chose it.
+    pub chosen: bool,
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.mac {
+            Some(mac) => write!(f, "{} ({mac})", self.ip),
+            None => self.ip.fmt(f),
+        }
+    }
 }
 
 /// Where an installation stands after an event.
@@ -423,6 +460,7 @@ impl Event {
             generation: 0,
             detail: None,
             install: None,
+            foreign: None,
         }
     }
 

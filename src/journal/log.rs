@@ -530,6 +530,7 @@ enum Level {
 const fn level(kind: Kind, reason: Reason) -> Level {
     match kind {
         Kind::DhcpFailed
+        | Kind::DhcpForeign
         | Kind::InstallFailed
         | Kind::InstallStalled
         | Kind::InstallLapsed
@@ -546,7 +547,6 @@ const fn level(kind: Kind, reason: Reason) -> Level {
             _ => Level::Warn,
         },
         Kind::DhcpMalformed => Level::Debug,
-        Kind::DhcpForeign if matches!(reason, Reason::ForeignServer) => Level::Warn,
         _ => Level::Info,
     }
 }

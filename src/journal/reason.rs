@@ -78,6 +78,11 @@ impl Reason {
                 "the reply was broadcast, because no frame can be sent to the machine itself"
             }
             Self::ForeignServer => "another DHCP server serves this network",
+            Self::ForeignOffer => "another DHCP server offers this machine an address",
+            Self::ForeignChosen => "the machine took its address from another DHCP server",
+            Self::ForeignNak => "another DHCP server refused this machine its address",
+            Self::ForeignBootFile => "another server tells this machine what to boot",
+            Self::NoForeignServer => "no unexpected DHCP server answered",
             Self::NoRouter => {
                 "iPXE asked for an IPv6 router and was told that it need not wait for one"
             }
@@ -192,8 +197,12 @@ impl Reason {
             Self::Declined => {
                 "find the machine that holds the address (arp, neighbour table) and give one of the two another"
             }
-            Self::ForeignServer => {
-                "stop it, or keep it from answering the machines that boot here; a machine takes the offer that it likes best"
+            Self::ForeignServer
+            | Self::ForeignOffer
+            | Self::ForeignChosen
+            | Self::ForeignNak
+            | Self::ForeignBootFile => {
+                "stop it, or keep it from answering the machines that boot here; where it is to give the addresses, set mode = \"proxy\" in the [[subnet]]"
             }
             Self::NotARequest => "see who else serves DHCP on this network",
             Self::NoLoader => {
@@ -249,6 +258,7 @@ impl Reason {
             | Self::BadName
             | Self::Aborted
             | Self::ReadOnly
+            | Self::NoForeignServer
             | Self::NoRouter
             | Self::OtherRouter
             | Self::NoChange

@@ -19,6 +19,7 @@ use crate::decide::cards::{Held, Holding};
 use crate::decide::delivery::Delivery;
 use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
+use crate::serve::heard::Watch;
 
 /// Reserved machines remembered.
 const MAX_HOSTS: usize = 200_000;
@@ -76,6 +77,7 @@ pub struct Sighting {
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     inner: Arc<Mutex<Inner>>,
+    others: Watch,
 }
 
 #[derive(Debug, Default)]
@@ -136,6 +138,11 @@ impl Memory {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What was heard of other DHCP servers.
+    pub const fn others(&self) -> &Watch {
+        &self.others
     }
 
     /// Takes note of a DHCP packet.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::packet::{Budget, MAX_FRAME, Opened, PacketSocket, Wanted, is_gone};
+use super::packet::{Frames, MAX_FRAME, Opened, Wanted};
 use super::per_link::{self, Listener, tell_trouble};
 use crate::base::HardwareAddr;
 use crate::config::Snapshot;
@@ -47,9 +47,6 @@ const ANSWER_AGAIN: Duration = Duration::from_secs(1);
 
 /// Machines whose last answer is remembered for that.
 const MAX_ANSWERED: usize = 4_096;
-
-/// Pause after an error of the socket itself.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// The links on which a router was seen, by the names of their interfaces; for as long as the daemon runs.
 #[derive(Debug, Clone, Default)]
@@ -139,7 +136,7 @@ struct LinkService {
     ctx: Context,
     routers: Routers,
     iface: Arc<str>,
-    socket: PacketSocket,
+    socket: Frames,
     /// A member of the group of all routers, so that cards and switches let its packets through; nothing is
     /// received by it.
     _member: Socket,
@@ -175,9 +172,7 @@ impl LinkService {
             ctx,
             routers,
             iface: Arc::clone(&interface.name),
-            socket: opened
-                .listen()
-                .map_err(|error| format!("its socket cannot be used: {error}"))?,
+            socket: Frames::new(opened, PER_SECOND)?,
             _member: member,
             opened: Instant::now(),
             asked: None,
@@ -188,33 +183,19 @@ impl LinkService {
     }
 
     async fn run(mut self, stop: CancellationToken) {
-        let mut budget = Budget::new(PER_SECOND);
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut frame = vec![0; MAX_FRAME];
         while !self.routers.has(&self.iface) {
-            let received = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {
-                    self.ask();
-                    continue;
-                }
-                received = self.socket.recv(&mut frame) => received,
-            };
-            match received {
-                Ok(received) => {
-                    let began = Instant::now();
+                _ = ticks.tick() => self.ask(),
+                received = self.socket.next(&mut frame) => {
+                    let (began, Some(received)) = (Instant::now(), received) else {
+                        return;
+                    };
                     let frame = frame.get(..received.length).unwrap_or_default();
                     self.take(frame, received.is_sent_here, began);
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = budget.take() => {}
-                    }
-                }
-                Err(error) if is_gone(&error) => return,
-                Err(error) => {
-                    tracing::debug!(iface = %self.iface, %error, "router solicitations");
-                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! the runtime afterwards ([`PacketSocket`]). What is received passes a filter in the kernel.
 //!
 //! **Invariant:** what the filter does not want never reaches the process, and of what it wants no more than
-//! the [`Budget`] allows is worked on in a second: a flood costs a bounded share of a processor, and
+//! its [`Frames`] allow is worked on in a second: a flood costs a bounded share of a processor, and
 //! the rest is dropped in the kernel.
 
 use std::io::{self, Read as _};
@@ -56,7 +56,11 @@ impl Wanted {
 
     /// The filter, in the kernel's classic BPF.
     fn filter(self) -> Vec<SockFilter> {
-        use bpf::*;
+        use bpf::{
+            AT_LEAST, BELOW, Check, EQUAL, HeaderLength, LOAD_BYTE, LOAD_HALF,
+            LOAD_HALF_AFTER_HEADER, NO_BIT, OTHER_THAN, PACKET_TYPE, PASSING_BY, VLAN_TAG,
+            assemble,
+        };
         // Of no VLAN that has no interface here.
         let mut program = vec![Check(LOAD_BYTE, VLAN_TAG, EQUAL, 0)];
         match self {
@@ -269,8 +273,56 @@ pub(super) fn send_frame(socket: RawFd, frame: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// A packet socket of which a bounded number of frames is taken in a second.
+#[derive(Debug)]
+pub(super) struct Frames {
+    socket: PacketSocket,
+    budget: Budget,
+}
+
+/// Pause after an error of the socket itself.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Frames {
+    /// Hands a socket to the runtime; the error is one sentence.
+    pub(super) fn new(opened: Opened, per_second: u32) -> Result<Self, String> {
+        Ok(Self {
+            socket: opened
+                .listen()
+                .map_err(|error| format!("its socket cannot be used: {error}"))?,
+            budget: Budget::new(per_second),
+        })
+    }
+
+    /// The next frame; `None` when the interface was taken away. Nothing is lost when it is not waited for to
+    /// its end.
+    pub(super) async fn next(&mut self, frame: &mut [u8]) -> Option<Received> {
+        loop {
+            if let Some(until) = self.budget.wait_until(Instant::now()) {
+                tokio::time::sleep_until(until).await;
+            }
+            match self.socket.recv(frame).await {
+                Ok(received) => {
+                    self.budget.used += 1;
+                    return Some(received);
+                }
+                Err(error) if is_gone(&error) => return None,
+                Err(error) => {
+                    tracing::debug!(%error, "a packet socket");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Sends a frame; one that finds the queue full is lost.
+    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+        self.socket.send(frame)
+    }
+}
+
 /// Whether the socket is of no more use: its interface was taken away.
-pub(super) fn is_gone(error: &io::Error) -> bool {
+fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error().map(Errno::from_raw),
         Some(Errno::ENODEV | Errno::ENXIO | Errno::EBADF)
@@ -279,15 +331,14 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
 
 /// How many frames are worked on in a second.
 #[derive(Debug)]
-pub(super) struct Budget {
+struct Budget {
     per_second: u32,
     used: u32,
     since: Instant,
 }
 
 impl Budget {
-    /// So many.
-    pub(super) fn new(per_second: u32) -> Self {
+    fn new(per_second: u32) -> Self {
         Self {
             per_second,
             used: 0,
@@ -295,27 +346,14 @@ impl Budget {
         }
     }
 
-    /// Takes one; waits for the next second when this one's are used up.
-    pub(super) async fn take(&mut self) {
-        if let Some(until) = self.take_at(Instant::now()) {
-            tokio::time::sleep_until(until).await;
-        }
-    }
-
-    /// Takes one at this time; until when to wait before it is worked on.
-    fn take_at(&mut self, now: Instant) -> Option<Instant> {
+    /// Until when to wait before the next frame is taken; nothing when there is room for it now.
+    fn wait_until(&mut self, now: Instant) -> Option<Instant> {
         const SECOND: Duration = Duration::from_secs(1);
         if now.saturating_duration_since(self.since) >= SECOND {
             self.since = now;
             self.used = 0;
         }
-        if self.used < self.per_second {
-            self.used += 1;
-            return None;
-        }
-        self.since += SECOND;
-        self.used = 1;
-        Some(self.since)
+        (self.used >= self.per_second).then(|| self.since + SECOND)
     }
 }
 
@@ -337,11 +375,15 @@ mod tests {
         let began = budget.since;
         let mut now = began;
         for _ in 0..35 {
-            now = budget.take_at(now).unwrap_or(now);
+            if let Some(until) = budget.wait_until(now) {
+                now = until;
+                assert_eq!(budget.wait_until(now), None);
+            }
+            budget.used += 1;
         }
         assert_eq!(now - began, Duration::from_secs(3));
         let later = now + Duration::from_secs(5);
-        assert_eq!(budget.take_at(later), None);
-        assert_eq!((budget.used, budget.since), (1, later));
+        assert_eq!(budget.wait_until(later), None);
+        assert_eq!((budget.used, budget.since), (0, later));
     }
 }

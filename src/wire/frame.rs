@@ -4,7 +4,7 @@
 //! Built whole, with both checksums: behind a bridge or tap a checksum left to the hardware is never
 //! filled in, and PXE ROMs check it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::PacketBuilder;
 
@@ -24,9 +24,26 @@ pub fn dhcp_frame(
     dst_ip: Ipv4Addr,
     payload: &[u8],
 ) -> Vec<u8> {
+    udp_frame(
+        src_mac,
+        dst_mac,
+        SocketAddrV4::new(src_ip, SERVER_PORT),
+        SocketAddrV4::new(dst_ip, CLIENT_PORT),
+        payload,
+    )
+}
+
+/// Ethernet, IPv4 and UDP around a payload; empty when it is longer than a UDP datagram holds.
+pub fn udp_frame(
+    src_mac: [u8; 6],
+    dst_mac: [u8; 6],
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    payload: &[u8],
+) -> Vec<u8> {
     let builder = PacketBuilder::ethernet2(src_mac, dst_mac)
-        .ipv4(src_ip.octets(), dst_ip.octets(), TTL)
-        .udp(SERVER_PORT, CLIENT_PORT);
+        .ipv4(from.ip().octets(), to.ip().octets(), TTL)
+        .udp(from.port(), to.port());
     let mut frame = Vec::with_capacity(builder.size(payload.len()));
     match builder.write(&mut frame, payload) {
         Ok(()) => frame,

@@ -16,6 +16,7 @@
 )]
 
 pub mod dhcp;
+pub mod exercise;
 pub mod frame;
 pub mod ipxe;
 pub mod names;

@@ -196,12 +196,12 @@ pub fn solicitation(from_mac: [u8; 6], from: Ipv6Addr) -> Vec<u8> {
     frame(SOLICITATION, from_mac, from, to_mac, ALL_ROUTERS, &option)
 }
 
-fn source_link_layer(mac: [u8; 6]) -> [u8; 8] {
-    let [a, b, c, d, e, f] = mac;
-    [SOURCE_LINK_LAYER, 1, a, b, c, d, e, f]
+fn source_link_layer(mac: [u8; 6]) -> Vec<u8> {
+    [[SOURCE_LINK_LAYER, 1].as_slice(), &mac].concat()
 }
 
-fn frame(
+/// A message of one of the two types, with a right checksum, whatever its body.
+pub(super) fn frame(
     kind: u8,
     from_mac: [u8; 6],
     from: Ipv6Addr,

@@ -35,6 +35,27 @@ fn assert_no_step(ended: &Ended, words: &[&str]) {
     }
 }
 
+/// From one step to the other, in seconds.
+fn between(ended: &Ended, from: &str, to: &str) -> f32 {
+    let time = |words: &str| -> f32 {
+        let found = ended.steps.iter().find(|line| line.contains(words));
+        let line = found.unwrap_or_else(|| panic!("no step `{words}`:\n{}", ended.output));
+        let (time, _) = line.split_once("s ").expect("a time");
+        time.trim().parse().expect("seconds")
+    };
+    time(to) - time(from)
+}
+
+/// iPXE is told that there is no IPv6 router, so that it does not wait 13 s for one.
+fn assert_no_wait_for_a_router(ended: &Ended) {
+    let waited = between(
+        ended,
+        "iPXE has its address",
+        "boot script with the installer",
+    );
+    assert!(waited < 10.0, "{waited} s:\n{}", ended.output);
+}
+
 #[test]
 fn a_bios_machine_comes_to_its_answers() {
     let _turn = one_at_a_time();
@@ -65,6 +86,7 @@ fn a_bios_machine_comes_to_its_answers() {
             "answers sent: preseed.cfg",
         ],
     );
+    assert_no_wait_for_a_router(&ended);
     // Its own console agrees with the journal: the loader came by TFTP, the kernel is Debian's.
     assert!(ended.output.contains("tftp://10.99.0.2/ipxe/undionly.kpxe"));
     assert!(
@@ -103,6 +125,7 @@ fn a_uefi_machine_comes_to_its_answers() {
             "answers sent: preseed.cfg",
         ],
     );
+    assert_no_wait_for_a_router(&ended);
     assert!(ended.output.contains("NBP file downloaded successfully"));
     assert!(
         ended.output.contains("] Linux version "),

@@ -41,6 +41,7 @@ fn what_is_not_written_has_its_default() {
     );
     assert_eq!(server.armed_for, Duration::from_secs(86_400));
     assert_eq!(server.max_attempts, 3);
+    assert!(!server.advertise_to_ipxe);
     assert_eq!(server.loaders[&Firmware::UefiX64], "ipxe/snponly.efi");
     let host = &snapshot.hosts()[0];
     assert_eq!(host.fqdn.as_deref(), Some("web01.lab.example"));
@@ -49,6 +50,24 @@ fn what_is_not_written_has_its_default() {
     let profile = &snapshot.profiles()["debian-12"];
     assert_eq!(profile.answers[0].content_type, "text/plain");
     assert!(profile.arch.is_empty());
+}
+
+#[test]
+fn router_advertisements_are_for_ipxe_or_off() {
+    let with_value = |value: &str| {
+        let main = format!("{GOOD_MAIN}\n[boot]\nrouter_advertisement = {value}\n");
+        load_all(&with(&[(MAIN, &main), (HOSTS, GOOD_HOSTS)]))
+    };
+    for (value, is_on) in [("\"ipxe\"", true), ("\"off\"", false)] {
+        let loaded = with_value(value);
+        assert_eq!(loaded.problems, []);
+        let snapshot = loaded.snapshot.expect("a snapshot");
+        assert_eq!(snapshot.server.advertise_to_ipxe, is_on, "{value}");
+    }
+    for value in ["\"all\"", "true"] {
+        let loaded = with_value(value);
+        assert_eq!(loaded.problems.len(), 1, "{value}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! other. Needs the right to make network namespaces (root); without it the tests say so and pass.
 
 mod flood;
+mod foreign;
 mod ndp;
 mod net;
 mod nics;

@@ -34,10 +34,12 @@ fn without_ipv6(machine: &Namespace, iface: &'static str) {
 
 /// The address that a card gives itself (RFC 4291, appendix A).
 fn link_local(mac: [u8; 6]) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac;
     let mut octets = [0; 16];
     octets[..2].copy_from_slice(&[0xfe, 0x80]);
-    octets[8..].copy_from_slice(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+    octets[8..11].copy_from_slice(&mac[..3]);
+    octets[8] ^= 2;
+    octets[11..13].copy_from_slice(&[0xff, 0xfe]);
+    octets[13..].copy_from_slice(&mac[3..]);
     octets.into()
 }
 
@@ -212,4 +214,23 @@ fn nobody_is_answered_until_it_is_switched_on() {
         .change(|snapshot| snapshot.server.advertise_to_ipxe = true);
     ask(&card, WEB01_MAC);
     assert_eq!(lab.event(&[Kind::NdpAdvertised]).reason, Reason::NoRouter);
+}
+
+#[test]
+fn a_link_without_ipv6_is_told_with_its_remedy() {
+    let Some(mut lab) = Lab::of(&config(r#"["srv0"]"#), |server, _| {
+        without_ipv6(server, "srv0");
+    }) else {
+        return;
+    };
+    let event = lab.event(&[Kind::ServerTrouble]);
+    let detail = event.detail.unwrap();
+    assert!(
+        detail.starts_with("iPXE waits for an IPv6 router on srv0: "),
+        "{detail}"
+    );
+    assert!(
+        detail.contains("router_advertisement = \"off\""),
+        "{detail}"
+    );
 }

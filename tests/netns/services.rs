@@ -91,6 +91,7 @@ impl Lab {
             ctx.links = Links::read().unwrap();
             let snapshot = &ctx.config().snapshot;
             let dhcp = serve::dhcp::Sockets::open(snapshot, &ctx.links).unwrap();
+            let foreign = serve::foreign::Sockets::open(snapshot, &ctx.links);
             let ndp = serve::ndp::Sockets::open(snapshot, &ctx.links);
             let tftp = serve::tftp::Sockets::open(snapshot, &ctx.links).unwrap();
             // One thread: every thread that it starts begins in this namespace.
@@ -102,6 +103,7 @@ impl Lab {
                 runtime.block_on(async {
                     tokio::join!(
                         serve::dhcp::run(ctx.clone(), Health::default(), dhcp, stop.clone()),
+                        serve::foreign::run(ctx.clone(), foreign, stop.clone()),
                         serve::ndp::run(ctx.clone(), ndp, stop.clone()),
                         serve::tftp::run(ctx.clone(), Health::default(), tftp, stop.clone()),
                         ctx.links.clone().follow(stop.clone()),
@@ -127,6 +129,13 @@ impl Lab {
         std::iter::from_fn(|| self.events.try_recv().ok())
             .filter(|event| event.kind == kind)
             .count()
+    }
+
+    /// The next event that fits, among those that have come.
+    pub(crate) fn find(&mut self, fits: impl Fn(&Event) -> bool) -> Option<Event> {
+        std::iter::from_fn(|| self.events.try_recv().ok())
+            .find(|event| fits(event))
+            .map(|event| (*event).clone())
     }
 
     /// The next event of these kinds.

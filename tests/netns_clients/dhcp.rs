@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::harness::{Lab, WEB01_MAC, between, text_of, until};
+use super::harness::{Lab, WEB01_MAC, between, ip, text_of, until};
 
 /// A script for a DHCP client: appends what the client tells it to a file and sets the address, as the
 /// clients' own scripts do.
@@ -221,5 +221,48 @@ fn a_wrong_address_is_refused_and_the_reserved_one_given() {
             call(&told, "BOUND").unwrap()["new_ip_address"],
             "10.99.0.11"
         );
+    });
+}
+
+/// dnsmasq as Debian ships it, which looks 3 s whether an address is free before it offers it.
+#[test]
+fn another_server_is_found_by_the_doctor() {
+    between("02:00:00:00:00:05", |lab| {
+        lab.client.run(|| ip("address add 10.99.0.5/24 dev eth0"));
+        let mut dnsmasq = Command::new("dnsmasq");
+        dnsmasq.args([
+            "--conf-file=/dev/null",
+            "--keep-in-foreground",
+            "--user=root",
+            "--port=0",
+            "--interface=eth0",
+            "--leasefile-ro",
+            "--dhcp-range=10.99.0.100,10.99.0.150,1h",
+        ]);
+        let other = lab.client.start_process(dnsmasq);
+        let _daemon = lab.site.serve();
+        // It is looked for at the start.
+        let probed = lab.site.event("dhcp.probed");
+        assert_eq!(probed["reason"], "foreign-server", "{probed}");
+        let event = lab.site.event("dhcp.foreign");
+        assert_eq!(event["foreign"]["ip"], "10.99.0.5");
+        assert_eq!(event["foreign"]["mac"], "02:00:00:00:00:05");
+        assert_eq!(event["foreign"]["chosen"], false);
+        assert_eq!(event["iface"], "br0");
+
+        let (status, said, _) = lab.site.try_run(&["doctor", "dhcp"]);
+        assert_eq!(status, Some(1), "{said}");
+        let begin = "br0: another DHCP server, 10.99.0.5 (02:00:00:00:00:05), offers 10.99.0.1";
+        assert!(said.starts_with(begin), "{said}");
+        let (status, _, why) = lab.site.try_run(&["doctor", "dhcp", "--interface", "br1"]);
+        assert_eq!(status, Some(1));
+        assert!(
+            why.contains("br1 is not among [server] interfaces"),
+            "{why}"
+        );
+
+        drop(other);
+        let said = lab.site.run(&["doctor", "dhcp"]);
+        assert_eq!(said, "br0: no other DHCP server answered\n");
     });
 }

@@ -16,7 +16,9 @@ use bootwright::decide::dhcp::{Decision, Outcome};
 use bootwright::decide::{Destination, Known, Stage};
 use bootwright::record::InstallState;
 use bootwright::serve::boot::exercise::http_request;
-use bootwright::wire::dhcp::{Request, exercise};
+use bootwright::wire::dhcp::{Request, exercise, overheard};
+use bootwright::wire::exercise::frame;
+use bootwright::wire::ndp;
 
 use super::capture::{Message, folder, read_hex};
 use super::oracle;
@@ -380,6 +382,30 @@ fn option_codecs() {
             bytes.get(1..3).map(<[u8]>::to_vec),
         );
         Ok(way((which, len, first)))
+    });
+}
+
+#[test]
+fn frames() {
+    let seeds = target("frame");
+    assert_eq!(
+        seeds.iter().filter(|seed| ndp::read(seed).is_ok()).count(),
+        2
+    );
+    assert_eq!(
+        seeds
+            .iter()
+            .filter_map(|seed| overheard::read(seed))
+            .count(),
+        1
+    );
+    let corpus = [seeds, messages()].concat();
+    run("frame", corpus, &[change_bytes], &|bytes| {
+        frame(bytes)?;
+        let router = ndp::read(bytes).map_err(|error| std::mem::discriminant(&error));
+        let said = overheard::read(bytes).map(|heard| heard.said as u8);
+        let (len, first) = (bytes.len().checked_ilog2(), bytes.first_chunk::<2>());
+        Ok(way((router.map(|_| ()), said, len, first)))
     });
 }
 

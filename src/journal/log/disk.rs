@@ -37,9 +37,12 @@ const OF: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("of");
 const FORMAT: u64 = 1;
 
 /// How one event is written. Events of a version that is not known are left out when read.
-const EVENT_VERSION: u8 = 2;
+const EVENT_VERSION: u8 = 3;
 
-/// The same without [`Event::install`].
+/// The same without [`Event::foreign`].
+const EVENT_VERSION_2: u8 = 2;
+
+/// The same without [`Event::install`] either.
 const EVENT_VERSION_1: u8 = 1;
 
 /// How long events gather before they are committed.
@@ -562,32 +565,39 @@ fn whose(event: &Event) -> Option<String> {
 }
 
 fn decode(id: u64, bytes: &[u8]) -> Option<Event> {
-    match bytes.split_first() {
-        Some((&EVENT_VERSION, bytes)) => {
-            let mut event: Event = postcard::from_bytes(bytes).ok()?;
-            event.id = id;
-            Some(event)
-        }
-        // Postcard writes field after field: what came last later on is absent, which is a zero.
-        Some((&EVENT_VERSION_1, bytes)) => {
-            let mut event: Event = postcard::from_bytes(&[bytes, &[0]].concat()).ok()?;
-            event.id = id;
-            Some(event)
-        }
-        _ => None,
-    }
+    let (version, bytes) = bytes.split_first()?;
+    // Postcard writes field after field: what came last later on is absent, which is a zero each.
+    let absent: &[u8] = match *version {
+        EVENT_VERSION => &[],
+        EVENT_VERSION_2 => &[0],
+        EVENT_VERSION_1 => &[0, 0],
+        _ => return None,
+    };
+    let mut event: Event = if absent.is_empty() {
+        postcard::from_bytes(bytes).ok()?
+    } else {
+        postcard::from_bytes(&[bytes, absent].concat()).ok()?
+    };
+    event.id = id;
+    Some(event)
 }
 
-/// Makes one event what an earlier version wrote.
+/// Makes one event what an earlier version wrote, where it holds nothing of what came later.
 #[cfg(test)]
-pub(super) fn as_version_1(path: &Path, id: u64) {
+pub(super) fn as_version(version: u8, path: &Path, id: u64) {
     let database = Database::open(path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
         let mut events = transaction.open_table(EVENTS).unwrap();
         let mut bytes = events.get(id).unwrap().unwrap().value().to_vec();
-        bytes[0] = EVENT_VERSION_1;
-        assert_eq!(bytes.pop(), Some(0), "no installation");
+        bytes[0] = version;
+        for _ in version..EVENT_VERSION {
+            assert_eq!(
+                bytes.pop(),
+                Some(0),
+                "neither installation nor other server"
+            );
+        }
         events.insert(id, bytes.as_slice()).unwrap();
     }
     transaction.commit().unwrap();

@@ -180,6 +180,7 @@ fn class(event: Header<'_>) -> Option<Class> {
         | Kind::InstallLapsed
         | Kind::InstallCancelled
         | Kind::InstallNote
+        | Kind::DhcpProbed
         | Kind::ConfigReloaded
         | Kind::ConfigRejected
         | Kind::ServerStarted

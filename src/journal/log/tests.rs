@@ -394,7 +394,8 @@ async fn an_event_written_before_installations_were_told_is_read() {
     }));
     journal.append(whole);
     drop(journal);
-    disk::as_version_1(&path, 1);
+    disk::as_version(1, &path, 1);
+    disk::as_version(2, &path, 2);
     let (journal, _) = open(&path, 1 << 20);
     let read = journal.query(&Filter::default()).await;
     assert_eq!((read.len(), &read[0].install), (2, &None));

@@ -9,6 +9,7 @@ pub mod hosts;
 pub mod judge;
 pub mod logs;
 pub mod orders;
+pub mod probe;
 mod select;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/local", post(orders::local_all))
         .route("/events", get(events::list))
         .route("/hooks", get(hooks))
+        .route("/probe", post(probe::probe))
         .route("/reload", post(reload));
     Router::new()
         .nest("/api/v1", api)

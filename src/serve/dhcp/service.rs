@@ -27,6 +27,7 @@ use crate::decide::{Arrival, Destination, Facts, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
 use crate::serve::context::{Context, KnownOwned};
+use crate::serve::foreign;
 use crate::serve::memory::Sighting;
 use crate::wire::dhcp::{MessageType, Request};
 
@@ -212,6 +213,16 @@ impl Service {
                 event
             });
         self.note_loader(&in_force, &request, &arrival, &decision);
+        if decision.reason == Reason::OtherServer {
+            foreign::note_choice(
+                &self.ctx,
+                &in_force.snapshot,
+                &arrival.iface,
+                &arrival.addresses,
+                decision.host.as_ref(),
+                &request,
+            );
+        }
         if decision.reason == Reason::UnknownHost {
             self.announce(&in_force, &request, &arrival, &decision);
         }

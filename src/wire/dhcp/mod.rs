@@ -6,6 +6,7 @@
 
 pub mod exercise;
 pub mod options;
+pub mod overheard;
 pub mod reply;
 pub mod request;
 

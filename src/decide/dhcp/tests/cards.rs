@@ -80,11 +80,11 @@ fn with_holder(ask: &Ask, known: Known<'_>, held: &[Held]) -> Decision {
     meets(ask, &met)
 }
 
-fn taken(port: &str) -> Option<Holding> {
-    Some(Holding::Taken {
+fn taken(port: &str) -> Holding {
+    Holding::Taken {
         held: held_by(port)[0],
         lease: std::time::Duration::from_secs(3_600),
-    })
+    }
 }
 
 #[test]
@@ -115,11 +115,11 @@ fn while_one_port_holds_the_address_the_other_does_not_get_it() {
     }
     // The holder itself, and either of them when nobody holds it.
     let again = with_holder(&ask_by(WEB01, 3).with_ip(50, "10.99.0.11"), nothing, &held);
-    assert_eq!((again.kind, again.holding), (Kind::DhcpAck, taken(WEB01)));
+    assert_eq!((again.kind, again.holding), (Kind::DhcpAck, Some(taken(WEB01))));
     let free = with_holder(&ask_by(OTHER, 1), nothing, &[]);
     assert_eq!((free.kind, free.holding), (Kind::DhcpOffer, None));
     let free = with_holder(&ask_by(OTHER, 3).with_ip(50, "10.99.0.11"), nothing, &[]);
-    assert_eq!((free.kind, free.holding), (Kind::DhcpAck, taken(OTHER)));
+    assert_eq!((free.kind, free.holding), (Kind::DhcpAck, Some(taken(OTHER))));
     // A bond whose hardware address went over to its other port renews the address that it has.
     let renews = Ask {
         ciaddr: "10.99.0.11",
@@ -128,7 +128,7 @@ fn while_one_port_holds_the_address_the_other_does_not_get_it() {
     let renewed = with_holder(&renews, nothing, &held);
     assert_eq!(
         (renewed.kind, renewed.holding),
-        (Kind::DhcpAck, taken(OTHER))
+        (Kind::DhcpAck, Some(taken(OTHER)))
     );
 }
 

@@ -1,0 +1,140 @@
+//! `bootwright doctor dhcp`: looks for other DHCP servers. The other checks of `doctor` are not in this version.
+
+use std::io::Write;
+
+use super::args::Doctor;
+use super::client::Client;
+use super::output::Format;
+use super::{later, runtime};
+use crate::serve::admin::probe::{Places, Report};
+use crate::serve::heard::Found;
+
+/// The check that there is.
+const DHCP: &str = "dhcp";
+
+/// Asks the daemon to look, and shows what it has found. Exit status 1 when an unexpected server answered, or
+/// when there was no search.
+pub fn run(
+    client: impl FnOnce() -> anyhow::Result<Client>,
+    asked: &Doctor,
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<u8> {
+    match asked.check.as_deref() {
+        Some(DHCP) => {}
+        Some(other) => return later::refuse(&format!("doctor {other}")),
+        None => return later::refuse("doctor without a check (there is `bootwright doctor dhcp`)"),
+    }
+    let places = Places {
+        interfaces: asked.interfaces.clone(),
+    };
+    let report: Report = runtime()?.block_on(client()?.post("/probe", &places))?;
+    if format == Format::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        write!(out, "{}", shown(&report))?;
+    }
+    let is_well = report.probed.iter().all(|probed| {
+        probed.trouble.is_none() && probed.servers.iter().all(|found| found.expected)
+    });
+    Ok(u8::from(!is_well))
+}
+
+fn shown(report: &Report) -> String {
+    let mut lines = Vec::new();
+    for probed in &report.probed {
+        let name = &probed.interface;
+        match &probed.trouble {
+            Some(trouble) => lines.push(format!("{name}: not looked: {trouble}")),
+            None if probed.servers.is_empty() => {
+                lines.push(format!("{name}: no other DHCP server answered"));
+            }
+            None => {
+                let servers = probed.servers.iter();
+                lines.extend(servers.map(|found| format!("{name}: {}", server(found))));
+            }
+        }
+    }
+    let mut found = report.probed.iter().flat_map(|probed| &probed.servers);
+    if found.any(|found| !found.expected) {
+        lines.push(
+            "  stop it, or keep it from answering the machines that boot here; where it is to give the \
+             addresses, set mode = \"proxy\" in the [[subnet]]"
+                .to_owned(),
+        );
+    }
+    let is_alone = report
+        .probed
+        .iter()
+        .all(|probed| probed.trouble.is_none() && probed.servers.is_empty());
+    if is_alone && !report.proxied.is_empty() {
+        lines.push(format!(
+            "  nobody gives the addresses of {} (mode = \"proxy\"), at least none to a machine that it does \
+             not know",
+            report.proxied.join(", ")
+        ));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn server(found: &Found) -> String {
+    let offers = match found.address {
+        Some(address) => format!("offers {address}"),
+        None => "names a boot file".to_owned(),
+    };
+    let expected = if found.expected {
+        ", as mode = \"proxy\" or \"off\" expects"
+    } else {
+        ""
+    };
+    format!(
+        "another DHCP server, {} ({}), {offers}{expected}",
+        found.ip, found.mac
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::HardwareAddr;
+    use crate::serve::heard::Probed;
+
+    fn probed(servers: &[(u8, bool)]) -> Report {
+        Report {
+            probed: vec![Probed {
+                interface: "br0".into(),
+                servers: servers
+                    .iter()
+                    .map(|(last, expected)| Found {
+                        ip: [10, 99, 0, *last].into(),
+                        mac: HardwareAddr::ethernet([2, 0, 0, 0, 0, *last]),
+                        address: Some([10, 99, 0, 77].into()),
+                        expected: *expected,
+                    })
+                    .collect(),
+                trouble: None,
+            }],
+            proxied: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_shown_with_its_remedy() {
+        assert_eq!(shown(&probed(&[])), "br0: no other DHCP server answered\n");
+        let text = shown(&probed(&[(5, false)]));
+        assert!(
+            text.starts_with(
+                "br0: another DHCP server, 10.99.0.5 (02:00:00:00:00:05), offers 10.99.0.77\n  stop it"
+            ),
+            "{text}"
+        );
+        let expected = shown(&probed(&[(5, true)]));
+        assert!(!expected.contains("stop it"), "{expected}");
+        let mut alone = probed(&[]);
+        alone.proxied.push("lab".to_owned());
+        assert!(shown(&alone).contains("nobody gives the addresses of lab"));
+        alone.probed[0].trouble = Some("br0 is no Ethernet".to_owned());
+        assert_eq!(shown(&alone), "br0: not looked: br0 is no Ethernet\n");
+    }
+}
