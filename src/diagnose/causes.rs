@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::{Attempt, Remark};
 use super::loops::{fruitless_fetches, is_brought_about, of_loop};
-use super::steps::{Sent, StepKind};
+use super::steps::{ANOTHER_SERVER, Sent, StepKind};
 use super::why::Subject;
 use crate::base::{HardwareAddr, Timestamp};
 use crate::config::snapshot::InstallPolicy;
@@ -184,11 +184,11 @@ pub fn nothing_seen(
     // The machine's own: what an operator ordered bears its hardware address as well.
     let own: Vec<&Event> = events.iter().filter(|event| is_of_machine(event)).collect();
     let lately = |event: &&Event| since.is_none_or(|since| event.at >= since);
-    let system = own
-        .iter()
-        .copied()
-        .filter(lately)
-        .rfind(|event| event.kind == Kind::DhcpAck && event.stage.as_deref() == Some("os"));
+    let system = own.iter().copied().filter(lately).rfind(|event| {
+        let asks = event.kind == Kind::DhcpAck
+            || matches!(event.reason, Reason::ProxyOnly | Reason::ModeOff);
+        asks && event.stage.as_deref() == Some("os")
+    });
     if let Some(last) = system {
         causes.push(
             cause(
@@ -462,6 +462,22 @@ fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     } else {
         offers
     };
+    if is_beside(attempt) {
+        causes.extend([
+            cause(
+                "no-other-server",
+                "the other DHCP server, which gives the addresses here, gave the machine none",
+                "see that it runs, serves this network and has an address for the machine; mode = \"authoritative\" in the [[subnet]] has this server give it",
+            )
+            .seen([offers]),
+            cause(
+                "reply-lost-on-bridge",
+                "the offers do not reach the machine: bridged packets pass through iptables (br_netfilter, Docker), or the switch or VLAN lets broadcasts through one way only",
+                "sysctl net.bridge.bridge-nf-call-iptables=0 on the host of the bridge; on the machine's port: tcpdump -ni PORT port 68",
+            ),
+        ]);
+        return causes;
+    }
     if attempt.is_uefi()
         && attempt
             .step(StepKind::FirmwareOffer)
@@ -497,6 +513,13 @@ fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     causes
 }
 
+/// Whether another server gives the machine its address.
+fn is_beside(attempt: &Attempt) -> bool {
+    attempt
+        .step(StepKind::FirmwareOffer)
+        .is_some_and(|offer| offer.what.contains(ANOTHER_SERVER))
+}
+
 fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     let mut causes = of_remarks(subject, attempt, &[Kind::DhcpOffer, Kind::DhcpAck]);
     if !causes.is_empty() {
@@ -505,6 +528,16 @@ fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     }
     causes.extend(of_remarks(subject, attempt, &FILES));
     let http = attempt.firmware.as_deref() == Some("httpboot");
+    if is_beside(attempt) && attempt.is_uefi() && !http {
+        causes.push(cause(
+            "proxy-port-blocked",
+            "UEFI asks for its boot file at UDP port 4011, and is not heard there",
+            format!(
+                "open UDP 4011 in the firewalls between; once it is heard, bootwright events --host {} shows a dhcp.ack",
+                subject.host
+            ),
+        ));
+    }
     if http {
         causes.push(cause(
             "boot-plane-unreachable",

@@ -95,6 +95,9 @@ pub enum Sent {
     Disk(Reason),
 }
 
+/// What the first step says where this server gives no addresses.
+pub(super) const ANOTHER_SERVER: &str = "another server gives its address";
+
 /// What the installer's boot script loads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Loads {
@@ -364,7 +367,7 @@ impl Progress {
             (Kind::DhcpOffer, Stage::Firmware(name)) if event.ip.is_none() => Some((
                 StepKind::FirmwareOffer,
                 format!(
-                    "the firmware ({}) told what to boot; another server gives its address",
+                    "the firmware ({}) told what to boot; {ANOTHER_SERVER}",
                     firmware(name)
                 ),
             )),

@@ -38,6 +38,11 @@ pub struct Beside {
     pub mac: HardwareAddr,
     /// The address that it gives to the machine: the host's, where it has one.
     pub given: Ipv4Addr,
+    /// The name servers that it tells: the subnet's, else itself. An installer asks a person for them when
+    /// it is told none.
+    pub dns: Vec<Ipv4Addr>,
+    /// The domain that it tells.
+    pub domain: Option<String>,
 }
 
 impl Beside {
@@ -66,13 +71,20 @@ impl Beside {
             own,
             mac,
             given,
+            dns: match subnet.dns.as_slice() {
+                [] => vec![own],
+                dns => dns.to_vec(),
+            },
+            domain: subnet.domain.clone(),
         })
     }
 
     /// Its command line: leases by hardware address alone, nothing on the disk, no DNS.
     fn arguments(&self) -> Vec<String> {
         let (network, mask) = (self.network.network(), self.network.netmask());
-        vec![
+        let dns: Vec<String> = self.dns.iter().map(ToString::to_string).collect();
+        let domain = self.domain.as_ref();
+        let mut arguments = vec![
             "--no-daemon".to_owned(),
             "--conf-file=/dev/null".to_owned(),
             "--port=0".to_owned(),
@@ -82,7 +94,10 @@ impl Beside {
             "--bind-interfaces".to_owned(),
             format!("--dhcp-range={network},static,{mask},1h"),
             format!("--dhcp-host={},{}", self.mac, self.given),
-        ]
+            format!("--dhcp-option=option:dns-server,{}", dns.join(",")),
+        ];
+        arguments.extend(domain.map(|domain| format!("--dhcp-option=option:domain-name,{domain}")));
+        arguments
     }
 
     /// Starts it, beside the server whose namespace this thread is in, and waits until it serves.

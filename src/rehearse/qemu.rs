@@ -281,7 +281,8 @@ pub struct Guest {
 
 /// What the PXE ROM of the virtual BIOS machine does: what every ROM does, in iPXE's language. It calls
 /// itself `PXEClient`, not iPXE, so that the server meets a plain ROM. The names are cleared before the
-/// loader starts, because undionly.kpxe takes them over with the DHCP answer. Without a boot file
+/// loader starts, because undionly.kpxe takes them over with the DHCP answer. A proxy's boot file comes
+/// from the proxy, whatever the DHCP server says of a boot server. Without a boot file
 /// (`PXE-E53` on a real machine) it gives the next boot device its turn.
 pub const ROM_SCRIPT: &str = "#!ipxe
 set user-class PXEClient
@@ -289,6 +290,9 @@ set net0/user-class PXEClient
 dhcp net0 || exit 1
 clear user-class
 clear net0/user-class
+isset ${proxydhcp/filename} || goto own
+chain tftp://${proxydhcp/next-server}/${proxydhcp/filename} || goto next
+:own
 isset ${filename} || goto next
 chain tftp://${next-server}/${filename} || goto next
 :next

@@ -56,6 +56,66 @@ fn assert_no_wait_for_a_router(ended: &Ended) {
     assert!(waited < 10.0, "{waited} s:\n{}", ended.output);
 }
 
+/// web01 beside another DHCP server (dnsmasq), which alone knows its address.
+fn beside_another_server(firmware: &str, steps: &[&str]) {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    site.edit(
+        "bootwright.toml",
+        "[[subnet]]\n",
+        "[[subnet]]\nmode = \"proxy\"\n",
+    );
+    site.edit(
+        "reservations.toml",
+        "ip    = \"10.99.0.11\"\n",
+        "subnet = \"lab\"\n",
+    );
+    let ended = site.rehearse(&["web01", "--firmware", firmware, "--timeout", PATIENCE]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    let given = "10.99.0.3 from another server";
+    assert!(
+        ended
+            .output
+            .contains("(dnsmasq) at 10.99.0.1 gives 10.99.0.3"),
+        "{}",
+        ended.output
+    );
+    assert_steps(&ended, steps);
+    assert_steps(
+        &ended,
+        &[
+            &format!("iPXE takes {given}"),
+            "boot script with the installer served",
+            "kernel sent",
+            "initial RAM disk sent",
+            &format!("the installer takes {given}"),
+            "answers sent: preseed.cfg",
+        ],
+    );
+    site.is_clean();
+}
+
+#[test]
+fn a_bios_machine_comes_to_its_answers_beside_another_server() {
+    let steps = [
+        "the firmware (BIOS) told what to boot",
+        "the firmware takes 10.99.0.3 from another server",
+        "boot loader undionly.kpxe sent",
+    ];
+    beside_another_server("bios", &steps);
+}
+
+/// By port 4011: OVMF boots nothing in the proxy's offer itself.
+#[test]
+fn a_uefi_machine_comes_to_its_answers_beside_another_server() {
+    let steps = [
+        "the firmware (UEFI) told what to boot",
+        "the firmware takes 10.99.0.3 from another server",
+        "boot loader snponly.efi sent",
+    ];
+    beside_another_server("uefi-x64", &steps);
+}
+
 #[test]
 fn a_bios_machine_comes_to_its_answers() {
     let _turn = one_at_a_time();

@@ -65,6 +65,14 @@ impl Site {
         std::fs::write(&file, text).unwrap();
     }
 
+    /// Replaces a part of a configuration file.
+    pub(crate) fn edit(&self, file: &str, old: &str, new: &str) {
+        let file = self.0.path().join("config").join(file);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(old), "{text}");
+        std::fs::write(file, text.replacen(old, new, 1)).unwrap();
+    }
+
     /// The size of a boot file as steps tell it: it changes with Debian's point releases.
     pub(crate) fn megabytes(&self, path: &str) -> String {
         let bytes = std::fs::metadata(self.boot_assets().join(path))

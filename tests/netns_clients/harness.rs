@@ -170,6 +170,51 @@ impl Drop for Process {
     }
 }
 
+/// Another DHCP server on the same wire: dnsmasq at 10.99.0.1, which gives 10.99.0.50 to web01.
+pub(crate) struct OtherServer {
+    pub(crate) at: Client,
+    _process: Process,
+}
+
+impl OtherServer {
+    /// Starts it in a network of its own, and waits until it serves.
+    pub(crate) fn start() -> Self {
+        let at = Client::start();
+        let namespace = format!("/proc/{}/task/{}/ns/net", std::process::id(), at.thread);
+        ip(&format!(
+            "link add port1 type veth peer name eth0 address 52:54:00:00:00:01 netns {namespace}"
+        ));
+        ip("link set port1 master br0");
+        ip("link set port1 up");
+        at.run(|| {
+            ip("link set lo up");
+            ip("address add 10.99.0.1/24 dev eth0");
+            ip("link set eth0 up");
+        });
+        let mut dnsmasq = Command::new("dnsmasq");
+        dnsmasq.args([
+            "--no-daemon",
+            "--conf-file=/dev/null",
+            "--port=0",
+            "--leasefile-ro",
+            "--dhcp-authoritative",
+            "--interface=eth0",
+            "--bind-interfaces",
+            "--dhcp-range=10.99.0.0,static,255.255.255.0,1h",
+        ]);
+        dnsmasq.arg(format!("--dhcp-host={WEB01_MAC},10.99.0.50"));
+        let process = at.start_process(dnsmasq);
+        until("dnsmasq listens", || {
+            // 0x43 is port 67; `/proc/self` would be the first thread's network.
+            at.run(|| text_of(Path::new("/proc/thread-self/net/udp")).contains(":0043 "))
+        });
+        Self {
+            at,
+            _process: process,
+        }
+    }
+}
+
 /// The shipped configuration with small boot files, in a folder of the test's own.
 pub(crate) struct Site(TempDir);
 
@@ -196,6 +241,14 @@ impl Site {
             }
         }
         site
+    }
+
+    /// Replaces a part of a configuration file.
+    pub(crate) fn edit(&self, file: &str, old: &str, new: &str) {
+        let file = self.path("config").join(file);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(old), "{text}");
+        std::fs::write(file, text.replacen(old, new, 1)).unwrap();
     }
 
     /// A path in the test's folder.

@@ -186,6 +186,25 @@ pub(crate) fn http_choice(offers: &[Offer]) -> Option<usize> {
     })
 }
 
+/// Which offers HTTP Boot takes its address and its URL from beside a proxy, with the rank: the first
+/// ordinary offer with a URL of its own, else an ordinary one and the URL of a proxy.
+pub(crate) fn http_choice_with_proxy(offers: &[Offer]) -> Option<(u8, usize, usize)> {
+    if let Some(own) = http_choice(offers) {
+        return Some((1, own, own));
+    }
+    let plain = offers
+        .iter()
+        .position(|offer| !offer.http && !offer.yiaddr.is_unspecified())?;
+    let proxy = offers.iter().position(|offer| {
+        let with_address = Offer {
+            yiaddr: Ipv4Addr::LOCALHOST,
+            ..offer.clone()
+        };
+        offer.yiaddr.is_unspecified() && http_choice(&[with_address]).is_some()
+    })?;
+    Some((3, plain, proxy))
+}
+
 /// The reply of a decision as EDK2 reads it; `None`: there is none.
 pub(crate) fn offer_of(decision: &Decision) -> Option<Offer> {
     match &decision.outcome {
@@ -235,25 +254,6 @@ pub(crate) fn judge(request: &Request, decision: &Decision) -> Result<(), String
         // A BIOS and systems take no part in this choice.
         Stage::Pxe { .. } | Stage::Os => Ok(()),
     }
-}
-
-/// Which offers HTTP Boot takes its address and its URL from beside a proxy, with the rank: the first
-/// ordinary offer with a URL of its own, else an ordinary one and the URL of a proxy.
-pub(crate) fn http_choice_with_proxy(offers: &[Offer]) -> Option<(u8, usize, usize)> {
-    if let Some(own) = http_choice(offers) {
-        return Some((1, own, own));
-    }
-    let plain = offers
-        .iter()
-        .position(|offer| !offer.http && !offer.yiaddr.is_unspecified())?;
-    let proxy = offers.iter().position(|offer| {
-        let with_address = Offer {
-            yiaddr: Ipv4Addr::LOCALHOST,
-            ..offer.clone()
-        };
-        offer.yiaddr.is_unspecified() && http_choice(&[with_address]).is_some()
-    })?;
-    Some((3, plain, proxy))
 }
 
 pub(crate) mod tests {

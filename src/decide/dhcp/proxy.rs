@@ -115,7 +115,7 @@ pub fn decide_at_proxy_port(
 }
 
 impl Meeting<'_> {
-    /// The answer to a message on DHCP's own port, in a subnet where this server gives no addresses.
+    /// The answer to a message on DHCP's own port (`None`: of BOOTP), in a subnet where this server gives no addresses.
     pub(super) fn on_dhcp_port(&self, message_type: Option<MessageType>) -> Decision {
         if self.subnet.mode == Mode::Off {
             return self.off();
@@ -238,8 +238,9 @@ impl Meeting<'_> {
         ];
         // PXE 2.1 section 2.2.3: the client finds its own UUID in what is meant for it.
         if let Some(raw) = request.machine_identifier() {
-            let code = u8::from(OptionCode::ClientMachineIdentifier);
-            reply.configured.push((code, raw.into()));
+            reply
+                .options
+                .push(DhcpOption::ClientMachineIdentifier(raw.to_vec()));
         }
         let is_bios_pxe = matches!(
             self.stage,

@@ -776,3 +776,26 @@ fn a_card_that_does_not_boot_is_named_before_all_guesses() {
     let found = cut(InstallState::Armed, &[offer]);
     assert_eq!(codes(&found)[0], "nic-does-not-boot");
 }
+
+/// Where another server gives the addresses, that it does not is the likeliest; that it is there is no
+/// trouble.
+#[test]
+fn beside_another_server() {
+    let mut offer = event(
+        0,
+        Kind::DhcpOffer,
+        Reason::Loader,
+        "uefi-x64",
+        "ipxe/snponly.efi",
+    );
+    offer.ip = None;
+    let alone = cut(InstallState::Armed, std::slice::from_ref(&offer));
+    assert_eq!(missing(&alone), Some(StepKind::FirmwareAddress));
+    assert_eq!(codes(&alone), ["no-other-server", "reply-lost-on-bridge"]);
+
+    let mut taken = event(900, Kind::DhcpIgnored, Reason::ProxyOnly, "uefi-x64", "");
+    taken.ip = Some([10, 99, 0, 50].into());
+    let deaf = cut(InstallState::Armed, &[offer, taken]);
+    assert_eq!(missing(&deaf), Some(StepKind::Loader));
+    assert_eq!(codes(&deaf)[0], "proxy-port-blocked");
+}

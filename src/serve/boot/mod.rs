@@ -93,7 +93,7 @@ impl Visit {
         if let Some(host) = self.peer_host() {
             event = event
                 .host(host.name.clone())
-                .mac(self.who.mac.or(host.mac()));
+                .mac(self.who.mac.or_else(|| host.mac()));
         }
         event.iface = ctx.links.owner_of(self.local).map(|link| link.name);
         event.generation = self.in_force.snapshot.generation;

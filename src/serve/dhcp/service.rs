@@ -159,7 +159,7 @@ impl Service {
         if let Some(holding) = decision.holding {
             self.ctx.memory.note_holding(holding, arrival.at);
         }
-        self.note_address(&in_force, &request);
+        self.note_address(&in_force, &request, decision.reason);
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send { reply, to, from } => {
@@ -230,7 +230,12 @@ impl Service {
 
     /// Takes note of the address that a machine says is its own, where another server gives addresses.
     /// Of a machine on this link the neighbour table tells more.
-    fn note_address(&self, in_force: &InForce, request: &Request) {
+    fn note_address(&self, in_force: &InForce, request: &Request, reason: Reason) {
+        if self.socket.place.door == Door::Dhcp
+            && !matches!(reason, Reason::ProxyOnly | Reason::ModeOff)
+        {
+            return;
+        }
         let snapshot = &in_force.snapshot;
         let Some(address) = taken_address(request) else {
             return;

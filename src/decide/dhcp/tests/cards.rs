@@ -115,11 +115,17 @@ fn while_one_port_holds_the_address_the_other_does_not_get_it() {
     }
     // The holder itself, and either of them when nobody holds it.
     let again = with_holder(&ask_by(WEB01, 3).with_ip(50, "10.99.0.11"), nothing, &held);
-    assert_eq!((again.kind, again.holding), (Kind::DhcpAck, Some(taken(WEB01))));
+    assert_eq!(
+        (again.kind, again.holding),
+        (Kind::DhcpAck, Some(taken(WEB01)))
+    );
     let free = with_holder(&ask_by(OTHER, 1), nothing, &[]);
     assert_eq!((free.kind, free.holding), (Kind::DhcpOffer, None));
     let free = with_holder(&ask_by(OTHER, 3).with_ip(50, "10.99.0.11"), nothing, &[]);
-    assert_eq!((free.kind, free.holding), (Kind::DhcpAck, Some(taken(OTHER))));
+    assert_eq!(
+        (free.kind, free.holding),
+        (Kind::DhcpAck, Some(taken(OTHER)))
+    );
     // A bond whose hardware address went over to its other port renews the address that it has.
     let renews = Ask {
         ciaddr: "10.99.0.11",
@@ -469,7 +475,11 @@ fn after_two_unanswered_offers_both_ways_are_used() {
 
 /// What one port sends: which port, its message, and whether it is firmware's.
 fn any_act() -> impl Strategy<Value = (bool, u8, bool)> {
-    (any::<bool>(), prop::sample::select(vec![1_u8, 3, 4, 7, 8]), prop::bool::weighted(0.2))
+    (
+        any::<bool>(),
+        prop::sample::select(vec![1_u8, 3, 4, 7, 8]),
+        prop::bool::weighted(0.2),
+    )
 }
 
 proptest! {
