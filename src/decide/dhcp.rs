@@ -226,6 +226,18 @@ fn who(request: &Request, snapshot: &Snapshot) -> Option<String> {
     joined(name, machine)
 }
 
+/// What there is to say of the relay that a message came through, when nobody configured it.
+pub fn unknown_relay(request: &Request, arrival: &Arrival, snapshot: &Snapshot) -> Option<String> {
+    if request.giaddr.is_unspecified() {
+        return None;
+    }
+    let link = request.selected_link().unwrap_or(request.giaddr);
+    match snapshot.subnet_containing(link) {
+        Some(_) => None,
+        None => Some(no_subnet(Reason::UnknownRelay, request, arrival)),
+    }
+}
+
 fn no_subnet(reason: Reason, request: &Request, arrival: &Arrival) -> String {
     if reason == Reason::UnknownRelay {
         let relay = request.giaddr;
@@ -310,6 +322,9 @@ impl Case<'_> {
                     self.ip
                 ),
             );
+        }
+        if let Some(other) = self.held_by_another() {
+            return self.silent(Reason::AddressHeld, self.held_words(other));
         }
         let mut decision = self.grant(None);
         if decision.reason == Reason::NetworkOnly {
@@ -430,15 +445,12 @@ impl Case<'_> {
     /// Where a grant goes, and why when it is not as the machine asks.
     fn destination(&self, reply: &Reply) -> (Destination, Option<String>) {
         let to = destination::destination(self.request, reply);
-        let is_heard = match to {
-            Destination::Link { .. } | Destination::Broadcast => {
-                self.request.mac.octets().is_none() || reply.yiaddr.is_unspecified()
-            }
-            _ => true,
-        };
+        let may_be_unheard = matches!(to, Destination::Link { .. } | Destination::Broadcast)
+            && self.request.mac.octets().is_some()
+            && !reply.yiaddr.is_unspecified();
         let both = self
             .delivery()
-            .filter(|_| !is_heard)
+            .filter(|_| may_be_unheard)
             .and_then(|delivery| delivery.both(self.arrival.at));
         match both {
             None => (to, None),

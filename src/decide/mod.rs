@@ -29,7 +29,7 @@ pub mod stage;
 pub mod tftp;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use dhcp::destination::server_address;
 pub use stage::Stage;

@@ -369,6 +369,45 @@ mod tests {
     }
 
     #[test]
+    fn only_cards_that_may_boot_a_host_get_its_installer() {
+        use crate::config::snapshot::Nic;
+
+        let snapshot = testing::snapshot();
+        let nic = |mac: &str, boot| Nic {
+            macs: [mac.parse().unwrap()].into(),
+            ip: "10.99.0.21".parse().ok(),
+            subnet: Some(0),
+            name: None,
+            boot,
+        };
+        let (storage, second) = ("52:54:00:47:86:90", "52:54:00:47:86:91");
+        let mut host = Host {
+            nics: [nic(storage, false), nic(second, true)].into(),
+            ..(*testing::host(&snapshot, "web01")).clone()
+        };
+        let mut record = testing::record("web01", InstallState::Armed);
+        record.macs = host.boot_macs();
+        let of = |host: &Host, known, mac: &str| {
+            let mac = mac.parse().unwrap();
+            reason(&plan(&snapshot, host, mac, known, None, &AllThere))
+        };
+        let armed = Known::Record(&record);
+        assert_eq!(of(&host, armed, testing::WEB01), None);
+        assert_eq!(of(&host, armed, second), None);
+        assert_eq!(of(&host, armed, storage), Some(Reason::NicDoesNotBoot));
+        // Nor a live system, which no arming stands behind.
+        host.install = InstallPolicy::Always;
+        let local = Known::Nothing;
+        assert_eq!(of(&host, local, second), None);
+        assert_eq!(of(&host, local, storage), Some(Reason::NicDoesNotBoot));
+        // A card that is added, or allowed to boot, after the arming gets its disk.
+        host.install = InstallPolicy::Once;
+        host.nics = [nic(storage, true), nic(second, true)].into();
+        assert_eq!(of(&host, armed, storage), Some(Reason::NoLongerFits));
+        assert_eq!(of(&host, armed, second), None);
+    }
+
+    #[test]
     fn a_live_system_is_served_whatever_is_remembered() {
         let snapshot = testing::snapshot();
         let host = Host {

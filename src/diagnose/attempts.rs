@@ -68,6 +68,9 @@ pub struct Attempt {
     pub remarks: Vec<Remark>,
     /// Offers made to the firmware, or to iPXE in its place.
     pub offers: u32,
+    /// Whether an offer went both as a frame and by broadcast, because earlier ones were not answered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub both_ways: bool,
     /// Complete fetches of the boot loader.
     pub loader_fetches: u32,
     /// Whether the last thing that came was a request of an operating system.
@@ -84,6 +87,7 @@ impl Attempt {
             steps: Vec::new(),
             remarks: Vec::new(),
             offers: 0,
+            both_ways: false,
             loader_fetches: 0,
             system_seen: false,
         }
@@ -205,6 +209,7 @@ impl Grouping<'_> {
         if seen.is_remark {
             attempt.remark(event);
         }
+        attempt.both_ways |= event.kind == Kind::DhcpOffer && steps::both_ways(event).is_some();
         // An iPXE in ROM has no firmware before it that was offered the address.
         let in_rom = attempt.firmware.is_none() && Stage::of(event) == Stage::Ipxe;
         if event.kind == Kind::DhcpOffer && in_rom {

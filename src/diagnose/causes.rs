@@ -458,6 +458,11 @@ fn offer_not_taken(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
         1 => "1 offer and no request".to_owned(),
         offers => format!("{offers} offers and no request"),
     };
+    let offers = if attempt.both_ways {
+        format!("{offers}, though the last went both as a frame to it and by broadcast")
+    } else {
+        offers
+    };
     if is_beside(attempt) {
         causes.extend([
             cause(

@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::Lifecycle;
+use crate::decide::delivery::BOTH_WAYS;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::scripts::IPXE_FAILED_AT;
 use crate::render::{AssetRef, RenderedBoot};
@@ -231,6 +232,15 @@ pub struct Progress {
     initrd_left: Vec<AssetRef>,
 }
 
+/// What an event says of a reply that went both ways.
+pub(super) fn both_ways(event: &Event) -> Option<&str> {
+    event
+        .detail
+        .as_deref()?
+        .split("; ")
+        .find(|part| part.starts_with(BOTH_WAYS))
+}
+
 impl Progress {
     /// A boot of which nothing was seen.
     pub fn new(expected: Expected) -> Self {
@@ -351,6 +361,10 @@ impl Progress {
         };
         // Beside another DHCP server: its offers are not seen, what machines take of them is.
         let is_beside = event.reason == Reason::ProxyOnly;
+        // It tells what has helped a machine that did not hear its offers.
+        let way = both_ways(event)
+            .map(|note| format!(", {note}"))
+            .unwrap_or_default();
         let step = match (event.kind, stage) {
             (Kind::DhcpOffer, Stage::Firmware(name)) if event.ip.is_none() => Some((
                 StepKind::FirmwareOffer,
@@ -397,11 +411,11 @@ impl Progress {
             )),
             (Kind::DhcpAck, Stage::Firmware(_)) => Some((
                 StepKind::FirmwareAddress,
-                format!("the firmware has taken {address}{boot_file}"),
+                format!("the firmware has taken {address}{boot_file}{way}"),
             )),
             (Kind::DhcpAck, Stage::Ipxe) => Some((
                 StepKind::IpxeAddress,
-                format!("iPXE has its address {address}{none}"),
+                format!("iPXE has its address {address}{none}{way}"),
             )),
             // A system that was booted from the disk asks as well.
             (Kind::DhcpAck, Stage::System) if self.has_script && self.sent == Sent::Installer => {
@@ -416,7 +430,10 @@ impl Progress {
             step,
             is_remark: match event.kind {
                 Kind::DhcpOffer | Kind::DhcpAck => {
-                    matches!(event.reason, Reason::NoLoader | Reason::UnknownArchitecture)
+                    matches!(
+                        event.reason,
+                        Reason::NoLoader | Reason::UnknownArchitecture | Reason::NicDoesNotBoot
+                    )
                 }
                 _ => {
                     !matches!(

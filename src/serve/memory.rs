@@ -27,6 +27,9 @@ const MAX_HOSTS: usize = 200_000;
 /// Strangers remembered.
 const MAX_STRANGERS: usize = 4_096;
 
+/// Relays that nobody configured told of within [`UNKNOWN_AGAIN`].
+const MAX_RELAYS: usize = 64;
+
 /// A stranger is announced again after this long.
 const UNKNOWN_AGAIN: Duration = Duration::from_secs(600);
 
@@ -83,6 +86,8 @@ struct Inner {
     strangers: Bounded<Seen>,
     announced: Bounded<Timestamp>,
     loaders: Bounded<Loading>,
+    /// Relays that nobody configured, and when each was told of.
+    relays: HashMap<Ipv4Addr, Timestamp>,
     /// Which port holds an address that several of its host may have, and until when at most.
     holders: HashMap<Ipv4Addr, (HardwareAddr, Timestamp)>,
     /// The address that each machine says is its own, and back.
@@ -353,6 +358,18 @@ impl Memory {
         true
     }
 
+    /// Whether a relay that nobody configured is to be told of now: the first time, and again after ten
+    /// minutes. While many are told of, which is no network but a forger, further ones are not.
+    pub fn announce_relay(&self, relay: Ipv4Addr, now: Timestamp) -> bool {
+        let relays = &mut self.lock().relays;
+        relays.retain(|_, at| now.since(*at) < UNKNOWN_AGAIN);
+        if relays.contains_key(&relay) || relays.len() >= MAX_RELAYS {
+            return false;
+        }
+        relays.insert(relay, now);
+        true
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -371,6 +388,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::testing;
 
     const WEB01: HardwareAddr = HardwareAddr::ethernet([0x52, 0x54, 0, 0x47, 0x86, 0x8e]);
 
@@ -502,5 +520,58 @@ mod tests {
         assert!(!memory.announce_unknown(WEB01, at(599)));
         assert!(memory.announce_unknown(WEB01, at(600)));
         assert!(!memory.announce_unknown(WEB01, at(601)));
+    }
+
+    #[test]
+    fn a_relay_that_nobody_configured_is_told_of_once_in_ten_minutes() {
+        let memory = Memory::new();
+        let at = Timestamp::from_secs;
+        let relay = |n: usize| Ipv4Addr::from(0x0a00_0000 + u32::try_from(n).unwrap());
+        assert!(memory.announce_relay(relay(0), at(0)));
+        assert!(!memory.announce_relay(relay(0), at(599)));
+        assert!(memory.announce_relay(relay(0), at(600)));
+        // A forger is not followed through all addresses.
+        let told = (1..5_000).filter(|n| memory.announce_relay(relay(*n), at(601)));
+        assert_eq!(told.count(), MAX_RELAYS - 1);
+        assert_eq!(memory.lock().relays.len(), MAX_RELAYS);
+        assert!(memory.announce_relay(relay(9_999), at(1_201)));
+    }
+
+    #[test]
+    fn who_holds_a_shared_address_is_known_for_a_lease() {
+        let memory = Memory::new();
+        let at = Timestamp::from_secs;
+        let (ip, other) = (Ipv4Addr::new(10, 99, 0, 11), "52:54:00:47:86:8f");
+        let web01 = testing::host(&testing::snapshot(), "web01");
+        let host = |macs: Vec<HardwareAddr>| Host {
+            macs,
+            ..(*web01).clone()
+        };
+        let shared = host(vec![WEB01, other.parse().unwrap()]);
+        let taken = Holding::Taken {
+            held: Held { ip, mac: WEB01 },
+            lease: Duration::from_secs(3_600),
+        };
+        assert_eq!(memory.held(&shared, at(0)), []);
+        memory.note_holding(taken, at(0));
+        assert_eq!(memory.held(&shared, at(3_599)), [Held { ip, mac: WEB01 }]);
+        assert_eq!(memory.held(&shared, at(3_600)), []);
+        assert_eq!(memory.held(&host(vec![WEB01]), at(1)), []);
+        memory.note_holding(Holding::Left(ip), at(1));
+        assert_eq!(memory.held(&shared, at(2)), []);
+    }
+
+    #[test]
+    fn how_offers_fared_is_kept_until_it_changes() {
+        let memory = Memory::new();
+        let fared = Delivery::default().offered(Timestamp::from_secs(1));
+        memory.note_dhcp(Sighting {
+            delivery: Some(fared),
+            ..sighting(WEB01, 1, ROM)
+        });
+        memory.note_dhcp(sighting(WEB01, 2, ROM));
+        assert_eq!(memory.delivery(WEB01), fared);
+        let other: HardwareAddr = "52:54:00:47:86:8f".parse().unwrap();
+        assert_eq!(memory.delivery(other), Delivery::default());
     }
 }

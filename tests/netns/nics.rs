@@ -186,6 +186,11 @@ impl Drop for Program {
 
 #[test]
 fn a_client_behind_a_real_relay() {
+    const HOSTS: &str = r#"
+        [hosts.far01]
+        mac = "52:54:00:47:86:8e"
+        ip = "10.50.0.11"
+    "#;
     let config = format!(
         r#"{SERVER}
     [[subnet]]
@@ -194,11 +199,6 @@ fn a_client_behind_a_real_relay() {
     router = "10.50.0.1"
     "#
     );
-    const HOSTS: &str = r#"
-        [hosts.far01]
-        mac = "52:54:00:47:86:8e"
-        ip = "10.50.0.11"
-    "#;
     let lab = Lab::at(&config, HOSTS, Arc::new(SystemClock), |server, relay| {
         relay.ip("link set cli0 address 52:54:00:00:00:01");
         relay.ip("address add 10.99.0.250/24 dev cli0");
@@ -290,13 +290,13 @@ fn what_a_relay_is_told() {
 
 #[test]
 fn a_machine_that_hears_nothing_is_answered_both_ways() {
-    let clock = Arc::new(TestClock::new(Timestamp::from_secs(1_000)));
     const HOSTS: &str = r#"
         [hosts.web01]
         mac = "52:54:00:47:86:8e"
         ip = "10.99.0.11"
         local_boot = "exit"
     "#;
+    let clock = Arc::new(TestClock::new(Timestamp::from_secs(1_000)));
     let Some(mut lab) = Lab::at(SERVER, HOSTS, clock.clone(), |_, _| {}) else {
         return;
     };

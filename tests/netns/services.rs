@@ -345,8 +345,11 @@ fn an_interface_taken_away_and_put_back_is_served_again() {
     // TFTP as well, and on an address that came later, from that address.
     lab.machine.ip("address add 10.99.0.11/24 dev cli0");
     lab.server.ip("address add 10.99.0.2/24 dev srv0");
-    let text = lab.event(&[Kind::ServerLinks]).detail.unwrap_or_default();
-    assert!(text.contains("TFTP listens on 10.99.0.2"), "{text}");
+    while !lab
+        .event(&[Kind::ServerLinks])
+        .detail
+        .is_some_and(|text| text.contains("TFTP listens on 10.99.0.2"))
+    {}
     for server in ["10.99.0.1:69", "10.99.0.2:69"] {
         let got = lab.machine.run(move || {
             let mut client = Client::new(WEB01_IP, server.parse().unwrap());

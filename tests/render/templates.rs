@@ -261,3 +261,49 @@ fn an_answer_of_another_name_is_none() {
     let site = site("x", "");
     assert!(site.renderer.answer(&site.view(None), "other").is_none());
 }
+
+/// What a template needs to configure bonds, VLANs and further cards.
+#[test]
+fn network_cards_in_templates() {
+    use bootwright::config::snapshot::Nic;
+
+    let mut web01 = host("web01", 11, "");
+    let port = "52:54:00:47:86:8f".parse().unwrap();
+    web01.macs.push(port);
+    let storage = Nic {
+        macs: vec!["52:54:00:47:86:90".parse().unwrap(), port].into(),
+        ip: Some([10, 99, 0, 21].into()),
+        subnet: Some(0),
+        name: Some("storage".to_owned()),
+        boot: false,
+    };
+    let known = Nic {
+        macs: vec!["52:54:00:47:86:91".parse().unwrap()].into(),
+        ip: None,
+        subnet: None,
+        name: None,
+        boot: false,
+    };
+    web01.nics = vec![storage, known].into();
+    let template = "\
+{{ host.mac }} {{ host.macs | join(' ') }}
+{% for nic in host.nics -%}
+{{ nic.mac }} {{ nic.macs | join(' ') }} {{ nic.boot }} \
+{%- if nic.ip is defined %} {{ nic.name }} {{ nic.ip }}/{{ nic.subnet.prefix }} {{ nic.subnet.name }} {{ nic.subnet.router }}{% endif %}{{ '' }}
+{% endfor %}";
+    let mut draft = Draft::shipped().host(web01);
+    draft.template("answer.j2", template);
+    draft.profiles = vec![profile("debian-12", "answer.j2")];
+    let site = draft.build();
+    let answer = site
+        .renderer
+        .answer(&site.view(None), "answer.txt")
+        .unwrap();
+    assert_eq!(
+        answer.unwrap().text.trim_end(),
+        "\
+52:54:00:47:86:0b 52:54:00:47:86:0b 52:54:00:47:86:8f
+52:54:00:47:86:90 52:54:00:47:86:90 52:54:00:47:86:8f false storage 10.99.0.21/24 lab 10.99.0.1
+52:54:00:47:86:91 52:54:00:47:86:91 false"
+    );
+}

@@ -726,6 +726,57 @@ fn what_ipxe_reports_is_no_sign_of_the_installer() {
     assert_eq!(missing(&found), Some(StepKind::Installed));
 }
 
+#[test]
+fn offers_that_went_both_ways_are_told() {
+    let offer = |ms, note: Option<&str>| {
+        let mut offer = event(
+            ms,
+            Kind::DhcpOffer,
+            Reason::Loader,
+            "bios",
+            "ipxe/undionly.kpxe",
+        );
+        offer.detail = note.map(str::to_owned);
+        offer
+    };
+    let unheard = "then the machine boots its disk; sent as a frame and by broadcast: 2 offers went unanswered";
+    let mut events = vec![
+        offer(0, None),
+        offer(8_000, None),
+        offer(24_000, Some(unheard)),
+    ];
+    let found = cut(InstallState::Armed, &events);
+    assert_eq!(codes(&found)[0], "reply-lost-on-bridge");
+    assert_eq!(
+        found.causes[0].evidence,
+        ["3 offers and no request, though the last went both as a frame to it and by broadcast"]
+    );
+    // It has helped: what the machine answered to stays to be seen.
+    let mut taken = event(
+        28_000,
+        Kind::DhcpAck,
+        Reason::Loader,
+        "bios",
+        "ipxe/undionly.kpxe",
+    );
+    let helped =
+        "sent as a frame and by broadcast: it has requested nothing before it was offered so";
+    taken.detail = Some(helped.to_owned());
+    events.push(taken);
+    let found = cut(InstallState::Armed, &events);
+    assert_eq!(missing(&found), Some(StepKind::Loader));
+    let steps = &found.boot.as_ref().expect("a boot").steps;
+    let last = &steps.last().expect("a step").what;
+    assert!(last.ends_with(&format!(", {helped}")), "{last}");
+}
+
+#[test]
+fn a_card_that_does_not_boot_is_named_before_all_guesses() {
+    let offer = event(0, Kind::DhcpOffer, Reason::NicDoesNotBoot, "uefi-x64", "");
+    let found = cut(InstallState::Armed, &[offer]);
+    assert_eq!(codes(&found)[0], "nic-does-not-boot");
+}
+
 /// Where another server gives the addresses, that it does not is the likeliest; that it is there is no
 /// trouble.
 #[test]

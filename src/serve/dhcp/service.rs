@@ -20,7 +20,9 @@ use super::probe::Prober;
 use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
 use crate::config::snapshot::Subnet;
-use crate::decide::dhcp::{Decision, Outcome, asking_host, decide, decide_at_proxy_port};
+use crate::decide::dhcp::{
+    Decision, Outcome, asking_host, decide, decide_at_proxy_port, unknown_relay,
+};
 use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts, Stage};
 use crate::journal::event::{Event, Kind, Reason};
@@ -175,6 +177,14 @@ impl Service {
             details.extend(self.who_holds(&in_force, &request).await);
         }
         let (mut kind, mut reason) = (decision.kind, decision.reason);
+        // Of a relay that nobody configured, strangers tell once in a while: a rack may be behind it.
+        if reason == Reason::UnknownHost
+            && let Some(relay) = unknown_relay(&request, &arrival, &in_force.snapshot)
+            && self.ctx.memory.announce_relay(request.giaddr, arrival.at)
+        {
+            reason = Reason::UnknownRelay;
+            details.insert(0, relay);
+        }
         let (bytes, ip) = match sent {
             // Where another server gives the addresses, this is how one is seen to be taken.
             None => (None, taken_address(&request)),

@@ -1,5 +1,7 @@
 //! Several network cards of one host: ports that share an address, VLANs, cards that do not boot.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::snapshot::Nic;
 use crate::decide::cards::{Held, Holding};
@@ -79,11 +81,11 @@ fn with_holder(ask: &Ask, known: Known<'_>, held: &[Held]) -> Decision {
     meets(ask, &met)
 }
 
-fn taken(port: &str) -> Option<Holding> {
-    Some(Holding::Taken {
+fn taken(port: &str) -> Holding {
+    Holding::Taken {
         held: held_by(port)[0],
         lease: std::time::Duration::from_secs(3_600),
-    })
+    }
 }
 
 #[test]
@@ -114,11 +116,17 @@ fn while_one_port_holds_the_address_the_other_does_not_get_it() {
     }
     // The holder itself, and either of them when nobody holds it.
     let again = with_holder(&ask_by(WEB01, 3).with_ip(50, "10.99.0.11"), nothing, &held);
-    assert_eq!((again.kind, again.holding), (Kind::DhcpAck, taken(WEB01)));
+    assert_eq!(
+        (again.kind, again.holding),
+        (Kind::DhcpAck, Some(taken(WEB01)))
+    );
     let free = with_holder(&ask_by(OTHER, 1), nothing, &[]);
     assert_eq!((free.kind, free.holding), (Kind::DhcpOffer, None));
     let free = with_holder(&ask_by(OTHER, 3).with_ip(50, "10.99.0.11"), nothing, &[]);
-    assert_eq!((free.kind, free.holding), (Kind::DhcpAck, taken(OTHER)));
+    assert_eq!(
+        (free.kind, free.holding),
+        (Kind::DhcpAck, Some(taken(OTHER)))
+    );
     // A bond whose hardware address went over to its other port renews the address that it has.
     let renews = Ask {
         ciaddr: "10.99.0.11",
@@ -127,7 +135,7 @@ fn while_one_port_holds_the_address_the_other_does_not_get_it() {
     let renewed = with_holder(&renews, nothing, &held);
     assert_eq!(
         (renewed.kind, renewed.holding),
-        (Kind::DhcpAck, taken(OTHER))
+        (Kind::DhcpAck, Some(taken(OTHER)))
     );
 }
 
@@ -464,4 +472,64 @@ fn after_two_unanswered_offers_both_ways_are_used() {
         far.iter()
             .all(|told| sent(told).1 == relay && told.detail.is_none())
     );
+}
+
+/// What one port sends: which port, its message, and whether it is firmware's.
+fn any_act() -> impl Strategy<Value = (bool, u8, bool)> {
+    (
+        any::<bool>(),
+        prop::sample::select(vec![1_u8, 3, 4, 7, 8]),
+        prop::bool::weighted(0.2),
+    )
+}
+
+proptest! {
+    /// Over any course of messages, a system's port is given the address only when no other port of a
+    /// running system has it.
+    #[test]
+    fn never_two_ports_of_a_system(acts in prop::collection::vec(any_act(), 0..30)) {
+        let snapshot = site(Vec::new());
+        let mut held: Vec<Held> = Vec::new();
+        let mut system: Option<HardwareAddr> = None;
+        for (second, message_type, firmware) in acts {
+            let port = if second { OTHER } else { WEB01 };
+            let ask = match message_type {
+                3 | 4 => ask_by(port, message_type)
+                    .with_ip(54, "10.99.0.2")
+                    .with_ip(50, "10.99.0.11"),
+                7 => Ask { ciaddr: "10.99.0.11", ..ask_by(port, 7).with_ip(54, "10.99.0.2") },
+                8 => Ask { ciaddr: "10.99.0.11", ..ask_by(port, 8) },
+                _ => ask_by(port, message_type),
+            };
+            let ask = if firmware { ask.bios() } else { ask };
+            let met = Met {
+                snapshot: &snapshot,
+                known: Known::Nothing,
+                held: &held,
+                delivery: Delivery::default(),
+                at: 0,
+            };
+            let told = meets(&ask, &met);
+            let granted = matches!(message_type, 1 | 3)
+                && matches!(told.kind, Kind::DhcpOffer | Kind::DhcpAck);
+            if firmware && matches!(message_type, 1 | 3) {
+                prop_assert!(granted, "firmware is always answered");
+                system = None;
+            } else if granted {
+                prop_assert!(system.is_none_or(|has| has == mac(port)), "{port} beside {system:?}");
+                if message_type == 3 {
+                    system = Some(mac(port));
+                }
+            } else if matches!(message_type, 1 | 3) {
+                prop_assert!(system.is_some_and(|has| has != mac(port)), "{port} is refused");
+            } else if matches!(message_type, 4 | 7) && system == Some(mac(port)) {
+                system = None;
+            }
+            match told.holding {
+                Some(Holding::Taken { held: taken, .. }) => held = vec![taken],
+                Some(Holding::Left(_)) => held.clear(),
+                None => {}
+            }
+        }
+    }
 }
