@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
 use bootwright::base::{HardwareAddr, HostName, Timestamp, Token};
-use bootwright::record::{InstallState, Record};
-use bootwright::store::{AnyStore, Change, CommitError, OpenError, OpenOutcome, StoreError};
+use bootwright::record::{InstallState, Lease, LeaseState, Record};
+use bootwright::store::{
+    AnyStore, Change, CommitError, LeaseChange, LeaseError, OpenError, OpenOutcome, StoreError,
+};
 
 fn host(name: &str) -> HostName {
     name.parse().unwrap()
@@ -34,8 +37,54 @@ fn change(expect: u64, next: Record) -> Change {
     Change { expect, next }
 }
 
+fn lease(last: u8, mac: u8) -> Lease {
+    Lease {
+        ip: Ipv4Addr::new(10, 99, 0, last),
+        mac: HardwareAddr::ethernet([2, 0, 0, 0, 0, mac]),
+        state: LeaseState::Bound,
+        since: Timestamp::from_secs(1_800_000_000),
+        until: Timestamp::from_secs(1_800_003_600),
+        name: Some("printer".to_owned()),
+    }
+}
+
+fn lease_change(expect: u64, next: Lease) -> LeaseChange {
+    LeaseChange { expect, next }
+}
+
+/// The same of leases: one compare-and-set for each address, whoever has it.
+async fn contract_of_leases(store: &AnyStore) {
+    assert_eq!(store.leases().await.unwrap(), []);
+    assert_eq!(store.lease(lease(200, 1).ip).await.unwrap(), None);
+    for (version, mac) in [(0, 1), (1, 2), (2, 2)] {
+        let next = lease_change(version, lease(200, mac));
+        for wrong in [version + 1, u64::MAX] {
+            let next = lease_change(wrong, lease(200, mac));
+            let refused = store.commit_lease(&next).await;
+            assert_eq!(refused, Err(LeaseError::Conflict(lease(200, 1).ip)));
+        }
+        assert_eq!(store.commit_lease(&next).await, Ok(version + 1));
+        assert!(store.commit_lease(&next).await.is_err(), "twice");
+    }
+    assert_eq!(
+        store.commit_lease(&lease_change(0, lease(99, 3))).await,
+        Ok(1)
+    );
+    let all = store.leases().await.unwrap();
+    let read: Vec<_> = all
+        .iter()
+        .map(|lease| (lease.version, lease.value.clone()))
+        .collect();
+    assert_eq!(read, [(1, lease(99, 3)), (3, lease(200, 2))]);
+    assert_eq!(
+        store.lease(lease(99, 1).ip).await.unwrap().as_ref(),
+        all.first()
+    );
+}
+
 /// The suite. The store is new.
 async fn contract(store: &AnyStore) {
+    contract_of_leases(store).await;
     assert_eq!(store.record(&host("a")).await.unwrap(), None);
     assert_eq!(store.records().await.unwrap(), []);
 
@@ -197,6 +246,7 @@ async fn broken_keeps_the_contract_until_it_is_broken() {
     assert!(store.record(&host("a")).await.is_err());
     assert!(store.records().await.is_err());
     assert!(store.by_token(&token(1)).await.is_err());
+    assert!(store.leases().await.is_err());
 }
 
 #[tokio::test]
@@ -206,11 +256,14 @@ async fn state_survives_an_end_and_a_start() {
     let (store, _) = open(&path);
     contract(&store).await;
     let before = store.records().await.unwrap();
+    let leases = store.leases().await.unwrap();
+    assert_eq!(leases.len(), 2);
     drop(store);
     for _ in 0..3 {
         let (store, outcome) = open(&path);
         assert_eq!(outcome, OpenOutcome::Existing { records: 3 });
         assert_eq!(store.records().await.unwrap(), before);
+        assert_eq!(store.leases().await.unwrap(), leases);
     }
 }
 
@@ -229,12 +282,16 @@ async fn what_was_answered_survives_a_kill() {
             .commit(&[change(version, record("a", state))])
             .await
             .unwrap();
+        let granted = lease_change(version, lease(200, u8::try_from(version).unwrap()));
+        store.commit_lease(&granted).await.unwrap();
         let copy = folder.path().join(format!("killed-{version}.redb"));
         std::fs::copy(folder.path().join("bootwright.redb"), &copy).unwrap();
         let (after, outcome) = open(&copy);
         assert_eq!(outcome, OpenOutcome::Existing { records: 1 });
         let read = after.record(&host("a")).await.unwrap().unwrap();
         assert_eq!((read.version, read.value.state), (version + 1, state));
+        let read = after.lease(granted.next.ip).await.unwrap().unwrap();
+        assert_eq!((read.version, read.value), (version + 1, granted.next));
     }
 }
 
@@ -477,8 +534,17 @@ fn a_full_disk_refuses_commits_and_recovers() {
         let armed = record("a", InstallState::Armed);
         let installed = record("a", InstallState::Installed);
         now(store.commit(&[change(0, armed.clone())])).unwrap();
+        now(store.commit_lease(&lease_change(0, lease(200, 1)))).unwrap();
 
         fill(disk);
+        let named = Lease {
+            name: Some("x".repeat(3 << 20)),
+            ..lease(201, 2)
+        };
+        let refused = now(store.commit_lease(&lease_change(0, named)));
+        assert!(matches!(refused, Err(LeaseError::Store(_))), "{refused:?}");
+        assert_eq!(now(store.leases()).unwrap().len(), 1, "reads go on");
+        assert!(store.trouble().is_some());
         // A record so large that it does not fit into what the file already holds.
         let large = Record {
             message: Some("x".repeat(3 << 20)),
@@ -500,6 +566,9 @@ fn a_full_disk_refuses_commits_and_recovers() {
         assert_eq!(outcome, OpenOutcome::Existing { records: 1 });
         let read = read(&store, "a").unwrap();
         assert_eq!((read.version, read.value), (2, installed));
+        assert_eq!(now(store.leases()).unwrap().len(), 1);
+        let renewed = now(store.commit_lease(&lease_change(1, lease(200, 1))));
+        assert_eq!(renewed, Ok(2));
     });
 }
 

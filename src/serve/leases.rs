@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{HardwareAddr, HostName, SubnetName, Timestamp};
 use crate::config::Snapshot;
-use crate::config::snapshot::{Host, Pool, Subnet};
+use crate::config::snapshot::{Pool, Subnet};
 use crate::decide::dhcp::pool::{PoolFacts, SHORT_LEASE, asked_address, takes_offer};
 use crate::record::lease::{Lease, LeaseState, LeaseTable};
 use crate::store::{AnyStore, LeaseChange, LeaseError, StoreError};
@@ -178,13 +178,6 @@ impl Leases {
         again
     }
 
-    /// Whether this server has leased or offered an address to a machine of this host.
-    pub async fn is_of(&self, host: &Host, ip: Ipv4Addr, now: Timestamp) -> bool {
-        let of =
-            |mac| host.macs.contains(&mac) || host.nics.iter().any(|nic| nic.macs.contains(&mac));
-        self.holder(ip, now).await.is_some_and(of)
-    }
-
     /// The machine that has an address by a lease that runs or an offer that is out.
     pub async fn holder(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HardwareAddr> {
         self.read().await.ok()?;
@@ -266,5 +259,92 @@ impl Leases {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000);
+    const IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
+
+    fn lease(mac: u8, secs: i64) -> Lease {
+        Lease {
+            ip: IP,
+            mac: HardwareAddr::ethernet([2, 0, 0, 0, 0, mac]),
+            state: LeaseState::Bound,
+            since: NOW,
+            until: NOW.plus(Duration::from_secs(secs.unsigned_abs())),
+            name: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_server_has_granted_is_found_out_and_kept() {
+        let store = Arc::new(AnyStore::in_memory());
+        let (here, there) = (Leases::new(Arc::clone(&store)), Leases::new(store));
+        for leases in [&here, &there] {
+            assert_eq!(leases.holder(IP, NOW).await, None);
+        }
+        assert!(there.change(0, lease(1, 60), true, NOW).await);
+        assert!(!here.change(0, lease(2, 60), true, NOW).await);
+        assert_eq!(here.holder(IP, NOW).await, Some(lease(1, 60).mac));
+        assert!(!here.offer(IP, lease(2, 60).mac, NOW));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_refuses_leaves_the_table() {
+        let (store, switches) = AnyStore::broken();
+        let leases = Leases::new(Arc::new(store));
+        switches.fail_reads(true);
+        assert_eq!(leases.holder(IP, NOW).await, None);
+        assert!(!leases.offer(IP, lease(1, 60).mac, NOW), "nothing is known");
+        switches.fail_reads(false);
+        assert_eq!(leases.holder(IP, NOW).await, None);
+        switches.fail_commits(true);
+        assert!(!leases.change(0, lease(1, 60), true, NOW).await);
+        assert!(leases.change(0, lease(1, 60), false, NOW).await);
+        assert!(
+            !leases.change(0, lease(2, 60), false, NOW).await,
+            "it is another's"
+        );
+        assert_eq!(leases.holder(IP, NOW).await, Some(lease(1, 60).mac));
+        // The disk is well again: the next grant is written down.
+        switches.fail_commits(false);
+        assert!(leases.change(0, lease(1, 90), true, NOW).await);
+        let views = leases.views(&Snapshot::default(), NOW).await.unwrap();
+        assert_eq!((views.len(), views[0].state.as_str()), (1, "bound"));
+    }
+
+    #[tokio::test]
+    async fn a_machine_in_a_menu_keeps_its_lease() {
+        let store = Arc::new(AnyStore::in_memory());
+        let leases = Leases::new(Arc::clone(&store));
+        leases.holder(IP, NOW).await;
+        assert!(leases.change(0, lease(1, 100), true, NOW).await);
+        leases.touch(lease(2, 0).mac, IP, NOW).await;
+        assert_eq!(store.lease(IP).await.unwrap().unwrap().version, 1);
+        leases.touch(lease(1, 0).mac, IP, NOW).await;
+        let longer = store.lease(IP).await.unwrap().unwrap();
+        assert_eq!(longer.value.until, NOW.plus(SHORT_LEASE));
+        leases.touch(lease(1, 0).mac, IP, NOW).await;
+        assert_eq!(
+            store.lease(IP).await.unwrap().unwrap().version,
+            2,
+            "not each time"
+        );
+    }
+
+    #[test]
+    fn an_exhausted_pool_is_told_once_in_ten_minutes() {
+        let leases = Leases::new(Arc::new(AnyStore::in_memory()));
+        let pool = Pool {
+            first: IP,
+            last: IP,
+        };
+        assert!(leases.tell_exhausted(pool, NOW));
+        assert!(!leases.tell_exhausted(pool, NOW.plus(Duration::from_secs(599))));
+        assert!(leases.tell_exhausted(pool, NOW.plus(EXHAUSTED_AGAIN)));
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn pools(
         }
         for (whose, address, span) in addresses(network, hosts) {
             if pool.value.contains(address) {
-                holds(&pool.value, pool.span, &whose, address, span, problems);
+                holds(pool.value, pool.span, &whose, address, span, problems);
             }
         }
     }
@@ -135,7 +135,7 @@ fn addresses(network: &Network<'_>, hosts: &[&HostEntry]) -> Vec<(String, Ipv4Ad
 }
 
 fn holds(
-    pool: &Pool,
+    pool: Pool,
     span: Span,
     whose: &str,
     address: Ipv4Addr,

@@ -289,7 +289,7 @@ impl Asks<'_> {
                 .request
                 .requested_address()
                 .or(asked)
-                .or(own.map(|own| own.ip))
+                .or_else(|| own.map(|own| own.ip))
             else {
                 return self.silent(Reason::BadRequest, "it names no address".to_owned());
             };
@@ -328,7 +328,7 @@ impl Asks<'_> {
         let wanted = self.longest();
         let left = until.map_or(Duration::ZERO, |until| until.since(self.now));
         // A machine that asks again and again is not to cause a write each time.
-        if left >= wanted - wanted / 16 {
+        if left.saturating_add(wanted / 16) >= wanted {
             return Answer::Grant {
                 ip,
                 time: left.min(wanted),

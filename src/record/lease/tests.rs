@@ -230,28 +230,25 @@ proptest! {
                 Do::Discover(n, asked) => {
                     let standing = table.standing(pool, mac(n), asked.map(ip), false, never, now);
                     let before = own(n, &runs);
-                    match choice(&standing) {
-                        Some(got) => {
-                            prop_assert!(pool.contains(got) && got != reserved);
-                            let other = runs.get(&got).is_some_and(|(has, _)| *has != n);
-                            prop_assert!(!other, "{got} runs as another's");
-                            prop_assert!(!is_kept(&kept, got), "{got} is in quarantine");
-                            if let Some(before) = before.filter(|own| !is_kept(&kept, *own)) {
-                                prop_assert_eq!(got, before);
-                            }
-                            if table.offer(got, mac(n), now) {
-                                offered.insert(got, (n, now));
-                            }
+                    if let Some(got) = choice(&standing) {
+                        prop_assert!(pool.contains(got) && got != reserved);
+                        let other = runs.get(&got).is_some_and(|(has, _)| *has != n);
+                        prop_assert!(!other, "{got} runs as another's");
+                        prop_assert!(!is_kept(&kept, got), "{got} is in quarantine");
+                        if let Some(before) = before.filter(|own| !is_kept(&kept, *own)) {
+                            prop_assert_eq!(got, before);
                         }
-                        None => {
-                            let free = (10..=14).map(ip).find(|address| {
-                                *address != reserved
-                                    && !runs.contains_key(address)
-                                    && !is_kept(&kept, *address)
-                                    && !offered.get(address).is_some_and(|(_, at)| now.since(*at) < OFFER_HOLD)
-                            });
-                            prop_assert_eq!(free, None, "there was a free one");
+                        if table.offer(got, mac(n), now) {
+                            offered.insert(got, (n, now));
                         }
+                    } else {
+                        let free = (10..=14).map(ip).find(|address| {
+                            *address != reserved
+                                && !runs.contains_key(address)
+                                && !is_kept(&kept, *address)
+                                && offered.get(address).is_none_or(|(_, at)| now.since(*at) >= OFFER_HOLD)
+                        });
+                        prop_assert_eq!(free, None, "there was a free one");
                     }
                 }
                 Do::Take(n, asked) => {
@@ -261,12 +258,12 @@ proptest! {
                         .own
                         .filter(|own| own.usable && Some(own.ip) == wanted)
                         .map(|own| (own.ip, own.version))
-                        .or(standing.asked.map(|free| (free.ip, free.version)));
+                        .or_else(|| standing.asked.map(|free| (free.ip, free.version)));
                     // As decided: a machine whose own runs is refused another one.
                     let runs_elsewhere = own(n, &runs).is_some_and(|own| Some(own) != wanted);
                     if let Some((got, version)) = found.filter(|_| !runs_elsewhere) {
                         prop_assert!(pool.contains(got) && got != reserved);
-                        prop_assert!(!runs.get(&got).is_some_and(|(has, _)| *has != n));
+                        prop_assert!(runs.get(&got).is_none_or(|(has, _)| *has == n));
                         prop_assert!(!is_kept(&kept, got));
                         let stored = versions.entry(got).or_insert(0);
                         prop_assert_eq!(*stored, version, "the version of {}", got);

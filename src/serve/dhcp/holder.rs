@@ -1,4 +1,5 @@
-//! Who holds an address on a link: asked by ARP when a machine declines the address that it was given.
+//! Who holds an address on a link: asked by ARP when a machine declines the address that it was given,
+//! and before an address is first offered.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -36,7 +37,11 @@ pub(super) async fn holder_of(
             }
         }
     };
-    match tokio::time::timeout(WAIT, answered).await {
+    let answered = tokio::time::timeout(WAIT, answered).await;
+    // Closing a packet socket waits for all processors to let go of it: some 10 ms in which a thread that
+    // answers machines has better things to do.
+    tokio::task::spawn_blocking(move || drop(socket));
+    match answered {
         Ok(answered) => answered.map(Some).map_err(|error| error.to_string()),
         Err(_) => Ok(None),
     }
