@@ -101,9 +101,9 @@ fn a_real_machine_is_discovered_and_adopted() {
 
         let file = lab.site.path("config/reservations.toml");
         let mut text = std::fs::read_to_string(&file).unwrap();
-        text.push_str(&format!(
-            "\n[hosts.web09]\nmac = \"{MAC}\"\nip = \"10.99.0.19\"\ngroup = \"web\"\n"
-        ));
+        let web09 =
+            format!("\n[hosts.web09]\nmac = \"{MAC}\"\nip = \"10.99.0.19\"\ngroup = \"web\"\n");
+        text.push_str(&web09);
         std::fs::write(&file, text).unwrap();
         lab.site.run(&["reload"]);
         machine.shows("bootwright install web09");

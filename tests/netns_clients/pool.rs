@@ -223,9 +223,10 @@ fn a_discovered_machine_waits_until_it_is_adopted_and_armed() {
 
         let file = lab.site.path("config/reservations.toml");
         let mut text = std::fs::read_to_string(&file).unwrap();
-        text.push_str(&format!(
+        let web09 = format!(
             "\n[hosts.web09]\nmac = \"{STRANGER}\"\nip = \"10.99.0.19\"\ngroup = \"web\"\n"
-        ));
+        );
+        text.push_str(&web09);
         std::fs::write(&file, text).unwrap();
         lab.site.run(&["reload"]);
         // It has the address of the pool still, and is known by it.

@@ -86,7 +86,7 @@ fn recorded(ask: Ask, unknown: Unknown, standing: Option<Standing>, recordable: 
         files: &AllThere,
         fetches: None,
         held: &[],
-        delivery: crate::decide::delivery::Delivery::default(),
+        delivery: Delivery::default(),
         route_source: None,
         pool: standing.map(|standing| PoolFacts {
             standing,
