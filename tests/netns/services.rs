@@ -290,14 +290,15 @@ fn an_interface_taken_away_and_put_back_is_served_again() {
     lab.event(&[Kind::DhcpOffer]);
     lab.server.ip("link delete srv0");
     let mut gone = Vec::new();
-    while gone.len() < 2 {
+    // DHCP, port 4011 and TFTP.
+    while gone.len() < 3 {
         let text = lab.event(&[Kind::ServerLinks]).detail.unwrap_or_default();
         gone.extend(text.contains("no longer listens").then_some(text));
     }
 
     plug_in(&lab.server, &lab.machine);
     let mut back = Vec::new();
-    while back.len() < 2 {
+    while back.len() < 3 {
         let text = lab.event(&[Kind::ServerLinks]).detail.unwrap_or_default();
         back.extend(text.contains(" listens on ").then_some(text));
     }
