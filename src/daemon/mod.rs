@@ -115,7 +115,12 @@ impl Prepared {
         let server = &snapshot.server;
         let links = Links::read().map_err(StartError::Links)?;
         preflight::interfaces(&server.interfaces, &links.current())?;
-        privilege::check(&[server.dhcp_port, server.tftp_port, server.http_port])?;
+        privilege::check(&[
+            server.dhcp_port,
+            server.proxy_port,
+            server.tftp_port,
+            server.http_port,
+        ])?;
 
         let state_dir = server.state_dir.clone();
         state::prepare(&state_dir)?;

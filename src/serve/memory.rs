@@ -414,4 +414,27 @@ mod tests {
         assert!(memory.announce_unknown(WEB01, at(600)));
         assert!(!memory.announce_unknown(WEB01, at(601)));
     }
+
+    #[test]
+    fn an_address_belongs_to_who_said_so_last() {
+        let memory = Memory::new();
+        let mac = |last: u8| HardwareAddr::ethernet([2, 0, 0, 0, 0, last]);
+        let ip = |last: u8| Ipv4Addr::new(10, 50, 0, last);
+        assert_eq!(memory.mac_of(ip(1)), None);
+        memory.note_address(mac(1), ip(1));
+        memory.note_address(mac(1), ip(1));
+        assert_eq!(memory.mac_of(ip(1)), Some(mac(1)));
+        // It moves, and its old address goes to another machine.
+        memory.note_address(mac(1), ip(2));
+        assert_eq!(memory.mac_of(ip(1)), None);
+        memory.note_address(mac(2), ip(1));
+        memory.note_address(mac(1), ip(3));
+        assert_eq!(memory.mac_of(ip(1)), Some(mac(2)));
+        assert_eq!(memory.mac_of(ip(2)), None);
+        // Taken over: the first one's further move takes nothing from the second.
+        memory.note_address(mac(2), ip(3));
+        memory.note_address(mac(1), ip(4));
+        assert_eq!(memory.mac_of(ip(3)), Some(mac(2)));
+        assert_eq!(memory.mac_of(ip(4)), Some(mac(1)));
+    }
 }

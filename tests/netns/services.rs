@@ -289,8 +289,8 @@ fn an_interface_taken_away_and_put_back_is_served_again() {
     lab.card().broadcast(&discover(1, true));
     lab.event(&[Kind::DhcpOffer]);
     lab.server.ip("link delete srv0");
+    // DHCP, the proxy port, TFTP.
     let mut gone = Vec::new();
-    // DHCP, port 4011 and TFTP.
     while gone.len() < 3 {
         let text = lab.event(&[Kind::ServerLinks]).detail.unwrap_or_default();
         gone.extend(text.contains("no longer listens").then_some(text));

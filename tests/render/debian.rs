@@ -86,6 +86,21 @@ fn where_no_name_server_is_told_the_installer_does_not_ask_for_one() {
     assert!(cmdline.contains(" netcfg/get_nameservers= "), "{cmdline}");
 }
 
+/// Where another server gives the address, the system goes on asking for it by DHCP.
+#[test]
+fn a_host_without_an_address_keeps_what_the_installer_wrote() {
+    let mut host = host("web01", 0x8e, PLAIN);
+    host.ip = None;
+    let site = Draft::shipped().host(host).build();
+    let script = site.answer("install.sh");
+    check_preseed(&site.answer("preseed.cfg"));
+    check_shell(&script);
+    assert!(!script.contains("inet static"), "{script}");
+    let machine = Machine::new(&script);
+    machine.run("late");
+    assert!(!machine.path("target/etc/network/interfaces").exists());
+}
+
 /// With Debian's own reader, where this is a Debian, and with ours.
 fn check_preseed(text: &str) {
     assert_eq!(preseed::check(text), []);
