@@ -409,6 +409,8 @@ mod pools {
     mistake!(outside_of_the_network, MAIN => subnet_with("unknown = \"lease\"\npool = \"10.99.1.10-10.99.1.20\""));
     mistake!(with_the_broadcast_address, MAIN => subnet_with("unknown = \"lease\"\npool = \"10.99.0.200-10.99.0.255\""));
     mistake!(with_addresses_of_others, MAIN => subnet_with("unknown = \"lease\"\ndns = [\"10.99.0.3\"]\npool = \"10.99.0.2-10.99.0.250\""));
+    mistake!(with_a_further_cards_address, MAIN => subnet_with("unknown = \"lease\"\npool = \"10.99.0.200-10.99.0.250\""), HOSTS => format!("{GOOD_HOSTS}[[hosts.web01.nic]]\nip = \"10.99.0.201\"\nmac = \"52:54:00:00:00:99\"\n"));
+    mistake!(beside_another_server, MAIN => subnet_with("mode = \"proxy\"\nunknown = \"lease\"\npool = \"10.99.0.200-10.99.0.250\""));
     mistake!(given_to_nobody, MAIN => subnet_with("pool = \"10.99.0.200-10.99.0.250\""));
     mistake!(nothing_to_give, MAIN => subnet_with("unknown = \"lease\""));
     mistake!(no_discovery_profile, MAIN => subnet_with("unknown = \"discover\"\npool = \"10.99.0.200-10.99.0.250\""));

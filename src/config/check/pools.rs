@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::Input;
+use super::cards::all_addresses;
 use super::hosts::Lookups;
 use super::networks::{Network, usable};
 use super::profiles::lifecycle_of;
@@ -53,19 +54,6 @@ pub(super) fn pools(
                 problem = problem.at(unknown.span, "and those are ignored");
             }
             problems.push(problem);
-        }
-        if subnet.mode != Mode::Authoritative {
-            problems.push(
-                Problem::error(
-                    "unused-pool",
-                    format!(
-                        "the pool of {} is given to nobody: another server gives the addresses there",
-                        network.name
-                    ),
-                )
-                .at(pool.span, "no address is given here")
-                .help("leave `pool` out, or write `mode = \"authoritative\"`"),
-            );
         }
         if !inside(network, pool, problems) {
             continue;
@@ -127,10 +115,10 @@ fn addresses(network: &Network<'_>, hosts: &[&HostEntry]) -> Vec<(String, Ipv4Ad
     ] {
         found.extend(list.iter().map(|ip| (whose.to_owned(), *ip, None)));
     }
-    found.extend(hosts.iter().filter_map(|host| {
-        let ip = host.ip.as_ref()?;
-        Some((format!("`{}`", host.name.value), ip.value, Some(ip.span)))
-    }));
+    for host in hosts {
+        let whose = || format!("`{}`", host.name.value);
+        found.extend(all_addresses(host).map(|ip| (whose(), ip.value, Some(ip.span))));
+    }
     found
 }
 
