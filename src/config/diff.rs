@@ -208,8 +208,11 @@ fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
         ("mac", old.macs == new.macs),
         ("ip", old.ip == new.ip),
         ("group", old.groups == new.groups),
-        ("fqdn", old.fqdn == new.fqdn),
-        ("domain", old.domain == new.domain || old.fqdn != new.fqdn),
+        ("fqdn", old.fqdn() == new.fqdn()),
+        (
+            "domain",
+            old.domain == new.domain || old.fqdn() != new.fqdn(),
+        ),
         ("profile", old.profile == new.profile),
         ("arch", old.arch == new.arch),
         ("loader", old.loader == new.loader),

@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Reads configuration files: the disk, or a map in memory in tests and for edits not yet written.
 pub trait Files {
@@ -50,7 +51,7 @@ pub struct Source {
     /// Its path as messages show it.
     pub path: PathBuf,
     /// Its text; of a file with secrets only what may be shown, and blanks for the rest.
-    pub text: String,
+    pub text: Arc<str>,
     /// What tells two texts of a file with secrets apart.
     pub fingerprint: Option<u64>,
 }
@@ -63,7 +64,7 @@ pub struct SourceMap {
 
 impl SourceMap {
     /// Adds a file.
-    pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> SourceId {
+    pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<Arc<str>>) -> SourceId {
         self.push(Source {
             path: path.into(),
             text: text.into(),
@@ -92,7 +93,7 @@ impl SourceMap {
         text.hash(&mut hasher);
         self.push(Source {
             path: path.into(),
-            text: shown,
+            text: shown.into(),
             fingerprint: Some(hasher.finish()),
         })
     }

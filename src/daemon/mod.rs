@@ -281,8 +281,8 @@ impl Prepared {
     }
 }
 
-/// A configuration, the texts it was read from, and its warnings.
-type Config = (Arc<InForce>, Vec<(PathBuf, String)>, Vec<ShownProblem>);
+/// A configuration, the files it was read from, and its warnings.
+type Config = (Arc<InForce>, Vec<(PathBuf, u64)>, Vec<ShownProblem>);
 
 fn load_config(options: &Options) -> Result<Config, StartError> {
     if let Some(in_force) = &options.in_force {
@@ -345,7 +345,7 @@ fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
 fn tell_start(
     ctx: &Context,
     runs_as: &RunsAs,
-    texts: &[(PathBuf, String)],
+    texts: &[(PathBuf, u64)],
     warnings: &[ShownProblem],
 ) {
     let in_force = ctx.config();

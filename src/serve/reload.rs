@@ -8,6 +8,7 @@
 //! a new file and rename it, which a watch on the file itself does not survive.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,21 +205,22 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Whether changed files are taken up by themselves.
     pub watch_files: bool,
-    /// The files that the configuration in force was read from, with their texts.
-    pub texts: Vec<(PathBuf, String)>,
+    /// The files that the configuration in force was read from, each with something that changes with its
+    /// text.
+    pub texts: Vec<(PathBuf, u64)>,
 }
 
-/// The files of a loaded configuration, for [`Settings::texts`]. Of a file with secrets there is no text,
-/// but something that changes with it.
-pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, String)> {
+/// The files of a loaded configuration, for [`Settings::texts`].
+pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, u64)> {
     sources
         .iter()
         .map(|source| {
-            let text = match source.fingerprint {
-                Some(fingerprint) => fingerprint.to_string(),
-                None => source.text.clone(),
-            };
-            (source.path.clone(), text)
+            let fingerprint = source.fingerprint.unwrap_or_else(|| {
+                let mut hasher = DefaultHasher::new();
+                source.text.hash(&mut hasher);
+                hasher.finish()
+            });
+            (source.path.clone(), fingerprint)
         })
         .collect()
 }
@@ -238,7 +240,7 @@ pub async fn run(
         let _ = changed.try_send(());
     }
     let mut watch = Watch::new(settings.watch_files, changed, health.clone());
-    // The texts that were last looked at, to tell a change from a touch.
+    // What was last looked at, to tell a change from a touch.
     let mut last = settings.texts.clone();
     watch.follow(&ctx, &settings.main, &last);
     loop {
@@ -413,7 +415,7 @@ impl Watch {
     }
 
     /// Watches the folders of these files and of the configuration in force; leaves others.
-    fn follow(&mut self, ctx: &Context, main: &Path, texts: &[(PathBuf, String)]) {
+    fn follow(&mut self, ctx: &Context, main: &Path, texts: &[(PathBuf, u64)]) {
         let Some(watcher) = self.watcher.as_mut() else {
             return;
         };
@@ -474,7 +476,7 @@ fn matters(event: &notify::Event) -> bool {
 }
 
 /// The folders of all files that were read, of what they are links to, and those that are listed.
-fn folders(ctx: &Context, main: &Path, texts: &[(PathBuf, String)]) -> BTreeSet<PathBuf> {
+fn folders(ctx: &Context, main: &Path, texts: &[(PathBuf, u64)]) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     let mut add = |folder: Option<&Path>| {
         if let Some(folder) = folder {

@@ -43,7 +43,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(server.max_attempts, 3);
     assert_eq!(server.loaders[&Firmware::UefiX64], "ipxe/snponly.efi");
     let host = &snapshot.hosts()[0];
-    assert_eq!(host.fqdn.as_deref(), Some("web01.lab.example"));
+    assert_eq!(host.fqdn().as_deref(), Some("web01.lab.example"));
     assert_eq!(host.local_boot, LocalBoot::Auto);
     assert_eq!(host.install, InstallPolicy::Once);
     let profile = &snapshot.profiles()["debian-12"];
@@ -155,11 +155,11 @@ lease_time = "5m"
         .collect();
     assert_eq!(hosts, ["one", "two", "three"]);
     let two = snapshot.host(&"two".parse().unwrap()).unwrap();
-    assert_eq!(two.fqdn.as_deref(), Some("zwei.other.example"));
+    assert_eq!(two.fqdn().as_deref(), Some("zwei.other.example"));
     assert_eq!(two.domain.as_deref(), Some("other.example"));
     assert_eq!(snapshot.subnet_of(two).unwrap().name.as_str(), "far");
     let three = snapshot.host(&"three".parse().unwrap()).unwrap();
-    assert_eq!(three.fqdn.as_deref(), Some("three.far.example"));
+    assert_eq!(three.fqdn().as_deref(), Some("three.far.example"));
     assert_eq!((three.mac(), three.profile.as_ref()), (None, None));
 
     let tool = &snapshot.profiles()["tool"];

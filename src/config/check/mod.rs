@@ -10,8 +10,11 @@ mod waits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use self::hosts::{Lookups, RunsOn, defaults, duplicates, first_of_each, full_names, groups, host};
+use self::hosts::{
+    Lookups, Maker, RunsOn, defaults, duplicates, first_of_each, full_names, groups,
+};
 use self::networks::{networks, place, subnets};
 use self::profiles::profiles;
 use super::problem::Problem;
@@ -22,7 +25,7 @@ use super::written::hosts::{HostEntry, ReservationsFile};
 use super::written::profile::ProfileFile;
 use super::written::secrets::SecretsFile;
 use super::written::server::ServerFile;
-use crate::base::{HostName, ProfileName};
+use crate::base::{HostName, ProfileName, pace};
 
 /// Everything that was read.
 pub(crate) struct Input {
@@ -80,7 +83,9 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         .iter()
         .flat_map(|file| &file.hosts)
         .collect();
+    let before = problems.len();
     duplicates(&entries, problems);
+    let has_duplicates = problems.len() > before;
     // What could not be read may be any host.
     let host_names: Option<Vec<HostName>> = (!input.reservations_unsure).then(|| {
         let names = entries.iter().map(|entry| entry.name.value.clone());
@@ -89,50 +94,53 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     let hosts_unsure =
         input.reservations_unsure || input.reservations.iter().any(|file| file.hosts_unsure);
     waits::waits(&entries, hosts_unsure, problems);
+    let defaults = Rc::new(defaults);
     let mut runs_on = RunsOn::new(&input.profiles);
-    let mut hosts = Vec::new();
-    for entry in &entries {
+    let mut placed = Vec::with_capacity(entries.len());
+    for (count, entry) in entries.iter().enumerate() {
+        pace::give_way(count);
         lookups.profile(&entry.layer, problems);
         let mut merged = match &entry.group {
-            None => defaults.clone(),
+            None => Rc::clone(&defaults),
             Some(group) => {
                 lookups.group(&groups, group, problems);
                 groups.merged(&group.value).cloned().unwrap_or_default()
             }
         };
-        merged.cover(&entry.layer, problems);
+        if !(entry.layer.ok && entry.layer.is_empty()) {
+            Rc::make_mut(&mut merged).cover(&entry.layer, problems);
+        }
         runs_on.check(entry, &merged, problems);
         runs_on.check_always(entry, &merged, problems);
         runs_on.check_local_boot(entry, &merged, problems);
         let place = place(entry, &networks, &input, problems);
         if let (true, Some(subnet)) = (merged.ok, place) {
-            hosts.push((*entry, merged, subnet));
+            placed.push((*entry, merged, subnet));
         }
     }
+    if has_duplicates {
+        placed = first_of_each(placed);
+    }
+    let profiles = profiles(&input, problems);
     let subnets = subnets(&networks, &entries, &server);
-    let hosts = first_of_each(hosts)
-        .into_iter()
-        .filter_map(|(entry, merged, subnet)| {
-            let profile = merged.profile.as_ref().map(|profile| &profile.value);
-            let lifecycle = runs_on.lifecycle(profile);
-            host(entry, merged, subnet, &subnets, lifecycle)
+    let mut maker = Maker::new(
+        &subnets,
+        &runs_on,
+        profiles.iter().map(|profile| &profile.name),
+    );
+    let hosts = placed
+        .iter()
+        .enumerate()
+        .filter_map(|(count, placed)| {
+            pace::give_way(count);
+            maker.host(placed)
         })
         .collect::<Vec<_>>();
     full_names(&hosts, &entries, problems);
-    let profiles = profiles(&input, problems);
     // What could not be read may read any variable.
     if !input.templates_unsure && profiles.len() == profile_names.len() {
         variables::unread(&input.reservations, &profiles, &input.templates, problems);
     }
-    let hosts = hosts
-        .into_iter()
-        .map(|mut host| {
-            // A profile that could not be read has its own problem: what it would render has none.
-            let known = |name: &ProfileName| profiles.iter().any(|profile| profile.name == *name);
-            host.profile = host.profile.filter(known);
-            host
-        })
-        .collect();
     let secrets = secrets::secrets(input.secrets, host_names.as_deref(), problems);
     let mut snapshot = Snapshot::new(server, subnets, hosts, profiles, input.templates);
     snapshot.secrets = secrets;

@@ -188,6 +188,9 @@ pub(super) fn subnets(
     hosts: &[&HostEntry],
     server: &Server,
 ) -> Vec<Subnet> {
+    // Only an example has to be found free.
+    let wanted = networks.iter().any(|subnet| subnet.entry.server.is_none());
+    let hosts = if wanted { hosts } else { &[] };
     let mut taken: HashSet<Ipv4Addr> = hosts
         .iter()
         .filter_map(|host| host.ip.as_ref())
