@@ -1,6 +1,6 @@
 //! Where configuration text comes from, and positions in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -20,6 +20,16 @@ pub trait Files {
     /// The regular files below a folder, at any depth, as paths that begin with `folder`, sorted.
     /// Names that begin with a dot are left out.
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+    /// The names in a folder, of files and folders, in no order.
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let below = self.list(folder)?;
+        let names: BTreeSet<String> = below
+            .iter()
+            .filter_map(|path| path.strip_prefix(folder).ok()?.components().next())
+            .map(|name| name.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        Ok(names.into_iter().collect())
+    }
     /// Whether there is a regular file of this name.
     fn is_file(&self, path: &Path) -> bool;
     /// Whether there is a folder of this name.
@@ -131,6 +141,13 @@ impl SourceMap {
 pub struct DiskFiles;
 
 impl Files for DiskFiles {
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let entries = std::fs::read_dir(folder)?;
+        entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
     }
