@@ -2,10 +2,10 @@
 //!
 //! Told from the text of the templates, with a lexer of the little that matters. Whatever it cannot be
 //! sure of counts as looked at, and so does every use but `{{ host.FIELD }}` with filters that take any
-//! text.
+//! text, and `host.FIELD is defined`.
 //!
 //! **Invariant:** a field that is not in [`Uses::read`], of a template whose [`Uses::whole`] is not set,
-//! has no influence on anything but the text that stands in its place.
+//! has no influence on anything but the text that stands in its place, as long as it is there or is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +36,8 @@ pub(super) struct Uses {
     pub(super) read: BTreeSet<String>,
     /// `host` itself goes somewhere: any field may decide.
     pub(super) whole: bool,
+    /// Whether a field is there at all is asked somewhere.
+    asked: bool,
     /// Templates that are brought in.
     includes: BTreeSet<String>,
     /// A template is brought in by a name that is only known when it is rendered.
@@ -88,7 +90,7 @@ impl Uses {
 
     /// Whether nothing of a host stands in it at all.
     pub(super) fn is_nothing(&self) -> bool {
-        self.printed.is_empty() && self.read.is_empty() && !self.whole && !self.any_include
+        *self == Self::default()
     }
 
     fn add(&mut self, text: &str) {
@@ -141,8 +143,20 @@ impl Uses {
             if *token != Word("host") || before == Some(&Sign('.')) {
                 continue;
             }
-            match (tokens.get(index + 1), tokens.get(index + 2)) {
-                (Some(Sign('.')), Some(Word(field))) => {
+            match tokens.get(index + 1..).unwrap_or_default() {
+                // Whether a field is there is the same for all hosts of a kind.
+                [Sign('.'), Word(_), Word("is"), Word("defined"), ..]
+                | [
+                    Sign('.'),
+                    Word(_),
+                    Word("is"),
+                    Word("not"),
+                    Word("defined"),
+                    ..,
+                ] => {
+                    self.asked = true;
+                }
+                [Sign('.'), Word(field), ..] => {
                     self.read.insert((*field).to_owned());
                 }
                 _ => self.whole = true,
@@ -225,6 +239,11 @@ mod tests {
         assert_eq!(names(&uses.printed), ["fqdn", "ip", "name"]);
         assert!(uses.read.is_empty() && !uses.whole && !uses.any_include);
         assert!(of("nothing {{ vars.a }}").is_nothing());
+        let asked = of(
+            "{% if host.mac is defined and host.uuid is not defined %}{{ host.mac }}{% endif %}",
+        );
+        assert_eq!((names(&asked.printed), asked.read.len()), (vec!["mac"], 0));
+        assert!(!asked.whole && !asked.is_nothing());
     }
 
     #[test]
