@@ -39,6 +39,8 @@ pub struct Snapshot {
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
     templates: BTreeMap<String, Template>,
     by_mac: HashMap<HardwareAddr, u32>,
+    /// `None`: several hosts name it.
+    by_uuid: HashMap<Uuid, Option<u32>>,
     by_ip: HashMap<Ipv4Addr, u32>,
     by_name: HashMap<HostName, u32>,
 }
@@ -555,12 +557,20 @@ impl Snapshot {
                 .collect(),
             templates,
             by_mac: HashMap::with_capacity(count),
+            by_uuid: HashMap::new(),
             by_ip: HashMap::with_capacity(count),
             by_name: HashMap::with_capacity(count),
         };
         for (index, host) in (0..).zip(&snapshot.hosts) {
             for mac in &host.macs {
                 snapshot.by_mac.entry(*mac).or_insert(index);
+            }
+            if let Some(uuid) = host.uuid {
+                snapshot
+                    .by_uuid
+                    .entry(uuid)
+                    .and_modify(|index| *index = None)
+                    .or_insert(Some(index));
             }
             if let Some(ip) = host.ip {
                 snapshot.by_ip.entry(ip).or_insert(index);
@@ -586,6 +596,12 @@ impl Snapshot {
     /// The host with this hardware address, whichever of its network cards has it.
     pub fn host_by_mac(&self, mac: HardwareAddr) -> Option<&Arc<Host>> {
         self.at(*self.by_mac.get(&mac)?)
+    }
+
+    /// The one host that names this UUID. It tells whose machine a stranger may be; it gives no address,
+    /// because boards with the same UUID exist.
+    pub fn host_by_uuid(&self, uuid: Uuid) -> Option<&Arc<Host>> {
+        self.at((*self.by_uuid.get(&uuid)?)?)
     }
 
     /// The host with this reserved address, whichever of its network cards has it.

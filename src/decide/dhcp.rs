@@ -2,7 +2,9 @@
 //!
 //! A host is known by its hardware address alone: firmware, iPXE, installer and system send different
 //! client identifiers for the same machine, and all get the same address. There is no table of
-//! leases; a reservation can be granted at any time, after a restart too.
+//! leases; a reservation can be granted at any time, after a restart too. A UUID (option 97) is a second
+//! key in two ways, and gives nothing by itself: a host that names one is not installed on a machine
+//! with another (`decide::http`), and a stranger that shows one is told to be that host's machine.
 //!
 //! **Invariant:** a hardware address that is not reserved is answered nothing, whatever it sends.
 
@@ -21,7 +23,7 @@ use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Subnet};
 use crate::journal::event::{Kind, Reason};
 use crate::wire::dhcp::request::BOOTREQUEST;
-use crate::wire::dhcp::{BootFile, DhcpOption, MessageType, OptionCode, Reply, Request};
+use crate::wire::dhcp::{BootFile, DhcpOption, Encoded, MessageType, OptionCode, Reply, Request};
 use crate::wire::pxe;
 
 /// What is done with a message.
@@ -31,6 +33,8 @@ pub enum Outcome {
     Send {
         /// What.
         reply: Box<Reply>,
+        /// The same as bytes.
+        payload: Vec<u8>,
         /// Where to.
         to: Destination,
         /// The address that it leaves from: the server identifier, where it is one of the interface's.
@@ -86,7 +90,7 @@ pub fn decide(
         return nobody(Reason::NotARequest, Some(format!("op {}", request.op)));
     }
     let Some(host) = asking_host(request, snapshot) else {
-        return nobody(Reason::UnknownHost, who(request));
+        return nobody(Reason::UnknownHost, who(request, snapshot));
     };
     let name = host.name.clone();
     let silent = |reason, detail| ignored(stage, Some(name.clone()), reason, detail);
@@ -94,9 +98,9 @@ pub fn decide(
         request.message_type(),
         request.options.contains(OptionCode::MessageType),
     ) {
-        (Some(message_type), _) => message_type,
+        (Some(message_type), _) => Some(message_type),
         (None, true) => return silent(Reason::MessageType, Some("option 53 is empty".to_owned())),
-        (None, false) => return silent(Reason::Bootp, None),
+        (None, false) => None,
     };
     let index = match destination::subnet_of(request, arrival, snapshot, host) {
         Ok(index) => index,
@@ -135,12 +139,13 @@ pub fn decide(
         at_home: index == host.subnet,
     };
     match message_type {
-        MessageType::Discover => case.discover(),
-        MessageType::Request => case.request(),
-        MessageType::Decline => case.declined(),
-        MessageType::Release => case.released(),
-        MessageType::Inform => case.inform(),
-        other => silent(
+        None => case.bootp(),
+        Some(MessageType::Discover) => case.discover(),
+        Some(MessageType::Request) => case.request(),
+        Some(MessageType::Decline) => case.declined(),
+        Some(MessageType::Release) => case.released(),
+        Some(MessageType::Inform) => case.inform(),
+        Some(other) => silent(
             Reason::MessageType,
             Some(format!("message type {}", u8::from(other))),
         ),
@@ -168,9 +173,25 @@ fn ignored(
 }
 
 /// What an unknown machine calls itself, for whoever is to adopt it.
-fn who(request: &Request) -> Option<String> {
+fn who(request: &Request, snapshot: &Snapshot) -> Option<String> {
     let name = request.client_fqdn().or_else(|| request.host_name());
-    name.map(|name| format!("it calls itself {name}"))
+    let name = name.map(|name| format!("it calls itself {name}"));
+    let host = request
+        .uuid()
+        .filter(|uuid| !uuid.is_placeholder())
+        .and_then(|uuid| snapshot.host_by_uuid(uuid));
+    // Another port or adapter of that machine, or a board with the same UUID: who knows is the operator.
+    let machine = host.map(|host| {
+        let mac = request.mac;
+        format!(
+            "its UUID is that of {0}; if it is that machine, add {mac} to mac of {0}",
+            host.name
+        )
+    });
+    match (name, machine) {
+        (Some(name), Some(machine)) => Some(format!("{name}; {machine}")),
+        (name, machine) => name.or(machine),
+    }
 }
 
 fn no_subnet(reason: Reason, request: &Request, arrival: &Arrival) -> String {
@@ -216,10 +237,32 @@ struct Case<'a> {
 impl Case<'_> {
     fn discover(&self) -> Decision {
         if self.at_home {
-            self.grant(MessageType::Offer)
+            self.grant(Some(MessageType::Offer))
         } else {
             self.silent(Reason::WrongSubnet, self.elsewhere())
         }
+    }
+
+    /// RFC 1534: the address for good, in the terms of BOOTP, which has no lease and no refusal.
+    fn bootp(&self) -> Decision {
+        let ciaddr = self.request.ciaddr;
+        if !self.at_home {
+            return self.silent(Reason::WrongSubnet, self.elsewhere());
+        }
+        if !ciaddr.is_unspecified() && ciaddr != self.ip {
+            return self.silent(
+                Reason::WrongAddress,
+                format!(
+                    "it has {ciaddr}, reserved is {}; BOOTP knows no refusal",
+                    self.ip
+                ),
+            );
+        }
+        let mut decision = self.grant(None);
+        if decision.reason == Reason::NetworkOnly {
+            decision.reason = Reason::Bootp;
+        }
+        decision
     }
 
     /// RFC 2131 section 4.3.2. What tells the states apart is 54 first, then `ciaddr`: a client that
@@ -237,7 +280,7 @@ impl Case<'_> {
             }
             return match request.requested_address().or(ciaddr) {
                 Some(asked) if asked != self.ip => self.refuse_address(asked),
-                _ => self.grant(MessageType::Ack),
+                _ => self.grant(Some(MessageType::Ack)),
             };
         }
         // RENEWING and REBINDING by `ciaddr`, INIT-REBOOT by option 50.
@@ -253,7 +296,7 @@ impl Case<'_> {
         if asked != self.ip {
             return self.refuse_address(asked);
         }
-        self.grant(MessageType::Ack)
+        self.grant(Some(MessageType::Ack))
     }
 
     fn declined(&self) -> Decision {
@@ -326,15 +369,29 @@ impl Case<'_> {
         )
     }
 
-    fn grant(&self, message_type: MessageType) -> Decision {
+    /// The address, and what to boot; `None` as message type: by BOOTP.
+    fn grant(&self, message_type: Option<MessageType>) -> Decision {
         let (request, host) = (self.request, self.host);
+        let lease = match message_type {
+            Some(_) => Lease::Granted,
+            None => Lease::None,
+        };
         let mut reply = Reply::to(request, message_type);
         reply.yiaddr = self.ip;
-        if message_type == MessageType::Ack {
+        if message_type != Some(MessageType::Offer) {
             reply.ciaddr = request.ciaddr;
         }
-        reply.options = options::network(request, host, self.subnet, self.server, Lease::Granted);
-        reply.configured = self.configured(Lease::Granted);
+        reply.options = options::network(request, host, self.subnet, self.server, lease);
+        reply.configured = self.configured(lease);
+        if self.stage.is_boot()
+            && let Some(identifier) = request.machine_identifier()
+        {
+            // RFC 4578 section 2.3 has it in all packets of PXE, both ways; PXELINUX asks for the
+            // configuration of its UUID only when it comes back.
+            reply
+                .options
+                .push(DhcpOption::ClientMachineIdentifier(identifier.to_vec()));
+        }
         let mut answer = boot::boot(
             request,
             self.stage,
@@ -375,7 +432,7 @@ impl Case<'_> {
             }
         }
         let kind = match message_type {
-            MessageType::Offer => Kind::DhcpOffer,
+            Some(MessageType::Offer) => Kind::DhcpOffer,
             _ => Kind::DhcpAck,
         };
         let to = destination::destination(request, &reply);
@@ -427,7 +484,10 @@ impl Case<'_> {
         reason: Reason,
         mut detail: Option<String>,
     ) -> Decision {
-        let left_out = reply.left_out();
+        let Encoded {
+            bytes: payload,
+            left_out,
+        } = reply.assemble();
         if !left_out.is_empty() {
             let codes: Vec<_> = left_out.iter().map(ToString::to_string).collect();
             let no_room = format!(
@@ -448,6 +508,7 @@ impl Case<'_> {
         Decision {
             outcome: Outcome::Send {
                 reply: Box::new(reply),
+                payload,
                 to,
                 from,
             },

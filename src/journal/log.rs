@@ -537,9 +537,7 @@ const fn level(kind: Kind, reason: Reason) -> Level {
         | Kind::ServerTrouble
         | Kind::JournalSummary => Level::Warn,
         Kind::DhcpIgnored => match reason {
-            Reason::UnknownHost | Reason::OtherServer | Reason::NotARequest | Reason::Bootp => {
-                Level::Debug
-            }
+            Reason::UnknownHost | Reason::OtherServer | Reason::NotARequest => Level::Debug,
             _ => Level::Info,
         },
         Kind::TftpFailed => match reason {

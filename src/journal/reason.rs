@@ -55,7 +55,7 @@ impl Reason {
             Self::Released => "the client gave its address back",
             Self::NotARequest => "a reply of another server came in on the server's port",
             Self::MessageType => "a DHCP server does not answer messages of this type",
-            Self::Bootp => "a BOOTP request; only DHCP is answered",
+            Self::Bootp => "BOOTP, in which the address is given for good and without a lease",
             Self::NoLoader => "there is no boot loader that this machine could be given",
             Self::UnknownArchitecture => {
                 "the firmware is of an architecture that is not known here"

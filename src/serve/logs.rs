@@ -527,12 +527,16 @@ mod tests {
         let (send, gates): (Vec<_>, Vec<_>) = (0..MAX_LOGS)
             .map(|_| tokio::sync::oneshot::channel::<()>())
             .unzip();
+        let (counted, mut let_in) = tokio::sync::mpsc::unbounded_channel();
         let uploads: Vec<_> = gates
             .into_iter()
             .enumerate()
             .map(|(i, gate)| {
                 let (logs, record) = (logs.to_owned(), record.clone());
+                let counted = counted.clone();
                 let chunk = async move {
+                    // Its body is asked for: it has been let in.
+                    counted.send(()).unwrap();
                     let _ = gate.await;
                     Ok::<_, io::Error>(bytes::Bytes::from_static(b"x"))
                 };
@@ -542,9 +546,10 @@ mod tests {
             .collect();
         let own = folder_of(logs, &record);
         let parts = || std::fs::read_dir(&own).map_or(0, Iterator::count);
-        while parts() < MAX_LOGS {
-            tokio::task::yield_now().await;
+        for _ in 0..MAX_LOGS {
+            let_in.recv().await.unwrap();
         }
+        assert_eq!(parts(), MAX_LOGS);
         let further = keep(logs, &record, "further", Body::from("x")).await;
         assert!(matches!(further, Err(LogError::TooMany(_))), "{further:?}");
         // The client of one of them has hung up: nothing stays.

@@ -154,6 +154,23 @@ async fn what_is_not_there_looks_alike() {
     assert_eq!(site.state().await, InstallState::Booting);
 }
 
+/// The same script for all, under each name by which an iPXE without one of its own asks for it.
+#[tokio::test]
+async fn the_script_for_any_machine() {
+    let site = Site::new();
+    let script = site.get(STRANGER, "/boot/boot.ipxe").await;
+    assert_eq!(script.status, StatusCode::OK);
+    assert!(script.text().contains("/boot/${netX/mac:hexhyp}/boot.ipxe"));
+    for path in ["/autoexec.ipxe", "/assets/ipxe/autoexec.ipxe"] {
+        let told = site.get(STRANGER, path).await;
+        assert_eq!((told.status, told.text()), (StatusCode::OK, script.text()));
+        assert_eq!(
+            site.last(Kind::HttpScript).await.reason,
+            Reason::ChainScript
+        );
+    }
+}
+
 #[tokio::test]
 async fn one_request_is_one_event() {
     let site = Site::new();

@@ -53,6 +53,20 @@ fn arm64_by_pxe_and_by_http() {
     insta::assert_snapshot!("aavmf-http", show(&armed(&http(19))));
 }
 
+/// A device that knows BOOTP only: its address, in 300 bytes.
+#[test]
+fn bootp() {
+    let request = [53, 55, 57, 60, 61]
+        .into_iter()
+        .fold(Message::of("udhcpc-discover"), Message::without);
+    let mut bytes = request.bytes();
+    bytes.resize(300, 0);
+    insta::assert_snapshot!("bootp", show(&answer_local(&bytes)));
+    // Without the cookie, as before RFC 1048: the header alone.
+    bytes[236..].fill(0);
+    insta::assert_snapshot!("bootp-without-cookie", show(&answer_local(&bytes)));
+}
+
 /// FlexBoot is an iPXE that names itself in option 175 alone.
 #[test]
 fn flexboot() {

@@ -8,6 +8,7 @@ mod capture;
 mod corpus;
 mod edits;
 mod families;
+mod fuzz;
 mod oracle;
 mod properties;
 mod replay;

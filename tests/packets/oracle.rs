@@ -8,6 +8,11 @@
 
 use std::net::Ipv4Addr;
 
+use bootwright::base::Firmware;
+use bootwright::decide::Stage;
+use bootwright::decide::dhcp::{Decision, Outcome};
+use bootwright::journal::event::Kind;
+use bootwright::wire::dhcp::Request;
 use bootwright::wire::dhcp::options::encapsulated;
 
 /// What PXE takes an offer for.
@@ -181,14 +186,63 @@ pub(crate) fn http_choice(offers: &[Offer]) -> Option<usize> {
     })
 }
 
+/// The reply of a decision as EDK2 reads it; `None`: there is none.
+pub(crate) fn offer_of(decision: &Decision) -> Option<Offer> {
+    match &decision.outcome {
+        Outcome::Send { reply, .. } => Some(Offer::read(&reply.encode())),
+        Outcome::Ignore => None,
+    }
+}
+
+/// Holds an offer, alone on the wire and with an address in it, against the oracle: UEFI boots what it is
+/// meant to boot and by the rank of an ordinary offer with a boot file, or goes on to its disk without
+/// a detour to port 4011. What is no such offer passes.
+pub(crate) fn judge(request: &Request, decision: &Decision) -> Result<(), String> {
+    let Some(offer) = offer_of(decision) else {
+        return Ok(());
+    };
+    if decision.kind != Kind::DhcpOffer || offer.yiaddr.is_unspecified() {
+        return Ok(());
+    }
+    let file = decision.boot_file.as_deref().map(str::as_bytes);
+    let is = |holds: bool, what: &str| {
+        if holds {
+            Ok(())
+        } else {
+            Err(format!("{what}: {offer:?} of {decision:?}"))
+        }
+    };
+    match Stage::of(request) {
+        Stage::HttpBoot { .. } => is(
+            http_choice(std::slice::from_ref(&offer)).is_some() == file.is_some(),
+            "HTTP Boot's URL",
+        ),
+        Stage::Pxe { firmware, .. } if firmware.is_some_and(Firmware::is_uefi) => {
+            let expected = match file {
+                Some(_) => Choice::BootFile { rank: 7, offer: 0 },
+                None => Choice::Nothing,
+            };
+            is(offer.boot_file.as_deref() == file, "the boot file")?;
+            is(
+                pxe_choice(std::slice::from_ref(&offer)) == expected,
+                "the choice",
+            )
+        }
+        Stage::Pxe { .. } if file.is_some() => {
+            is(offer.boot_file.as_deref() == file, "the boot file")
+        }
+        Stage::Ipxe { .. } => is(offer.class == Some(Class::DhcpOnly), "the class"),
+        // A BIOS and systems take no part in this choice.
+        Stage::Pxe { .. } | Stage::Os => Ok(()),
+    }
+}
+
 mod tests {
-    use bootwright::base::Firmware;
     use bootwright::config::options::ConfiguredOption;
     use bootwright::config::snapshot::LocalBoot;
-    use bootwright::decide::dhcp::Outcome;
-    use bootwright::decide::{Known, Stage};
+    use bootwright::decide::Known;
     use bootwright::record::InstallState;
-    use bootwright::wire::dhcp::{MessageType, Request};
+    use bootwright::wire::dhcp::MessageType;
     use proptest::prelude::*;
 
     use super::super::capture::{Message, capture};
@@ -196,11 +250,8 @@ mod tests {
     use super::super::site::{answer, answer_armed, answer_local, changed, record};
     use super::*;
 
-    fn ours(decision: &bootwright::decide::dhcp::Decision) -> Offer {
-        let Outcome::Send { reply, .. } = &decision.outcome else {
-            panic!("no answer");
-        };
-        Offer::read(&reply.encode())
+    fn ours(decision: &Decision) -> Offer {
+        offer_of(decision).expect("an answer")
     }
 
     fn reads(offer: &Offer) -> &str {
@@ -343,6 +394,13 @@ mod tests {
         let offer = ours(&answer(&small.bytes(), &snapshot, Known::Nothing));
         assert_eq!(offer.boot_file, None);
         assert_eq!(pxe_choice(&[offer]), Choice::Nothing);
+        // HTTP Boot takes no URL from `file` beside an option 52, wherever that says options lie.
+        let http = Message::of("ovmf-http-discover")
+            .with(57, &[2, 64])
+            .without(55);
+        let record = record(InstallState::Armed);
+        let offer = ours(&answer(&http.bytes(), &snapshot, Known::Record(&record)));
+        assert_eq!(http_choice(&[offer]), Some(0));
         // A system reads option 52: there the room is used.
         let system = Message::of("udhcpc-discover");
         let Outcome::Send { reply, .. } =
@@ -401,27 +459,8 @@ mod tests {
             let known = record.as_ref().map_or(Known::Nothing, Known::Record);
             let decision = answer(&bytes, &snapshot, known);
             let Outcome::Send { reply, .. } = &decision.outcome else { return Ok(()) };
-            prop_assert_eq!(reply.message_type, MessageType::Offer);
-            let offer = Offer::read(&reply.encode());
-            match (Stage::of(&request), decision.boot_file.as_deref()) {
-                (Stage::HttpBoot { .. }, file) => {
-                    prop_assert_eq!(http_choice(std::slice::from_ref(&offer)).is_some(), file.is_some());
-                }
-                (Stage::Pxe { firmware, .. }, Some(file)) => {
-                    prop_assert_eq!(reads(&offer), file);
-                    if firmware.is_some_and(Firmware::is_uefi) {
-                        let choice = pxe_choice(&[offer]);
-                        prop_assert_eq!(choice, Choice::BootFile { rank: 7, offer: 0 });
-                    }
-                }
-                // Its disk, without a detour to port 4011.
-                (Stage::Pxe { firmware, .. }, None) if firmware.is_some_and(Firmware::is_uefi) => {
-                    prop_assert_eq!(pxe_choice(&[offer]), Choice::Nothing);
-                }
-                (Stage::Ipxe { .. }, _) => prop_assert_eq!(offer.class, Some(Class::DhcpOnly)),
-                // A BIOS and systems take no part in this choice.
-                (Stage::Pxe { .. } | Stage::Os, _) => {}
-            }
+            prop_assert_eq!(reply.message_type(), Some(MessageType::Offer));
+            prop_assert_eq!(judge(&request, &decision), Ok(()));
             let to_install = state.is_some_and(InstallState::boots_installer);
             if let Stage::Pxe { firmware: Some(firmware), .. } = Stage::of(&request)
                 && firmware.is_uefi() && request.mac.to_string() == super::super::site::WEB01

@@ -218,7 +218,7 @@ proptest! {
         prop_assert_eq!((back.xid, back.mac, back.broadcast), (reply.xid, reply.mac, reply.broadcast));
         prop_assert_eq!((back.ciaddr, back.giaddr), (reply.ciaddr, reply.giaddr));
         prop_assert_eq!(&bytes[16..24], [reply.yiaddr.octets(), reply.siaddr.octets()].concat());
-        prop_assert_eq!(back.message_type(), Some(reply.message_type));
+        prop_assert_eq!(back.message_type(), reply.message_type());
         let left_out = reply.left_out();
         let there = |code: OptionCode| !left_out.contains(&u8::from(code));
         for option in &reply.options {
@@ -271,7 +271,7 @@ proptest! {
         let boots = bytes[108..236].iter().any(|byte| *byte != 0)
             && back.options.get(OptionCode::OptionOverload).is_none_or(|bits| bits[0] & 1 == 0);
         let has = |code| back.options.contains(code);
-        let nak = reply.message_type == MessageType::Nak;
+        let nak = reply.message_type() == Some(MessageType::Nak);
         if Stage::of(&request) == Stage::Os || nak {
             prop_assert!(!boots, "a boot file in `file`");
             prop_assert_eq!(reply.siaddr, Ipv4Addr::UNSPECIFIED);

@@ -70,8 +70,10 @@ impl BootAnswer {
 }
 
 /// The full iPXE for a PC BIOS, for one whose own iPXE cannot boot Linux. Not undionly: chained from
-/// iPXE there is no UNDI left under it.
+/// iPXE there is no UNDI left under it. On UEFI the loader of its firmware is the fuller one.
 const FULLER_IPXE: &str = "ipxe/ipxe.pxe";
+
+const CANNOT_BOOT_LINUX: &str = "this iPXE cannot boot a Linux kernel (option 175)";
 
 /// Decides about booting.
 pub(super) fn boot(
@@ -123,14 +125,33 @@ pub(super) fn boot(
                 &plan,
                 Plan::Install { profile, .. } if matches!(profile.boot, Boot::Linux { .. })
             );
+            let script = || {
+                if http {
+                    script_url(request, snapshot, server)
+                } else {
+                    format!("{}/boot.ipxe", request.mac.dashed())
+                }
+            };
             if needs_linux && !linux {
-                return fuller_ipxe(firmware, facts);
+                let mut answer = match firmware {
+                    Some(firmware) if firmware.is_uefi() => {
+                        loader(request, stage, snapshot, facts, host, server)
+                    }
+                    _ => fuller_ipxe(facts),
+                };
+                answer.note = Some(match answer.note.take() {
+                    Some(note) => format!("{CANNOT_BOOT_LINUX}; {note}"),
+                    None => CANNOT_BOOT_LINUX.to_owned(),
+                });
+                // Where the fuller one is no better it would go on for ever.
+                break_loop(&mut answer, request, stage, facts, at, script);
+                return answer;
             }
+            let answer = BootAnswer::file(script(), Reason::Script);
             if http {
-                BootAnswer::file(script_url(request, snapshot, server), Reason::Script)
+                answer
             } else {
-                let script = format!("{}/boot.ipxe", request.mac.dashed());
-                BootAnswer::file(script, Reason::Script).with_note("by TFTP: this iPXE has no HTTP")
+                answer.with_note("by TFTP: this iPXE has no HTTP")
             }
         }
         Stage::Pxe { .. } | Stage::HttpBoot { .. } => {
@@ -170,7 +191,7 @@ fn break_loop(
     let asking = Asking {
         loader,
         is_discover: request.message_type() == Some(MessageType::Discover),
-        takes_script: matches!(stage, Stage::Pxe { .. }),
+        takes_script: !matches!(stage, Stage::HttpBoot { .. }),
         armed_at: match facts.known {
             Known::Record(record) => record.armed_at,
             Known::Nothing | Known::Unavailable => None,
@@ -219,22 +240,16 @@ fn disk_without_file(stage: Stage, form: LocalBoot) -> bool {
     }
 }
 
-fn fuller_ipxe(firmware: Option<Firmware>, facts: &Facts<'_>) -> BootAnswer {
-    let cannot = "this iPXE cannot boot a Linux kernel (option 175)";
-    if firmware.is_some_and(Firmware::is_uefi) {
-        return BootAnswer::none(
-            Reason::NoLoader,
-            Some(format!(
-                "{cannot}; let its firmware load iPXE from here instead of its own"
-            )),
-        );
-    }
+fn fuller_ipxe(facts: &Facts<'_>) -> BootAnswer {
     if facts.files.is_there(FULLER_IPXE) {
-        BootAnswer::file(FULLER_IPXE, Reason::Loader).with_note(cannot)
+        BootAnswer {
+            loader: Some(FULLER_IPXE.to_owned()),
+            ..BootAnswer::file(FULLER_IPXE, Reason::Loader)
+        }
     } else {
         BootAnswer::none(
             Reason::NoLoader,
-            Some(format!("{cannot} and {FULLER_IPXE} is not there")),
+            Some(format!("{FULLER_IPXE} is not there")),
         )
     }
 }

@@ -104,10 +104,14 @@ pub(super) fn subnet_of(
 /// Where a reply goes (RFC 2131 section 4.1). Always to the client's port or the relay's, whatever
 /// port the request came from.
 pub(super) fn destination(request: &Request, reply: &Reply) -> Destination {
+    // BOOTP looks for an address of the client's first (RFC 1542 section 5.4).
+    if reply.message_type().is_none() && !request.ciaddr.is_unspecified() {
+        return Destination::Client(request.ciaddr);
+    }
     if !request.giaddr.is_unspecified() {
         return Destination::Relay(request.giaddr);
     }
-    if reply.message_type == MessageType::Nak {
+    if reply.message_type() == Some(MessageType::Nak) {
         return Destination::Broadcast;
     }
     if !request.ciaddr.is_unspecified() {

@@ -1,6 +1,8 @@
 //! Each message in each state, with what it meets and where the answer goes.
 
+mod bootp;
 mod configured;
+mod machine;
 
 use std::net::SocketAddrV4;
 
@@ -387,11 +389,6 @@ fn what_is_not_answered() {
     is_silent(&answer(&reply), Reason::NotARequest);
     is_silent(&answer(&Ask::new(2)), Reason::MessageType);
     is_silent(&answer(&Ask::new(13)), Reason::MessageType);
-    let bootp = Ask {
-        options: vec![255],
-        ..Ask::new(1)
-    };
-    is_silent(&answer(&bootp), Reason::Bootp);
     let away = Ask {
         mac: "52:54:00:00:50:01",
         ..Ask::new(1)
@@ -523,7 +520,8 @@ fn ipxe_gets_its_script() {
     assert_eq!(answer(&no_linux).reason, Reason::Script);
     // No BIOS program for an EFI iPXE.
     let efi = answer_armed(&Ask::new(1).uefi().with(77, b"iPXE").with(175, &[19, 1, 1]));
-    assert_eq!((efi.reason, efi.boot_file), (Reason::NoLoader, None));
+    assert_eq!(efi.boot_file.as_deref(), Some("ipxe/snponly.efi"));
+    assert_eq!(efi.loader, efi.boot_file);
 }
 
 /// One boot file is missing; what installers load is there.

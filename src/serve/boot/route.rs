@@ -12,7 +12,7 @@ use crate::record::ReportKind;
 /// What a request of the boot plane is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// `/boot/boot.ipxe`: the script that every machine may have.
+    /// `/boot/boot.ipxe`, and `autoexec.ipxe` in any folder: the script that every machine may have.
     Chain,
     /// `/boot/{mac}/boot.ipxe`.
     Script(HardwareAddr),
@@ -71,7 +71,10 @@ impl Route {
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match parts.as_slice() {
             ["healthz"] => Self::Health,
-            ["boot", "boot.ipxe"] => Self::Chain,
+            // An EFI build of iPXE looks for the second one beside the file that it was itself loaded from.
+            ["boot", "boot.ipxe"]
+            | ["autoexec.ipxe"]
+            | ["boot" | "assets", .., "autoexec.ipxe"] => Self::Chain,
             ["boot", mac, "boot.ipxe"] => mac.parse().map_or(Self::NotFound, Self::Script),
             ["assets", path @ ..] if !path.is_empty() && !folder => Self::Asset(path.join("/")),
             ["answers", token, "secrets", name] if !folder => Self::Secret {
@@ -244,7 +247,19 @@ mod tests {
     fn the_urls_of_the_contract() {
         let mac: HardwareAddr = "52:54:00:47:86:8e".parse().unwrap();
         let token = Token::parse(TOKEN);
-        assert_eq!(Route::of("/boot/boot.ipxe"), Route::Chain);
+        for chain in [
+            "/boot/boot.ipxe",
+            "/autoexec.ipxe",
+            "/assets/ipxe/autoexec.ipxe",
+            "//assets//ipxe/x/autoexec.ipxe",
+            "/boot/52-54-00-47-86-8e/autoexec.ipxe",
+        ] {
+            assert_eq!(Route::of(chain), Route::Chain, "{chain}");
+        }
+        assert!(matches!(
+            Route::of("/assets/autoexec.ipxe/x"),
+            Route::Asset(_)
+        ));
         for spelling in [
             "52-54-00-47-86-8e",
             "52:54:00:47:86:8E",

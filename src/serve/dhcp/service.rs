@@ -151,10 +151,14 @@ impl Service {
         });
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
-            Outcome::Send { reply, to, from } => {
-                let payload = reply.encode();
+            Outcome::Send {
+                reply,
+                payload,
+                to,
+                from,
+            } => {
                 let ip = known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr));
-                let sent = self.send(&payload, *to, *from).await;
+                let sent = self.send(payload, *to, *from).await;
                 Some((payload.len(), ip, sent))
             }
         };
@@ -362,10 +366,14 @@ impl Service {
         event.stage = Some(decision.stage.as_str().into());
         event.xid = Some(request.xid);
         event.generation = in_force.snapshot.generation;
-        event.detail = request
+        let uuid = request
             .uuid()
             .filter(|uuid| !uuid.is_placeholder())
             .map(|uuid| format!("UUID {uuid}"));
+        event.detail = match (uuid, &decision.detail) {
+            (Some(uuid), Some(detail)) => Some(format!("{uuid}; {detail}")),
+            (uuid, detail) => uuid.or_else(|| detail.clone()),
+        };
         self.ctx.journal.append(event);
     }
 }

@@ -1,7 +1,13 @@
 //! One round over everything that reads a client's bytes: what the fuzz target and the test of its
 //! corpus run.
 
-use super::{MessageType, OptionCode, Reply, Request};
+mod codecs;
+
+use std::net::Ipv4Addr;
+
+use super::{DhcpOption, MessageType, OptionCode, Reply, Request};
+pub use codecs::{CODECS, Codec, option_codec};
+
 use crate::wire::{names, pxe};
 
 /// Reads `bytes` as a message, calls every getter, answers, and reads the answer back. The error is
@@ -38,7 +44,36 @@ pub fn dhcp_request(bytes: &[u8]) -> Result<(), String> {
     if kept > bytes.len() {
         return Err(format!("{kept} bytes of options from {}", bytes.len()));
     }
+    if request.message_type().is_none() {
+        bootp_stays_bootp(&request)?;
+    }
     answer_reads_back(&request)
+}
+
+/// What BOOTP is answered has no option of DHCP's, and no more bytes than its client sent.
+fn bootp_stays_bootp(request: &Request) -> Result<(), String> {
+    let mut reply = Reply::to(request, None);
+    reply.options = vec![
+        DhcpOption::ServerIdentifier(Ipv4Addr::LOCALHOST),
+        DhcpOption::SubnetMask(Ipv4Addr::BROADCAST),
+        DhcpOption::AddressLeaseTime(1),
+    ];
+    let encoded = reply.encode();
+    if encoded.len() > request.len.max(super::BOOTP_MESSAGE) {
+        return Err(format!("{} bytes by BOOTP", encoded.len()));
+    }
+    let back = Request::parse(&encoded).map_err(|error| format!("own BOOTP: {error}"))?;
+    if back.cookie != request.cookie {
+        return Err("options for a client that has none".to_owned());
+    }
+    match back
+        .options
+        .iter()
+        .find(|(code, _)| (50..=61).contains(&u8::from(*code)))
+    {
+        Some((code, _)) => Err(format!("option {} by BOOTP", u8::from(code))),
+        None => Ok(()),
+    }
 }
 
 fn answer_reads_back(request: &Request) -> Result<(), String> {

@@ -11,12 +11,15 @@ pub mod request;
 
 pub use dhcproto::v4::{DhcpOption, MessageType, OptionCode};
 pub use options::Options;
-pub use reply::{BootFile, Reply};
+pub use reply::{BootFile, Encoded, Protocol, Reply};
 pub use request::{Malformed, Request};
 
 /// Bytes of a message before its options: the BOOTP header and the magic cookie (RFC 2131 section 2).
 pub const HEADER: usize = 240;
 
+/// Bytes of a BOOTP message (RFC 951 section 3): what its clients send, and what they take.
+pub const BOOTP_MESSAGE: usize = 300;
+
 /// Smallest message that is sent: older relays and ROMs drop what is shorter than BOOTP's 300 bytes
 /// (RFC 1542 section 2.1).
-pub const MIN_MESSAGE: usize = 300;
+pub const MIN_MESSAGE: usize = BOOTP_MESSAGE;

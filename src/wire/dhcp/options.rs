@@ -9,7 +9,7 @@
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use dhcproto::v4::{Decodable as _, Decoder, DhcpOption, OptionCode};
+use dhcproto::v4::OptionCode;
 
 /// Options by code, parts of one code joined in the order in which they came (RFC 3396). All of them
 /// lie in one run of bytes: a packet has a dozen, and each would cost an allocation of its own.
@@ -85,20 +85,6 @@ impl Options {
         self.index.iter().filter_map(|(code, range)| {
             Some((OptionCode::from(*code), self.bytes.get(range.clone())?))
         })
-    }
-
-    /// One option, decoded by `dhcproto`.
-    ///
-    /// Only for options of fixed form (addresses and numbers): those that `dhcproto` 0.15 checks by
-    /// `debug_assert!` or cuts (80, 81, 82, 93, 94, 150 to 157) are read from their bytes.
-    pub(super) fn decoded(&self, code: OptionCode) -> Option<DhcpOption> {
-        let data = self.get(code)?;
-        let mut single = [0; 2 + 255];
-        let (head, rest) = single.split_first_chunk_mut()?;
-        *head = [u8::from(code), u8::try_from(data.len()).ok()?];
-        rest.get_mut(..data.len())?.copy_from_slice(data);
-        let single = single.get(..2 + data.len())?;
-        DhcpOption::decode(&mut Decoder::new(single)).ok()
     }
 }
 

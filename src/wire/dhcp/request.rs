@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{DhcpOption, MessageType, OptionCode, borrowed};
+use dhcproto::v4::{MessageType, OptionCode, borrowed};
 
-use super::HEADER;
 use super::options::{self, Options};
+use super::{BOOTP_MESSAGE, HEADER};
 use crate::base::{ClientSystemArchitecture, HardwareAddr, Uuid};
 use crate::wire::ipxe;
 
@@ -15,8 +15,10 @@ pub enum Malformed {
     /// Shorter than a BOOTP header and the cookie.
     #[error("{0} bytes are too few for a DHCP message (at least {HEADER})")]
     Short(usize),
-    /// The magic cookie is not there (RFC 2131 section 3): BOOTP at best.
-    #[error("the magic cookie of DHCP is missing after the header; this is BOOTP at best")]
+    /// The magic cookie is not there (RFC 2131 section 3), and it is too short for BOOTP without one.
+    #[error(
+        "the magic cookie of DHCP is missing after the header, and BOOTP has {BOOTP_MESSAGE} bytes"
+    )]
     NoCookie,
     /// A hardware address longer than its field.
     #[error("a hardware address of {0} bytes (`hlen`) does not fit the 16 of `chaddr`")]
@@ -47,6 +49,10 @@ pub struct Request {
     pub mac: HardwareAddr,
     /// All options, raw.
     pub options: Options,
+    /// Whether the magic cookie was there. Only BOOTP does without (RFC 951): its `vend` then tells nothing.
+    pub cookie: bool,
+    /// Bytes of the datagram's payload.
+    pub len: usize,
 }
 
 /// `op` of a client's message (RFC 2131 section 2).
@@ -74,12 +80,18 @@ impl Request {
             return Err(Malformed::NoHardwareAddress);
         }
         let field = |range| bytes.get(range).ok_or_else(|| short.clone());
-        if field(236..HEADER)? != dhcproto::v4::MAGIC {
+        let cookie = field(236..HEADER)? == dhcproto::v4::MAGIC;
+        if !cookie && bytes.len() < BOOTP_MESSAGE {
             return Err(Malformed::NoCookie);
         }
         let mac = HardwareAddr::new(bytes.get(1).copied().unwrap_or_default(), message.chaddr())
             .ok_or_else(|| Malformed::HardwareLength(message.hlen()))?;
-        let area = bytes.get(HEADER..).unwrap_or_default();
+        let options = if cookie {
+            let area = bytes.get(HEADER..).unwrap_or_default();
+            Options::read(area, field(108..236)?, field(44..108)?)
+        } else {
+            Options::default()
+        };
         Ok(Self {
             xid: message.xid(),
             secs: message.secs(),
@@ -89,25 +101,20 @@ impl Request {
             ciaddr: message.ciaddr(),
             giaddr: message.giaddr(),
             mac,
-            options: Options::read(area, field(108..236)?, field(44..108)?),
+            options,
+            cookie,
+            len: bytes.len(),
         })
     }
 
     /// Option 53; `None` when it is absent or empty.
     pub fn message_type(&self) -> Option<MessageType> {
-        match self.options.decoded(OptionCode::MessageType)? {
-            DhcpOption::MessageType(kind) => Some(kind),
-            _ => None,
-        }
+        let data = self.options.get(OptionCode::MessageType)?;
+        data.first().copied().map(MessageType::from)
     }
 
     fn address(&self, code: OptionCode) -> Option<Ipv4Addr> {
-        match self.options.decoded(code)? {
-            DhcpOption::RequestedIpAddress(address)
-            | DhcpOption::ServerIdentifier(address)
-            | DhcpOption::SubnetSelection(address) => Some(address),
-            _ => None,
-        }
+        options::address(self.options.get(code)?)
     }
 
     /// Option 12, as text for people.
@@ -122,10 +129,8 @@ impl Request {
 
     /// Option 51: the length of lease that the client would like, in seconds.
     pub fn lease_time(&self) -> Option<u32> {
-        match self.options.decoded(OptionCode::AddressLeaseTime)? {
-            DhcpOption::AddressLeaseTime(secs) => Some(secs),
-            _ => None,
-        }
+        let data = self.options.get(OptionCode::AddressLeaseTime)?;
+        <[u8; 4]>::try_from(data).ok().map(u32::from_be_bytes)
     }
 
     /// Option 54: the server that the client speaks to.
@@ -148,10 +153,8 @@ impl Request {
 
     /// Option 57: the largest message that the client takes, in bytes of the whole datagram.
     pub fn max_message_size(&self) -> Option<u16> {
-        match self.options.decoded(OptionCode::MaxMessageSize)? {
-            DhcpOption::MaxMessageSize(bytes) => Some(bytes),
-            _ => None,
-        }
+        let data = self.options.get(OptionCode::MaxMessageSize)?;
+        <[u8; 2]>::try_from(data).ok().map(u16::from_be_bytes)
     }
 
     /// Option 60.
@@ -275,6 +278,13 @@ mod tests {
         assert_eq!(Request::parse(&bytes).unwrap().mac.as_bytes().len(), 16);
         bytes[236] = 0;
         assert_eq!(Request::parse(&bytes), Err(Malformed::NoCookie));
+        // As long as BOOTP it is BOOTP, and what stands behind the header tells nothing.
+        bytes.resize(299, 0);
+        assert_eq!(Request::parse(&bytes), Err(Malformed::NoCookie));
+        bytes.push(0);
+        let bootp = Request::parse(&bytes).unwrap();
+        assert!(!bootp.cookie && bootp.message_type().is_none());
+        assert_eq!((bootp.len, bootp.options.iter().count()), (300, 0));
     }
 
     #[test]
