@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 
 use crate::packet::{self, ACK, DISCOVER, OFFER, RELAY, REQUEST, Reply, SERVER, Template};
 
@@ -161,6 +165,9 @@ impl Load {
             }
             self.receive(&mut outcome)?;
             self.give_up(now, &mut outcome);
+            if due < end {
+                self.rest(due)?;
+            }
             if due >= end && self.waiting.is_empty() {
                 break;
             }
@@ -286,6 +293,21 @@ impl Load {
             silence,
             wrong: outcome.wrong,
         })
+    }
+
+    /// Sleeps until something comes, at most until shortly before this time. One that never sleeps is
+    /// stopped by the kernel for 50 ms of each second (`SCHED_RR`), which would stand in the latencies.
+    fn rest(&self, until: Instant) -> io::Result<()> {
+        const WAKING: Duration = Duration::from_micros(30);
+        let left = until.saturating_duration_since(Instant::now());
+        let Some(left) = left.checked_sub(WAKING) else {
+            return Ok(());
+        };
+        let mut sockets = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut sockets, Some(TimeSpec::from(left)), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     fn place(&self, xid: u32) -> usize {

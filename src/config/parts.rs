@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::source::SourceId;
 use super::table::Context;
 use super::written::hosts::ReservationsFile;
+use crate::base::pace;
 
 /// A file up to this size, in bytes, is read whole.
 const WHOLE: usize = 256 << 10;
@@ -75,7 +76,8 @@ fn in_parts(
 /// `groups` and `hosts`: of those it can be told by their names whether one stands in two parts.
 fn can_be_cut(text: &str) -> bool {
     let mut has_header = false;
-    text.lines().all(|line| {
+    text.lines().enumerate().all(|(count, line)| {
+        pace::give_way(count / 16);
         let line = line.trim_start_matches([' ', '\t']);
         if line.starts_with('[') {
             has_header = true;

@@ -18,7 +18,7 @@ use super::secrets::Secrets;
 use super::source::Span;
 use crate::base::{
     After, Architecture, Firmware, GroupName, HardwareAddr, HostName, Lifecycle, ProfileName,
-    SubnetName, Uuid,
+    SubnetName, Uuid, pace,
 };
 use crate::journal::event::Kind;
 
@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub secrets: Secrets,
     /// Who is told of events.
     pub hooks: Vec<Hook>,
-    hosts: Vec<Arc<Host>>,
+    hosts: Hosts,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
     templates: BTreeMap<String, Template>,
     by_mac: HashMap<HardwareAddr, u32>,
@@ -277,7 +277,7 @@ pub struct Host {
 }
 
 /// What few hosts have; those that have nothing of it, and are alike otherwise, share one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Own {
     /// Its full name, where the file gives one; else see [`Host::fqdn`].
     pub written_fqdn: Option<String>,
@@ -533,6 +533,19 @@ pub struct Template {
     pub span: Option<Span>,
 }
 
+/// All hosts; a configuration that goes out of force lets others work while it goes.
+#[derive(Debug, Clone, Default)]
+struct Hosts(Vec<Arc<Host>>);
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        while let Some(host) = self.0.pop() {
+            drop(host);
+            pace::give_way(self.0.len());
+        }
+    }
+}
+
 impl Snapshot {
     /// Puts a checked configuration together. The caller (`config::check`) has refused what is used
     /// twice; should two hosts share an address here, the first one keeps it.
@@ -550,7 +563,7 @@ impl Snapshot {
             subnets,
             secrets: Secrets::default(),
             hooks: Vec::new(),
-            hosts: hosts.into_iter().map(Arc::new).collect(),
+            hosts: Hosts(hosts.into_iter().map(Arc::new).collect()),
             profiles: profiles
                 .into_iter()
                 .map(|profile| (profile.name.clone(), Arc::new(profile)))
@@ -561,7 +574,8 @@ impl Snapshot {
             by_ip: HashMap::with_capacity(count),
             by_name: HashMap::with_capacity(count),
         };
-        for (index, host) in (0..).zip(&snapshot.hosts) {
+        for (index, host) in (0..).zip(&snapshot.hosts.0) {
+            pace::give_way(count - snapshot.by_name.len());
             for mac in &host.macs {
                 snapshot.by_mac.entry(*mac).or_insert(index);
             }
@@ -590,7 +604,7 @@ impl Snapshot {
 
     /// All hosts, in the order of the file.
     pub fn hosts(&self) -> &[Arc<Host>] {
-        &self.hosts
+        &self.hosts.0
     }
 
     /// The host with this hardware address, whichever of its network cards has it.
@@ -615,7 +629,7 @@ impl Snapshot {
     }
 
     fn at(&self, index: u32) -> Option<&Arc<Host>> {
-        self.hosts.get(usize::try_from(index).ok()?)
+        self.hosts.0.get(usize::try_from(index).ok()?)
     }
 
     /// The subnet that a host belongs to; `None` never happens for a host of this snapshot.

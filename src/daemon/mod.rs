@@ -429,7 +429,11 @@ async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
         let snapshot = &in_force.snapshot;
         let mut judged = ctx.installs.judge_all(snapshot).await;
         if judged.is_ok() && remembered != Some(snapshot.generation) {
-            judged = ctx.installs.remember(snapshot).await.map(|_| ());
+            let (installs, known) = (ctx.installs.clone(), Arc::clone(&in_force));
+            let remember = move |runtime: &tokio::runtime::Handle| {
+                runtime.block_on(installs.remember(&known.snapshot))
+            };
+            judged = reload::blocking(remember).await.map(|_| ());
             if judged.is_ok() {
                 remembered = Some(snapshot.generation);
             }

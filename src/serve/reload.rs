@@ -8,7 +8,7 @@
 //! a new file and rename it, which a watch on the file itself does not survive.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,7 +217,10 @@ pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, u64)> {
         .map(|source| {
             let fingerprint = source.fingerprint.unwrap_or_else(|| {
                 let mut hasher = DefaultHasher::new();
-                source.text.hash(&mut hasher);
+                for part in source.text.as_bytes().chunks(64 << 10) {
+                    hasher.write(part);
+                    std::thread::yield_now();
+                }
                 hasher.finish()
             });
             (source.path.clone(), fingerprint)
@@ -317,14 +320,23 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
         };
     };
     let new = overrides.apply(new);
-    let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
-    // Hosts that are there already are none that a reload adds, even when the store was out of reach so far.
-    let new_hosts = match ctx.installs.remember(&old.snapshot).await {
-        Ok(_) => ctx.installs.remember(&new.snapshot).await,
-        Err(error) => Err(error),
-    };
+    // Many hosts take their time, which packets do not have.
+    let compared = blocking({
+        let (installs, old, new) = (ctx.installs.clone(), Arc::clone(&old), Arc::clone(&new));
+        move |runtime| {
+            let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
+            // Hosts that are there already are none that a reload adds, even when the store was out of
+            // reach so far.
+            let new_hosts = runtime
+                .block_on(installs.remember(&old.snapshot))
+                .and_then(|_| runtime.block_on(installs.remember(&new.snapshot)));
+            (changes, new_hosts)
+        }
+    });
+    let (changes, new_hosts) = compared.await;
     ctx.assets.set_root(new.snapshot.server.boot_assets.clone());
     ctx.in_force.store(Arc::clone(&new));
+    tokio::task::spawn_blocking(move || drop(old));
     if let Err(error) = ctx.installs.reload(&new.snapshot).await {
         trouble(
             ctx,
@@ -347,6 +359,18 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
         generation: new.snapshot.generation,
         changes,
         problems,
+    }
+}
+
+/// Does long work on a thread for it.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(&tokio::runtime::Handle) -> T + Send + 'static,
+) -> T {
+    let runtime = tokio::runtime::Handle::current();
+    match tokio::task::spawn_blocking(move || work(&runtime)).await {
+        Ok(done) => done,
+        // Nobody cancels it, so that it has panicked.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

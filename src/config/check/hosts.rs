@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::profiles::lifecycle_of;
-use crate::base::{After, Architecture, GroupName, Lifecycle, ProfileName, suggest};
+use crate::base::{After, Architecture, GroupName, Lifecycle, ProfileName, pace, suggest};
 use crate::config::merge::{Groups, Merged};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Host, InstallPolicy, LocalBoot, Own, Settings, Subnet};
@@ -168,7 +168,8 @@ pub(super) fn duplicates(hosts: &[&HostEntry], problems: &mut Vec<Problem>) {
     let mut names: HashMap<AnyCase<'_>, &HostEntry> = HashMap::with_capacity(hosts.len());
     let mut macs: HashMap<_, &HostEntry> = HashMap::new();
     let mut addresses: HashMap<_, &HostEntry> = HashMap::new();
-    for host in hosts {
+    for (count, host) in hosts.iter().enumerate() {
+        pace::give_way(count);
         // DNS does not tell upper from lower case.
         let key = AnyCase(host.name.value.as_str());
         if let Some(first) = names.get(&key) {
@@ -183,7 +184,7 @@ pub(super) fn duplicates(hosts: &[&HostEntry], problems: &mut Vec<Problem>) {
             );
             continue;
         }
-        names.insert(key, host);
+        names.insert(key, *host);
         if let Some(mac) = &host.mac {
             if let Some(first) = macs.get(&mac.value) {
                 let mut problem = Problem::error(

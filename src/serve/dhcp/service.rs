@@ -164,7 +164,8 @@ impl Service {
         };
         let mut details: Vec<String> = decision.detail.iter().cloned().collect();
         if decision.reason == Reason::Declined {
-            details.extend(self.who_holds(&in_force, &request).await);
+            // Boxed: it is rare, and its size would be every datagram's.
+            details.extend(Box::pin(self.who_holds(&in_force, &request)).await);
         }
         let (mut kind, mut reason) = (decision.kind, decision.reason);
         let (bytes, ip) = match sent {
