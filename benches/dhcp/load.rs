@@ -267,6 +267,7 @@ impl Load {
                 self.next_xid = xid.wrapping_add(1).max(1);
                 let _ = self.socket.send(self.discover.fill(xid, host));
             }
+            self.rest(due)?;
             while let Some(reply) = self.next(&mut outcome)? {
                 let now = Instant::now();
                 if order.is_none() {

@@ -48,6 +48,8 @@ fn in_parts(
         return None;
     }
     let mut file = ReservationsFile::default();
+    // A vector that grows would be there twice for a moment.
+    file.hosts.reserve_exact(text.matches("\n[hosts.").count());
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     let mut base = 0;

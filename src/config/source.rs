@@ -1,7 +1,7 @@
 //! Where configuration text comes from, and positions in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
@@ -66,6 +66,16 @@ pub struct Source {
     pub fingerprint: Option<u64>,
 }
 
+/// Something that tells two texts apart, for as long as this program runs. It gives way to others.
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for part in text.as_bytes().chunks(64 << 10) {
+        hasher.write(part);
+        std::thread::yield_now();
+    }
+    hasher.finish()
+}
+
 /// Every file that a configuration was read from.
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
@@ -99,12 +109,10 @@ impl SourceMap {
                 shown.extend(std::iter::repeat_n(' ', c.len_utf8()));
             }
         }
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
         self.push(Source {
             path: path.into(),
             text: shown.into(),
-            fingerprint: Some(hasher.finish()),
+            fingerprint: Some(fingerprint(text)),
         })
     }
 

@@ -8,7 +8,6 @@
 //! a new file and rename it, which a watch on the file itself does not survive.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use super::context::Context;
 use super::health::Health;
 use super::newcomers;
 use crate::config::diff::SnapshotDiff;
-use crate::config::source::DiskFiles;
+use crate::config::source::{DiskFiles, Files as _, fingerprint as fingerprint_of};
 use crate::config::{Problem, Severity, SourceMap};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::{InForce, Loaded, load};
@@ -215,17 +214,29 @@ pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, u64)> {
     sources
         .iter()
         .map(|source| {
-            let fingerprint = source.fingerprint.unwrap_or_else(|| {
-                let mut hasher = DefaultHasher::new();
-                for part in source.text.as_bytes().chunks(64 << 10) {
-                    hasher.write(part);
-                    std::thread::yield_now();
-                }
-                hasher.finish()
-            });
+            let fingerprint = source.fingerprint;
+            let fingerprint = fingerprint.unwrap_or_else(|| fingerprint_of(&source.text));
             (source.path.clone(), fingerprint)
         })
         .collect()
+}
+
+/// Whether these files still are what is on the disk, and no other one has come that belongs to the
+/// configuration: then there is nothing to be read and proven.
+fn is_on_disk(in_force: &InForce, known: &[(PathBuf, u64)]) -> bool {
+    let same = |(path, fingerprint): &(PathBuf, u64)| {
+        let text = DiskFiles.read(path);
+        text.is_ok_and(|text| fingerprint_of(&text) == *fingerprint)
+    };
+    let server = &in_force.snapshot.server;
+    let folders = [&server.profiles, &server.templates];
+    let folders = folders.into_iter().chain(&server.reservations);
+    let is_known = |file: &PathBuf| known.iter().any(|(path, _)| path == file);
+    let mut listed = folders
+        .filter(|folder| DiskFiles.is_dir(folder))
+        .map(|folder| DiskFiles.list(folder));
+    listed.all(|files| files.is_ok_and(|files| files.iter().all(is_known)))
+        && known.iter().all(same)
 }
 
 /// Works off reloads until cancelled.
@@ -260,7 +271,15 @@ pub async fn run(
                 Ask { cause: Cause::Files, reply: None }
             }
         };
-        let generation = ctx.config().snapshot.generation + 1;
+        let in_force = ctx.config();
+        if ask.cause == Cause::Files {
+            let (in_force, known) = (Arc::clone(&in_force), last.clone());
+            if blocking(move |_| is_on_disk(&in_force, &known)).await {
+                continue;
+            }
+        }
+        let generation = in_force.snapshot.generation + 1;
+        drop(in_force);
         let main = settings.main.clone();
         let Ok(loaded) =
             tokio::task::spawn_blocking(move || load(&DiskFiles, &main, generation)).await

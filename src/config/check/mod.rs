@@ -128,14 +128,12 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         &runs_on,
         profiles.iter().map(|profile| &profile.name),
     );
-    let hosts = placed
-        .iter()
-        .enumerate()
-        .filter_map(|(count, placed)| {
-            pace::give_way(count);
-            maker.host(placed)
-        })
-        .collect::<Vec<_>>();
+    let mut hosts = Vec::with_capacity(placed.len());
+    for (count, placed) in placed.iter().enumerate() {
+        pace::give_way(count);
+        hosts.extend(maker.host(placed));
+    }
+    drop(placed);
     full_names(&hosts, &entries, problems);
     // What could not be read may read any variable.
     if !input.templates_unsure && profiles.len() == profile_names.len() {
