@@ -12,6 +12,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 # The servers write their files and journals to a real disk; however it ends, nothing stays.
 folder=$(mktemp -d /var/tmp/bootwright-bench-XXXXXX)
+# The daemon gives up its privileges and has to get in.
+chmod 755 "$folder"
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 

@@ -199,7 +199,7 @@ impl Report {
                 .iter()
                 .filter_map(|&hosts| self.sum(kind, hosts, What::Wrong))
                 .sum();
-            let _ = write!(text, " {} {wrong};", kind.name());
+            let _ = write!(text, " {} {};", kind.name(), wrong as u64);
         }
         text.push('\n');
         for failure in &self.failures {
