@@ -265,10 +265,14 @@ pub async fn run(
                 None => return,
             },
             Some(()) = changes.recv() => {
-                // Not cancelled while debouncing: the end waits at most this long for it.
-                tokio::time::sleep(DEBOUNCE).await;
+                // Not cancelled while debouncing: the end waits at most this long for it. Who asks for a
+                // reload meanwhile says that the files are complete.
+                let asked = tokio::select! {
+                    () = tokio::time::sleep(DEBOUNCE) => None,
+                    asked = inbox.recv() => asked,
+                };
                 while changes.try_recv().is_ok() {}
-                Ask { cause: Cause::Files, reply: None }
+                asked.unwrap_or(Ask { cause: Cause::Files, reply: None })
             }
         };
         let in_force = ctx.config();
