@@ -188,7 +188,7 @@ impl Load {
         let mut last = Instant::now();
         while outcome.done < u64::from(count) && last.elapsed() < PATIENCE {
             if let Some(reply) = self.next(&mut outcome)? {
-                let place = self.place(reply.xid);
+                let place = Self::place(reply.xid);
                 let one = self.under_way[place];
                 if one.step == Step::Discovered && Self::is_for(&one, &reply, OFFER) {
                     self.under_way[place].step = Step::Nothing;
@@ -288,7 +288,7 @@ impl Load {
                 }
             }
         }
-        silence = silence.max(Instant::now() - last_answer.max(ordered));
+        silence = silence.max(last_answer.max(ordered).elapsed());
         Ok(Change {
             in_force,
             silence,
@@ -311,7 +311,7 @@ impl Load {
         }
     }
 
-    fn place(&self, xid: u32) -> usize {
+    fn place(xid: u32) -> usize {
         xid as usize & (PLACES - 1)
     }
 
@@ -340,7 +340,7 @@ impl Load {
         self.next_host += 1;
         let xid = self.next_xid;
         self.next_xid = xid.wrapping_add(1).max(1);
-        let place = self.place(xid);
+        let place = Self::place(xid);
         self.under_way[place] = Handshake {
             xid,
             host,
@@ -358,7 +358,7 @@ impl Load {
             let Some(reply) = self.next(outcome)? else {
                 break;
             };
-            let place = self.place(reply.xid);
+            let place = Self::place(reply.xid);
             let one = self.under_way[place];
             match one.step {
                 Step::Discovered if Self::is_for(&one, &reply, OFFER) => {
@@ -390,7 +390,7 @@ impl Load {
     fn give_up(&mut self, now: Instant, outcome: &mut Outcome) -> usize {
         let mut lost = 0;
         while let Some((until, xid)) = self.waiting.front().copied() {
-            let place = self.place(xid);
+            let place = Self::place(xid);
             let one = &mut self.under_way[place];
             let over = one.xid != xid || one.step == Step::Nothing;
             if !over && until > now {

@@ -220,7 +220,7 @@ fn run(plan: &Plan) -> io::Result<()> {
                 );
                 if let Err(error) = measure(plan, kind, hosts, &folder.0, &mut report) {
                     eprintln!("  {error}");
-                    report.failed(kind, hosts, error.to_string());
+                    report.failed(kind, hosts, &error.to_string());
                 }
             }
         }
@@ -242,14 +242,12 @@ fn measure(
     let mut server = Server::start(kind, hosts, folder, plan.cpu)?;
     let mut put = |what: What, value: f64| report.put(Key { kind, hosts, what }, value);
     let patience = Plan::patience(kind, hosts);
-    match load.first_answer(server.started(), patience)? {
-        Some(took) => put(What::Start, took.as_secs_f64()),
-        None => {
-            let why = server.ended();
-            let why = why.unwrap_or_else(|| format!("no answer within {} s", patience.as_secs()));
-            return Err(io::Error::other(why));
-        }
-    }
+    let Some(took) = load.first_answer(server.started(), patience)? else {
+        let why = server.ended();
+        let why = why.unwrap_or_else(|| format!("no answer within {} s", patience.as_secs()));
+        return Err(io::Error::other(why));
+    };
+    put(What::Start, took.as_secs_f64());
     // What a start leaves to be done, and the caches of the first packets.
     load.closed(4, Duration::from_millis(300))?;
 

@@ -82,7 +82,7 @@ impl Report {
         self.figures.entry(key).or_default().push(value);
     }
 
-    pub fn failed(&mut self, kind: Kind, hosts: u32, why: String) {
+    pub fn failed(&mut self, kind: Kind, hosts: u32, why: &str) {
         self.failures
             .push(format!("{}, {hosts} reservations: {why}", kind.name()));
     }

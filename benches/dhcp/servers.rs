@@ -339,7 +339,7 @@ impl Server {
                     let _ = writeln!(text, "{mac},{ip}");
                 }
             }
-        };
+        }
         let name = self.kind.file();
         fs::write(folder.join(name), text)?;
         Ok(name)

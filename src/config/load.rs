@@ -305,7 +305,7 @@ impl Loader<'_> {
                         end: 0,
                     };
                     let template = Template {
-                        text: text.into(),
+                        text,
                         span: Some(span),
                     };
                     templates.insert(name, template);

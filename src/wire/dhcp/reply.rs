@@ -512,7 +512,7 @@ fn write_option(code: u8, option: &DhcpOption, bytes: &mut Vec<u8>) -> Result<()
         {
             if let Ok(len @ 1..) = u8::try_from(addresses.len() * 4) {
                 bytes.extend_from_slice(&[code, len]);
-                bytes.extend(addresses.iter().flat_map(|address| address.octets()));
+                bytes.extend(addresses.iter().flat_map(Ipv4Addr::octets));
             }
         }
         DhcpOption::AddressLeaseTime(secs)
