@@ -211,7 +211,6 @@ impl Load {
         since: Instant,
         patience: Duration,
     ) -> io::Result<Option<Duration>> {
-        self.forget()?;
         let mut outcome = Outcome::default();
         while since.elapsed() < patience {
             let xid = self.next_xid;
