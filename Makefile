@@ -1,5 +1,5 @@
 # What a developer types. Everything prints what it does and how far it is.
-.PHONY: help setup build demo test install-test lint fmt fmt-check ci
+.PHONY: help setup build demo test install-test bench-dhcp lint fmt fmt-check ci
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -21,9 +21,12 @@ test: ## every test, real clients and real boots among them
 install-test: ## install a virtual machine for real: from its first network boot to the login on its disk
 	@scripts/install-test.sh
 
+bench-dhcp: ## as root: DHCP beside Kea, ISC dhcpd and dnsmasq, half an hour; ARGS="--quick" for three minutes
+	@scripts/bench-dhcp.sh $(ARGS)
+
 lint: ## clippy, warnings denied
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test boot --test netns_clients --test install -- -D warnings
+	cargo clippy --locked --test boot --test netns_clients --test install --bench dhcp -- -D warnings
 
 fmt: ## format
 	cargo fmt --all

@@ -6,6 +6,7 @@
 #   scripts/setup.sh build     only what building needs
 #   scripts/setup.sh demo      what `make demo` needs
 #   scripts/setup.sh install   what `make install-test` needs
+#   scripts/setup.sh bench     what `make bench-dhcp` needs: other DHCP servers, which are not started
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,10 +21,14 @@ CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
 # The packages' mirror of the installation test; a look into the installed disk.
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
+# The servers beside which DHCP is measured; taskset, chrt, unshare.
+PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base iproute2 util-linux)
+
 case ${1:-all} in
 build) packages=("${BUILD[@]}") ;;
 demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
+bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;
 *) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${MIRROR[@]}") ;;
 esac
 
@@ -60,12 +65,30 @@ if [ ${#missing[@]} -gt 0 ]; then
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet \
             --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "${missing[@]}"
     }
+    # A DHCP server that starts by being installed would answer this network: invoke-rc.d asks this file
+    # first. One that is there already stays as it is.
+    policy=/usr/sbin/policy-rc.d
+    services=()
+    for package in "${missing[@]}"; do
+        case $package in kea-dhcp4-server | isc-dhcp-server) services+=("$package") ;; esac
+    done
+    if [ ${#services[@]} -gt 0 ] && [ ! -e "$policy" ]; then
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod 755 "$policy"
+    fi
     # The lists of a fresh machine are empty or old; they are brought up to date only when it is needed.
     if ! install; then
         echo "setup: once more, with the lists of packages brought up to date"
         "${as_root[@]}" apt-get update --quiet
         install
     fi
+    # Nor at the next start of the machine.
+    for service in "${services[@]}"; do
+        if [ -d /run/systemd/system ]; then
+            "${as_root[@]}" systemctl disable --quiet --now "$service"
+        fi
+    done
 else
     echo "setup: all ${#packages[@]} packages are there"
 fi

@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 
 use crate::packet::{self, ACK, DISCOVER, OFFER, RELAY, REQUEST, Reply, SERVER, Template};
 
@@ -161,6 +165,9 @@ impl Load {
             }
             self.receive(&mut outcome)?;
             self.give_up(now, &mut outcome);
+            if due < end {
+                self.rest(due)?;
+            }
             if due >= end && self.waiting.is_empty() {
                 break;
             }
@@ -181,7 +188,7 @@ impl Load {
         let mut last = Instant::now();
         while outcome.done < u64::from(count) && last.elapsed() < PATIENCE {
             if let Some(reply) = self.next(&mut outcome)? {
-                let place = self.place(reply.xid);
+                let place = Self::place(reply.xid);
                 let one = self.under_way[place];
                 if one.step == Step::Discovered && Self::is_for(&one, &reply, OFFER) {
                     self.under_way[place].step = Step::Nothing;
@@ -204,7 +211,6 @@ impl Load {
         since: Instant,
         patience: Duration,
     ) -> io::Result<Option<Duration>> {
-        self.forget()?;
         let mut outcome = Outcome::default();
         while since.elapsed() < patience {
             let xid = self.next_xid;
@@ -260,6 +266,7 @@ impl Load {
                 self.next_xid = xid.wrapping_add(1).max(1);
                 let _ = self.socket.send(self.discover.fill(xid, host));
             }
+            self.rest(due)?;
             while let Some(reply) = self.next(&mut outcome)? {
                 let now = Instant::now();
                 if order.is_none() {
@@ -280,7 +287,7 @@ impl Load {
                 }
             }
         }
-        silence = silence.max(Instant::now() - last_answer.max(ordered));
+        silence = silence.max(last_answer.max(ordered).elapsed());
         Ok(Change {
             in_force,
             silence,
@@ -288,7 +295,22 @@ impl Load {
         })
     }
 
-    fn place(&self, xid: u32) -> usize {
+    /// Sleeps until something comes, at most until shortly before this time. One that never sleeps is
+    /// stopped by the kernel for 50 ms of each second (`SCHED_RR`), which would stand in the latencies.
+    fn rest(&self, until: Instant) -> io::Result<()> {
+        const WAKING: Duration = Duration::from_micros(30);
+        let left = until.saturating_duration_since(Instant::now());
+        let Some(left) = left.checked_sub(WAKING) else {
+            return Ok(());
+        };
+        let mut sockets = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut sockets, Some(TimeSpec::from(left)), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn place(xid: u32) -> usize {
         xid as usize & (PLACES - 1)
     }
 
@@ -317,7 +339,7 @@ impl Load {
         self.next_host += 1;
         let xid = self.next_xid;
         self.next_xid = xid.wrapping_add(1).max(1);
-        let place = self.place(xid);
+        let place = Self::place(xid);
         self.under_way[place] = Handshake {
             xid,
             host,
@@ -335,7 +357,7 @@ impl Load {
             let Some(reply) = self.next(outcome)? else {
                 break;
             };
-            let place = self.place(reply.xid);
+            let place = Self::place(reply.xid);
             let one = self.under_way[place];
             match one.step {
                 Step::Discovered if Self::is_for(&one, &reply, OFFER) => {
@@ -367,7 +389,7 @@ impl Load {
     fn give_up(&mut self, now: Instant, outcome: &mut Outcome) -> usize {
         let mut lost = 0;
         while let Some((until, xid)) = self.waiting.front().copied() {
-            let place = self.place(xid);
+            let place = Self::place(xid);
             let one = &mut self.under_way[place];
             let over = one.xid != xid || one.step == Step::Nothing;
             if !over && until > now {

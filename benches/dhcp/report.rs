@@ -31,6 +31,15 @@ pub enum What {
     Wrong,
 }
 
+/// Which of two figures is the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Better {
+    More,
+    Less,
+    /// No ratio is shown.
+    Unsaid,
+}
+
 /// Whose figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -45,17 +54,25 @@ pub struct Report {
     sizes: Vec<u32>,
     rounds: u32,
     lasting: Duration,
+    scheduling: &'static str,
     figures: BTreeMap<Key, Vec<f64>>,
     failures: Vec<String>,
 }
 
 impl Report {
-    pub fn new(servers: &[Kind], sizes: &[u32], rounds: u32, lasting: Duration) -> Self {
+    pub fn new(
+        servers: &[Kind],
+        sizes: &[u32],
+        rounds: u32,
+        lasting: Duration,
+        scheduling: &'static str,
+    ) -> Self {
         Self {
             servers: servers.to_vec(),
             sizes: sizes.to_vec(),
             rounds,
             lasting,
+            scheduling,
             figures: BTreeMap::new(),
             failures: Vec::new(),
         }
@@ -65,7 +82,7 @@ impl Report {
         self.figures.entry(key).or_default().push(value);
     }
 
-    pub fn failed(&mut self, kind: Kind, hosts: u32, why: String) {
+    pub fn failed(&mut self, kind: Kind, hosts: u32, why: &str) {
         self.failures
             .push(format!("{}, {hosts} reservations: {why}", kind.name()));
     }
@@ -89,15 +106,20 @@ impl Report {
     /// The tables.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
-        let command: Vec<String> = std::env::args()
+        let mut command: Vec<String> = std::env::args()
             .skip(1)
             .filter(|arg| arg != "--bench")
             .collect();
+        // What the script adds is of no interest.
+        if let Some(at) = command.iter().position(|arg| arg == "--folder") {
+            command.drain(at..command.len().min(at + 2));
+        }
         let versions: Vec<String> = self.servers.iter().map(|kind| kind.version()).collect();
         let _ = writeln!(
             text,
-            "`make bench-dhcp ARGS=\"{}\"`; {}; {} rounds of {} s, medians. {}.\n",
+            "`make bench-dhcp ARGS=\"{}\"`; {}, {}; {} rounds of {} s, medians. {}.\n",
             command.join(" "),
+            self.scheduling,
             machine(),
             self.rounds,
             self.lasting.as_secs_f64(),
@@ -106,7 +128,7 @@ impl Report {
         self.table(
             &mut text,
             "Handshakes/s, closed loop",
-            true,
+            Better::More,
             &[
                 ("1 outstanding", What::Rate(1), 0),
                 ("16 outstanding", What::Rate(16), 0),
@@ -116,7 +138,7 @@ impl Report {
         self.table(
             &mut text,
             "Latency of a handshake, closed loop, us",
-            false,
+            Better::Less,
             &[
                 ("1 outstanding, p50", What::ClosedP50(1), 0),
                 ("1 outstanding, p99", What::ClosedP99(1), 0),
@@ -134,7 +156,7 @@ impl Report {
             self.table(
                 &mut text,
                 &title,
-                false,
+                Better::Unsaid,
                 &[
                     ("finished/s", What::Open(rate), 0),
                     ("p50, us", What::OpenP50(rate), 0),
@@ -147,7 +169,7 @@ impl Report {
         self.table(
             &mut text,
             "Burst of 10,000 DISCOVERs",
-            false,
+            Better::Unsaid,
             &[
                 ("answered", What::Burst, 0),
                 ("until the last answer, s", What::BurstTook, 3),
@@ -156,7 +178,7 @@ impl Report {
         self.table(
             &mut text,
             "Cost",
-            false,
+            Better::Less,
             &[
                 ("CPU per handshake, us (16 outstanding)", What::Cpu, 1),
                 ("peak memory, MiB", What::Memory, 0),
@@ -177,7 +199,7 @@ impl Report {
                 .iter()
                 .filter_map(|&hosts| self.sum(kind, hosts, What::Wrong))
                 .sum();
-            let _ = write!(text, " {} {wrong};", kind.name());
+            let _ = write!(text, " {} {};", kind.name(), wrong as u64);
         }
         text.push('\n');
         for failure in &self.failures {
@@ -186,7 +208,7 @@ impl Report {
         text
     }
 
-    fn table(&self, text: &mut String, title: &str, ratio: bool, rows: &[(&str, What, usize)]) {
+    fn table(&self, text: &mut String, title: &str, better: Better, rows: &[(&str, What, usize)]) {
         let any = rows
             .iter()
             .any(|(_, what, _)| self.figures.keys().any(|key| key.what == *what));
@@ -199,7 +221,8 @@ impl Report {
             .copied()
             .filter(|kind| *kind != Kind::Bootwright)
             .collect();
-        let ratio = ratio && !peers.is_empty() && peers.len() < self.servers.len();
+        let ratio =
+            better != Better::Unsaid && !peers.is_empty() && peers.len() < self.servers.len();
         let _ = write!(text, "| {title} | reservations |");
         for kind in &self.servers {
             let _ = write!(text, " {} |", kind.name());
@@ -222,13 +245,16 @@ impl Report {
                     }
                 }
                 if ratio {
-                    let best = peers
+                    let peers = peers
                         .iter()
-                        .filter_map(|&kind| self.median(kind, hosts, *what))
-                        .fold(0.0, f64::max);
-                    match self.median(Kind::Bootwright, hosts, *what) {
-                        Some(own) if best > 0.0 => {
-                            let _ = write!(text, " {:.1}x |", own / best);
+                        .filter_map(|&kind| self.median(kind, hosts, *what));
+                    let best = match better {
+                        Better::Less => peers.reduce(f64::min),
+                        Better::More | Better::Unsaid => peers.reduce(f64::max),
+                    };
+                    match (self.median(Kind::Bootwright, hosts, *what), best) {
+                        (Some(own), Some(best)) if best > 0.0 => {
+                            let _ = write!(text, " {:.2}x |", own / best);
                         }
                         _ => text.push_str(" – |"),
                     }

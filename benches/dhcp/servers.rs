@@ -36,6 +36,16 @@ impl Kind {
         }
     }
 
+    /// The file of its reservations.
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Bootwright => "reservations.toml",
+            Self::Kea => "kea.json",
+            Self::Dhcpd => "dhcpd.conf",
+            Self::Dnsmasq => "hosts",
+        }
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -79,6 +89,7 @@ impl Server {
     pub fn start(kind: Kind, hosts: u32, folder: &Path, cpu: Cpu) -> io::Result<Self> {
         let folder = folder.join(kind.name().to_lowercase());
         let _ = fs::remove_dir_all(&folder);
+        let _ = fs::remove_dir_all(folder.with_extension("next"));
         fs::create_dir_all(&folder)?;
         let mut server = Self {
             kind,
@@ -89,7 +100,7 @@ impl Server {
             started: Instant::now(),
         };
         server.configure()?;
-        server.write(false)?;
+        server.write(false, &server.folder)?;
         // What was just written is on its way to the disk, in everybody's way.
         nix::unistd::sync();
         server.spawn()?;
@@ -118,11 +129,26 @@ impl Server {
         ))
     }
 
-    /// Moves the first reservation in the files; what it needs to take effect is [`Server::take_up`].
-    pub fn move_first(&self) -> io::Result<()> {
-        self.write(true)?;
+    /// Writes the files with the first reservation moved, beside those that are in force.
+    pub fn prepare_move(&self) -> io::Result<()> {
+        fs::create_dir(self.aside())?;
+        let name = self.write(true, &self.aside())?;
+        fs::rename(self.aside().join(name), self.aside().join("moved"))?;
         nix::unistd::sync();
         Ok(())
+    }
+
+    /// Puts them in place, as editors and configuration management do: in one change.
+    pub fn put_in_place(&self) -> io::Result<()> {
+        fs::rename(
+            self.aside().join("moved"),
+            self.folder.join(self.kind.file()),
+        )
+    }
+
+    /// A folder on the same disk that nobody watches.
+    fn aside(&self) -> PathBuf {
+        self.folder.with_extension("next")
     }
 
     /// Makes the files take effect: by the signal for it, or by a new start where there is none.
@@ -262,7 +288,7 @@ impl Server {
     }
 
     /// The reservations.
-    fn write(&self, moved: bool) -> io::Result<()> {
+    fn write(&self, moved: bool, folder: &Path) -> io::Result<&'static str> {
         let mut text = String::new();
         let hosts = (0..self.hosts).map(|host| {
             let ip = if moved && host == 0 {
@@ -272,7 +298,7 @@ impl Server {
             };
             (host, colons(mac(host)), ip)
         });
-        let name = match self.kind {
+        match self.kind {
             Kind::Bootwright => {
                 text.push_str("[defaults]\nprofile = \"debian-12\"\n\n[defaults.vars]\ntimezone = \"Europe/Oslo\"\n\n");
                 for (host, mac, ip) in hosts {
@@ -281,7 +307,6 @@ impl Server {
                         "[hosts.h{host:06}]\nmac = \"{mac}\"\nip = \"{ip}\"\n\n"
                     );
                 }
-                "reservations.toml"
             }
             Kind::Kea => {
                 text.push_str(&kea_head(&self.folder));
@@ -293,7 +318,6 @@ impl Server {
                     );
                 }
                 text.push_str("]}]}}\n");
-                "kea.json"
             }
             Kind::Dhcpd => {
                 let _ = write!(
@@ -309,19 +333,16 @@ impl Server {
                         "host h{host:06} {{ hardware ethernet {mac}; fixed-address {ip}; }}"
                     );
                 }
-                "dhcpd.conf"
             }
             Kind::Dnsmasq => {
                 for (_, mac, ip) in hosts {
                     let _ = writeln!(text, "{mac},{ip}");
                 }
-                "hosts"
             }
-        };
-        // As editors and configuration management do: one change, not many.
-        let temporary = self.folder.join(".new");
-        fs::write(&temporary, text)?;
-        fs::rename(temporary, self.folder.join(name))
+        }
+        let name = self.kind.file();
+        fs::write(folder.join(name), text)?;
+        Ok(name)
     }
 }
 

@@ -42,6 +42,15 @@ impl Cpu {
     }
 }
 
+/// Whether `SCHED_RR` may be used: containers often may not.
+pub fn realtime_is_allowed() -> bool {
+    Command::new("chrt")
+        .args(["--rr", "5", "true"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
 /// Starts this program anew in namespaces of its own; returns when it is the one that was started.
 pub fn enter(cpu: Cpu) -> io::Result<()> {
     if std::env::var_os(INSIDE).is_some() {

@@ -9,6 +9,7 @@ pub mod glob;
 pub mod lifecycle;
 pub mod mac;
 pub mod names;
+pub mod pace;
 pub mod range;
 pub mod suggest;
 pub mod time;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::snapshot::{Boot, Hook, Host, Profile, Server, Snapshot, Subnet, TemplateText};
-use crate::base::{HostName, ProfileName, SubnetName};
+use super::snapshot::{Boot, Hook, Host, Own, Profile, Server, Snapshot, Subnet, TemplateText};
+use crate::base::{HostName, ProfileName, SubnetName, pace};
 
 /// How a difference reads where there is none.
 pub const NOTHING: &str = "nothing changed";
@@ -79,15 +79,22 @@ impl SnapshotDiff {
     }
 
     fn hosts(&mut self, old: &Snapshot, new: &Snapshot) {
-        for host in new.hosts() {
+        let mut owns = SameOwn::default();
+        for (count, host) in new.hosts().iter().enumerate() {
+            pace::give_way(count);
+            // The subnet's index may move; what counts is which network it is.
+            let network = |snapshot: &Snapshot, host: &Host| {
+                snapshot.subnet_of(host).map(|subnet| subnet.network)
+            };
             match old.host(&host.name) {
+                Some(before)
+                    if before.ip == host.ip
+                        && before.macs == host.macs
+                        && owns.are_same(&before.own, &host.own)
+                        && network(old, before) == network(new, host) => {}
                 None => self.hosts_added.push(host.name.clone()),
                 Some(before) => {
                     let mut what = changed_keys(before, host);
-                    // The subnet's index may move; what counts is which network it is.
-                    let network = |snapshot: &Snapshot, host: &Host| {
-                        snapshot.subnet_of(host).map(|subnet| subnet.network)
-                    };
                     if network(old, before) != network(new, host) {
                         what.push("subnet");
                     }
@@ -208,14 +215,38 @@ fn same_hooks(old: &[Hook], new: &[Hook]) -> bool {
         .eq(new.iter().map(without_place))
 }
 
+/// Whether what two hosts have is the same; the answer holds for all that share it.
+#[derive(Default)]
+struct SameOwn<'a>(Option<(&'a Own, &'a Own, bool)>);
+
+impl<'a> SameOwn<'a> {
+    fn are_same(&mut self, old: &'a Own, new: &'a Own) -> bool {
+        match self.0 {
+            Some((last_old, last_new, same))
+                if std::ptr::eq(last_old, old) && std::ptr::eq(last_new, new) =>
+            {
+                same
+            }
+            _ => {
+                let same = old == new;
+                self.0 = Some((old, new, same));
+                same
+            }
+        }
+    }
+}
+
 fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
     differences(&[
         ("mac", old.macs == new.macs),
         ("ip", old.ip == new.ip),
         ("nic", old.nics == new.nics),
         ("group", old.groups == new.groups),
-        ("fqdn", old.fqdn == new.fqdn),
-        ("domain", old.domain == new.domain || old.fqdn != new.fqdn),
+        ("fqdn", old.fqdn() == new.fqdn()),
+        (
+            "domain",
+            old.domain == new.domain || old.fqdn() != new.fqdn(),
+        ),
         ("profile", old.profile == new.profile),
         ("arch", old.arch == new.arch),
         ("loader", old.loader == new.loader),

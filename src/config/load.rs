@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::check::{self, Input, folder_of};
 use super::parse::{Parsed, parse};
+use super::parts;
 use super::problem::Problem;
 use super::snapshot::{Snapshot, Template};
 use super::source::{Files, SourceId, SourceMap, Span};
@@ -100,9 +102,17 @@ impl Loader<'_> {
     }
 
     /// Reads a file and reports why it cannot be read, at the place that names it.
-    fn read(&mut self, path: &Path, named: Option<Span>, help: &str) -> Option<(SourceId, String)> {
+    fn read(
+        &mut self,
+        path: &Path,
+        named: Option<Span>,
+        help: &str,
+    ) -> Option<(SourceId, Arc<str>)> {
         match self.files.read(path) {
-            Ok(text) => Some((self.sources.add(path, text.clone()), text)),
+            Ok(text) => {
+                let text: Arc<str> = text.into();
+                Some((self.sources.add(path, Arc::clone(&text)), text))
+            }
             Err(error) => {
                 self.unreadable(path, &error, named, help);
                 None
@@ -142,6 +152,7 @@ impl Loader<'_> {
         let mut cx = Context {
             source,
             text,
+            base: 0,
             broken: std::mem::take(&mut parsed.broken),
             problems: &mut self.problems,
         };
@@ -182,9 +193,12 @@ impl Loader<'_> {
                     unsure = true;
                     continue;
                 };
-                found.push(self.parsed(source, &text, |cx, parsed| {
-                    ReservationsFile::read(cx, parsed.table.get_ref())
-                }));
+                let file = parts::read(source, &text, &mut self.problems).unwrap_or_else(|| {
+                    self.parsed(source, &text, |cx, parsed| {
+                        ReservationsFile::read(cx, parsed.table.get_ref())
+                    })
+                });
+                found.push(file);
             }
         }
         (found, unsure)
@@ -291,7 +305,7 @@ impl Loader<'_> {
                         end: 0,
                     };
                     let template = Template {
-                        text: text.into(),
+                        text,
                         span: Some(span),
                     };
                     templates.insert(name, template);

@@ -1,6 +1,7 @@
 //! Defaults → nested groups → host: the nearest layer wins, `vars` merge key by key.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
 use super::options::ConfiguredOption;
 use super::problem::Problem;
@@ -63,7 +64,7 @@ impl Merged {
 /// All groups, each merged with those that it is nested in.
 pub(crate) struct Groups<'a> {
     entries: HashMap<&'a GroupName, &'a GroupEntry>,
-    merged: HashMap<&'a GroupName, Merged>,
+    merged: HashMap<&'a GroupName, Rc<Merged>>,
 }
 
 impl<'a> Groups<'a> {
@@ -104,7 +105,7 @@ impl<'a> Groups<'a> {
     }
 
     /// A group with all that it is nested in.
-    pub(crate) fn merged(&self, name: &GroupName) -> Option<&Merged> {
+    pub(crate) fn merged(&self, name: &GroupName) -> Option<&Rc<Merged>> {
         self.merged.get(name)
     }
 
@@ -135,13 +136,14 @@ impl<'a> Groups<'a> {
         }
         let mut below = next
             .and_then(|group| self.merged.get(&group.name.value))
-            .unwrap_or(defaults)
+            .map_or(defaults, Rc::as_ref)
             .clone();
         below.ok &= whole;
         for group in chain.into_iter().rev() {
             below.cover(&group.layer, problems);
             below.groups.insert(0, group.name.value.clone());
-            self.merged.insert(&group.name.value, below.clone());
+            self.merged
+                .insert(&group.name.value, Rc::new(below.clone()));
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod load;
 mod merge;
 pub mod options;
 mod parse;
+mod parts;
 pub mod problem;
 pub mod secrets;
 pub mod show;

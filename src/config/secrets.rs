@@ -62,6 +62,11 @@ impl Secrets {
         !self.0.not_all_read && self.get(host, name).is_none()
     }
 
+    /// Whether a host has secrets of its own.
+    pub fn has_own(&self, host: &HostName) -> bool {
+        self.0.hosts.contains_key(host)
+    }
+
     /// Puts down a secret, of one host or of all.
     pub fn insert(&mut self, host: Option<&HostName>, name: impl Into<String>, secret: Secret) {
         let inner = Arc::make_mut(&mut self.0);

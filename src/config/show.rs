@@ -74,7 +74,7 @@ fn snippet<'a>(
     labels: &[&Label],
     primary: Option<Span>,
 ) -> Snippet<'a, Annotation<'a>> {
-    let text = source.text.as_str();
+    let text = &*source.text;
     let spans: Vec<Range<usize>> = labels
         .iter()
         .map(|label| within(text, label.span))

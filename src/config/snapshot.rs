@@ -3,8 +3,10 @@
 //! A reload builds a new snapshot beside the old one and swaps them; a request reads one snapshot
 //! from beginning to end.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use super::secrets::Secrets;
 use super::source::Span;
 use crate::base::{
     After, Architecture, Firmware, GroupName, HardwareAddr, HostName, Lifecycle, ProfileName,
-    SubnetName, Uuid,
+    SubnetName, Uuid, pace,
 };
 use crate::journal::event::Kind;
 
@@ -33,14 +35,14 @@ pub struct Snapshot {
     pub secrets: Secrets,
     /// Who is told of events.
     pub hooks: Vec<Hook>,
-    hosts: Vec<Arc<Host>>,
+    hosts: Hosts,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
     templates: BTreeMap<String, Template>,
-    by_mac: HashMap<HardwareAddr, usize>,
+    by_mac: HashMap<HardwareAddr, u32>,
     /// `None`: several hosts name it.
-    by_uuid: HashMap<Uuid, Option<usize>>,
-    by_ip: HashMap<Ipv4Addr, usize>,
-    by_name: HashMap<HostName, usize>,
+    by_uuid: HashMap<Uuid, Option<u32>>,
+    by_ip: HashMap<Ipv4Addr, u32>,
+    by_name: HashMap<HostName, u32>,
 }
 
 /// `bootwright.toml` but for the subnets. Paths are absolute or relative to the working directory.
@@ -305,14 +307,13 @@ pub enum InstallPolicy {
 }
 
 /// One machine.
+///
+/// A site may have a hundred thousand of them, and a reload has them twice: what they nearly all have
+/// in common is held once for all of them, in [`Own`] and [`Settings`], and read as if it were the host's.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// Its name.
     pub name: HostName,
-    /// Name and domain, when it has one.
-    pub fqdn: Option<String>,
-    /// The domain part: of `fqdn`, else the subnet's, else the server's.
-    pub domain: Option<String>,
     /// The hardware addresses of its first network card: several for the ports of a bond, or for ports of
     /// which any may boot; empty while the name and address are only held.
     pub macs: Vec<HardwareAddr>,
@@ -321,8 +322,37 @@ pub struct Host {
     pub ip: Option<Ipv4Addr>,
     /// Index into [`Snapshot::subnets`].
     pub subnet: usize,
+    /// Its name in the file.
+    pub span: Option<Span>,
+    /// What few hosts have of their own, and the settings of its layers.
+    pub own: Arc<Own>,
+}
+
+/// What few hosts have; those that have nothing of it, and are alike otherwise, share one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Own {
+    /// Its full name, where the file gives one; else see [`Host::fqdn`].
+    pub written_fqdn: Option<String>,
+    /// The domain part: of the full name as written, else the subnet's, else the server's.
+    pub domain: Option<String>,
     /// Its further network cards.
     pub nics: Box<[Nic]>,
+    /// What another host has to come to before an order to install this one arms it.
+    pub after: Option<After>,
+    /// The UUID that it must show before it is installed.
+    pub uuid: Option<Uuid>,
+    /// The serial number that it must show before it is installed.
+    pub serial: Option<String>,
+    /// Free text.
+    pub notes: Option<String>,
+    /// What its layers give it.
+    pub settings: Arc<Settings>,
+}
+
+/// What `[defaults]`, groups and the host give, merged; hosts that write none of it share that of their
+/// group.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Settings {
     /// Its groups, nearest first.
     pub groups: Vec<GroupName>,
     /// What it is installed with; `None`: it only gets its address.
@@ -335,24 +365,64 @@ pub struct Host {
     pub local_boot: LocalBoot,
     /// Whether it may be installed.
     pub install: InstallPolicy,
-    /// What another host has to come to before an order to install this one arms it.
-    pub after: Option<After>,
-    /// The UUID that it must show before it is installed.
-    pub uuid: Option<Uuid>,
-    /// The serial number that it must show before it is installed.
-    pub serial: Option<String>,
     /// DHCP options of its own, its groups' and the defaults', one of each code; they win over those of
     /// the subnet.
     pub options: Box<[ConfiguredOption]>,
     /// Merged variables; dates are kept as text.
     pub vars: toml::Table,
-    /// Free text.
-    pub notes: Option<String>,
-    /// Its name in the file.
-    pub span: Option<Span>,
+}
+
+impl Deref for Host {
+    type Target = Own;
+
+    fn deref(&self) -> &Own {
+        &self.own
+    }
+}
+
+/// Changes this host alone, whoever shares with it.
+impl DerefMut for Host {
+    fn deref_mut(&mut self) -> &mut Own {
+        Arc::make_mut(&mut self.own)
+    }
+}
+
+impl Deref for Own {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl DerefMut for Own {
+    fn deref_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
 }
 
 impl Host {
+    /// A host with nothing but its name, in the subnet of this index.
+    pub fn new(name: HostName, subnet: usize) -> Self {
+        Self {
+            name,
+            macs: Vec::new(),
+            ip: None,
+            subnet,
+            span: None,
+            own: Arc::default(),
+        }
+    }
+
+    /// Name and domain, when it has one.
+    pub fn fqdn(&self) -> Option<Cow<'_, str>> {
+        match (&self.written_fqdn, &self.domain) {
+            (Some(written), _) => Some(Cow::Borrowed(written)),
+            (None, Some(domain)) => Some(Cow::Owned(format!("{}.{domain}", self.name))),
+            (None, None) => None,
+        }
+    }
+
     /// The address by which messages name the machine.
     pub fn mac(&self) -> Option<HardwareAddr> {
         self.macs.first().copied()
@@ -574,6 +644,19 @@ pub struct Template {
     pub span: Option<Span>,
 }
 
+/// All hosts; a configuration that goes out of force lets others work while it goes.
+#[derive(Debug, Clone, Default)]
+struct Hosts(Vec<Arc<Host>>);
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        while let Some(host) = self.0.pop() {
+            drop(host);
+            pace::give_way(self.0.len());
+        }
+    }
+}
+
 impl Snapshot {
     /// Puts a checked configuration together. The caller (`config::check`) has refused what is used
     /// twice; should two hosts share an address here, the first one keeps it.
@@ -584,24 +667,26 @@ impl Snapshot {
         profiles: Vec<Profile>,
         templates: BTreeMap<String, Template>,
     ) -> Self {
+        let count = hosts.len();
         let mut snapshot = Self {
             generation: 0,
             server,
             subnets,
             secrets: Secrets::default(),
             hooks: Vec::new(),
-            hosts: hosts.into_iter().map(Arc::new).collect(),
+            hosts: Hosts(hosts.into_iter().map(Arc::new).collect()),
             profiles: profiles
                 .into_iter()
                 .map(|profile| (profile.name.clone(), Arc::new(profile)))
                 .collect(),
             templates,
-            by_mac: HashMap::new(),
+            by_mac: HashMap::with_capacity(count),
             by_uuid: HashMap::new(),
-            by_ip: HashMap::new(),
-            by_name: HashMap::new(),
+            by_ip: HashMap::with_capacity(count),
+            by_name: HashMap::with_capacity(count),
         };
-        for (index, host) in snapshot.hosts.iter().enumerate() {
+        for (index, host) in (0..).zip(&snapshot.hosts.0) {
+            pace::give_way(count - snapshot.by_name.len());
             for mac in &host.macs {
                 snapshot.by_mac.entry(*mac).or_insert(index);
             }
@@ -630,28 +715,32 @@ impl Snapshot {
 
     /// All hosts, in the order of the file.
     pub fn hosts(&self) -> &[Arc<Host>] {
-        &self.hosts
+        &self.hosts.0
     }
 
     /// The host with this hardware address, whichever of its network cards has it.
     pub fn host_by_mac(&self, mac: HardwareAddr) -> Option<&Arc<Host>> {
-        self.hosts.get(*self.by_mac.get(&mac)?)
+        self.at(*self.by_mac.get(&mac)?)
     }
 
     /// The one host that names this UUID. It tells whose machine a stranger may be; it gives no address,
     /// because boards with the same UUID exist.
     pub fn host_by_uuid(&self, uuid: Uuid) -> Option<&Arc<Host>> {
-        self.hosts.get((*self.by_uuid.get(&uuid)?)?)
+        self.at((*self.by_uuid.get(&uuid)?)?)
     }
 
     /// The host with this reserved address, whichever of its network cards has it.
     pub fn host_by_ip(&self, ip: Ipv4Addr) -> Option<&Arc<Host>> {
-        self.hosts.get(*self.by_ip.get(&ip)?)
+        self.at(*self.by_ip.get(&ip)?)
     }
 
     /// The host of this name.
     pub fn host(&self, name: &HostName) -> Option<&Arc<Host>> {
-        self.hosts.get(*self.by_name.get(name)?)
+        self.at(*self.by_name.get(name)?)
+    }
+
+    fn at(&self, index: u32) -> Option<&Arc<Host>> {
+        self.hosts.0.get(usize::try_from(index).ok()?)
     }
 
     /// The subnet that a host belongs to; `None` never happens for a host of this snapshot.

@@ -1,11 +1,12 @@
 //! Where configuration text comes from, and positions in it.
 
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Reads configuration files: the disk, or a map in memory in tests and for edits not yet written.
 pub trait Files {
@@ -19,6 +20,16 @@ pub trait Files {
     /// The regular files below a folder, at any depth, as paths that begin with `folder`, sorted.
     /// Names that begin with a dot are left out.
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+    /// The names in a folder, of files and folders, in no order.
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let below = self.list(folder)?;
+        let names: BTreeSet<String> = below
+            .iter()
+            .filter_map(|path| path.strip_prefix(folder).ok()?.components().next())
+            .map(|name| name.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        Ok(names.into_iter().collect())
+    }
     /// Whether there is a regular file of this name.
     fn is_file(&self, path: &Path) -> bool;
     /// Whether there is a folder of this name.
@@ -50,9 +61,19 @@ pub struct Source {
     /// Its path as messages show it.
     pub path: PathBuf,
     /// Its text; of a file with secrets only what may be shown, and blanks for the rest.
-    pub text: String,
+    pub text: Arc<str>,
     /// What tells two texts of a file with secrets apart.
     pub fingerprint: Option<u64>,
+}
+
+/// Something that tells two texts apart, for as long as this program runs. It gives way to others.
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for part in text.as_bytes().chunks(64 << 10) {
+        hasher.write(part);
+        std::thread::yield_now();
+    }
+    hasher.finish()
 }
 
 /// Every file that a configuration was read from.
@@ -63,7 +84,7 @@ pub struct SourceMap {
 
 impl SourceMap {
     /// Adds a file.
-    pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> SourceId {
+    pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<Arc<str>>) -> SourceId {
         self.push(Source {
             path: path.into(),
             text: text.into(),
@@ -88,12 +109,10 @@ impl SourceMap {
                 shown.extend(std::iter::repeat_n(' ', c.len_utf8()));
             }
         }
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
         self.push(Source {
             path: path.into(),
-            text: shown,
-            fingerprint: Some(hasher.finish()),
+            text: shown.into(),
+            fingerprint: Some(fingerprint(text)),
         })
     }
 
@@ -130,6 +149,13 @@ impl SourceMap {
 pub struct DiskFiles;
 
 impl Files for DiskFiles {
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let entries = std::fs::read_dir(folder)?;
+        entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
     }

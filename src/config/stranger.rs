@@ -22,38 +22,16 @@ pub fn host(
 ) -> Option<Host> {
     let of = snapshot.subnets.get(subnet)?;
     let discovers = of.discovers();
-    Some(Host {
-        name: NAME.parse().ok()?,
-        fqdn: None,
-        domain: of.domain.clone(),
-        macs: vec![mac],
-        ip,
-        subnet,
-        nics: Box::default(),
-        groups: Vec::new(),
-        profile: snapshot
-            .server
-            .discovery_profile
-            .clone()
-            .filter(|_| discovers),
-        arch: None,
-        loader: None,
-        local_boot: if discovers {
-            LocalBoot::Auto
-        } else {
-            LocalBoot::NoFile
-        },
-        install: if discovers {
-            InstallPolicy::Always
-        } else {
-            InstallPolicy::Never
-        },
-        after: None,
-        uuid: None,
-        serial: None,
-        options: Box::default(),
-        vars: toml::Table::new(),
-        notes: None,
-        span: None,
-    })
+    let mut host = Host::new(NAME.parse().ok()?, subnet);
+    host.macs = vec![mac];
+    host.ip = ip;
+    host.domain.clone_from(&of.domain);
+    if discovers {
+        host.profile.clone_from(&snapshot.server.discovery_profile);
+        host.install = InstallPolicy::Always;
+    } else {
+        host.local_boot = LocalBoot::NoFile;
+        host.install = InstallPolicy::Never;
+    }
+    Some(host)
 }

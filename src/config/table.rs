@@ -19,8 +19,10 @@ use crate::base::suggest;
 pub(crate) struct Context<'p> {
     /// The file.
     pub source: SourceId,
-    /// Its text.
+    /// Its text, or the part of it that is being read.
     pub text: &'p str,
+    /// Where that part begins in the file.
+    pub base: usize,
     /// Its parts with syntax errors.
     pub broken: Vec<Range<usize>>,
     /// Where its problems go.
@@ -32,8 +34,8 @@ impl Context<'_> {
     pub(crate) fn span(&self, range: Range<usize>) -> Span {
         Span {
             source: self.source,
-            start: range.start,
-            end: range.end,
+            start: self.base + range.start,
+            end: self.base + range.end,
         }
     }
 

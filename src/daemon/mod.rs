@@ -298,8 +298,8 @@ impl Prepared {
     }
 }
 
-/// A configuration, the texts it was read from, and its warnings.
-type Config = (Arc<InForce>, Vec<(PathBuf, String)>, Vec<ShownProblem>);
+/// A configuration, the files it was read from, and its warnings.
+type Config = (Arc<InForce>, Vec<(PathBuf, u64)>, Vec<ShownProblem>);
 
 fn load_config(options: &Options) -> Result<Config, StartError> {
     if let Some(in_force) = &options.in_force {
@@ -362,7 +362,7 @@ fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
 fn tell_start(
     ctx: &Context,
     runs_as: &RunsAs,
-    texts: &[(PathBuf, String)],
+    texts: &[(PathBuf, u64)],
     warnings: &[ShownProblem],
 ) {
     let in_force = ctx.config();
@@ -446,7 +446,11 @@ async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
         let snapshot = &in_force.snapshot;
         let mut judged = ctx.installs.judge_all(snapshot).await;
         if judged.is_ok() && remembered != Some(snapshot.generation) {
-            judged = ctx.installs.remember(snapshot).await.map(|_| ());
+            let (installs, known) = (ctx.installs.clone(), Arc::clone(&in_force));
+            let remember = move |runtime: &tokio::runtime::Handle| {
+                runtime.block_on(installs.remember(&known.snapshot))
+            };
+            judged = reload::blocking(remember).await.map(|_| ());
             if judged.is_ok() {
                 remembered = Some(snapshot.generation);
             }

@@ -29,7 +29,7 @@ use crate::config::Snapshot;
 use crate::config::snapshot::{Card, Host, Subnet};
 use crate::journal::event::{Kind, Reason};
 use crate::wire::dhcp::request::BOOTREQUEST;
-use crate::wire::dhcp::{BootFile, DhcpOption, MessageType, OptionCode, Reply, Request};
+use crate::wire::dhcp::{BootFile, DhcpOption, Encoded, MessageType, OptionCode, Reply, Request};
 use crate::wire::pxe;
 
 /// What is done with a message.
@@ -39,6 +39,8 @@ pub enum Outcome {
     Send {
         /// What.
         reply: Box<Reply>,
+        /// The same as bytes.
+        payload: Vec<u8>,
         /// Where to.
         to: Destination,
         /// The address that it leaves from: the server identifier, where it is one of the interface's.
@@ -643,7 +645,10 @@ impl Case<'_> {
         reason: Reason,
         mut detail: Option<String>,
     ) -> Decision {
-        let left_out = reply.left_out();
+        let Encoded {
+            bytes: payload,
+            left_out,
+        } = reply.assemble();
         if !left_out.is_empty() {
             let codes: Vec<_> = left_out.iter().map(ToString::to_string).collect();
             let no_room = format!(
@@ -661,6 +666,7 @@ impl Case<'_> {
         Decision {
             outcome: Outcome::Send {
                 reply: Box::new(reply),
+                payload,
                 to,
                 from,
             },

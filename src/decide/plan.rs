@@ -292,30 +292,22 @@ mod tests {
             of(&record, &host, None, &testing::NoSecret("root")),
             Some(Reason::NoSecret)
         );
-        let never = Host {
-            install: InstallPolicy::Never,
-            ..(*host).clone()
-        };
+        let mut never = (*host).clone();
+        never.install = InstallPolicy::Never;
         assert_eq!(
             of(&record, &never, None, &AllThere),
             Some(Reason::DiskLocal)
         );
-        let moved = Host {
-            macs: vec!["52:54:00:99:99:99".parse().unwrap()],
-            ..(*host).clone()
-        };
+        let mut moved = (*host).clone();
+        moved.macs = vec!["52:54:00:99:99:99".parse().unwrap()];
         assert_eq!(
             of(&record, &moved, None, &AllThere),
             Some(Reason::NoLongerFits)
         );
-        let readdressed = Host {
-            ip: Some(std::net::Ipv4Addr::new(10, 99, 0, 99)),
-            ..(*host).clone()
-        };
-        let reprofiled = Host {
-            profile: "rocky-9".parse().ok(),
-            ..(*host).clone()
-        };
+        let mut readdressed = (*host).clone();
+        readdressed.ip = Some(std::net::Ipv4Addr::new(10, 99, 0, 99));
+        let mut reprofiled = (*host).clone();
+        reprofiled.profile = "rocky-9".parse().ok();
         for other in [&readdressed, &reprofiled] {
             assert_eq!(
                 of(&record, other, None, &AllThere),
@@ -344,14 +336,10 @@ mod tests {
         let snapshot = testing::snapshot();
         let host = testing::host(&snapshot, "web01");
         let (own, new) = (host.macs[0], "52:54:00:99:99:99".parse().unwrap());
-        let swapped = Host {
-            macs: vec![new],
-            ..(*host).clone()
-        };
-        let widened = Host {
-            macs: vec![own, new],
-            ..(*host).clone()
-        };
+        let mut swapped = (*host).clone();
+        swapped.macs = vec![new];
+        let mut widened = (*host).clone();
+        widened.macs = vec![own, new];
         for state in [
             InstallState::Armed,
             InstallState::Booting,
@@ -381,10 +369,8 @@ mod tests {
             boot,
         };
         let (storage, second) = ("52:54:00:47:86:90", "52:54:00:47:86:91");
-        let mut host = Host {
-            nics: [nic(storage, false), nic(second, true)].into(),
-            ..(*testing::host(&snapshot, "web01")).clone()
-        };
+        let mut host = (*testing::host(&snapshot, "web01")).clone();
+        host.nics = [nic(storage, false), nic(second, true)].into();
         let mut record = testing::record("web01", InstallState::Armed);
         record.macs = host.boot_macs();
         let of = |host: &Host, known, mac: &str| {
@@ -410,10 +396,8 @@ mod tests {
     #[test]
     fn a_live_system_is_served_whatever_is_remembered() {
         let snapshot = testing::snapshot();
-        let host = Host {
-            install: InstallPolicy::Always,
-            ..(*testing::host(&snapshot, "web01")).clone()
-        };
+        let mut host = (*testing::host(&snapshot, "web01")).clone();
+        host.install = InstallPolicy::Always;
         let mac = host.macs[0];
         let of = |known, files: &dyn BootFiles| plan(&snapshot, &host, mac, known, None, files);
         let is_live = |plan: &Plan| matches!(plan, Plan::Install { live: true, .. });
@@ -431,10 +415,8 @@ mod tests {
             reason(&of(Known::Nothing, &Missing("debian/linux"))),
             Some(Reason::DiskFileMissing)
         );
-        let bare = Host {
-            profile: None,
-            ..host.clone()
-        };
+        let mut bare = host.clone();
+        bare.profile = None;
         assert_eq!(
             reason(&plan(
                 &snapshot,

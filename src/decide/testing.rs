@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::BootFiles;
 use crate::base::{Architecture, Lifecycle, Token};
 use crate::config::Snapshot;
-use crate::config::snapshot::{
-    Boot, Host, InstallPolicy, LocalBoot, Mode, Profile, Server, Subnet, TemplateText, Unknown,
-};
+use crate::config::snapshot::{Boot, Host, Mode, Profile, Server, Subnet, TemplateText, Unknown};
 use crate::record::{InstallState, Record};
 
 /// A machine's address as the tests write it.
@@ -78,28 +76,12 @@ fn subnet(name: &str, network: &str) -> Subnet {
 }
 
 fn reserved(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
-    Host {
-        name: name.parse().unwrap(),
-        fqdn: Some(format!("{name}.lab.example")),
-        domain: Some("lab.example".to_owned()),
-        macs: vec![mac.parse().unwrap()],
-        ip: ip.parse().ok(),
-        subnet,
-        nics: Box::default(),
-        groups: Vec::new(),
-        profile: "debian-12".parse().ok(),
-        arch: None,
-        loader: None,
-        local_boot: LocalBoot::Auto,
-        install: InstallPolicy::Once,
-        after: None,
-        uuid: None,
-        serial: None,
-        options: Box::default(),
-        vars: toml::Table::new(),
-        notes: None,
-        span: None,
-    }
+    let mut host = Host::new(name.parse().unwrap(), subnet);
+    host.domain = Some("lab.example".to_owned());
+    host.macs = vec![mac.parse().unwrap()];
+    host.ip = ip.parse().ok();
+    host.profile = "debian-12".parse().ok();
+    host
 }
 
 fn text(text: &str) -> TemplateText {

@@ -1,15 +1,18 @@
 //! The proof that a configuration renders: every template parses, and every host's boot texts and
 //! answers render for every architecture that it may have.
 //!
+//! Hosts that differ only in what their templates print are proven by one rendering ([`kinds`]).
+//!
 //! One mistake in a template is one problem, whoever meets it: it names the first host and counts the
 //! others.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
+use super::kinds::{Kind, kinds};
 use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, preseed, secrets};
-use crate::base::{Architecture, HardwareAddr, suggest};
-use crate::config::snapshot::{Boot, Host, Profile, Template, TemplateText};
+use crate::base::{Architecture, HardwareAddr, pace, suggest};
+use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText};
 use crate::config::{Problem, Snapshot, SourceMap, Span, stranger};
 
 /// Renders everything and adds what goes wrong to `problems`.
@@ -24,27 +27,20 @@ pub fn check(
     for error in renderer.broken() {
         findings.add(error.code, error.clone(), None);
     }
-    for host in snapshot.hosts() {
-        let Some(profile) = host
-            .profile
-            .as_ref()
-            .and_then(|name| snapshot.profile(name))
-        else {
+    let kinds = kinds(snapshot);
+    for kind in &kinds {
+        let mut of_kind = Findings::default();
+        check_host(renderer, snapshot, kind, &kind.example, &mut of_kind);
+        if !of_kind.list.is_empty() {
+            for (count, host) in kind.hosts.iter().enumerate() {
+                pace::give_way(count);
+                check_host(renderer, snapshot, kind, host, &mut findings);
+            }
             continue;
-        };
-        let Some(subnet) = snapshot.subnet_of(host) else {
-            continue;
-        };
-        for arch in architectures(host, profile) {
-            let view = View {
-                snapshot,
-                host,
-                profile,
-                arch,
-                server: subnet.example_server,
-                token: None,
-            };
-            check_view(renderer, &view, &mut findings);
+        }
+        for name in of_kind.missing_secrets.into_keys() {
+            let hosts = findings.missing_secrets.entry(name).or_default();
+            hosts.extend(&kind.hosts);
         }
     }
     for host in &discovered(snapshot) {
@@ -70,6 +66,7 @@ pub fn check(
             findings.add(finding.code, finding.error, None);
         }
     }
+    findings.in_order_of_files();
     problems.extend(findings.list.iter().map(|finding| finding.problem(&places)));
     problems.extend(secrets::problems(snapshot, &findings.missing_secrets));
     problems.extend(nobody_gets_in(snapshot));
@@ -138,6 +135,27 @@ fn architectures(host: &Host, profile: &Profile) -> Vec<Architecture> {
         Some(arch) => vec![arch],
         None if profile.arch.is_empty() => vec![Architecture::X86_64],
         None => profile.arch.clone(),
+    }
+}
+
+/// Renders everything of one host.
+fn check_host<'a>(
+    renderer: &Renderer,
+    snapshot: &'a Snapshot,
+    kind: &Kind<'a>,
+    host: &'a Host,
+    findings: &mut Findings<'a>,
+) {
+    for arch in architectures(host, kind.profile) {
+        let view = View {
+            snapshot,
+            host,
+            profile: kind.profile,
+            arch,
+            server: kind.subnet.example_server,
+            token: None,
+        };
+        check_view(renderer, &view, findings);
     }
 }
 
@@ -224,6 +242,14 @@ struct Findings<'a> {
 }
 
 impl<'a> Findings<'a> {
+    /// Hosts were found kind by kind.
+    fn in_order_of_files(&mut self) {
+        let named = self.list.iter_mut().map(|finding| &mut finding.hosts);
+        for hosts in named.chain(self.missing_secrets.values_mut()) {
+            hosts.sort_by_key(|host| host.span);
+        }
+    }
+
     fn add(&mut self, code: &'static str, error: RenderError, host: Option<&'a Host>) {
         let key = (error.template.clone(), error.line, error.message.clone());
         let list = &mut self.list;
@@ -418,17 +444,15 @@ fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
         .filter(|profile| profile.family == "debian" && takes_ways_in(snapshot, profile))
         .map(|profile| &profile.name)
         .collect();
-    let hosts: Vec<&Host> = snapshot
-        .hosts()
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|host: &&Host| {
-            host.profile
-                .as_ref()
-                .is_some_and(|profile| concerned.contains(profile))
-                && WAYS_IN.iter().all(|name| is_empty(host.vars.get(*name)))
-        })
-        .collect();
+    let hosts = hosts_with(snapshot, |settings| {
+        settings
+            .profile
+            .as_ref()
+            .is_some_and(|profile| concerned.contains(profile))
+            && WAYS_IN
+                .iter()
+                .all(|name| is_empty(settings.vars.get(*name)))
+    });
     if hosts.is_empty() {
         return None;
     }
@@ -445,21 +469,34 @@ fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
     Some(at_host(problem, &hosts))
 }
 
+/// The hosts whose settings are so; those that follow one another mostly share theirs.
+fn hosts_with(snapshot: &Snapshot, is_so: impl Fn(&Settings) -> bool) -> Vec<&Host> {
+    let mut last: Option<(&Settings, bool)> = None;
+    let mut found = Vec::new();
+    for host in snapshot.hosts() {
+        let settings = &*host.settings;
+        let so = match last {
+            Some((before, so)) if std::ptr::eq(before, settings) => so,
+            _ => is_so(settings),
+        };
+        last = Some((settings, so));
+        if so {
+            found.push(&**host);
+        }
+    }
+    found
+}
+
 /// Hosts whose `root_password_hash` is a password or a placeholder: nobody could log in with it.
 fn no_hash(snapshot: &Snapshot) -> Option<Problem> {
-    let hosts: Vec<&Host> = snapshot
-        .hosts()
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|host: &&Host| {
-            host.profile.is_some()
-                && host
-                    .vars
-                    .get("root_password_hash")
-                    .filter(|value| !is_empty(Some(value)))
-                    .is_some_and(|value| !value.as_str().is_some_and(is_crypt_hash))
-        })
-        .collect();
+    let hosts = hosts_with(snapshot, |settings| {
+        settings.profile.is_some()
+            && settings
+                .vars
+                .get("root_password_hash")
+                .filter(|value| !is_empty(Some(value)))
+                .is_some_and(|value| !value.as_str().is_some_and(is_crypt_hash))
+    });
     if hosts.is_empty() {
         return None;
     }

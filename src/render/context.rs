@@ -228,7 +228,7 @@ pub(super) fn build(view: &View<'_>, shown: Shown, missing: &Missing) -> (Value,
 
     let host_object = object([
         ("name", Some(text(&host.name))),
-        ("fqdn", host.fqdn.as_deref().map(Value::from)),
+        ("fqdn", host.fqdn().map(|fqdn| Value::from(&*fqdn))),
         ("domain", host.domain.as_deref().map(Value::from)),
         ("mac", host.mac().map(text)),
         ("macs", Some(list(&host.macs))),

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::kinds::kinds;
 use super::load::InForce;
+use super::uses::Uses;
 use super::{AssetRef, View, check};
-use crate::base::{Architecture, Firmware};
+use crate::base::{Architecture, Firmware, HardwareAddr, pace};
 use crate::config::Problem;
 use crate::config::snapshot::{Host, Profile};
 
@@ -75,20 +77,38 @@ fn needed_by(config: &InForce, host: &Host) -> (Architecture, Vec<(AssetRef, Opt
 pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem> {
     let mut hosts_by_path: BTreeMap<(String, Option<Firmware>), Vec<&Host>> = BTreeMap::new();
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
-    for host in config.snapshot.hosts() {
-        // Without a profile a host boots nothing over the network but what somebody arms it with.
-        if host.profile.is_none() {
+    let mut missing_of = |host: &Host| -> Vec<(String, Option<Firmware>)> {
+        let needed = needed_by(config, host).1;
+        let paths = needed.into_iter().filter_map(|(asset, only)| match asset {
+            AssetRef::Path(path) => Some((path, only)),
+            AssetRef::Url(_) => None,
+        });
+        paths
+            .filter(|(path, _)| !*seen.entry(path.clone()).or_insert_with(|| is_there(path)))
+            .collect()
+    };
+    // Without a profile a host boots nothing over the network but what somebody arms it with.
+    for kind in kinds(&config.snapshot) {
+        // One looks for all of them, unless the files' names hold something of the host.
+        if Uses::of_paths(&kind.profile.boot).is_nothing() {
+            for missing in missing_of(&kind.example) {
+                hosts_by_path
+                    .entry(missing)
+                    .or_default()
+                    .extend(&kind.hosts);
+            }
             continue;
         }
-        for (asset, only) in needed_by(config, host).1 {
-            let AssetRef::Path(path) = asset else {
-                continue;
-            };
-            let there = *seen.entry(path.clone()).or_insert_with(|| is_there(&path));
-            if !there {
-                hosts_by_path.entry((path, only)).or_default().push(host);
+        for (count, host) in kind.hosts.iter().enumerate() {
+            pace::give_way(count);
+            for missing in missing_of(host) {
+                hosts_by_path.entry(missing).or_default().push(host);
             }
         }
+    }
+    for hosts in hosts_by_path.values_mut() {
+        // They were found kind by kind.
+        hosts.sort_by_key(|host| host.span);
     }
     let folder = config.snapshot.server.boot_assets.display();
     hosts_by_path
@@ -121,13 +141,24 @@ pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem
 
 /// A warning for each boot file that hides behind a rendered script of the same name (design section 3).
 /// Looked at is where iPXE asks: at the top, beside the loaders, and in the folder of each MAC.
-pub fn hidden(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem> {
+/// `at_top` are the names in `boot_assets` itself.
+pub fn hidden(
+    config: &InForce,
+    is_there: &dyn Fn(&str) -> bool,
+    at_top: &[String],
+) -> Vec<Problem> {
     let snapshot = &config.snapshot;
     let loaders = snapshot.server.loaders.values();
-    let own = snapshot
+    let mut own: Vec<&String> = Vec::new();
+    for loader in snapshot
         .hosts()
         .iter()
-        .filter_map(|host| host.loader.as_ref());
+        .filter_map(|host| host.loader.as_ref())
+    {
+        if own.last() != Some(&loader) {
+            own.push(loader);
+        }
+    }
     let mut folders: BTreeSet<String> = loaders
         .chain(snapshot.server.loaders_by_code.values())
         .chain(own)
@@ -147,9 +178,17 @@ pub fn hidden(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem>
         .iter()
         .map(|folder| format!("{folder}autoexec.ipxe"))
         .chain(["boot.ipxe".to_owned()]);
-    let macs = snapshot.hosts().iter().flat_map(|host| host.boot_macs());
+    let macs = at_top.iter().filter(|name| {
+        let mac = name.parse::<HardwareAddr>().ok();
+        mac.is_some_and(|mac| {
+            mac.dashed() == **name
+                && snapshot
+                    .host_by_mac(mac)
+                    .is_some_and(|host| host.boots_by(mac))
+        })
+    });
     scripts
-        .chain(macs.map(|mac| format!("{}/boot.ipxe", mac.dashed())))
+        .chain(macs.map(|mac| format!("{mac}/boot.ipxe")))
         .filter(|path| is_there(path))
         .map(|path| {
             Problem::warning(

@@ -15,11 +15,13 @@ mod context;
 mod env;
 pub mod files;
 pub mod filters;
+mod kinds;
 pub mod load;
 pub mod paths;
 pub mod preseed;
 pub mod scripts;
 pub mod secrets;
+mod uses;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

@@ -320,10 +320,8 @@ pub fn missing_files(
         (Some(loader), _) | (None, Some(loader)) => path == loader,
         (None, None) => loaders.values().any(|loader| loader == path),
     };
-    let as_armed = Host {
-        profile: Some(profile.name.clone()),
-        ..host.clone()
-    };
+    let mut as_armed = host.clone();
+    as_armed.profile = Some(profile.name.clone());
     let mut missing: Vec<String> = needed(in_force, &as_armed)
         .into_iter()
         .filter_map(|(asset, _)| match asset {

@@ -117,7 +117,11 @@ impl Context {
 
     /// What is remembered of a host, judged at the present time.
     pub async fn known(&self, in_force: &InForce, host: &HostName) -> KnownOwned {
-        match self.installs.known(&in_force.snapshot, host).await {
+        if self.installs.surely_lacks(host) {
+            return KnownOwned::Nothing;
+        }
+        // Boxed, because it holds a whole change of the store, and whoever waits for it holds it.
+        match Box::pin(self.installs.known(&in_force.snapshot, host)).await {
             Ok(Some(record)) => KnownOwned::Record(Box::new(record)),
             Ok(None) => KnownOwned::Nothing,
             Err(_) => KnownOwned::Unavailable,

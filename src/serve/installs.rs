@@ -150,6 +150,12 @@ impl Installs {
             .map(|mut records| records.pop())
     }
 
+    /// Whether nothing is known of a host, where that can be told without waiting: of most machines that
+    /// ask for their address.
+    pub fn surely_lacks(&self, host: &HostName) -> bool {
+        self.store.surely_lacks(host)
+    }
+
     /// All records, judged at the present time.
     pub async fn all(&self, snapshot: &Snapshot) -> Result<Vec<Record>, StoreError> {
         let found = self.told(snapshot, self.store.records().await)?;

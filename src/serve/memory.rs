@@ -93,16 +93,19 @@ struct Inner {
     /// The address that each machine says is its own, and back.
     addresses: Bounded<Ipv4Addr>,
     by_address: HashMap<Ipv4Addr, HardwareAddr>,
+    /// The loader that was named last, to any machine: most of them are named the same.
+    last_named: Option<Arc<str>>,
 }
 
 /// What firmware was named to load, and how that went.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Loading {
     /// The loader, as a path under `boot_assets`.
-    named: String,
+    named: Arc<str>,
     /// When it was named last.
     named_at: Option<Timestamp>,
-    fetches: Fetches,
+    /// Of the few machines that have fetched it since they last asked for their script.
+    fetches: Option<Box<Fetches>>,
 }
 
 /// A map that forgets what came first when it is full.
@@ -188,7 +191,7 @@ impl Memory {
         if matches!(stage, Stage::Ipxe { .. })
             && let Some(loading) = inner.loaders.values.get_mut(&mac)
         {
-            loading.fetches.ran = true;
+            loading.fetches.get_or_insert_default().ran = true;
         }
         if reserved {
             inner.hosts.insert(mac, seen, MAX_HOSTS);
@@ -294,15 +297,31 @@ impl Memory {
         at: Timestamp,
     ) -> bool {
         let mut inner = self.lock();
-        if !inner.loaders.values.contains_key(&mac) {
-            inner.loaders.insert(mac, Loading::default(), MAX_HOSTS);
-        }
-        let Some(loading) = inner.loaders.values.get_mut(&mac) else {
-            return false;
+        let named = match &inner.last_named {
+            Some(last) if **last == *loader => Arc::clone(last),
+            _ => Arc::clone(inner.last_named.insert(loader.into())),
         };
-        loader.clone_into(&mut loading.named);
+        let Some(loading) = inner.loaders.values.get_mut(&mac) else {
+            let mut fetches = Fetches::default();
+            let is_news = fetches.answered(guard, is_ack, at);
+            let loading = Loading {
+                named,
+                named_at: Some(at),
+                fetches: (guard != LoopGuard::Pass).then(|| Box::new(fetches)),
+            };
+            inner.loaders.insert(mac, loading, MAX_HOSTS);
+            return is_news;
+        };
+        loading.named = named;
         loading.named_at = Some(at);
-        loading.fetches.answered(guard, is_ack, at)
+        match guard {
+            // Changes nothing.
+            LoopGuard::Pass => false,
+            guard => {
+                let fetches = loading.fetches.get_or_insert_default();
+                fetches.answered(guard, is_ack, at)
+            }
+        }
     }
 
     /// Takes note that a file was sent whole to the machine of these MACs: whether it is the loader
@@ -313,13 +332,13 @@ impl Memory {
             .iter()
             .filter_map(|mac| {
                 let loading = inner.loaders.values.get(mac)?;
-                (loading.named == path).then_some((loading.named_at, *mac))
+                (*loading.named == *path).then_some((loading.named_at, *mac))
             })
             .max();
         if let Some((_, mac)) = asked_last
             && let Some(loading) = inner.loaders.values.get_mut(&mac)
         {
-            loading.fetches.note(path, at);
+            loading.fetches.get_or_insert_default().note(path, at);
         }
     }
 
@@ -328,7 +347,7 @@ impl Memory {
         let mut inner = self.lock();
         for mac in macs {
             if let Some(loading) = inner.loaders.values.get_mut(mac) {
-                loading.fetches = Fetches::default();
+                loading.fetches = None;
             }
         }
     }
@@ -340,7 +359,7 @@ impl Memory {
             .loaders
             .values
             .get(&mac)
-            .map(|loading| loading.fetches.clone())
+            .map(|loading| loading.fetches.as_deref().cloned().unwrap_or_default())
     }
 
     /// Whether a stranger is to be announced now: the first time, and again after ten minutes.

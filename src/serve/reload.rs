@@ -21,7 +21,7 @@ use super::context::Context;
 use super::health::Health;
 use super::newcomers;
 use crate::config::diff::SnapshotDiff;
-use crate::config::source::DiskFiles;
+use crate::config::source::{DiskFiles, Files as _, fingerprint as fingerprint_of};
 use crate::config::{Problem, Severity, SourceMap};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::{InForce, Loaded, load};
@@ -204,23 +204,39 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Whether changed files are taken up by themselves.
     pub watch_files: bool,
-    /// The files that the configuration in force was read from, with their texts.
-    pub texts: Vec<(PathBuf, String)>,
+    /// The files that the configuration in force was read from, each with something that changes with its
+    /// text.
+    pub texts: Vec<(PathBuf, u64)>,
 }
 
-/// The files of a loaded configuration, for [`Settings::texts`]. Of a file with secrets there is no text,
-/// but something that changes with it.
-pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, String)> {
+/// The files of a loaded configuration, for [`Settings::texts`].
+pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, u64)> {
     sources
         .iter()
         .map(|source| {
-            let text = match source.fingerprint {
-                Some(fingerprint) => fingerprint.to_string(),
-                None => source.text.clone(),
-            };
-            (source.path.clone(), text)
+            let fingerprint = source.fingerprint;
+            let fingerprint = fingerprint.unwrap_or_else(|| fingerprint_of(&source.text));
+            (source.path.clone(), fingerprint)
         })
         .collect()
+}
+
+/// Whether these files still are what is on the disk, and no other one has come that belongs to the
+/// configuration: then there is nothing to be read and proven.
+fn is_on_disk(in_force: &InForce, known: &[(PathBuf, u64)]) -> bool {
+    let same = |(path, fingerprint): &(PathBuf, u64)| {
+        let text = DiskFiles.read(path);
+        text.is_ok_and(|text| fingerprint_of(&text) == *fingerprint)
+    };
+    let server = &in_force.snapshot.server;
+    let folders = [&server.profiles, &server.templates];
+    let folders = folders.into_iter().chain(&server.reservations);
+    let is_known = |file: &PathBuf| known.iter().any(|(path, _)| path == file);
+    let mut listed = folders
+        .filter(|folder| DiskFiles.is_dir(folder))
+        .map(|folder| DiskFiles.list(folder));
+    listed.all(|files| files.is_ok_and(|files| files.iter().all(is_known)))
+        && known.iter().all(same)
 }
 
 /// Works off reloads until cancelled.
@@ -238,7 +254,7 @@ pub async fn run(
         let _ = changed.try_send(());
     }
     let mut watch = Watch::new(settings.watch_files, changed, health.clone());
-    // The texts that were last looked at, to tell a change from a touch.
+    // What was last looked at, to tell a change from a touch.
     let mut last = settings.texts.clone();
     watch.follow(&ctx, &settings.main, &last);
     loop {
@@ -249,13 +265,25 @@ pub async fn run(
                 None => return,
             },
             Some(()) = changes.recv() => {
-                // Not cancelled while debouncing: the end waits at most this long for it.
-                tokio::time::sleep(DEBOUNCE).await;
+                // Not cancelled while debouncing: the end waits at most this long for it. Who asks for a
+                // reload meanwhile says that the files are complete.
+                let asked = tokio::select! {
+                    () = tokio::time::sleep(DEBOUNCE) => None,
+                    asked = inbox.recv() => asked,
+                };
                 while changes.try_recv().is_ok() {}
-                Ask { cause: Cause::Files, reply: None }
+                asked.unwrap_or(Ask { cause: Cause::Files, reply: None })
             }
         };
-        let generation = ctx.config().snapshot.generation + 1;
+        let in_force = ctx.config();
+        if ask.cause == Cause::Files {
+            let (in_force, known) = (Arc::clone(&in_force), last.clone());
+            if blocking(move |_| is_on_disk(&in_force, &known)).await {
+                continue;
+            }
+        }
+        let generation = in_force.snapshot.generation + 1;
+        drop(in_force);
         let main = settings.main.clone();
         let Ok(loaded) =
             tokio::task::spawn_blocking(move || load(&DiskFiles, &main, generation)).await
@@ -315,14 +343,23 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
         };
     };
     let new = overrides.apply(new);
-    let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
-    // Hosts that are there already are none that a reload adds, even when the store was out of reach so far.
-    let new_hosts = match ctx.installs.remember(&old.snapshot).await {
-        Ok(_) => ctx.installs.remember(&new.snapshot).await,
-        Err(error) => Err(error),
-    };
+    // Many hosts take their time, which packets do not have.
+    let compared = blocking({
+        let (installs, old, new) = (ctx.installs.clone(), Arc::clone(&old), Arc::clone(&new));
+        move |runtime| {
+            let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
+            // Hosts that are there already are none that a reload adds, even when the store was out of
+            // reach so far.
+            let new_hosts = runtime
+                .block_on(installs.remember(&old.snapshot))
+                .and_then(|_| runtime.block_on(installs.remember(&new.snapshot)));
+            (changes, new_hosts)
+        }
+    });
+    let (changes, new_hosts) = compared.await;
     ctx.assets.set_root(new.snapshot.server.boot_assets.clone());
     ctx.in_force.store(Arc::clone(&new));
+    tokio::task::spawn_blocking(move || drop(old));
     if let Err(error) = ctx.installs.reload(&new.snapshot).await {
         trouble(
             ctx,
@@ -345,6 +382,18 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
         generation: new.snapshot.generation,
         changes,
         problems,
+    }
+}
+
+/// Does long work on a thread for it.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(&tokio::runtime::Handle) -> T + Send + 'static,
+) -> T {
+    let runtime = tokio::runtime::Handle::current();
+    match tokio::task::spawn_blocking(move || work(&runtime)).await {
+        Ok(done) => done,
+        // Nobody cancels it, so that it has panicked.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
@@ -413,7 +462,7 @@ impl Watch {
     }
 
     /// Watches the folders of these files and of the configuration in force; leaves others.
-    fn follow(&mut self, ctx: &Context, main: &Path, texts: &[(PathBuf, String)]) {
+    fn follow(&mut self, ctx: &Context, main: &Path, texts: &[(PathBuf, u64)]) {
         let Some(watcher) = self.watcher.as_mut() else {
             return;
         };
@@ -474,7 +523,7 @@ fn matters(event: &notify::Event) -> bool {
 }
 
 /// The folders of all files that were read, of what they are links to, and those that are listed.
-fn folders(ctx: &Context, main: &Path, texts: &[(PathBuf, String)]) -> BTreeSet<PathBuf> {
+fn folders(ctx: &Context, main: &Path, texts: &[(PathBuf, u64)]) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     let mut add = |folder: Option<&Path>| {
         if let Some(folder) = folder {

@@ -3,19 +3,19 @@
 //! **Invariant:** [`Cache::check`] is the only judge of a compare-and-set; a set of changes passes as
 //! a whole or not at all.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Versioned};
-use crate::base::{HardwareAddr, HostName, Token};
+use crate::base::{HardwareAddr, HostName, Token, pace};
 use crate::record::{Lease, Record};
 
 /// All records, by host, all hosts that were ever remembered, and all leases, by address.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cache {
-    records: BTreeMap<HostName, Versioned<Record>>,
+    records: HashMap<HostName, Versioned<Record>>,
     known: HashSet<Mark>,
     leases: BTreeMap<Ipv4Addr, Versioned<Lease>>,
 }
@@ -42,7 +42,9 @@ impl Cache {
     }
 
     pub(super) fn all(&self) -> Vec<Versioned<Record>> {
-        self.records.values().cloned().collect()
+        let mut all: Vec<_> = self.records.values().cloned().collect();
+        all.sort_by(|a, b| a.value.host.cmp(&b.value.host));
+        all
     }
 
     pub(super) fn len(&self) -> usize {
@@ -78,7 +80,11 @@ impl Cache {
         };
         let new = hosts
             .iter()
-            .map(|host| !Mark::of(host).any(|mark| is_known(&mark)))
+            .enumerate()
+            .map(|(count, host)| {
+                pace::give_way(count);
+                !Mark::of(host).any(|mark| is_known(&mark))
+            })
             .collect();
         let marks = hosts
             .iter()

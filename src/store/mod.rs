@@ -226,6 +226,15 @@ impl AnyStore {
         }
     }
 
+    /// Whether there is no record of a host, where that can be told without waiting.
+    pub fn surely_lacks(&self, host: &HostName) -> bool {
+        match self {
+            Self::Embedded(store) => matches!(store.record(host), Ok(None)),
+            Self::Memory(store) => store.record(host).is_none(),
+            Self::Broken(_) => false,
+        }
+    }
+
     /// The record with this token; compared in constant time.
     pub async fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
         match self {

@@ -44,7 +44,7 @@ fn what_is_not_written_has_its_default() {
     assert!(!server.advertise_to_ipxe);
     assert_eq!(server.loaders[&Firmware::UefiX64], "ipxe/snponly.efi");
     let host = &snapshot.hosts()[0];
-    assert_eq!(host.fqdn.as_deref(), Some("web01.lab.example"));
+    assert_eq!(host.fqdn().as_deref(), Some("web01.lab.example"));
     assert_eq!(host.local_boot, LocalBoot::Auto);
     assert_eq!(host.install, InstallPolicy::Once);
     let profile = &snapshot.profiles()["debian-12"];
@@ -176,11 +176,11 @@ lease_time = "5m"
         .collect();
     assert_eq!(hosts, ["one", "two", "three"]);
     let two = snapshot.host(&"two".parse().unwrap()).unwrap();
-    assert_eq!(two.fqdn.as_deref(), Some("zwei.other.example"));
+    assert_eq!(two.fqdn().as_deref(), Some("zwei.other.example"));
     assert_eq!(two.domain.as_deref(), Some("other.example"));
     assert_eq!(snapshot.subnet_of(two).unwrap().name.as_str(), "far");
     let three = snapshot.host(&"three".parse().unwrap()).unwrap();
-    assert_eq!(three.fqdn.as_deref(), Some("three.far.example"));
+    assert_eq!(three.fqdn().as_deref(), Some("three.far.example"));
     assert_eq!((three.mac(), three.profile.as_ref()), (None, None));
 
     let tool = &snapshot.profiles()["tool"];
@@ -546,7 +546,7 @@ fn hosts_beside_another_server() {
         .host(&"web01".parse().expect("a name"))
         .expect("a host");
     assert_eq!((host.ip, host.subnet), (None, 0));
-    assert_eq!(host.fqdn.as_deref(), Some("web01.lab.example"));
+    assert_eq!(host.fqdn().as_deref(), Some("web01.lab.example"));
     let mut after = before.clone();
     after.subnets[0].mode = Mode::Off;
     after.server.proxy_port = 4_011;

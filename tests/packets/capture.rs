@@ -108,9 +108,12 @@ pub(crate) fn show(decision: &Decision) -> String {
         decision.stage.as_str(),
         decision.detail.as_deref().unwrap_or("-"),
     );
-    if let Outcome::Send { reply, to, from } = &decision.outcome {
+    if let Outcome::Send {
+        payload, to, from, ..
+    } = &decision.outcome
+    {
         let _ = writeln!(text, "{from} -> {to:?}");
-        text.push_str(&show_reply(&reply.encode()));
+        text.push_str(&show_reply(payload));
     }
     text
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bootwright::base::{Architecture, Lifecycle, Timestamp, Token};
 use bootwright::config::Snapshot;
 use bootwright::config::snapshot::{
-    Boot, Host, InstallPolicy, LocalBoot, Mode, Profile, Server, Subnet, TemplateText, Unknown,
+    Boot, Host, Mode, Profile, Server, Subnet, TemplateText, Unknown,
 };
 use bootwright::decide::dhcp::{Decision, decide, decide_at_proxy_port};
 use bootwright::decide::{Arrival, BootFiles, Facts, Known};
@@ -56,28 +56,12 @@ fn subnet(name: &str, network: &str) -> Subnet {
 }
 
 fn host(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
-    Host {
-        name: name.parse().expect("a name"),
-        fqdn: Some(format!("{name}.lab.example")),
-        domain: Some("lab.example".to_owned()),
-        macs: vec![mac.parse().expect("a MAC")],
-        ip: Some(ip.parse().expect("an address")),
-        nics: Box::default(),
-        subnet,
-        groups: Vec::new(),
-        profile: "debian-12".parse().ok(),
-        arch: None,
-        loader: None,
-        local_boot: LocalBoot::Auto,
-        install: InstallPolicy::Once,
-        after: None,
-        uuid: None,
-        serial: None,
-        options: Box::default(),
-        vars: toml::Table::new(),
-        notes: None,
-        span: None,
-    }
+    let mut host = Host::new(name.parse().expect("a name"), subnet);
+    host.domain = Some("lab.example".to_owned());
+    host.macs = vec![mac.parse().expect("a MAC")];
+    host.ip = Some(ip.parse().expect("an address"));
+    host.profile = "debian-12".parse().ok();
+    host
 }
 
 /// The configuration.

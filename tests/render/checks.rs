@@ -354,10 +354,10 @@ fn boot_files_behind_a_rendered_name_are_told() {
     let mac = config.snapshot.hosts()[0].mac().unwrap().dashed();
     let mut asked = BTreeSet::new();
     let asked_for = std::cell::RefCell::new(&mut asked);
-    let all = files::hidden(&config, &|path| {
-        asked_for.borrow_mut().insert(path.to_owned());
-        true
-    });
+    let stranger = "52-54-00-ff-ff-ff".to_owned();
+    let at_top = [mac.clone(), stranger, "debian".to_owned()];
+    let is_there = |path: &str| asked_for.borrow_mut().insert(path.to_owned());
+    let all = files::hidden(&config, &is_there, &at_top);
     assert_eq!(all.len(), asked.len());
     let script = format!("{mac}/boot.ipxe");
     for path in [
@@ -370,7 +370,59 @@ fn boot_files_behind_a_rendered_name_are_told() {
         assert!(asked.remove(path), "{path}");
     }
     assert_eq!(asked, BTreeSet::new());
-    assert_eq!(files::hidden(&config, &|_| false), []);
+    assert_eq!(files::hidden(&config, &|_| false, &at_top), []);
+}
+
+/// A site of hosts that have everything but name and addresses in common.
+fn alike(template: &str, cmdline: &str, names: &[&str]) -> Site {
+    let mut draft = Draft::shipped();
+    let hosts: Vec<(&str, &str)> = names.iter().map(|name| (*name, KEYS)).collect();
+    with_hosts(&mut draft, &hosts);
+    let own = draft.hosts[0].own.clone();
+    for host in &mut draft.hosts {
+        host.own = own.clone();
+    }
+    draft.template("site/answer.j2", template);
+    draft.profiles = vec![profile("debian-12", "site/answer.j2")];
+    let Boot::Linux { cmdline: text, .. } = &mut draft.profiles[0].boot else {
+        panic!("it boots a Linux");
+    };
+    cmdline.clone_into(&mut text.text);
+    draft.build()
+}
+
+#[test]
+fn hosts_that_are_alike_are_told_of_by_name() {
+    let names = ["web01", "web02", "web03", "web04"];
+    let told = |template: &str| {
+        let found = problems(&alike(template, "quiet", &names));
+        let messages = found.into_iter().map(|problem| problem.message);
+        messages.collect::<Vec<_>>()
+    };
+    assert_eq!(told("{{ host.name }} {{ host.mac | shq }}"), [""; 0]);
+    // What looks at the name is rendered for each of them.
+    let one = told("{% if host.name == 'web03' %}{{ vars.nobody }}{% endif %}");
+    assert_eq!(one.len(), 1, "{one:?}");
+    assert!(one[0].ends_with("for host web03"), "{one:?}");
+    let all = told("{{ host.name }} {{ vars.nobody }}");
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(
+        all[0].ends_with("for host web01 and 3 other hosts"),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn the_longest_name_is_what_has_to_fit() {
+    let long = "w".repeat(63);
+    let names = ["web01", &long, "web03"];
+    // With what is added at boot, there is room for 50 more characters or so.
+    let cmdline = format!("{} {{{{ host.name }}}}", "y".repeat(1_950));
+    let found = problems(&alike("{{ host.name }}", &cmdline, &names));
+    assert_eq!(found.len(), 1, "{found:?}");
+    let expected = format!("for host {long}");
+    assert!(found[0].message.ends_with(&expected), "{found:?}");
+    assert_eq!(problems(&alike("x", &cmdline, &names[..1])), []);
 }
 
 #[test]

@@ -7,8 +7,7 @@ use std::process::{Command, Output};
 
 use bootwright::base::{Architecture, Lifecycle, Token};
 use bootwright::config::snapshot::{
-    Answer, Boot, Host, InstallPolicy, LocalBoot, Mode, Profile, Server, Subnet, Template,
-    TemplateText, Unknown,
+    Answer, Boot, Host, Mode, Profile, Server, Subnet, Template, TemplateText, Unknown,
 };
 use bootwright::config::source::{DiskFiles, Files};
 use bootwright::config::{Snapshot, SourceId, SourceMap, Span};
@@ -43,28 +42,14 @@ fn text(text: &str, span: Option<Span>) -> TemplateText {
 
 /// A host `name` at 10.99.0.`last` with these vars, in TOML.
 pub(crate) fn host(name: &str, last: u8, vars: &str) -> Host {
-    Host {
-        name: name.parse().unwrap(),
-        fqdn: Some(format!("{name}.lab.example")),
-        domain: Some("lab.example".to_owned()),
-        macs: vec![format!("52:54:00:47:86:{last:02x}").parse().unwrap()],
-        ip: Some([10, 99, 0, last].into()),
-        nics: Box::default(),
-        subnet: 0,
-        groups: vec!["web".parse().unwrap()],
-        profile: Some("debian-12".parse().unwrap()),
-        arch: None,
-        loader: None,
-        local_boot: LocalBoot::Auto,
-        install: InstallPolicy::Once,
-        after: None,
-        uuid: None,
-        serial: None,
-        options: Box::default(),
-        vars: vars.parse().unwrap(),
-        notes: None,
-        span: None,
-    }
+    let mut host = Host::new(name.parse().unwrap(), 0);
+    host.domain = Some("lab.example".to_owned());
+    host.macs = vec![format!("52:54:00:47:86:{last:02x}").parse().unwrap()];
+    host.ip = Some([10, 99, 0, last].into());
+    host.groups = vec!["web".parse().unwrap()];
+    host.profile = Some("debian-12".parse().unwrap());
+    host.vars = vars.parse().unwrap();
+    host
 }
 
 /// A profile of one answer, from this template.

@@ -80,7 +80,7 @@ fn urls_carry_the_token_and_no_port_80() {
 fn what_is_absent_is_undefined() {
     let mut draft = Draft::shipped();
     let mut bare = host("web01", 11, "");
-    bare.fqdn = None;
+    bare.domain = None;
     bare.domain = None;
     bare.groups.clear();
     bare.macs.clear();

@@ -1,14 +1,18 @@
 //! Hosts: what must be theirs alone, what they name, and what comes out when their layers are merged.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::cards::{Taken, are_new};
 use super::profiles::lifecycle_of;
-use crate::base::{After, Architecture, GroupName, Lifecycle, ProfileName, suggest};
+use crate::base::{After, Architecture, GroupName, Lifecycle, ProfileName, pace, suggest};
 use crate::config::merge::{Groups, Merged};
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Host, InstallPolicy, LocalBoot, Nic, Subnet};
+use crate::config::snapshot::{Host, InstallPolicy, LocalBoot, Nic, Own, Settings, Subnet};
 use crate::config::source::Span;
 use crate::config::table::list_words;
 use crate::config::vars;
@@ -141,13 +145,33 @@ pub(super) fn groups<'a>(
     groups
 }
 
+/// A name of which upper and lower case do not count.
+struct AnyCase<'a>(&'a str);
+
+impl PartialEq for AnyCase<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(other.0)
+    }
+}
+
+impl Eq for AnyCase<'_> {}
+
+impl Hash for AnyCase<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for byte in self.0.bytes() {
+            state.write_u8(byte.to_ascii_lowercase());
+        }
+    }
+}
+
 /// Names, MAC addresses and addresses that two hosts have.
 pub(super) fn duplicates(hosts: &[&HostEntry], problems: &mut Vec<Problem>) {
-    let mut names: HashMap<String, &HostEntry> = HashMap::new();
+    let mut names: HashMap<AnyCase<'_>, &HostEntry> = HashMap::with_capacity(hosts.len());
     let mut taken = Taken::default();
-    for host in hosts {
+    for (count, host) in hosts.iter().enumerate() {
+        pace::give_way(count);
         // DNS does not tell upper from lower case.
-        let key = host.name.value.as_str().to_ascii_lowercase();
+        let key = AnyCase(host.name.value.as_str());
         if let Some(first) = names.get(&key) {
             problems.push(
                 Problem::error(
@@ -160,7 +184,7 @@ pub(super) fn duplicates(hosts: &[&HostEntry], problems: &mut Vec<Problem>) {
             );
             continue;
         }
-        names.insert(key, host);
+        names.insert(key, *host);
         taken.take(host, problems);
     }
 }
@@ -314,10 +338,11 @@ pub(super) struct Place {
     pub(super) nics: Box<[Nic]>,
 }
 
+/// A host, its layers, and where it is.
+pub(super) type Placed<'a> = (&'a HostEntry, Rc<Merged>, Place);
+
 /// Leaves out hosts whose name, MAC address or address an earlier one has.
-pub(super) fn first_of_each(
-    hosts: Vec<(&HostEntry, Merged, Place)>,
-) -> Vec<(&HostEntry, Merged, Place)> {
+pub(super) fn first_of_each(hosts: Vec<Placed<'_>>) -> Vec<Placed<'_>> {
     let (mut names, mut macs, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::new());
     hosts
         .into_iter()
@@ -336,62 +361,128 @@ const fn usual_install(lifecycle: Lifecycle) -> InstallPolicy {
     }
 }
 
-pub(super) fn host(
-    entry: &HostEntry,
-    merged: Merged,
-    Place { subnet, nics }: Place,
-    subnets: &[Subnet],
-    lifecycle: Lifecycle,
-) -> Option<Host> {
-    let place = subnets.get(subnet)?;
-    let name = &entry.name.value;
-    let (fqdn, domain) = match &entry.fqdn {
-        Some(fqdn) => {
-            let domain = fqdn
+/// Makes hosts, and holds once what several of them have in common.
+pub(super) struct Maker<'a> {
+    subnets: &'a [Subnet],
+    runs_on: &'a RunsOn<'a>,
+    profiles: HashSet<&'a ProfileName>,
+    /// By the layers that they come from, which live as long as this.
+    settings: HashMap<*const Merged, Arc<Settings>>,
+    /// By what they hold.
+    alike: HashMap<u64, Arc<Settings>>,
+    /// Of hosts that have nothing of their own, by layers and subnet.
+    plain: HashMap<(*const Merged, usize), Arc<Own>>,
+}
+
+impl<'a> Maker<'a> {
+    /// For hosts in these subnets. A profile that could not be read has its own problem: what it would
+    /// render has none.
+    pub(super) fn new(
+        subnets: &'a [Subnet],
+        runs_on: &'a RunsOn<'a>,
+        profiles: impl Iterator<Item = &'a ProfileName>,
+    ) -> Self {
+        Self {
+            subnets,
+            runs_on,
+            profiles: profiles.collect(),
+            settings: HashMap::new(),
+            alike: HashMap::new(),
+            plain: HashMap::new(),
+        }
+    }
+
+    /// The host that an entry means.
+    pub(super) fn host(&mut self, (entry, merged, at): &Placed<'_>) -> Option<Host> {
+        let subnet = at.subnet;
+        let place = self.subnets.get(subnet)?;
+        let settings = self.settings(merged);
+        let plain = (Rc::as_ptr(merged), subnet);
+        let own = match self.plain.get(&plain) {
+            Some(own) if entry.is_plain() => Arc::clone(own),
+            _ => {
+                let own = Arc::new(own(entry, place, &at.nics, settings));
+                if entry.is_plain() {
+                    self.plain.insert(plain, Arc::clone(&own));
+                }
+                own
+            }
+        };
+        Some(Host {
+            name: entry.name.value.clone(),
+            macs: entry.macs.iter().map(|mac| mac.value).collect(),
+            ip: entry.ip.as_ref().map(|ip| ip.value),
+            subnet,
+            span: Some(entry.name.span),
+            own,
+        })
+    }
+
+    fn settings(&mut self, merged: &Rc<Merged>) -> Arc<Settings> {
+        if let Some(settings) = self.settings.get(&Rc::as_ptr(merged)) {
+            return Arc::clone(settings);
+        }
+        let profile = merged.profile.as_ref().map(|profile| &profile.value);
+        let lifecycle = self.runs_on.lifecycle(profile);
+        let made = Settings {
+            groups: merged.groups.clone(),
+            profile: profile
+                .filter(|name| self.profiles.contains(*name))
+                .cloned(),
+            arch: merged.arch.as_ref().map(|arch| arch.value),
+            loader: merged.loader.as_ref().map(|loader| loader.value.clone()),
+            local_boot: merged
+                .local_boot
+                .as_ref()
+                .map(|boot| boot.value)
+                .unwrap_or_default(),
+            install: merged
+                .install
+                .as_ref()
+                .map_or_else(|| usual_install(lifecycle), |install| install.value),
+            options: merged.options.values().cloned().collect(),
+            vars: vars::into_table(merged.vars.clone()),
+        };
+        let mut hasher = DefaultHasher::new();
+        format!("{made:?}").hash(&mut hasher);
+        let settings = match self.alike.entry(hasher.finish()) {
+            Entry::Occupied(alike) if **alike.get() == made => Arc::clone(alike.get()),
+            Entry::Occupied(_) => Arc::new(made),
+            Entry::Vacant(place) => Arc::clone(place.insert(Arc::new(made))),
+        };
+        self.settings
+            .insert(Rc::as_ptr(merged), Arc::clone(&settings));
+        settings
+    }
+}
+
+fn own(entry: &HostEntry, place: &Subnet, nics: &[Nic], settings: Arc<Settings>) -> Own {
+    Own {
+        domain: match &entry.fqdn {
+            Some(fqdn) => fqdn
                 .value
                 .split_once('.')
-                .map(|(_, domain)| domain.to_owned());
-            (Some(fqdn.value.clone()), domain)
-        }
-        None => (
-            place
-                .domain
-                .as_ref()
-                .map(|domain| format!("{name}.{domain}")),
-            place.domain.clone(),
-        ),
-    };
-    Some(Host {
+                .map(|(_, domain)| domain.to_owned()),
+            None => place.domain.clone(),
+        },
+        written_fqdn: entry.fqdn.as_ref().map(|fqdn| fqdn.value.clone()),
+        nics: nics.into(),
         after: entry.after.as_ref().map(|after| After {
             host: after.host.value.clone(),
             event: after.event.value,
         }),
-        name: name.clone(),
-        fqdn,
-        domain,
-        macs: entry.macs.iter().map(|mac| mac.value).collect(),
-        ip: entry.ip.as_ref().map(|ip| ip.value),
-        subnet,
-        nics,
-        groups: merged.groups,
-        profile: merged.profile.map(|profile| profile.value),
-        arch: merged.arch.map(|arch| arch.value),
-        loader: merged.loader.map(|loader| loader.value),
-        local_boot: merged.local_boot.map(|boot| boot.value).unwrap_or_default(),
-        install: merged
-            .install
-            .map_or_else(|| usual_install(lifecycle), |install| install.value),
         uuid: entry.uuid.as_ref().map(|uuid| uuid.value),
         serial: entry.serial.as_ref().map(|serial| serial.value.clone()),
-        options: merged.options.into_values().collect(),
-        vars: vars::into_table(merged.vars),
         notes: entry.notes.as_ref().map(|notes| notes.value.clone()),
-        span: Some(entry.name.span),
-    })
+        settings,
+    }
 }
 
 /// Full names that two hosts have: at least one of them was written as `fqdn`.
 pub(super) fn full_names(hosts: &[Host], entries: &[&HostEntry], problems: &mut Vec<Problem>) {
+    if entries.iter().all(|entry| entry.fqdn.is_none()) {
+        return;
+    }
     let place = |host: &Host| {
         let entry = entries.iter().find(|entry| entry.name.value == host.name)?;
         Some(
@@ -403,7 +494,7 @@ pub(super) fn full_names(hosts: &[Host], entries: &[&HostEntry], problems: &mut 
     };
     let mut seen: HashMap<String, &Host> = HashMap::new();
     for host in hosts {
-        let Some(fqdn) = &host.fqdn else { continue };
+        let Some(fqdn) = host.fqdn() else { continue };
         if let Some(first) = seen.get(&fqdn.to_ascii_lowercase())
             && let (Some(second_place), Some(first_place)) = (place(host), place(first))
         {

@@ -12,9 +12,10 @@ mod waits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use self::hosts::{
-    Lookups, Place, RunsOn, defaults, duplicates, first_of_each, full_names, groups, host,
+    Lookups, Maker, Place, RunsOn, defaults, duplicates, first_of_each, full_names, groups,
 };
 use self::networks::{networks, place, subnets};
 use self::profiles::profiles;
@@ -26,7 +27,7 @@ use super::written::hosts::{HostEntry, ReservationsFile};
 use super::written::profile::ProfileFile;
 use super::written::secrets::SecretsFile;
 use super::written::server::ServerFile;
-use crate::base::{HostName, ProfileName};
+use crate::base::{HostName, ProfileName, pace};
 
 /// Everything that was read.
 pub(crate) struct Input {
@@ -84,7 +85,9 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         .iter()
         .flat_map(|file| &file.hosts)
         .collect();
+    let before = problems.len();
     duplicates(&entries, problems);
+    let has_duplicates = problems.len() > before;
     // What could not be read may be any host.
     let host_names: Option<Vec<HostName>> = (!input.reservations_unsure).then(|| {
         let names = entries.iter().map(|entry| entry.name.value.clone());
@@ -93,18 +96,22 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     let hosts_unsure =
         input.reservations_unsure || input.reservations.iter().any(|file| file.hosts_unsure);
     waits::waits(&entries, hosts_unsure, problems);
+    let defaults = Rc::new(defaults);
     let mut runs_on = RunsOn::new(&input.profiles);
-    let mut hosts = Vec::new();
-    for entry in &entries {
+    let mut placed = Vec::with_capacity(entries.len());
+    for (count, entry) in entries.iter().enumerate() {
+        pace::give_way(count);
         lookups.profile(&entry.layer, problems);
         let mut merged = match &entry.group {
-            None => defaults.clone(),
+            None => Rc::clone(&defaults),
             Some(group) => {
                 lookups.group(&groups, group, problems);
                 groups.merged(&group.value).cloned().unwrap_or_default()
             }
         };
-        merged.cover(&entry.layer, problems);
+        if !(entry.layer.ok && entry.layer.is_empty()) {
+            Rc::make_mut(&mut merged).cover(&entry.layer, problems);
+        }
         networks::own_options(entry, &networks, problems);
         runs_on.check(entry, &merged, problems);
         runs_on.check_always(entry, &merged, problems);
@@ -112,8 +119,11 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         let place = place(entry, &networks, &input, problems);
         let nics = cards::nics(entry, place, &networks, &input, problems);
         if let (true, Some(subnet), Some(nics)) = (merged.ok, place, nics) {
-            hosts.push((*entry, merged, Place { subnet, nics }));
+            placed.push((*entry, merged, Place { subnet, nics }));
         }
+    }
+    if has_duplicates {
+        placed = first_of_each(placed);
     }
     let unknown = input.server.unknown.as_ref();
     let subnets = subnets(
@@ -124,29 +134,23 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     );
     pools::pools(&networks, &subnets, &entries, &input.server, problems);
     pools::discovery(&input, &subnets, &lookups, problems);
-    let hosts = first_of_each(hosts)
-        .into_iter()
-        .filter_map(|(entry, merged, place)| {
-            let profile = merged.profile.as_ref().map(|profile| &profile.value);
-            let lifecycle = runs_on.lifecycle(profile);
-            host(entry, merged, place, &subnets, lifecycle)
-        })
-        .collect::<Vec<_>>();
-    full_names(&hosts, &entries, problems);
     let profiles = profiles(&input, problems);
+    let mut maker = Maker::new(
+        &subnets,
+        &runs_on,
+        profiles.iter().map(|profile| &profile.name),
+    );
+    let mut hosts = Vec::with_capacity(placed.len());
+    for (count, placed) in placed.iter().enumerate() {
+        pace::give_way(count);
+        hosts.extend(maker.host(placed));
+    }
+    drop(placed);
+    full_names(&hosts, &entries, problems);
     // What could not be read may read any variable.
     if !input.templates_unsure && profiles.len() == profile_names.len() {
         variables::unread(&input.reservations, &profiles, &input.templates, problems);
     }
-    let hosts = hosts
-        .into_iter()
-        .map(|mut host| {
-            // A profile that could not be read has its own problem: what it would render has none.
-            let known = |name: &ProfileName| profiles.iter().any(|profile| profile.name == *name);
-            host.profile = host.profile.filter(known);
-            host
-        })
-        .collect();
     let secrets = secrets::secrets(input.secrets, host_names.as_deref(), problems);
     let mut snapshot = Snapshot::new(server, subnets, hosts, profiles, input.templates);
     snapshot.secrets = secrets;

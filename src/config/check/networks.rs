@@ -199,6 +199,9 @@ pub(super) fn subnets(
     server: &Server,
     unknown: Unknown,
 ) -> Vec<Subnet> {
+    // Only an example has to be found free.
+    let wanted = networks.iter().any(|subnet| subnet.entry.server.is_none());
+    let hosts = if wanted { hosts } else { &[] };
     let mut taken: HashSet<Ipv4Addr> = hosts
         .iter()
         .flat_map(|host| all_addresses(host))

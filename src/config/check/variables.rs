@@ -81,6 +81,7 @@ fn layers(file: &ReservationsFile) -> Vec<(&Vars, String)> {
     let hosts = file
         .hosts
         .iter()
+        .filter(|host| !host.layer.vars.is_empty())
         .map(|host| (&host.layer.vars, format!("hosts.{}", host.name.value)));
     defaults.chain(groups).chain(hosts).collect()
 }

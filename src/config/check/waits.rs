@@ -12,6 +12,9 @@ const SHOWN: usize = 6;
 /// Reports what hosts cannot wait for. With `unsure`, a host that seems to be missing may stand where
 /// nothing could be read.
 pub(super) fn waits(hosts: &[&HostEntry], unsure: bool, problems: &mut Vec<Problem>) {
+    if hosts.iter().all(|host| host.after.is_none()) {
+        return;
+    }
     let mut entries: HashMap<&HostName, &HostEntry> = HashMap::new();
     for host in hosts {
         entries.entry(&host.name.value).or_insert(host);

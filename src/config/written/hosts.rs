@@ -1,6 +1,8 @@
 //! Reservations as written: `[defaults]`, `[groups.NAME]`, `[hosts.NAME]`.
 
 use std::net::Ipv4Addr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
@@ -39,24 +41,63 @@ pub(crate) struct GroupEntry {
     pub layer: Layer,
 }
 
-/// One `[hosts.NAME]`.
+/// One `[hosts.NAME]`. There may be a hundred thousand: what most of them lack takes no room.
 #[derive(Debug)]
 pub(crate) struct HostEntry {
     pub name: Written<HostName>,
     /// The hardware addresses of its first network card.
     pub macs: Vec<Written<HardwareAddr>>,
     pub ip: Option<Written<Ipv4Addr>>,
+    pub group: Option<Written<GroupName>>,
+    /// What it writes of what groups may write as well.
+    pub layer: Arc<Layer>,
+    /// Read as if it were the entry's own.
+    uncommon: Option<Box<Uncommon>>,
+}
+
+/// What few hosts write.
+#[derive(Debug)]
+pub(crate) struct Uncommon {
     /// The subnet that it belongs to, by name.
     pub subnet: Option<Written<SubnetName>>,
     /// Its further network cards.
     pub nics: Vec<NicEntry>,
-    pub group: Option<Written<GroupName>>,
     pub fqdn: Option<Written<String>>,
     pub uuid: Option<Written<Uuid>>,
     pub serial: Option<Written<String>>,
     pub notes: Option<Written<String>>,
     pub after: Option<AfterEntry>,
-    pub layer: Layer,
+}
+
+impl Uncommon {
+    const NOTHING: Self = Self {
+        subnet: None,
+        nics: Vec::new(),
+        fqdn: None,
+        uuid: None,
+        serial: None,
+        notes: None,
+        after: None,
+    };
+
+    const fn is_empty(&self) -> bool {
+        self.subnet.is_none()
+            && self.nics.is_empty()
+            && self.fqdn.is_none()
+            && self.uuid.is_none()
+            && self.serial.is_none()
+            && self.notes.is_none()
+            && self.after.is_none()
+    }
+}
+
+impl Deref for HostEntry {
+    type Target = Uncommon;
+
+    fn deref(&self) -> &Uncommon {
+        static NOTHING: Uncommon = Uncommon::NOTHING;
+        self.uncommon.as_deref().unwrap_or(&NOTHING)
+    }
 }
 
 /// One `[[hosts.NAME.nic]]`.
@@ -244,13 +285,23 @@ pub(crate) fn is_key(name: &str) -> bool {
 impl ReservationsFile {
     /// Reads the file and reports what is wrong with each key.
     pub(crate) fn read(cx: &mut Context<'_>, document: &DeTable<'_>) -> Self {
+        let mut file = Self::default();
+        file.take_in(cx, document);
+        file
+    }
+
+    /// Reads one part of the file more.
+    pub(crate) fn take_in(&mut self, cx: &mut Context<'_>, document: &DeTable<'_>) {
+        let file = self;
         let top = cx.span(0..0);
         let mut root = Reader::open(cx, document, "the reservations", top, &TABLES);
-        let mut file = Self {
-            groups_unsure: !cx.is_sure_of("groups"),
-            hosts_unsure: !cx.is_sure_of("hosts"),
-            ..Self::default()
-        };
+        file.groups_unsure |= !cx.is_sure_of("groups");
+        file.hosts_unsure |= !cx.is_sure_of("hosts");
+        // One for all hosts that write nothing of the kind.
+        let no_layer = Arc::new(Layer {
+            ok: true,
+            ..Layer::default()
+        });
         if let (Some(span), Some(table)) =
             (root.key_span(cx, "defaults"), root.table(cx, "defaults"))
         {
@@ -286,20 +337,25 @@ impl ReservationsFile {
         }
         for (name, span, table) in root.named(cx, "hosts") {
             let mut reader = Reader::open(cx, table, format!("[hosts.{name}]"), span, &HOST);
-            let host = HostEntry::read(cx, &mut reader, name, span);
+            let host = HostEntry::read(cx, &mut reader, name, span, &no_layer);
             file.hosts_unsure |= host.is_none();
             file.hosts.extend(host);
         }
-        file
     }
 }
 
 impl HostEntry {
+    /// Whether it has nothing but what every host has, and what layers give.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.uncommon.is_none()
+    }
+
     fn read(
         cx: &mut Context<'_>,
         reader: &mut Reader<'_, '_>,
         name: &str,
         span: Span,
+        no_layer: &Arc<Layer>,
     ) -> Option<Self> {
         let macs = macs(cx, reader);
         let ip = reader.parsed(cx, "ip", values::machine_address);
@@ -329,19 +385,26 @@ impl HostEntry {
         match name {
             Ok(value) => {
                 layer.ok = reader.ok;
-                Some(Self {
-                    name: Written { value, span },
-                    macs,
-                    ip,
+                let uncommon = Uncommon {
                     subnet,
                     nics,
-                    group,
                     fqdn,
                     uuid,
                     serial,
                     notes,
                     after,
-                    layer,
+                };
+                Some(Self {
+                    name: Written { value, span },
+                    macs,
+                    ip,
+                    group,
+                    layer: if layer.ok && layer.is_empty() {
+                        Arc::clone(no_layer)
+                    } else {
+                        Arc::new(layer)
+                    },
+                    uncommon: (!uncommon.is_empty()).then(|| Box::new(uncommon)),
                 })
             }
             Err(bad) => {
@@ -353,6 +416,17 @@ impl HostEntry {
 }
 
 impl Layer {
+    /// Whether it says nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.profile.is_none()
+            && self.arch.is_none()
+            && self.loader.is_none()
+            && self.local_boot.is_none()
+            && self.install.is_none()
+            && self.options.is_empty()
+            && self.vars.is_empty()
+    }
+
     fn read(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Self {
         reader.only_flag(cx, "secure_boot", false);
         Self {

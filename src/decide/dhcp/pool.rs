@@ -200,11 +200,12 @@ pub(super) fn decide(
     decision.looped = None;
     decision.holding = None;
     decision.delivery = None;
-    if let Outcome::Send { reply, .. } = &mut decision.outcome {
+    if let Outcome::Send { reply, payload, .. } = &mut decision.outcome {
         // It has no name here.
         reply
             .options
             .retain(|option| OptionCode::from(option) != OptionCode::Hostname);
+        *payload = reply.encode();
     }
     decision
 }

@@ -172,16 +172,20 @@ impl Meeting<'_> {
         .with_doubt(self.request, self.stage);
         let outcome = match &answer.file {
             None => Outcome::Ignore,
-            Some(file) => Outcome::Send {
-                reply: Box::new(self.reply(door, &answer, file, server)),
-                to: self.destination(door),
-                from: destination::source_address(
-                    server,
-                    self.subnet,
-                    self.arrival,
-                    self.facts.route_source,
-                ),
-            },
+            Some(file) => {
+                let reply = self.reply(door, &answer, file, server);
+                Outcome::Send {
+                    payload: reply.encode(),
+                    reply: Box::new(reply),
+                    to: self.destination(door),
+                    from: destination::source_address(
+                        server,
+                        self.subnet,
+                        self.arrival,
+                        self.facts.route_source,
+                    ),
+                }
+            }
         };
         Decision {
             kind: match (&outcome, door) {

@@ -145,7 +145,7 @@ impl HostView {
             .and_then(|name| snapshot.profile(name));
         Self {
             name: host.name.clone(),
-            fqdn: host.fqdn.clone(),
+            fqdn: host.fqdn().map(std::borrow::Cow::into_owned),
             macs: host.macs.clone(),
             ip: host.ip,
             subnet: snapshot.subnet_of(host).map(|subnet| subnet.name.clone()),

@@ -165,16 +165,21 @@ impl Service {
         self.note_address(&in_force, &request, decision.reason);
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
-            Outcome::Send { reply, to, from } => {
-                let payload = reply.encode();
+            Outcome::Send {
+                reply,
+                payload,
+                to,
+                from,
+            } => {
                 let ip = known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr));
-                let sent = self.send(&payload, *to, *from);
+                let sent = self.send(payload, *to, *from);
                 Some((payload.len(), ip, sent))
             }
         };
         let mut details: Vec<String> = decision.detail.iter().cloned().collect();
         if decision.reason == Reason::Declined {
-            details.extend(self.who_holds(&in_force, &request).await);
+            // Boxed: it is rare, and its size would be every datagram's.
+            details.extend(Box::pin(self.who_holds(&in_force, &request)).await);
         }
         let (mut kind, mut reason) = (decision.kind, decision.reason);
         // Of a relay that nobody configured, strangers tell once in a while: a rack may be behind it.

@@ -46,27 +46,12 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
     };
     let hosts = hosts
         .iter()
-        .map(|(name, n)| Host {
-            name: host(name),
-            fqdn: None,
-            domain: None,
-            macs: vec![mac(*n)],
-            ip: Some(ip(*n)),
-            nics: Box::default(),
-            subnet: 0,
-            groups: Vec::new(),
-            profile: Some(profile.parse().unwrap()),
-            arch: None,
-            loader: None,
-            local_boot: crate::config::snapshot::LocalBoot::Auto,
-            install: crate::config::snapshot::InstallPolicy::Once,
-            after: None,
-            uuid: None,
-            serial: None,
-            options: Box::default(),
-            vars: toml::Table::new(),
-            notes: None,
-            span: None,
+        .map(|(name, n)| {
+            let mut host = Host::new(host(name), 0);
+            host.macs = vec![mac(*n)];
+            host.ip = Some(ip(*n));
+            host.profile = Some(profile.parse().unwrap());
+            host
         })
         .collect();
     Snapshot::new(
@@ -649,9 +634,10 @@ async fn a_live_system_leaves_nothing_in_the_store() {
         stalled_after: None,
         span: None,
     };
-    let hosts = bench.snapshot.hosts().iter().map(|host| Host {
-        install: crate::config::snapshot::InstallPolicy::Always,
-        ..(**host).clone()
+    let hosts = bench.snapshot.hosts().iter().map(|host| {
+        let mut host = (**host).clone();
+        host.install = crate::config::snapshot::InstallPolicy::Always;
+        host
     });
     bench.snapshot = Snapshot::new(
         Server::default(),

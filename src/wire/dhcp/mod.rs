@@ -12,7 +12,7 @@ pub mod request;
 
 pub use dhcproto::v4::{DhcpOption, MessageType, OptionCode};
 pub use options::Options;
-pub use reply::{BootFile, Protocol, Reply};
+pub use reply::{BootFile, Encoded, Protocol, Reply};
 pub use request::{Malformed, Request};
 
 /// Bytes of a message before its options: the BOOTP header and the magic cookie (RFC 2131 section 2).

@@ -9,9 +9,10 @@
 //! the boot file.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::sync::Arc;
 
-use dhcproto::v4::{DhcpOption, Encodable as _, Encoder, MessageType, OptionCode};
+use dhcproto::v4::{DhcpOption, Encodable as _, MessageType, OptionCode};
 
 use super::{BOOTP_MESSAGE, HEADER, MIN_MESSAGE, Request};
 use crate::base::HardwareAddr;
@@ -86,17 +87,42 @@ const SMALLEST_MAX: u16 = 576;
 /// More is not sent even where a client takes it: it would be fragmented on Ethernet.
 const LARGEST_MAX: u16 = 1_500;
 
-const FILE: std::ops::Range<usize> = 108..236;
-const SNAME: std::ops::Range<usize> = 44..108;
+const FILE: Range<usize> = 108..236;
+const SNAME: Range<usize> = 44..108;
 const END: u8 = 255;
 
 /// Bytes of option 52 itself.
 const OPTION_52: usize = 3;
 
-/// Code, bytes as they stand on the wire (one part or several, RFC 3396).
+/// One option as it stands on the wire (one part or several, RFC 3396).
 struct Item {
     code: u8,
+    rank: (u8, u8),
+    /// Where it stands in [`Items::bytes`].
+    bytes: Range<usize>,
+}
+
+/// All options of a reply, in the order in which they stand on the wire; their bytes in any order, in one
+/// buffer.
+struct Items {
     bytes: Vec<u8>,
+    list: Vec<Item>,
+}
+
+impl Items {
+    fn push(&mut self, code: u8, rank: (u8, u8), write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let bytes = start..self.bytes.len();
+        // An empty list encodes to nothing.
+        if !bytes.is_empty() {
+            self.list.push(Item { code, rank, bytes });
+        }
+    }
+
+    fn of(&self, item: &Item) -> &[u8] {
+        self.bytes.get(item.bytes.clone()).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,9 +133,13 @@ enum Area {
     Nowhere,
 }
 
-struct Assembled {
-    bytes: Vec<u8>,
-    left_out: Vec<u8>,
+/// A reply as it leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The datagram's payload.
+    pub bytes: Vec<u8>,
+    /// The codes of options that found no room in the size that the client takes.
+    pub left_out: Vec<u8>,
 }
 
 impl Reply {
@@ -193,30 +223,61 @@ impl Reply {
         self.in_file().is_some_and(|boot| !boot.terminated)
     }
 
-    fn assemble(&self) -> Assembled {
+    /// [`Reply::encode`] and [`Reply::left_out`] in one.
+    pub fn assemble(&self) -> Encoded {
         let mut left_out = Vec::new();
         let items = self.items(&mut left_out);
-        let areas = self.place(&items);
+        let boot_file = self.in_file().map_or("", |boot| boot.name.as_str());
+        let room = self.budget().saturating_sub(HEADER + 1);
+        let bytes = if items.bytes.len() <= room {
+            let mut bytes = self.header(&[], boot_file.as_bytes());
+            for item in &items.list {
+                bytes.extend_from_slice(items.of(item));
+            }
+            bytes
+        } else {
+            self.squeezed(&items, room, &mut left_out)
+        };
+        let bytes = self.closed(bytes);
+        left_out.sort_unstable();
+        Encoded { bytes, left_out }
+    }
+
+    fn closed(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if self.has_options() {
+            bytes.push(END);
+        }
+        if bytes.len() < MIN_MESSAGE {
+            bytes.resize(MIN_MESSAGE, 0);
+        }
+        bytes
+    }
+
+    /// The same where the options area has no room for all: some go into `file` and `sname` (option 52),
+    /// some are left out.
+    fn squeezed(&self, items: &Items, room: usize, left_out: &mut Vec<u8>) -> Vec<u8> {
+        let areas = self.place(&items.list, room);
         let mut overload = 0;
         let (mut file, mut sname) = (Vec::new(), Vec::new());
         let mut options = Vec::new();
-        for (item, area) in items.iter().zip(&areas) {
+        for (item, area) in items.list.iter().zip(&areas) {
+            let bytes = items.of(item);
             match area {
-                Area::Options => options.extend_from_slice(&item.bytes),
+                Area::Options => options.extend_from_slice(bytes),
                 Area::File => {
                     overload |= 1;
-                    file.extend_from_slice(&item.bytes);
+                    file.extend_from_slice(bytes);
                 }
                 Area::Sname => {
                     overload |= 2;
-                    sname.extend_from_slice(&item.bytes);
+                    sname.extend_from_slice(bytes);
                 }
                 Area::Nowhere => left_out.push(item.code),
             }
         }
         if overload != 0 {
             // Before the options it concerns; after the message type, which some ROMs want first.
-            let at = items.first().map_or(0, |first| first.bytes.len());
+            let at = items.list.first().map_or(0, |first| first.bytes.len());
             let code = u8::from(OptionCode::OptionOverload);
             options.splice(at..at, [code, 1, overload]);
             for area in [&mut file, &mut sname] {
@@ -231,70 +292,66 @@ impl Reply {
         let mut bytes = self.header(&sname, &file);
         if self.has_options() {
             bytes.append(&mut options);
-            bytes.push(END);
         }
-        if bytes.len() < MIN_MESSAGE {
-            bytes.resize(MIN_MESSAGE, 0);
-        }
-        left_out.sort_unstable();
-        Assembled { bytes, left_out }
+        bytes
     }
 
-    /// All options, encoded, in the order in which they stand on the wire.
-    fn items(&self, left_out: &mut Vec<u8>) -> Vec<Item> {
-        let mut items = Vec::with_capacity(self.options.len() + self.configured.len() + 4);
+    /// All options, encoded.
+    fn items(&self, left_out: &mut Vec<u8>) -> Items {
+        let mut items = Items {
+            bytes: Vec::with_capacity(usize::from(SMALLEST_MAX)),
+            list: Vec::with_capacity(self.options.len() + self.configured.len() + 4),
+        };
         let replaced = |code: u8| {
             !is_protocols_own(OptionCode::from(code))
                 && self.configured.iter().any(|(other, _)| *other == code)
         };
-        let mut add = |option: &DhcpOption| {
-            let code = u8::from(OptionCode::from(option));
-            if replaced(code) || !self.may_hold(code) {
-                return;
-            }
-            match option.to_vec() {
-                // An empty list encodes to nothing.
-                Ok(bytes) if !bytes.is_empty() => items.push(Item { code, bytes }),
-                Ok(_) => {}
-                Err(_) => left_out.push(code),
+        let mut add = |code: u8, write: &mut dyn FnMut(&mut Vec<u8>)| {
+            if !replaced(code) && self.may_hold(code) {
+                items.push(code, self.rank(code), write);
             }
         };
         if let Some(message_type) = self.message_type() {
-            add(&DhcpOption::MessageType(message_type));
+            let code = u8::from(OptionCode::MessageType);
+            add(code, &mut |bytes| {
+                bytes.extend_from_slice(&[code, 1, u8::from(message_type)]);
+            });
         }
         for option in &self.options {
-            add(option);
+            let code = u8::from(OptionCode::from(option));
+            add(code, &mut |bytes| {
+                if write_option(code, option, bytes).is_err() {
+                    left_out.push(code);
+                }
+            });
         }
         if let Some(boot) = &self.boot_file
             && (self.in_file().is_none() || self.requested.contains(&BOOT_FILE))
         {
-            let mut name = boot.name.clone().into_bytes();
-            if boot.terminated {
-                name.push(0);
-            }
-            add(&DhcpOption::BootfileName(name));
+            let end: &[u8] = if boot.terminated { &[0] } else { &[] };
+            add(BOOT_FILE, &mut |bytes| {
+                write_parts(BOOT_FILE, &[boot.name.as_bytes(), end].concat(), bytes);
+            });
         }
         if let Some(id) = &self.client_identifier {
-            add(&DhcpOption::ClientIdentifier(id.clone()));
+            let code = u8::from(OptionCode::ClientIdentifier);
+            add(code, &mut |bytes| write_parts(code, id, bytes));
         }
         for (code, data) in &self.configured {
             let option = OptionCode::from(*code);
             if !data.is_empty() && !is_protocols_own(option) && self.may_hold(*code) {
-                let bytes = raw_option(option, data);
-                items.push(Item { code: *code, bytes });
+                let rank = self.rank(*code);
+                items.push(*code, rank, |bytes| raw_option(*code, data, bytes));
             }
         }
-        items.sort_by_key(|item| self.rank(item.code));
+        items.list.sort_by_key(|item| item.rank);
         if let Some(raw) = self
             .relay_agent_information
             .as_ref()
             .filter(|_| self.has_options())
         {
-            let bytes = raw_option(OptionCode::RelayAgentInformation, raw);
-            items.push(Item {
-                code: u8::from(OptionCode::RelayAgentInformation),
-                bytes,
-            });
+            let code = u8::from(OptionCode::RelayAgentInformation);
+            items.push(code, (u8::MAX, 0), |bytes| raw_option(code, raw, bytes));
         }
         items
     }
@@ -313,7 +370,7 @@ impl Reply {
     }
 
     /// Where an option stands among the others.
-    fn rank(&self, code: u8) -> (u8, usize) {
+    fn rank(&self, code: u8) -> (u8, u8) {
         match OptionCode::from(code) {
             OptionCode::MessageType => (0, 0),
             OptionCode::ServerIdentifier => (1, 0),
@@ -322,20 +379,16 @@ impl Reply {
             OptionCode::SubnetMask => (3, 0),
             OptionCode::ClientIdentifier => (6, 0),
             _ => match self.requested.iter().position(|asked| *asked == code) {
-                Some(position) => (4, position),
-                None => (5, usize::from(code)),
+                // The first 255 places tell all codes apart.
+                Some(position) => (4, u8::try_from(position).unwrap_or(u8::MAX)),
+                None => (5, code),
             },
         }
     }
 
-    /// Which option goes where: all into the options area when they fit, else into `file` and
-    /// `sname` as well (option 52), what matters most first.
-    fn place(&self, items: &[Item]) -> Vec<Area> {
-        let room = self.budget().saturating_sub(HEADER + 1);
-        let all: usize = items.iter().map(|item| item.bytes.len()).sum();
-        if all <= room {
-            return vec![Area::Options; items.len()];
-        }
+    /// Which option goes where, when there are more than the options area has room for, in bytes: into
+    /// `file` and `sname` as well (option 52), what matters most first.
+    fn place(&self, items: &[Item], room: usize) -> Vec<Area> {
         let mut free = if self.message_type().is_none() || self.has_url_in_file() {
             // BOOTP has no option 52, and HTTP Boot takes no URL from `file` beside one.
             [(Area::Options, room), (Area::File, 0), (Area::Sname, 0)]
@@ -429,14 +482,51 @@ fn is_protocols_own(code: OptionCode) -> bool {
 }
 
 /// An option whose bytes are not to be touched; split where it is longer than one holds (RFC 3396).
-fn raw_option(code: OptionCode, data: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(data.len() + 2);
+fn raw_option(code: u8, data: &[u8], bytes: &mut Vec<u8>) {
     if data.is_empty() {
-        bytes.extend_from_slice(&[u8::from(code), 0]);
+        bytes.extend_from_slice(&[code, 0]);
     }
-    // Writing into a growing buffer cannot fail.
-    let _ = dhcproto::v4::encode_long_opt_bytes(code, data, &mut Encoder::new(&mut bytes));
-    bytes
+    write_parts(code, data, bytes);
+}
+
+/// An option in as many parts as its length needs (RFC 3396); none when it is empty.
+fn write_parts(code: u8, data: &[u8], bytes: &mut Vec<u8>) {
+    for part in data.chunks(255) {
+        bytes.push(code);
+        bytes.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(part);
+    }
+}
+
+/// Writes an option: those of every reply by themselves, into the buffer of all, others by `dhcproto`.
+fn write_option(code: u8, option: &DhcpOption, bytes: &mut Vec<u8>) -> Result<(), ()> {
+    match option {
+        DhcpOption::ServerIdentifier(address)
+        | DhcpOption::SubnetMask(address)
+        | DhcpOption::BroadcastAddr(address) => write_parts(code, &address.octets(), bytes),
+        DhcpOption::Router(addresses)
+        | DhcpOption::DomainNameServer(addresses)
+        | DhcpOption::NtpServers(addresses)
+            // More than one part holds is dhcproto's to divide.
+            if addresses.len() <= 255 / 4 =>
+        {
+            if let Ok(len @ 1..) = u8::try_from(addresses.len() * 4) {
+                bytes.extend_from_slice(&[code, len]);
+                bytes.extend(addresses.iter().flat_map(Ipv4Addr::octets));
+            }
+        }
+        DhcpOption::AddressLeaseTime(secs)
+        | DhcpOption::Renewal(secs)
+        | DhcpOption::Rebinding(secs) => write_parts(code, &secs.to_be_bytes(), bytes),
+        DhcpOption::Hostname(text) | DhcpOption::DomainName(text) => {
+            write_parts(code, text.as_bytes(), bytes);
+        }
+        DhcpOption::TFTPServerName(data) | DhcpOption::ClassIdentifier(data) => {
+            write_parts(code, data, bytes);
+        }
+        other => bytes.extend(other.to_vec().map_err(|_| ())?),
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -471,6 +561,35 @@ mod tests {
             DhcpOption::ServerIdentifier(Ipv4Addr::new(10, 0, 0, 2)),
         ];
         reply
+    }
+
+    #[test]
+    fn options_are_written_as_the_codec_writes_them() {
+        let ip = Ipv4Addr::new(10, 0, 0, 1);
+        let mut options = vec![
+            DhcpOption::ServerIdentifier(ip),
+            DhcpOption::SubnetMask(ip),
+            DhcpOption::BroadcastAddr(ip),
+            DhcpOption::AddressLeaseTime(1),
+            DhcpOption::Renewal(u32::MAX),
+            DhcpOption::Rebinding(2),
+            DhcpOption::Message("other".to_owned()),
+        ];
+        for count in [0, 1, 63, 64, 200] {
+            options.push(DhcpOption::Router(vec![ip; count]));
+            options.push(DhcpOption::DomainNameServer(vec![ip; count]));
+            options.push(DhcpOption::NtpServers(vec![ip; count]));
+            let text = "d".repeat(count * 4);
+            options.push(DhcpOption::Hostname(text.clone()));
+            options.push(DhcpOption::DomainName(text.clone()));
+            options.push(DhcpOption::TFTPServerName(text.clone().into()));
+            options.push(DhcpOption::ClassIdentifier(text.into()));
+        }
+        for option in options {
+            let mut bytes = Vec::new();
+            write_option(u8::from(OptionCode::from(&option)), &option, &mut bytes).unwrap();
+            assert_eq!(bytes, option.to_vec().unwrap(), "{option:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! Hosts that render alike, so that one of them proves the others.
+//!
+//! A rack of machines differs in names and addresses, which templates print and do not look at. Whether
+//! a text renders depends on everything else: the profile, the merged variables, the subnet, the
+//! architecture, which optional fields are there, and the values of fields that some template looks at
+//! ([`Uses`]). Hosts that agree in all of this are of one kind.
+//!
+//! What is proven for a kind is a host with the longest of each value that any of them has, because
+//! lengths are checked (of a kernel's command line). Whoever finds something wrong renders each host of the
+//! kind, and tells of those that it is wrong for.
+//!
+//! **Invariant:** when the example of a kind renders without a complaint, so does each of its hosts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::uses::Uses;
+use crate::base::{ProfileName, pace};
+use crate::config::Snapshot;
+use crate::config::snapshot::{Host, Profile, Subnet};
+
+/// Hosts that render alike.
+#[derive(Debug)]
+pub(super) struct Kind<'a> {
+    /// Their profile.
+    pub(super) profile: &'a Profile,
+    /// Their subnet.
+    pub(super) subnet: &'a Subnet,
+    /// In the order of the file.
+    pub(super) hosts: Vec<&'a Host>,
+    /// Stands for all of them; the host itself where it is the only one.
+    pub(super) example: Host,
+}
+
+/// Values of which the presence matters.
+type Presence = [bool; 6];
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    settings: *const crate::config::snapshot::Settings,
+    subnet: usize,
+    presence: Presence,
+    values: Vec<Option<String>>,
+}
+
+/// The kinds of all hosts that have a profile.
+pub(super) fn kinds(snapshot: &Snapshot) -> Vec<Kind<'_>> {
+    let uses: BTreeMap<&ProfileName, Uses> = snapshot
+        .profiles()
+        .iter()
+        .map(|(name, profile)| (name, Uses::of_profile(profile, snapshot.templates())))
+        .collect();
+    let mut by_key: HashMap<Key, usize> = HashMap::new();
+    let mut kinds: Vec<Kind<'_>> = Vec::new();
+    for (count, host) in snapshot.hosts().iter().enumerate() {
+        pace::give_way(count);
+        let found = host.profile.as_ref().and_then(|name| {
+            let profile = snapshot.profile(name)?;
+            Some((profile, snapshot.subnet_of(host)?, uses.get(name)?))
+        });
+        let Some((profile, subnet, uses)) = found else {
+            continue;
+        };
+        let index = *by_key
+            .entry(key(snapshot, host, uses))
+            .or_insert(kinds.len());
+        match kinds.get_mut(index) {
+            Some(kind) => kind.hosts.push(host),
+            None => kinds.push(Kind {
+                profile,
+                subnet,
+                hosts: vec![host],
+                example: (**host).clone(),
+            }),
+        }
+    }
+    for kind in &mut kinds {
+        if kind.hosts.len() > 1 {
+            kind.example = longest(&kind.example, &kind.hosts);
+        }
+    }
+    kinds
+}
+
+fn key(snapshot: &Snapshot, host: &Host, uses: &Uses) -> Key {
+    let alone = uses.whole
+        || snapshot.secrets.has_own(&host.name)
+        || !host.nics.is_empty()
+        || host.macs.len() > 1
+        // The one name that a kernel's command line must not begin a word with.
+        || host.name.as_str().eq_ignore_ascii_case("initrd");
+    let fqdn = host.fqdn();
+    let mut values = Vec::new();
+    if alone {
+        values.push(Some(host.name.to_string()));
+    }
+    for field in &uses.read {
+        values.push(match field.as_str() {
+            "name" => Some(host.name.to_string()),
+            "fqdn" => fqdn.as_deref().map(str::to_owned),
+            "domain" => host.domain.clone(),
+            "mac" => host.mac().map(|mac| mac.to_string()),
+            "ip" => host.ip.map(|ip| ip.to_string()),
+            "uuid" => host.uuid.map(|uuid| uuid.to_string()),
+            // What the layers give is the same, and what there is not is the same for all.
+            _ => None,
+        });
+    }
+    // Free text of the operator's, not checked as names are.
+    if let Some(serial) = &host.serial {
+        values.push(Some(serial.clone()));
+    }
+    Key {
+        settings: Arc::as_ptr(&host.settings),
+        subnet: host.subnet,
+        presence: [
+            fqdn.is_some(),
+            host.domain.is_some(),
+            host.mac().is_some(),
+            host.ip.is_some(),
+            host.uuid.is_some(),
+            host.serial.is_some(),
+        ],
+        values,
+    }
+}
+
+/// A host with the longest of each value that these have, where its length can differ. The letters are
+/// those that no checker of texts takes for a word of its own.
+fn longest(first: &Host, hosts: &[&Host]) -> Host {
+    let letters = |len: usize| "x".repeat(len);
+    let most = |len: &dyn Fn(&Host) -> usize| hosts.iter().map(|host| len(host)).max();
+    let mut example = first.clone();
+    let name = most(&|host| host.name.as_str().len()).map(letters);
+    if let Some(name) = name.and_then(|name| name.parse().ok()) {
+        example.name = name;
+    }
+    example.written_fqdn = first
+        .fqdn()
+        .and_then(|_| most(&|host| host.fqdn().map_or(0, |fqdn| fqdn.len())))
+        .map(letters);
+    if first.domain.is_some() {
+        example.domain = most(&|host| host.domain.as_ref().map_or(0, String::len)).map(letters);
+    }
+    let length = |ip: &Ipv4Addr| ip.to_string().len();
+    example.ip = hosts.iter().filter_map(|host| host.ip).max_by_key(length);
+    example
+}

@@ -1,0 +1,298 @@
+//! What templates do with a host's own values: print them, or look at them.
+//!
+//! Told from the text of the templates, with a lexer of the little that matters. Whatever it cannot be
+//! sure of counts as looked at, and so does every use but `{{ host.FIELD }}` with filters that take any
+//! text, and `host.FIELD is defined`.
+//!
+//! **Invariant:** a field that is not in [`Uses::read`], of a template whose [`Uses::whole`] is not set,
+//! has no influence on anything but the text that stands in its place, as long as it is there or is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::env;
+use crate::config::snapshot::{Boot, Profile, Template};
+
+/// Filters that give a text for any text of one line.
+const HARMLESS: &[&str] = &[
+    "b64encode",
+    "capitalize",
+    "e",
+    "escape",
+    "line",
+    "lower",
+    "shq",
+    "title",
+    "tojson",
+    "trim",
+    "upper",
+];
+
+/// What becomes of the fields of `host`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Uses {
+    /// Fields that are only printed.
+    pub(super) printed: BTreeSet<String>,
+    /// Fields that may decide something.
+    pub(super) read: BTreeSet<String>,
+    /// `host` itself goes somewhere: any field may decide.
+    pub(super) whole: bool,
+    /// Whether a field is there at all is asked somewhere.
+    asked: bool,
+    /// Templates that are brought in.
+    includes: BTreeSet<String>,
+    /// A template is brought in by a name that is only known when it is rendered.
+    any_include: bool,
+}
+
+impl Uses {
+    /// Of everything that a profile renders.
+    pub(super) fn of_profile(profile: &Profile, templates: &BTreeMap<String, Template>) -> Self {
+        let mut uses = Self::default();
+        for (_, text) in env::boot_texts(&profile.boot) {
+            uses.add(&text.text);
+        }
+        let mut waiting: Vec<String> = profile
+            .answers
+            .iter()
+            .map(|answer| answer.template.clone())
+            .collect();
+        if let Boot::Script { template } = &profile.boot {
+            waiting.push(template.clone());
+        }
+        let mut seen = BTreeSet::new();
+        loop {
+            waiting.extend(uses.includes.iter().cloned());
+            if uses.any_include {
+                waiting.extend(templates.keys().cloned());
+            }
+            waiting.retain(|name| seen.insert(name.clone()));
+            if waiting.is_empty() {
+                return uses;
+            }
+            for name in std::mem::take(&mut waiting) {
+                if let Some(template) = templates.get(&name) {
+                    uses.add(&template.text);
+                }
+            }
+        }
+    }
+
+    /// Of the texts of `[boot]` that name boot files.
+    pub(super) fn of_paths(boot: &Boot) -> Self {
+        let mut uses = Self::default();
+        for (key, text) in env::boot_texts(boot) {
+            if key != "cmdline" {
+                uses.add(&text.text);
+            }
+        }
+        uses
+    }
+
+    /// Whether nothing of a host stands in it at all.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn add(&mut self, text: &str) {
+        let mut rest = text;
+        while let Some(at) = rest.find('{') {
+            let (_, tail) = rest.split_at(at);
+            if let Some(comment) = tail.strip_prefix("{#") {
+                rest = comment.split_once("#}").map_or("", |(_, after)| after);
+            } else if let Some(code) = tail.strip_prefix("{{") {
+                rest = self.block(code, "}}");
+            } else if let Some(code) = tail.strip_prefix("{%") {
+                rest = self.block(code, "%}");
+            } else {
+                rest = tail.strip_prefix('{').unwrap_or_default();
+            }
+        }
+    }
+
+    /// Reads one block of code; what follows it.
+    fn block<'t>(&mut self, code: &'t str, end: &str) -> &'t str {
+        let Some((tokens, rest)) = lex(code, end) else {
+            self.whole = true;
+            return "";
+        };
+        if end == "}}"
+            && let [Word("host"), Sign('.'), Word(field), filters @ ..] = tokens.as_slice()
+            && filters
+                .chunks(2)
+                .all(|pair| matches!(pair, [Sign('|'), Word(name)] if HARMLESS.contains(name)))
+        {
+            self.printed.insert((*field).to_owned());
+            return rest;
+        }
+        if let [
+            Word("include" | "import" | "from" | "extends"),
+            name,
+            after @ ..,
+        ] = tokens.as_slice()
+        {
+            match name {
+                Text(name) if !after.iter().any(|token| matches!(token, Sign('~'))) => {
+                    self.includes.insert((*name).to_owned());
+                }
+                _ => self.any_include = true,
+            }
+            self.any_include |= after.contains(&Word("if"));
+        }
+        for (index, token) in tokens.iter().enumerate() {
+            let before = index.checked_sub(1).and_then(|index| tokens.get(index));
+            if *token != Word("host") || before == Some(&Sign('.')) {
+                continue;
+            }
+            match tokens.get(index + 1..).unwrap_or_default() {
+                // Whether a field is there is the same for all hosts of a kind.
+                [Sign('.'), Word(_), Word("is"), Word("defined"), ..]
+                | [
+                    Sign('.'),
+                    Word(_),
+                    Word("is"),
+                    Word("not"),
+                    Word("defined"),
+                    ..,
+                ] => {
+                    self.asked = true;
+                }
+                [Sign('.'), Word(field), ..] => {
+                    self.read.insert((*field).to_owned());
+                }
+                _ => self.whole = true,
+            }
+        }
+        rest
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token<'t> {
+    Word(&'t str),
+    Text(&'t str),
+    Sign(char),
+}
+use Token::{Sign, Text, Word};
+
+/// The tokens up to the end of a block, and what follows it; `None` when it does not end.
+fn lex<'t>(code: &'t str, end: &str) -> Option<(Vec<Token<'t>>, &'t str)> {
+    let mut tokens = Vec::new();
+    let mut depth = 0_usize;
+    let mut rest = code.trim_start_matches(['-', '+']);
+    loop {
+        rest = rest.trim_start();
+        if depth == 0 {
+            let trimmed = rest.strip_prefix(['-', '+']).unwrap_or(rest);
+            if let Some(after) = trimmed.strip_prefix(end) {
+                return Some((tokens, after));
+            }
+        }
+        let first = rest.chars().next()?;
+        if first == '"' || first == '\'' {
+            let mut escaped = false;
+            let inner = rest.get(1..)?;
+            let close = inner.find(|c| {
+                let closes = c == first && !escaped;
+                escaped = c == '\\' && !escaped;
+                closes
+            })?;
+            tokens.push(Text(inner.get(..close)?));
+            rest = inner.get(close + 1..)?;
+        } else if first.is_alphanumeric() || first == '_' {
+            let len = rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            tokens.push(Word(rest.get(..len)?));
+            rest = rest.get(len..)?;
+        } else {
+            match first {
+                '{' => depth += 1,
+                '}' => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            tokens.push(Sign(first));
+            rest = rest.get(first.len_utf8()..)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Uses {
+        let mut uses = Uses::default();
+        uses.add(text);
+        uses
+    }
+
+    fn names(set: &BTreeSet<String>) -> Vec<&str> {
+        set.iter().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn what_is_printed_decides_nothing() {
+        let uses = of(
+            "a {{ host.name }} {{- host.fqdn | shq -}} {{host.ip|line|upper}} {# {{ host }} #} \
+             {% if vars.x == \"host\" %}{{ x.host }}{% endif %} { host }",
+        );
+        assert_eq!(names(&uses.printed), ["fqdn", "ip", "name"]);
+        assert!(uses.read.is_empty() && !uses.whole && !uses.any_include);
+        assert!(of("nothing {{ vars.a }}").is_nothing());
+        let asked = of(
+            "{% if host.mac is defined and host.uuid is not defined %}{{ host.mac }}{% endif %}",
+        );
+        assert_eq!((names(&asked.printed), asked.read.len()), (vec!["mac"], 0));
+        assert!(!asked.whole && !asked.is_nothing());
+    }
+
+    #[test]
+    fn whatever_else_is_done_with_a_field_may_decide() {
+        for (text, field) in [
+            ("{% if host.name == 'a' %}", "name"),
+            ("{{ host.name ~ 'x' }}", "name"),
+            ("{{ vars.disks[host.name] }}", "name"),
+            ("{{ host.serial | int }}", "serial"),
+            ("{{ host.ip | default('x') }}", "ip"),
+            ("{{ secret(host.name) }}", "name"),
+            ("{% set n = host.mac %}", "mac"),
+            ("{{ {'a': {'b': host.uuid}} }}", "uuid"),
+        ] {
+            let uses = of(text);
+            assert_eq!(names(&uses.read), [field], "{text}");
+            assert!(!uses.whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_goes_somewhere_is_looked_at_as_a_whole() {
+        for text in [
+            "{{ host }}",
+            "{{ host | tojson }}",
+            "{% set h = host %}",
+            "{{ host['name'] }}",
+            "{% for key in host %}",
+            "{{ f(host=1) }}",
+            "{{ host.",
+            "{{ 'open",
+            "{{ } }}",
+        ] {
+            assert!(of(text).whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn templates_that_are_brought_in_count() {
+        let uses = of("{% include 'a.j2' %}{% from \"b.j2\" import x %}");
+        assert_eq!(names(&uses.includes), ["a.j2", "b.j2"]);
+        assert!(!uses.any_include);
+        for text in [
+            "{% include vars.x %}",
+            "{% include ['a', 'b'] %}",
+            "{% extends 'a' ~ vars.x %}",
+            "{% extends 'a' if vars.x else 'b' %}",
+        ] {
+            assert!(of(text).any_include, "{text}");
+        }
+    }
+}
