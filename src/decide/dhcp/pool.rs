@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::{Case, Decision, Outcome, destination, ignored, who};
+use super::{Case, Decision, Outcome, destination, ignored, proxy, who};
 use crate::base::Timestamp;
 use crate::config::snapshot::{Card, Pool, Subnet, Unknown};
 use crate::config::{Snapshot, stranger};
@@ -116,7 +116,8 @@ pub(super) fn decide(
 ) -> Decision {
     let nobody = |reason, detail| ignored(stage, None, reason, detail);
     let Some((index, _)) = asking_pool(request, arrival, snapshot) else {
-        return nobody(Reason::UnknownHost, who(request, snapshot));
+        return proxy::stranger_on_dhcp_port(request, arrival, snapshot, facts, stage)
+            .unwrap_or_else(|| nobody(Reason::UnknownHost, who(request, snapshot)));
     };
     let Some(message_type) = request.message_type() else {
         let reason = if request.options.contains(OptionCode::MessageType) {

@@ -21,15 +21,15 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::boot::{self, BootAnswer};
 use super::{Decision, Outcome, destination, ignored, no_subnet, who};
 use crate::base::Firmware;
-use crate::config::Snapshot;
 use crate::config::snapshot::{Card, Host, Mode, Subnet};
+use crate::config::{self, Snapshot};
 use crate::decide::{Arrival, Destination, Facts, Stage, cards};
 use crate::journal::event::{Kind, Reason};
 use crate::wire::dhcp::request::BOOTREQUEST;
 use crate::wire::dhcp::{BootFile, DhcpOption, MessageType, OptionCode, Reply, Request};
 use crate::wire::pxe;
 
-/// A message of a reserved host, and what it meets.
+/// A message of a host, and what it meets.
 pub(super) struct Meeting<'a> {
     pub(super) request: &'a Request,
     pub(super) arrival: &'a Arrival,
@@ -67,7 +67,13 @@ pub fn decide_at_proxy_port(
         return ignored(stage, None, Reason::NotARequest, detail);
     }
     let Some(host) = super::asking_host(request, snapshot) else {
-        return ignored(stage, None, Reason::UnknownHost, who(request, snapshot));
+        return discovering(request, arrival, snapshot, stage, |_| true)
+            .and_then(|index| {
+                stranger(request, arrival, snapshot, facts, stage, index, |meeting| {
+                    meeting.at_proxy_port()
+                })
+            })
+            .unwrap_or_else(|| ignored(stage, None, Reason::UnknownHost, who(request, snapshot)));
     };
     let silent = |reason, detail| ignored(stage, Some(host.name.clone()), reason, detail);
     let index = match destination::subnet_of(request, arrival, snapshot, host) {
@@ -92,26 +98,88 @@ pub fn decide_at_proxy_port(
         subnet,
         at_home: card.subnet == Some(index),
     };
-    if subnet.mode == Mode::Off {
-        return meeting.off();
+    meeting.at_proxy_port()
+}
+
+/// Decides about a machine without a reservation at DHCP's own port, where another server gives the
+/// addresses; `None`: nothing is for it here.
+pub(super) fn stranger_on_dhcp_port(
+    request: &Request,
+    arrival: &Arrival,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    stage: Stage,
+) -> Option<Decision> {
+    let is_proxy = |subnet: &Subnet| subnet.mode == Mode::Proxy;
+    let index = discovering(request, arrival, snapshot, stage, is_proxy)?;
+    let message_type = request.message_type();
+    stranger(request, arrival, snapshot, facts, stage, index, |meeting| {
+        meeting.on_dhcp_port(message_type)
+    })
+}
+
+/// The subnet in which a machine without a reservation that boots from the network is shown the
+/// discovery profile, as an index.
+fn discovering(
+    request: &Request,
+    arrival: &Arrival,
+    snapshot: &Snapshot,
+    stage: Stage,
+    fits: impl Fn(&Subnet) -> bool,
+) -> Option<usize> {
+    if !stage.is_boot() {
+        return None;
     }
-    match request.message_type() {
-        // Boot servers were asked by INFORM before PXE 2.1.
-        Some(MessageType::Request | MessageType::Inform) if stage.is_boot() => {
-            meeting.told(Door::Port4011)
+    let is_its = |subnet: &Subnet| {
+        if request.giaddr.is_unspecified() {
+            let mut own = arrival.addresses.iter();
+            own.any(|own| subnet.network.contains(&own.addr()))
+        } else {
+            let link = request.selected_link().unwrap_or(request.giaddr);
+            subnet.network.contains(&link)
         }
-        Some(MessageType::Request | MessageType::Inform) => silent(
-            Reason::MessageType,
-            Some("only firmware that boots from the network is answered at this port".to_owned()),
-        ),
-        other => silent(
-            Reason::MessageType,
-            Some(match other {
-                Some(other) => format!("message type {} at the proxy port", u8::from(other)),
-                None => "no message type, at the proxy port".to_owned(),
-            }),
-        ),
+    };
+    let found = |subnet: &Subnet| is_its(subnet) && subnet.discovers() && fits(subnet);
+    snapshot.subnets.iter().position(found)
+}
+
+/// A decision for the host that nobody wrote down. Nothing is counted of it: the number of strangers
+/// has no bound.
+fn stranger(
+    request: &Request,
+    arrival: &Arrival,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    stage: Stage,
+    index: usize,
+    told: impl FnOnce(&Meeting<'_>) -> Decision,
+) -> Option<Decision> {
+    let host = config::stranger::host(snapshot, index, request.mac, None)?;
+    let meeting = Meeting {
+        request,
+        arrival,
+        snapshot,
+        facts,
+        stage,
+        host: &host,
+        card: Card {
+            macs: &host.macs,
+            ip: None,
+            subnet: Some(index),
+            boot: true,
+            name: None,
+        },
+        subnet: snapshot.subnets.get(index)?,
+        at_home: true,
+    };
+    let mut decision = told(&meeting);
+    decision.host = None;
+    decision.loader = None;
+    decision.looped = None;
+    if decision.boot_file.is_some() {
+        decision.detail = Some("then the discovery profile".to_owned());
     }
+    Some(decision)
 }
 
 impl Meeting<'_> {
@@ -128,6 +196,31 @@ impl Meeting<'_> {
             Reason::ProxyOnly,
             chosen.map(|server| format!("its address is of {server}")),
         )
+    }
+
+    fn at_proxy_port(&self) -> Decision {
+        if self.subnet.mode == Mode::Off {
+            return self.off();
+        }
+        match self.request.message_type() {
+            // Boot servers were asked by INFORM before PXE 2.1.
+            Some(MessageType::Request | MessageType::Inform) if self.stage.is_boot() => {
+                self.told(Door::Port4011)
+            }
+            Some(MessageType::Request | MessageType::Inform) => self.silent(
+                Reason::MessageType,
+                Some(
+                    "only firmware that boots from the network is answered at this port".to_owned(),
+                ),
+            ),
+            other => self.silent(
+                Reason::MessageType,
+                Some(match other {
+                    Some(other) => format!("message type {} at the proxy port", u8::from(other)),
+                    None => "no message type, at the proxy port".to_owned(),
+                }),
+            ),
+        }
     }
 
     fn off(&self) -> Decision {

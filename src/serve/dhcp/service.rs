@@ -20,11 +20,12 @@ use super::probe::Prober;
 use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
 use crate::base::HardwareAddr;
 use crate::config::snapshot::Subnet;
+use crate::decide::delivery::Delivery;
 use crate::decide::dhcp::{
     Decision, Outcome, asking_host, decide, decide_at_proxy_port, unknown_relay,
 };
 use crate::decide::loops::LoopGuard;
-use crate::decide::{Arrival, Destination, Facts, Stage};
+use crate::decide::{Arrival, Destination, Facts, Known, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
 use crate::serve::context::Context;
@@ -289,6 +290,18 @@ impl Service {
             self.routes.source_for(request.giaddr)
         };
         let Some(host) = asking_host(request, snapshot) else {
+            if self.socket.place.door == Door::Proxy {
+                let facts = Facts {
+                    known: Known::Nothing,
+                    files: &self.looked_at.over(self.ctx.boot_files(in_force)),
+                    fetches: None,
+                    held: &[],
+                    delivery: Delivery::default(),
+                    route_source,
+                    pool: None,
+                };
+                return decide_at_proxy_port(request, arrival, snapshot, &facts);
+            }
             return self
                 .decide_for_stranger(in_force, request, arrival, route_source)
                 .await;

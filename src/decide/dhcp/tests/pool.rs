@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::pool::{LeaseAction, PoolFacts, SHORT_LEASE};
 use super::*;
 use crate::base::Lifecycle;
-use crate::config::snapshot::{Boot, Pool, Profile, Unknown};
+use crate::config::snapshot::{Boot, Mode, Pool, Profile, Unknown};
 use crate::record::lease::{Candidate, Lease, LeaseState, Own, QUARANTINE, Standing};
 
 const STRANGER: &str = "52:54:00:99:99:99";
@@ -329,6 +329,69 @@ fn firmware_gets_a_short_lease_and_boots_only_where_it_is_discovered() {
     // A system is not told to boot anything.
     let system = decided(Ask::new(1), Unknown::Discover, fresh());
     assert_eq!((system.boot_file.as_deref(), secs(&system)), (None, 3_600));
+}
+
+/// Where another server gives the addresses there is no pool, and still a discovery profile.
+#[test]
+fn beside_another_server_a_stranger_is_told_what_to_boot_and_nothing_else() {
+    let beside = |unknown, mode| {
+        let mut snapshot = site(unknown);
+        snapshot.subnets[0].pool = None;
+        snapshot.subnets[0].mode = mode;
+        snapshot
+    };
+    let meets = |ask: &Ask, at_4011: bool, snapshot: &Snapshot| {
+        let facts = Facts {
+            known: Known::Nothing,
+            files: &AllThere,
+            fetches: None,
+            held: &[],
+            delivery: Delivery::default(),
+            route_source: None,
+            pool: None,
+        };
+        let decide = if at_4011 {
+            decide_at_proxy_port
+        } else {
+            decide
+        };
+        decide(&ask.request(), &arrival(ask.to), snapshot, &facts)
+    };
+    let discovers = beside(Unknown::Discover, Mode::Proxy);
+    for ask in [
+        Ask::new(1).bios(),
+        Ask::new(1).uefi(),
+        Ask::new(1).http_boot(),
+        Ask::new(1).ipxe(&[19, 1, 1]),
+    ] {
+        let ask = of(ask);
+        let told = meets(&ask, false, &discovers);
+        assert_eq!(
+            (told.kind, &told.host),
+            (Kind::DhcpOffer, &None),
+            "{told:?}"
+        );
+        assert_eq!(told.detail.as_deref(), Some("then the discovery profile"));
+        assert_eq!((&told.loader, &told.lease), (&None, &None));
+        let (reply, _) = sent(&told);
+        assert!(reply.yiaddr.is_unspecified() && reply.boot_file.is_some());
+        for mode in [Unknown::Ignore, Unknown::Lease] {
+            let snapshot = beside(mode, Mode::Proxy);
+            is_silent(&meets(&ask, false, &snapshot), Reason::UnknownHost);
+        }
+        let off = beside(Unknown::Discover, Mode::Off);
+        is_silent(&meets(&ask, false, &off), Reason::UnknownHost);
+        is_silent(&meets(&ask, true, &off), Reason::UnknownHost);
+    }
+    // UEFI comes back for its boot file.
+    let asks = of(Ask::new(3).uefi());
+    let told = meets(&asks, true, &discovers);
+    assert_eq!((told.kind, &told.host), (Kind::DhcpAck, &None), "{told:?}");
+    assert!(told.boot_file.is_some());
+    // A system is the other server's.
+    let system = of(Ask::new(1));
+    is_silent(&meets(&system, false, &discovers), Reason::UnknownHost);
+    is_silent(&meets(&system, true, &discovers), Reason::UnknownHost);
 }
 
 #[test]
