@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::snapshot::{Boot, Hook, Host, Own, Profile, Server, Snapshot, Subnet, TemplateText};
+use super::snapshot::{
+    Boot, Hook, Host, Nic, Own, Profile, Server, Snapshot, Subnet, TemplateText,
+};
 use crate::base::{HostName, ProfileName, SubnetName, pace};
 
 /// How a difference reads where there is none.
@@ -158,6 +160,14 @@ impl SnapshotDiff {
             ("[server] secrets", old.secrets == new.secrets),
             ("[dhcp] lease_time", old.lease_time == new.lease_time),
             (
+                "[dhcp] discovery_profile",
+                old.discovery_profile == new.discovery_profile,
+            ),
+            (
+                "[dhcp] conflict_probe",
+                old.conflict_probe == new.conflict_probe,
+            ),
+            (
                 "[boot] router_advertisement",
                 old.advertise_to_ipxe == new.advertise_to_ipxe,
             ),
@@ -236,11 +246,24 @@ impl<'a> SameOwn<'a> {
     }
 }
 
+/// Whether the further network cards are the same. The index of their subnets may move; which one it is
+/// their addresses tell.
+fn same_nics(old: &Host, new: &Host) -> bool {
+    let without_index = |nic: &Nic| Nic {
+        subnet: None,
+        ..nic.clone()
+    };
+    old.nics
+        .iter()
+        .map(without_index)
+        .eq(new.nics.iter().map(without_index))
+}
+
 fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
     differences(&[
         ("mac", old.macs == new.macs),
         ("ip", old.ip == new.ip),
-        ("nic", old.nics == new.nics),
+        ("nic", same_nics(old, new)),
         ("group", old.groups == new.groups),
         ("fqdn", old.fqdn() == new.fqdn()),
         (

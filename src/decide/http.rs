@@ -46,17 +46,16 @@ pub fn host_of(snapshot: &Snapshot, peer: Peer) -> Option<&Arc<Host>> {
     by_mac.or_else(|| snapshot.host_by_ip(peer.ip))
 }
 
-/// Whether one of a host's hardware addresses was found at the peer's address, in the host's own subnet,
-/// where another server gives the addresses.
+/// Whether one of a host's hardware addresses was found at the peer's address, in the subnet of that
+/// network card (the host's own, for one without an address), where another server gives the addresses.
 fn is_found(snapshot: &Snapshot, host: &Host, peer: Peer) -> bool {
     let Some(mac) = peer.mac else {
         return false;
     };
-    let mut nics = host.nics.iter().flat_map(|nic| nic.macs.iter());
-    (host.macs.contains(&mac) || nics.any(|own| *own == mac))
-        && snapshot.subnet_of(host).is_some_and(|subnet| {
-            !subnet.mode.gives_addresses() && subnet.network.contains(&peer.ip)
-        })
+    host.cards()
+        .filter(|card| card.macs.contains(&mac))
+        .filter_map(|card| snapshot.subnets.get(card.subnet.unwrap_or(host.subnet)))
+        .any(|subnet| !subnet.mode.gives_addresses() && subnet.network.contains(&peer.ip))
 }
 
 /// A request for a machine's boot script, by HTTP or TFTP.

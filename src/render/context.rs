@@ -24,7 +24,8 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     (
         "host",
         &[
-            "name", "fqdn", "domain", "mac", "ip", "arch", "group", "uuid", "serial", "nics",
+            "name", "fqdn", "domain", "mac", "macs", "ip", "arch", "group", "uuid", "serial",
+            "nics",
         ],
     ),
     (

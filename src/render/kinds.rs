@@ -100,7 +100,7 @@ fn key(snapshot: &Snapshot, host: &Host, uses: &Uses) -> Key {
             "name" => Some(host.name.to_string()),
             "fqdn" => fqdn.as_deref().map(str::to_owned),
             "domain" => host.domain.clone(),
-            "mac" => host.mac().map(|mac| mac.to_string()),
+            "mac" | "macs" => host.mac().map(|mac| mac.to_string()),
             "ip" => host.ip.map(|ip| ip.to_string()),
             "uuid" => host.uuid.map(|uuid| uuid.to_string()),
             // What the layers give is the same, and what there is not is the same for all.

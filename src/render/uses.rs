@@ -42,6 +42,8 @@ pub(super) struct Uses {
     includes: BTreeSet<String>,
     /// A template is brought in by a name that is only known when it is rendered.
     any_include: bool,
+    /// Printed text becomes a value again somewhere: what is printed may decide as well.
+    captured: bool,
 }
 
 impl Uses {
@@ -67,6 +69,9 @@ impl Uses {
             }
             waiting.retain(|name| seen.insert(name.clone()));
             if waiting.is_empty() {
+                if uses.captured {
+                    uses.read.extend(uses.printed.iter().cloned());
+                }
                 return uses;
             }
             for name in std::mem::take(&mut waiting) {
@@ -102,11 +107,27 @@ impl Uses {
             } else if let Some(code) = tail.strip_prefix("{{") {
                 rest = self.block(code, "}}");
             } else if let Some(code) = tail.strip_prefix("{%") {
-                rest = self.block(code, "%}");
+                rest = match lex(code, "%}") {
+                    Some((tokens, raw)) if tokens == [Word("raw")] => self.after_raw(raw),
+                    _ => self.block(code, "%}"),
+                };
             } else {
                 rest = tail.strip_prefix('{').unwrap_or_default();
             }
         }
+    }
+
+    /// What follows a block whose text is printed as it stands.
+    fn after_raw<'t>(&mut self, text: &'t str) -> &'t str {
+        let mut rest = text;
+        while let Some((_, code)) = rest.split_once("{%") {
+            match lex(code, "%}") {
+                Some((tokens, after)) if tokens == [Word("endraw")] => return after,
+                _ => rest = code,
+            }
+        }
+        self.whole = true;
+        ""
     }
 
     /// Reads one block of code; what follows it.
@@ -115,6 +136,14 @@ impl Uses {
             self.whole = true;
             return "";
         };
+        // `{% set x %}…{% endset %}` and its like.
+        self.captured |= match tokens.as_slice() {
+            [Word("macro" | "filter" | "call"), ..] => end == "%}",
+            [Word("set"), after @ ..] => end == "%}" && !after.contains(&Sign('=')),
+            _ => false,
+        } || tokens
+            .iter()
+            .any(|token| matches!(token, Word("self" | "super" | "caller" | "recursive")));
         if end == "}}"
             && let [Word("host"), Sign('.'), Word(field), filters @ ..] = tokens.as_slice()
             && filters
@@ -131,12 +160,11 @@ impl Uses {
         ] = tokens.as_slice()
         {
             match name {
-                Text(name) if !after.iter().any(|token| matches!(token, Sign('~'))) => {
+                Text(name) if !name.contains('\\') && ends_a_name(after.first()) => {
                     self.includes.insert((*name).to_owned());
                 }
                 _ => self.any_include = true,
             }
-            self.any_include |= after.contains(&Word("if"));
         }
         for (index, token) in tokens.iter().enumerate() {
             let before = index.checked_sub(1).and_then(|index| tokens.get(index));
@@ -164,6 +192,14 @@ impl Uses {
         }
         rest
     }
+}
+
+/// Whether the name of a template that is brought in is a text and no more, going by what follows it.
+fn ends_a_name(next: Option<&Token<'_>>) -> bool {
+    matches!(
+        next,
+        None | Some(Word("ignore" | "import" | "as" | "with" | "without"))
+    )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,6 +280,49 @@ mod tests {
         );
         assert_eq!((names(&asked.printed), asked.read.len()), (vec!["mac"], 0));
         assert!(!asked.whole && !asked.is_nothing());
+    }
+
+    #[test]
+    fn what_is_printed_into_a_value_may_decide() {
+        for text in [
+            "{% set n %}{{ host.name }}{% endset %}",
+            "{% filter int %}{{ host.name }}{% endfilter %}",
+            "{% macro n() %}{{ host.name }}{% endmacro %}",
+            "{% call n() %}{{ host.name }}{% endcall %}",
+            "{% block a %}{{ host.name }}{% endblock %}{% if self.a() == 'x' %}{% endif %}",
+            "{% for a in b recursive %}{{ host.name }}{% endfor %}",
+        ] {
+            assert!(of(text).captured, "{text}");
+        }
+        assert!(!of("{% set n = 1 %}{{ host.name }}{{ vars.n }}").captured);
+    }
+
+    #[test]
+    fn raw_text_is_no_code_and_hides_none() {
+        let uses = of(
+            "{%- raw %}n=${#disks[@]} {{ \" {% x '{% endraw -%}{% if host.name == 'a' %}{% endif %}",
+        );
+        assert_eq!(names(&uses.read), ["name"]);
+        assert!(!uses.whole && uses.printed.is_empty());
+        assert!(of("{% raw %} {{ host }}").whole);
+    }
+
+    #[test]
+    fn names_of_templates_that_are_worked_out_are_any() {
+        for name in [
+            "'a' + '.j2'",
+            "'A.J2' | lower",
+            "'x/a.j2'[2:]",
+            r"'a\x2ej2'",
+            "'a' ~ b",
+            "'a' if b else 'c'",
+            "b",
+        ] {
+            assert!(of(&format!("{{% include {name} %}}")).any_include, "{name}");
+        }
+        let uses = of("{% include 'a' ignore missing %}{% from 'b' import c %}{% include 'd' %}");
+        assert_eq!(names(&uses.includes), ["a", "b", "d"]);
+        assert!(!uses.any_include);
     }
 
     #[test]

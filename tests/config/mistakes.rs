@@ -411,6 +411,8 @@ mod pools {
     mistake!(with_addresses_of_others, MAIN => subnet_with("unknown = \"lease\"\ndns = [\"10.99.0.3\"]\npool = \"10.99.0.2-10.99.0.250\""));
     mistake!(with_a_further_cards_address, MAIN => subnet_with("unknown = \"lease\"\npool = \"10.99.0.200-10.99.0.250\""), HOSTS => format!("{GOOD_HOSTS}[[hosts.web01.nic]]\nip = \"10.99.0.201\"\nmac = \"52:54:00:00:00:99\"\n"));
     mistake!(beside_another_server, MAIN => subnet_with("mode = \"proxy\"\nunknown = \"lease\"\npool = \"10.99.0.200-10.99.0.250\""));
+    mistake!(where_nobody_is_answered, MAIN => subnet_with("mode = \"off\"\nunknown = \"discover\""));
+    mistake!(with_an_address_of_another_subnets_server, MAIN => format!("{}\n[[subnet]]\nname = \"far\"\nnetwork = \"10.98.0.0/24\"\ndns = [\"10.99.0.220\"]\n", subnet_with("unknown = \"lease\"\npool = \"10.99.0.200-10.99.0.250\"")));
     mistake!(given_to_nobody, MAIN => subnet_with("pool = \"10.99.0.200-10.99.0.250\""));
     mistake!(nothing_to_give, MAIN => subnet_with("unknown = \"lease\""));
     mistake!(no_discovery_profile, MAIN => subnet_with("unknown = \"discover\"\npool = \"10.99.0.200-10.99.0.250\""));

@@ -1,14 +1,15 @@
-//! The fuzz targets without a fuzzer: mutations of the corpus for a bounded time, under `cargo test`.
+//! The fuzz targets without a fuzzer: mutations of the corpus, under `cargo test`.
 //!
-//! `BOOTWRIGHT_FUZZ_SECS` is the time for each target (2 s), `BOOTWRIGHT_FUZZ_SEED` repeats a run. What
-//! behaves in a way that was not seen before is mutated further, so that a run comes deeper the longer
-//! it lasts. A finding is made as small as it goes and told in hexadecimal, as a seed is written
+//! A run of the test suite makes the same inputs each time. `BOOTWRIGHT_FUZZ_SECS` is the time for each
+//! target of a run that looks further, from another start each time; `BOOTWRIGHT_FUZZ_SEED` repeats one.
+//! What behaves in a way that was not seen before is mutated further, so that a run comes deeper the
+//! longer it lasts. A finding is made as small as it goes and told in hexadecimal, as a seed is written
 //! (fuzz/README.md).
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bootwright::base::{Clock as _, SystemClock};
@@ -26,6 +27,8 @@ use super::capture::{Message, folder, read_hex};
 use super::oracle;
 use super::site::{answer, behind_the_relay, beside, record, snapshot};
 
+/// Inputs for each target where no time is given.
+const INPUTS: u64 = 50_000;
 /// The most inputs that are kept to be mutated further.
 const KEPT: usize = 4_096;
 /// The longest input: no datagram that is read has more.
@@ -293,12 +296,15 @@ fn number(name: &str) -> Option<u64> {
     reason = "how far a long run came, with --nocapture"
 )]
 fn run(target: &str, corpus: Vec<Vec<u8>>, changes: &[Change], judge: Judge<'_>) {
+    let secs = number("BOOTWRIGHT_FUZZ_SECS");
+    // A run of the test suite is the same each time; one that is given time looks further.
     let seed = number("BOOTWRIGHT_FUZZ_SEED")
-        .unwrap_or_else(|| SystemClock.now().as_micros().unsigned_abs());
-    let secs = number("BOOTWRIGHT_FUZZ_SECS").unwrap_or(2);
+        .unwrap_or_else(|| secs.map_or(1, |_| SystemClock.now().as_micros().unsigned_abs()));
     let (began, size) = (Instant::now(), corpus.len());
-    let enough =
-        |inputs: u64| inputs.is_multiple_of(64) && began.elapsed() >= Duration::from_secs(secs);
+    let enough = |inputs: u64| match secs {
+        Some(secs) => inputs.is_multiple_of(64) && began.elapsed() >= Duration::from_secs(secs),
+        None => inputs >= INPUTS,
+    };
     let ended = mutate(corpus, changes, judge, seed, enough);
     if let Some((bytes, broken)) = ended.found {
         let (input, inputs) = (hex(&bytes), ended.inputs);
@@ -307,17 +313,19 @@ fn run(target: &str, corpus: Vec<Vec<u8>>, changes: &[Change], judge: Judge<'_>)
     assert!(ended.inputs > 0, "{target}: no time to mutate anything");
     assert!(ended.kept >= size);
     println!(
-        "{target}: {} inputs, {} of them in new ways, in {secs} s",
+        "{target}: {} inputs, {} of them in new ways, in {:?}",
         ended.inputs,
-        ended.kept - size
+        ended.kept - size,
+        began.elapsed()
     );
 }
 
 fn seeds(path: &Path) -> Vec<Vec<u8>> {
     let files =
         std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let read = |file: std::io::Result<std::fs::DirEntry>| {
-        let path = file.expect("a file").path();
+    let mut paths: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
         let bytes = std::fs::read(&path).expect("a seed");
         if path.extension().is_some_and(|end| end == "hex") {
             read_hex(&String::from_utf8_lossy(&bytes)).expect("hexadecimal text")
@@ -325,7 +333,7 @@ fn seeds(path: &Path) -> Vec<Vec<u8>> {
             bytes
         }
     };
-    files.map(read).collect()
+    paths.into_iter().map(read).collect()
 }
 
 fn target(name: &str) -> Vec<Vec<u8>> {

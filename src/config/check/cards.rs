@@ -132,7 +132,8 @@ pub(super) fn nics(
         };
         for mac in &entry.macs {
             let same = earlier.iter().find(|(first, place)| {
-                first.value == mac.value && (subnet.is_none() || *place == subnet)
+                first.value == mac.value
+                    && (subnet.is_none() || place.is_none() || *place == subnet)
             });
             if let Some((first, _)) = same {
                 ok = false;

@@ -458,6 +458,13 @@ pub(super) fn own_options(host: &HostEntry, networks: &[Network<'_>], problems: 
     let Some(option) = host.layer.options.first() else {
         return;
     };
+    let gives = |ip: Ipv4Addr| {
+        let mut all = networks.iter();
+        all.any(|subnet| subnet.net.contains(&ip) && subnet.mode().gives_addresses())
+    };
+    if all_addresses(host).any(|ip| gives(ip.value)) {
+        return;
+    }
     let subnet = networks
         .iter()
         .find(|subnet| match (&host.ip, &host.subnet) {

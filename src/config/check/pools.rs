@@ -7,7 +7,7 @@ use super::cards::all_addresses;
 use super::hosts::Lookups;
 use super::networks::{Network, usable};
 use super::profiles::lifecycle_of;
-use crate::base::{Lifecycle, ProfileName};
+use crate::base::{Lifecycle, ProfileName, pace};
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Mode, Pool, Subnet, Unknown};
 use crate::config::source::Span;
@@ -58,9 +58,23 @@ pub(super) fn pools(
         if !inside(network, pool, problems) {
             continue;
         }
-        for (whose, address, span) in addresses(network, hosts) {
+        for (whose, address, span) in networks.iter().flat_map(addresses) {
             if pool.value.contains(address) {
-                holds(pool.value, pool.span, &whose, address, span, problems);
+                holds(pool.value, pool.span, whose, address, span, problems);
+            }
+        }
+        for (count, host) in hosts.iter().enumerate() {
+            pace::give_way(count);
+            for ip in all_addresses(host).filter(|ip| pool.value.contains(ip.value)) {
+                let whose = format!("`{}`", host.name.value);
+                holds(
+                    pool.value,
+                    pool.span,
+                    &whose,
+                    ip.value,
+                    Some(ip.span),
+                    problems,
+                );
             }
         }
     }
@@ -96,8 +110,8 @@ fn inside(network: &Network<'_>, pool: &Written<Pool>, problems: &mut Vec<Proble
     false
 }
 
-/// Every address that is somebody's: whose, which, and where it stands.
-fn addresses(network: &Network<'_>, hosts: &[&HostEntry]) -> Vec<(String, Ipv4Addr, Option<Span>)> {
+/// The addresses that a subnet names: whose, which, and where it stands.
+fn addresses(network: &Network<'_>) -> Vec<(&'static str, Ipv4Addr, Option<Span>)> {
     let entry = network.entry;
     let mut found = Vec::new();
     for (whose, address) in [
@@ -105,7 +119,7 @@ fn addresses(network: &Network<'_>, hosts: &[&HostEntry]) -> Vec<(String, Ipv4Ad
         ("this server", &entry.server),
     ] {
         if let Some(address) = address {
-            found.push((whose.to_owned(), address.value, Some(address.span)));
+            found.push((whose, address.value, Some(address.span)));
         }
     }
     for (whose, list) in [
@@ -113,11 +127,7 @@ fn addresses(network: &Network<'_>, hosts: &[&HostEntry]) -> Vec<(String, Ipv4Ad
         ("a time server", &entry.ntp),
         ("an address translation", &entry.nat),
     ] {
-        found.extend(list.iter().map(|ip| (whose.to_owned(), *ip, None)));
-    }
-    for host in hosts {
-        let whose = || format!("`{}`", host.name.value);
-        found.extend(all_addresses(host).map(|ip| (whose(), ip.value, Some(ip.span))));
+        found.extend(list.iter().map(|ip| (whose, *ip, None)));
     }
     found
 }
@@ -154,6 +164,19 @@ fn without_pool(network: &Network<'_>, subnet: &Subnet, problems: &mut Vec<Probl
     else {
         return;
     };
+    if subnet.mode == Mode::Off && unknown.value != Unknown::Ignore {
+        problems.push(
+            Problem::warning(
+                "unused-unknown",
+                format!(
+                    "`unknown` does nothing in {}: nobody is answered there by DHCP",
+                    network.name
+                ),
+            )
+            .at(unknown.span, "no effect with mode = \"off\"")
+            .help("take it out, or write `mode = \"proxy\"` or `mode = \"authoritative\"`"),
+        );
+    }
     let needs_pool = match subnet.mode {
         Mode::Authoritative => unknown.value != Unknown::Ignore,
         Mode::Proxy => unknown.value == Unknown::Lease,

@@ -97,7 +97,7 @@ const OPTION_52: usize = 3;
 /// One option as it stands on the wire (one part or several, RFC 3396).
 struct Item {
     code: u8,
-    rank: (u8, u8),
+    rank: (u8, u16),
     /// Where it stands in [`Items::bytes`].
     bytes: Range<usize>,
 }
@@ -110,7 +110,7 @@ struct Items {
 }
 
 impl Items {
-    fn push(&mut self, code: u8, rank: (u8, u8), write: impl FnOnce(&mut Vec<u8>)) {
+    fn push(&mut self, code: u8, rank: (u8, u16), write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let bytes = start..self.bytes.len();
@@ -370,7 +370,7 @@ impl Reply {
     }
 
     /// Where an option stands among the others.
-    fn rank(&self, code: u8) -> (u8, u8) {
+    fn rank(&self, code: u8) -> (u8, u16) {
         match OptionCode::from(code) {
             OptionCode::MessageType => (0, 0),
             OptionCode::ServerIdentifier => (1, 0),
@@ -379,9 +379,8 @@ impl Reply {
             OptionCode::SubnetMask => (3, 0),
             OptionCode::ClientIdentifier => (6, 0),
             _ => match self.requested.iter().position(|asked| *asked == code) {
-                // The first 255 places tell all codes apart.
-                Some(position) => (4, u8::try_from(position).unwrap_or(u8::MAX)),
-                None => (5, code),
+                Some(position) => (4, u16::try_from(position).unwrap_or(u16::MAX)),
+                None => (5, u16::from(code)),
             },
         }
     }
