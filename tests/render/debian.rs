@@ -83,7 +83,10 @@ fn where_no_name_server_is_told_the_installer_does_not_ask_for_one() {
     let RenderedBoot::Linux { cmdline, .. } = site.renderer.boot(&site.view(None)).unwrap() else {
         panic!("a Linux kernel");
     };
-    assert!(cmdline.contains(" netcfg/get_nameservers= "), "{cmdline}");
+    assert!(
+        cmdline.to_string().contains(" netcfg/get_nameservers= "),
+        "{cmdline}"
+    );
 }
 
 /// Where another server gives the address, the system goes on asking for it by DHCP.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use bootwright::base::{Architecture, Lifecycle, Token};
 use bootwright::config::snapshot::{
-    Answer, Boot, Host, Mode, Profile, Server, Subnet, Template, TemplateText, Unknown,
+    Answer, Arguments, Boot, Host, Mode, Profile, Server, Subnet, Template, TemplateText, Unknown,
 };
 use bootwright::config::source::{DiskFiles, Files};
-use bootwright::config::{Snapshot, SourceId, SourceMap, Span};
+use bootwright::config::{Snapshot, SourceId, SourceMap, Span, load};
 use bootwright::render::{Renderer, View};
 
 /// A configuration to render, and its files.
@@ -63,7 +63,7 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
         boot: Boot::Linux {
             kernel: text("some/linux", None),
             initrd: vec![text("some/initrd.gz", None)],
-            cmdline: text("quiet", None),
+            cmdline: text("quiet", None).into(),
         },
         answers: vec![Answer {
             name: "answer.txt".to_owned(),
@@ -72,56 +72,37 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
             span: None,
         }],
         stalled_after: None,
+        variables: Default::default(),
+        vars: Default::default(),
         span: None,
     }
 }
 
-/// A profile's file, for the keys that the shipped one has.
-fn read_profile(path: &Path, name: &str) -> Profile {
-    let written: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
-    let string = |table: &toml::Table, key: &str| table[key].as_str().unwrap().to_owned();
-    let boot = written["boot"].as_table().unwrap();
-    let key = |key: &str| text(&string(boot, key), None);
-    let strings = |value: &toml::Value| -> Vec<String> {
-        let values = value.as_array().unwrap().iter();
-        values
-            .map(|value| value.as_str().unwrap().to_owned())
-            .collect()
-    };
-    Profile {
-        name: name.parse().unwrap(),
-        title: string(&written, "title"),
-        family: string(&written, "family"),
-        arch: strings(&written["arch"])
-            .iter()
-            .map(|arch| arch.parse().unwrap())
-            .collect(),
-        lifecycle: Lifecycle::Install,
-        boot: Boot::Linux {
-            kernel: key("kernel"),
-            initrd: strings(&boot["initrd"])
-                .iter()
-                .map(|path| text(path, None))
-                .collect(),
-            cmdline: key("cmdline"),
-        },
-        answers: written["answers"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|answer| {
-                let answer = answer.as_table().unwrap();
-                Answer {
-                    name: string(answer, "name"),
-                    template: string(answer, "template"),
-                    content_type: string(answer, "content_type"),
-                    span: None,
-                }
-            })
-            .collect(),
-        stalled_after: None,
-        span: None,
+/// A shipped profile. Its places are those of other sources than a draft's.
+fn shipped_profile(name: &str) -> Profile {
+    let loaded = load(&DiskFiles, &root().join("config/bootwright.toml"));
+    let snapshot = loaded.snapshot.unwrap();
+    let mut profile = Profile::clone(snapshot.profile(&name.parse().unwrap()).unwrap());
+    profile.span = None;
+    if let Boot::Linux {
+        kernel,
+        initrd,
+        cmdline,
+    } = &mut profile.boot
+    {
+        kernel.span = None;
+        let arguments = match cmdline {
+            Arguments::Text(text) => std::slice::from_mut(text),
+            Arguments::List(list) => list,
+        };
+        for text in initrd.iter_mut().chain(arguments) {
+            text.span = None;
+        }
     }
+    for answer in &mut profile.answers {
+        answer.span = None;
+    }
+    profile
 }
 
 impl Draft {
@@ -148,10 +129,7 @@ impl Draft {
                 span: None,
             },
             hosts: Vec::new(),
-            profiles: vec![read_profile(
-                &root().join("config/profiles/debian-12.toml"),
-                "debian-12",
-            )],
+            profiles: vec![shipped_profile("debian-12")],
             templates: BTreeMap::new(),
             sources: SourceMap::default(),
         };
@@ -162,7 +140,10 @@ impl Draft {
                 .to_str()
                 .unwrap()
                 .to_owned();
-            draft.template(&name, &fs::read_to_string(&path).unwrap());
+            // What declares variables is no template.
+            if !name.ends_with(".toml") {
+                draft.template(&name, &fs::read_to_string(&path).unwrap());
+            }
         }
         draft
     }

@@ -33,6 +33,8 @@ fn site(unknown: Unknown) -> Snapshot {
         },
         answers: Vec::new(),
         stalled_after: None,
+        variables: Default::default(),
+        vars: Default::default(),
         span: None,
     };
     Snapshot::new(
