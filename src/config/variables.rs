@@ -112,8 +112,9 @@ impl Declared {
         match (self.kind, value) {
             (VarKind::Bool, V::Boolean(_))
             | (VarKind::Integer, V::Integer(_))
-            | (VarKind::Table, V::Table(_)) => {}
-            (VarKind::Text, V::String(_)) => {}
+            | (VarKind::Table, V::Table(_))
+            | (VarKind::Text, V::String(_))
+            | (VarKind::List, V::Array(_) | V::String(_)) => {}
             (VarKind::Size, V::String(text)) => {
                 if let Err(bad) = mebibytes(text) {
                     return Err(Misfit {
@@ -124,7 +125,6 @@ impl Declared {
                     });
                 }
             }
-            (VarKind::List, V::Array(_) | V::String(_)) => {}
             (VarKind::Text | VarKind::Size, V::Integer(_) | V::Float(_) | V::Boolean(_)) => {
                 return wrong_type(Some(format!("put it in quotes: \"{}\"", Shown(value))));
             }

@@ -116,8 +116,8 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         },
         answers: Vec::new(),
         stalled_after: None,
-        variables: Default::default(),
-        vars: Default::default(),
+        variables: std::collections::BTreeMap::new(),
+        vars: toml::Table::new(),
         span: None,
     };
     Snapshot::new(

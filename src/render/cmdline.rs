@@ -75,16 +75,13 @@ pub(super) fn split(text: &str) -> Vec<String> {
             quoted = !quoted;
         }
         if c.is_whitespace() && !quoted {
-            if !arg.is_empty() {
-                args.push(unquoted(&std::mem::take(&mut arg)));
-            }
+            args.push(unquoted(&std::mem::take(&mut arg)));
         } else {
             arg.push(c);
         }
     }
-    if !arg.is_empty() {
-        args.push(unquoted(&arg));
-    }
+    args.push(unquoted(&arg));
+    args.retain(|arg| !arg.is_empty());
     args
 }
 

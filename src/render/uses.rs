@@ -212,8 +212,8 @@ impl Uses {
             && self.links.contains(*link)
         {
             let filters = match filters {
-                [Sign('.'), Word(_), filters @ ..] => filters,
-                filters => filters,
+                [Sign('.'), Word(_), after_the_field @ ..] => after_the_field,
+                all => all,
             };
             if filters
                 .chunks(2)

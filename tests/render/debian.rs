@@ -151,7 +151,7 @@ fn one_package_may_be_a_text_and_a_list_is_no_console() {
             "{preseed}"
         );
     }
-    for vars in ["console = ['ttyS0']", "kernel_args = ['quiet']"] {
+    for vars in ["console = ['ttyS0']", "kernel_args = [['quiet']]"] {
         let site = shipped(vars);
         let error = site.renderer.boot(&site.view(None)).unwrap_err();
         assert!(error.message.contains("takes a text"), "{error}");

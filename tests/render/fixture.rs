@@ -54,6 +54,13 @@ pub(crate) fn host(name: &str, last: u8, vars: &str) -> Host {
 
 /// A profile of one answer, from this template.
 pub(crate) fn profile(name: &str, template: &str) -> Profile {
+    // The shipped templates read variables that the shipped profile declares.
+    let (variables, vars) = if template.starts_with("debian/") {
+        let shipped = shipped_profile("debian-12");
+        (shipped.variables, shipped.vars)
+    } else {
+        Default::default()
+    };
     Profile {
         name: name.parse().unwrap(),
         title: format!("The profile {name}"),
@@ -72,8 +79,8 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
             span: None,
         }],
         stalled_after: None,
-        variables: Default::default(),
-        vars: Default::default(),
+        variables,
+        vars,
         span: None,
     }
 }

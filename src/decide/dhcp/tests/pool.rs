@@ -33,8 +33,8 @@ fn site(unknown: Unknown) -> Snapshot {
         },
         answers: Vec::new(),
         stalled_after: None,
-        variables: Default::default(),
-        vars: Default::default(),
+        variables: std::collections::BTreeMap::new(),
+        vars: toml::Table::new(),
         span: None,
     };
     Snapshot::new(
