@@ -191,12 +191,11 @@ fn image_steps(
             text.to_ascii_lowercase().ends_with(".iso")
         };
         // `raw` copies high memory by the BIOS call that works everywhere (memdisk.txt).
-        arguments = if files.iter().any(is_cd) {
+        arguments.push_str(if files.iter().any(is_cd) {
             "iso raw"
         } else {
             "raw"
-        }
-        .to_owned();
+        });
     }
     let load = format!(
         "kernel --name {name} {} {}",
