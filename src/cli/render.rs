@@ -176,7 +176,7 @@ fn print(out: &mut dyn Write, host: &Host, texts: &[Rendered]) -> std::io::Resul
 }
 
 /// The host of this name, MAC or address.
-fn find<'a>(snapshot: &'a Snapshot, asked: &str) -> anyhow::Result<&'a Host> {
+pub(super) fn find<'a>(snapshot: &'a Snapshot, asked: &str) -> anyhow::Result<&'a Host> {
     let found = asked
         .parse()
         .ok()

@@ -13,7 +13,7 @@ use bootwright::render::load::load;
 use bootwright::render::{RenderedBoot, View, preseed, scripts};
 use tempfile::TempDir;
 
-use crate::fixture::{Draft, host, root, run, shipped};
+use crate::fixture::{Draft, check_shell, host, root, run, shipped};
 
 const PLAIN: &str = "disk = '/dev/vda'\ntimezone = 'Europe/Oslo'\npackages = ['nginx-light']\nconsole = 'ttyS0,115200n8'";
 
@@ -105,7 +105,7 @@ fn a_host_without_an_address_keeps_what_the_installer_wrote() {
 }
 
 /// With Debian's own reader, where this is a Debian, and with ours.
-fn check_preseed(text: &str) {
+pub(crate) fn check_preseed(text: &str) {
     assert_eq!(preseed::check(text), []);
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("preseed.cfg");
@@ -127,17 +127,6 @@ fn check_preseed(text: &str) {
             .arg(&file)
             .env("DEBCONF_SYSTEMRC", &rc));
         assert_eq!(String::from_utf8_lossy(&out.stderr), "");
-    }
-}
-
-fn check_shell(text: &str) {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("install.sh");
-    fs::write(&file, text).unwrap();
-    run(Command::new("sh").arg("-n").arg(&file));
-    // What the installer has; not every developer's machine does.
-    if Command::new("busybox").arg("true").output().is_ok() {
-        run(Command::new("busybox").args(["ash", "-n"]).arg(&file));
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use bootwright::base::{Architecture, Lifecycle, Token};
 use bootwright::config::snapshot::{
     Answer, Arguments, Boot, Host, Mode, Profile, Server, Subnet, Template, TemplateText, Unknown,
 };
 use bootwright::config::source::{DiskFiles, Files};
-use bootwright::config::{Snapshot, SourceId, SourceMap, Span, load};
+use bootwright::config::{Secrets, Snapshot, SourceId, SourceMap, Span, load};
 use bootwright::render::{Renderer, View};
 
 /// A configuration to render, and its files.
@@ -23,6 +24,8 @@ pub(crate) struct Site {
 /// What a test may change before the configuration is put together.
 pub(crate) struct Draft {
     pub(crate) subnet: Subnet,
+    pub(crate) more_subnets: Vec<Subnet>,
+    pub(crate) secrets: Secrets,
     pub(crate) hosts: Vec<Host>,
     pub(crate) profiles: Vec<Profile>,
     pub(crate) templates: BTreeMap<String, Template>,
@@ -85,10 +88,18 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
     }
 }
 
+/// The shipped configuration.
+pub(crate) fn shipped_snapshot() -> &'static Snapshot {
+    static SHIPPED: OnceLock<Snapshot> = OnceLock::new();
+    SHIPPED.get_or_init(|| {
+        let loaded = load(&DiskFiles, &root().join("config/bootwright.toml"));
+        loaded.snapshot.unwrap()
+    })
+}
+
 /// A shipped profile. Its places are those of other sources than a draft's.
-fn shipped_profile(name: &str) -> Profile {
-    let loaded = load(&DiskFiles, &root().join("config/bootwright.toml"));
-    let snapshot = loaded.snapshot.unwrap();
+pub(crate) fn shipped_profile(name: &str) -> Profile {
+    let snapshot = shipped_snapshot();
     let mut profile = Profile::clone(snapshot.profile(&name.parse().unwrap()).unwrap());
     profile.span = None;
     if let Boot::Linux {
@@ -135,6 +146,8 @@ impl Draft {
                 options: Vec::new(),
                 span: None,
             },
+            more_subnets: Vec::new(),
+            secrets: Secrets::default(),
             hosts: Vec::new(),
             profiles: vec![shipped_profile("debian-12")],
             templates: BTreeMap::new(),
@@ -148,7 +161,7 @@ impl Draft {
                 .unwrap()
                 .to_owned();
             // What declares variables is no template.
-            if !name.ends_with(".toml") {
+            if path.extension().is_none_or(|extension| extension != "toml") {
                 draft.template(&name, &fs::read_to_string(&path).unwrap());
             }
         }
@@ -190,13 +203,17 @@ impl Draft {
     }
 
     pub(crate) fn build(self) -> Site {
-        let snapshot = Snapshot::new(
+        let mut subnets = vec![self.subnet];
+        subnets.extend(self.more_subnets);
+        let mut snapshot = Snapshot::new(
             Server::default(),
-            vec![self.subnet],
+            subnets,
             self.hosts,
             self.profiles,
             self.templates,
         );
+        snapshot.snippets = shipped_snapshot().snippets.clone();
+        snapshot.secrets = self.secrets;
         Site {
             renderer: Renderer::new(&snapshot),
             snapshot,
@@ -249,4 +266,25 @@ pub(crate) fn run(command: &mut Command) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
+}
+
+/// Whether shells read a script, and what shellcheck has to say of it, where it is installed.
+pub(crate) fn check_shell(text: &str) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("script.sh");
+    fs::write(&file, text).unwrap();
+    run(Command::new("sh").arg("-n").arg(&file));
+    // What installers have; not every developer's machine does.
+    if Command::new("busybox").arg("true").output().is_ok() {
+        run(Command::new("busybox").args(["ash", "-n"]).arg(&file));
+    }
+    if let Ok(out) = Command::new("shellcheck")
+        // Two remarks on values that look as if they were meant for the shell.
+        .args(["--shell=sh", "--format=gcc", "--exclude=SC1003,SC2016"])
+        .arg(&file)
+        .output()
+    {
+        let found = String::from_utf8_lossy(&out.stdout);
+        assert!(out.status.success(), "{found}\n{text}");
+    }
 }

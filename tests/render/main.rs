@@ -6,5 +6,7 @@ mod disks;
 mod fixture;
 mod images;
 mod ipxe;
+mod layouts;
 mod secrets;
+mod snippets;
 mod templates;
