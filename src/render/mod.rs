@@ -17,6 +17,7 @@ pub mod files;
 pub mod filters;
 pub mod injected;
 mod kinds;
+pub mod lint;
 pub mod load;
 pub mod paths;
 pub mod preseed;
