@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::snapshot::{
     Boot, Hook, Host, Nic, Own, Profile, Server, Snapshot, Subnet, TemplateText,
 };
+use super::variables::Declarations;
 use crate::base::{HostName, ProfileName, SubnetName, pace};
 
 /// How a difference reads where there is none.
@@ -279,6 +280,7 @@ fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
         ("uuid", old.uuid == new.uuid),
         ("serial", old.serial == new.serial),
         ("options", old.options == new.options),
+        ("snippets", old.snippets == new.snippets),
         ("vars", old.vars == new.vars),
         ("notes", old.notes == new.notes),
     ])
@@ -321,8 +323,22 @@ fn same_profile(old: &Arc<Profile>, new: &Arc<Profile>) -> bool {
         && old.arch == new.arch
         && old.lifecycle == new.lifecycle
         && old.stalled_after == new.stalled_after
+        && old.vars == new.vars
+        && same_variables(&old.variables, &new.variables)
         && same_boot(&old.boot, &new.boot)
         && answers(old) == answers(new)
+}
+
+/// Whether declarations mean the same, wherever they stand.
+fn same_variables(old: &Declarations, new: &Declarations) -> bool {
+    old.len() == new.len()
+        && old.iter().zip(new).all(|((old_name, old), (name, new))| {
+            old_name == name
+                && old.kind == new.kind
+                && old.default == new.default
+                && old.required == new.required
+                && old.one_of == new.one_of
+        })
 }
 
 fn same_boot(old: &Boot, new: &Boot) -> bool {
@@ -347,7 +363,7 @@ fn same_boot(old: &Boot, new: &Boot) -> bool {
         ) => {
             kernel.text == new_kernel.text
                 && texts(initrd) == texts(new_initrd)
-                && cmdline.text == new_cmdline.text
+                && texts(cmdline.texts()) == texts(new_cmdline.texts())
         }
         (Boot::Chain { url }, Boot::Chain { url: new_url }) => url.text == new_url.text,
         (Boot::Script { template }, Boot::Script { template: new }) => template == new,

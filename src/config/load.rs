@@ -14,11 +14,12 @@ use super::source::{Files, SourceId, SourceMap, Span};
 use super::table::Context;
 use super::values;
 use super::written::Written;
+use super::written::declared::{DeclarationsFile, SnippetFile};
 use super::written::hosts::ReservationsFile;
 use super::written::profile::ProfileFile;
 use super::written::secrets::SecretsFile;
 use super::written::server::ServerFile;
-use crate::base::ProfileName;
+use crate::base::{ProfileName, suggest};
 
 /// What was read, and what is wrong with it.
 #[derive(Debug)]
@@ -79,7 +80,9 @@ impl Loader<'_> {
         let profiles_folder = Folder::new(folder, server.profiles.as_ref(), "profiles");
         let (profiles, unreadable_profiles) = self.profiles(&profiles_folder);
         let templates_folder = Folder::new(folder, server.templates.as_ref(), "templates");
-        let (templates, templates_unsure) = self.templates(&templates_folder);
+        let (mut templates, templates_unsure) = self.templates(&templates_folder);
+        let declarations = self.declarations(&profiles, &mut templates);
+        let snippets = self.snippets(&mut templates);
         let secrets = self.secrets(folder, server.secrets.as_ref());
         let input = Input {
             main: main.to_owned(),
@@ -96,6 +99,8 @@ impl Loader<'_> {
             unreadable_profiles,
             templates,
             templates_unsure,
+            declarations,
+            snippets,
             secrets,
         };
         Some(check::check(input, &mut self.problems))
@@ -314,6 +319,74 @@ impl Loader<'_> {
             }
         }
         (templates, unsure)
+    }
+
+    /// The files of declared variables that profiles name; they are no templates.
+    fn declarations(
+        &mut self,
+        profiles: &[ProfileFile],
+        templates: &mut BTreeMap<String, Template>,
+    ) -> BTreeMap<String, DeclarationsFile> {
+        let mut found = BTreeMap::new();
+        for name in profiles.iter().flat_map(|profile| &profile.variables) {
+            if let Some(template) = templates.remove(&name.value)
+                && let Some(span) = template.span
+            {
+                let file = self.parsed(span.source, &template.text, |cx, parsed| {
+                    DeclarationsFile::read(cx, parsed.table.get_ref())
+                });
+                found.insert(name.value.clone(), file);
+            }
+        }
+        found
+    }
+
+    /// Snippets are the files `snippets/NAME.sh.j2`; what `snippets/NAME.toml` says of one is no template.
+    fn snippets(
+        &mut self,
+        templates: &mut BTreeMap<String, Template>,
+    ) -> BTreeMap<String, Option<SnippetFile>> {
+        let part = |path: &str, ending: &str| {
+            let name = path.strip_prefix("snippets/")?.strip_suffix(ending)?;
+            (!name.contains('/')).then(|| name.to_owned())
+        };
+        let mut found: BTreeMap<String, Option<SnippetFile>> = templates
+            .keys()
+            .filter_map(|path| Some((part(path, ".sh.j2")?, None)))
+            .collect();
+        let files: Vec<(String, String)> = templates
+            .keys()
+            .filter_map(|path| Some((path.clone(), part(path, ".toml")?)))
+            .collect();
+        for (path, name) in files {
+            let Some(template) = templates.remove(&path) else {
+                continue;
+            };
+            let Some(span) = template.span else { continue };
+            let file = self.parsed(span.source, &template.text, |cx, parsed| {
+                SnippetFile::read(cx, &name, parsed.table.get_ref())
+            });
+            if let Some(snippet) = found.get_mut(&name) {
+                *snippet = Some(file);
+                continue;
+            }
+            let known = found.keys().map(String::as_str);
+            let help = match suggest::nearest(&name, known) {
+                Some(nearest) => {
+                    format!("the file beside it is {nearest}.sh.j2: did you mean {nearest}.toml?")
+                }
+                None => format!("put the script into snippets/{name}.sh.j2"),
+            };
+            self.problems.push(
+                Problem::warning(
+                    "no-such-snippet",
+                    format!("`{path}` describes a snippet that is not there"),
+                )
+                .at(span, format!("there is no snippets/{name}.sh.j2"))
+                .help(help),
+            );
+        }
+        found
     }
 
     /// The file of secrets. One that others can read is not read at all; nothing of its text goes anywhere

@@ -21,6 +21,8 @@ pub(crate) struct Merged {
     pub install: Option<Written<InstallPolicy>>,
     /// By code.
     pub options: BTreeMap<u8, ConfiguredOption>,
+    /// Each once.
+    pub snippets: Vec<Written<String>>,
     pub vars: Vars,
     /// The groups, nearest first.
     pub groups: Vec<GroupName>,
@@ -56,6 +58,23 @@ impl Merged {
         let options = layer.options.iter().map(|option| &option.value);
         self.options
             .extend(options.map(|option| (option.code, option.clone())));
+        if let Some(nearer) = &layer.snippets {
+            let inherited = std::mem::take(&mut self.snippets);
+            let mut add = |snippet: Written<String>| {
+                if !self.snippets.iter().any(|old| old.value == snippet.value) {
+                    self.snippets.push(snippet);
+                }
+            };
+            for snippet in nearer {
+                match &snippet.value {
+                    Some(name) => add(Written {
+                        value: name.clone(),
+                        span: snippet.span,
+                    }),
+                    None => inherited.iter().cloned().for_each(&mut add),
+                }
+            }
+        }
         vars::merge(&mut self.vars, &layer.vars, problems);
         self.ok &= layer.ok;
     }

@@ -23,6 +23,7 @@ pub mod source;
 pub mod stranger;
 mod table;
 mod values;
+pub mod variables;
 mod vars;
 mod written;
 

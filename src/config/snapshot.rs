@@ -16,6 +16,7 @@ use ipnet::Ipv4Net;
 use super::options::ConfiguredOption;
 use super::secrets::Secrets;
 use super::source::Span;
+use super::variables::Declarations;
 use crate::base::{
     After, Architecture, Firmware, GroupName, HardwareAddr, HostName, Lifecycle, ProfileName,
     SubnetName, Uuid, pace,
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub secrets: Secrets,
     /// Who is told of events.
     pub hooks: Vec<Hook>,
+    /// Snippets that hosts may name: `templates/snippets/NAME.sh.j2`.
+    pub snippets: BTreeMap<String, Snippet>,
     hosts: Hosts,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
     templates: BTreeMap<String, Template>,
@@ -368,7 +371,10 @@ pub struct Settings {
     /// DHCP options of its own, its groups' and the defaults', one of each code; they win over those of
     /// the subnet.
     pub options: Box<[ConfiguredOption]>,
-    /// Merged variables; dates are kept as text.
+    /// The snippets that are run in the installed system, in order, each once.
+    pub snippets: Vec<String>,
+    /// Merged variables of these layers, without the profile's ([`super::variables::effective`]); dates are kept
+    /// as text.
     pub vars: toml::Table,
 }
 
@@ -584,8 +590,23 @@ pub struct Profile {
     pub answers: Vec<Answer>,
     /// Silence after which an installation has failed, when this profile sets its own.
     pub stalled_after: Option<Duration>,
+    /// The variables that it knows.
+    pub variables: Declarations,
+    /// What it gives to variables; `"..."` stands for the default.
+    pub vars: toml::Table,
     /// Where it stands.
     pub span: Option<Span>,
+}
+
+/// A fragment of a shell script that is run inside the installed system.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snippet {
+    /// One line for people.
+    pub title: String,
+    /// The families of operating systems that it works with; empty: all.
+    pub families: Vec<&'static str>,
+    /// The variables that it reads.
+    pub variables: Declarations,
 }
 
 /// A text of a profile that is rendered as a template for each host, and its place.
@@ -595,6 +616,31 @@ pub struct TemplateText {
     pub text: String,
     /// Where it stands.
     pub span: Option<Span>,
+}
+
+/// A kernel's command line as a profile writes it.
+#[derive(Debug, Clone)]
+pub enum Arguments {
+    /// One text; its words are the arguments.
+    Text(TemplateText),
+    /// Each argument by itself.
+    List(Vec<TemplateText>),
+}
+
+impl Arguments {
+    /// Its texts, in order.
+    pub fn texts(&self) -> &[TemplateText] {
+        match self {
+            Self::Text(text) => std::slice::from_ref(text),
+            Self::List(list) => list,
+        }
+    }
+}
+
+impl From<TemplateText> for Arguments {
+    fn from(text: TemplateText) -> Self {
+        Self::Text(text)
+    }
 }
 
 /// What a profile loads. Paths and URLs are templates; a text that is a whole URL is used as it
@@ -608,7 +654,7 @@ pub enum Boot {
         /// None, one or several.
         initrd: Vec<TemplateText>,
         /// Its command line without `initrd=`.
-        cmdline: TemplateText,
+        cmdline: Arguments,
     },
     /// Another boot script.
     Chain {
@@ -674,6 +720,7 @@ impl Snapshot {
             subnets,
             secrets: Secrets::default(),
             hooks: Vec::new(),
+            snippets: BTreeMap::new(),
             hosts: Hosts(hosts.into_iter().map(Arc::new).collect()),
             profiles: profiles
                 .into_iter()

@@ -71,6 +71,16 @@ fn read_table(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>, table: &DeTable
     vars
 }
 
+/// A value of which no part is inherited, or stands for what is inherited.
+pub(crate) fn whole(
+    cx: &mut Context<'_>,
+    reader: &mut Reader<'_, '_>,
+    value: &toml::Spanned<DeValue<'_>>,
+) -> Option<toml::Value> {
+    let span = cx.span(value.span());
+    plain(cx, reader, span, value.get_ref())
+}
+
 /// A value of which no part is inherited.
 fn plain(
     cx: &mut Context<'_>,
@@ -124,12 +134,12 @@ fn plain(
     })
 }
 
-/// Puts a nearer layer over a farther one. An element `"..."` that has no list to stand for is
-/// reported: a farther layer has something else under the name.
+/// Puts a nearer layer over a farther one. An element `"..."` that stands for something else than a list is
+/// reported; where a farther layer has nothing under the name it is kept, for what the profile gives.
 pub(crate) fn merge(inherited: &mut Vars, nearer: &Vars, problems: &mut Vec<Problem>) {
     for (key, var) in nearer {
         let Some(old) = inherited.get_mut(key) else {
-            inherited.insert(key.clone(), resolved(var));
+            inherited.insert(key.clone(), var.clone());
             continue;
         };
         match (&mut old.value, &var.value) {
@@ -158,30 +168,10 @@ pub(crate) fn merge(inherited: &mut Vars, nearer: &Vars, problems: &mut Vec<Prob
                 if !problems.contains(&problem) {
                     problems.push(problem);
                 }
-                *old = resolved(var);
+                *old = var.clone();
             }
-            _ => *old = resolved(var),
+            _ => *old = var.clone(),
         }
-    }
-}
-
-/// A variable over which nothing is inherited: `"..."` stands for nothing.
-fn resolved(var: &Var) -> Var {
-    let value = match &var.value {
-        VarValue::Plain(value) => VarValue::Plain(value.clone()),
-        VarValue::List(list) => {
-            VarValue::List(list.iter().filter(|e| e.is_some()).cloned().collect())
-        }
-        VarValue::Table(inner) => VarValue::Table(
-            inner
-                .iter()
-                .map(|(key, var)| (key.clone(), resolved(var)))
-                .collect(),
-        ),
-    };
-    Var {
-        span: var.span,
-        value,
     }
 }
 
@@ -194,16 +184,27 @@ pub(crate) fn first_inheriting(vars: &Vars) -> Option<(&str, Span)> {
     })
 }
 
-/// The merged variables as templates see them.
-pub(crate) fn into_table(vars: Vars) -> toml::Table {
-    vars.into_iter()
-        .map(|(key, var)| {
-            let value = match var.value {
-                VarValue::Plain(value) => value,
-                VarValue::List(list) => toml::Value::Array(list.into_iter().flatten().collect()),
-                VarValue::Table(inner) => toml::Value::Table(into_table(inner)),
-            };
-            (key, value)
-        })
+/// The merged variables; `"..."` stands for what the profile gives, which is not known here.
+pub(crate) fn into_table(vars: &Vars) -> toml::Table {
+    vars.iter()
+        .map(|(key, var)| (key.clone(), var.value.to_toml()))
         .collect()
+}
+
+impl VarValue {
+    /// As TOML has it.
+    pub(crate) fn to_toml(&self) -> toml::Value {
+        match self {
+            Self::Plain(value) => value.clone(),
+            Self::List(list) => toml::Value::Array(
+                list.iter()
+                    .map(|element| match element {
+                        Some(value) => value.clone(),
+                        None => toml::Value::String(INHERITED.to_owned()),
+                    })
+                    .collect(),
+            ),
+            Self::Table(inner) => toml::Value::Table(into_table(inner)),
+        }
+    }
 }

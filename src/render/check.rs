@@ -377,6 +377,10 @@ impl<'a> Places<'a> {
         let mut users = HashMap::new();
         for profile in snapshot.profiles().values() {
             for (key, text) in env::boot_texts(&profile.boot) {
+                // What is wrong with all arguments together is shown at the first one.
+                if key == env::cmdline_key(0) {
+                    texts.insert(env::boot_text_name(profile, "cmdline"), text);
+                }
                 texts.insert(env::boot_text_name(profile, &key), text);
             }
             if let Boot::Script { template } = &profile.boot {
@@ -463,7 +467,7 @@ fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
             .is_some_and(|profile| concerned.contains(profile))
             && WAYS_IN
                 .iter()
-                .all(|name| is_empty(settings.vars.get(*name)))
+                .all(|name| is_empty(given(snapshot, settings, name)))
     });
     if hosts.is_empty() {
         return None;
@@ -479,6 +483,19 @@ fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
         "give `ssh_authorized_keys = [\"ssh-ed25519 …\"]` or `root_password_hash` (made by `mkpasswd -m sha-512`, or `openssl passwd -6`) in [defaults.vars], a group's or the host's vars",
     );
     Some(at_host(problem, &hosts))
+}
+
+/// A variable as the layers give it, the profile's own among them.
+fn given<'a>(
+    snapshot: &'a Snapshot,
+    settings: &'a Settings,
+    name: &str,
+) -> Option<&'a toml::Value> {
+    let of_profile = || {
+        let profile = snapshot.profile(settings.profile.as_ref()?)?;
+        profile.vars.get(name)
+    };
+    settings.vars.get(name).or_else(of_profile)
 }
 
 /// The hosts whose settings are so; those that follow one another mostly share theirs.
@@ -503,9 +520,7 @@ fn hosts_with(snapshot: &Snapshot, is_so: impl Fn(&Settings) -> bool) -> Vec<&Ho
 fn no_hash(snapshot: &Snapshot) -> Option<Problem> {
     let hosts = hosts_with(snapshot, |settings| {
         settings.profile.is_some()
-            && settings
-                .vars
-                .get("root_password_hash")
+            && given(snapshot, settings, "root_password_hash")
                 .filter(|value| !is_empty(Some(value)))
                 .is_some_and(|value| !value.as_str().is_some_and(is_crypt_hash))
     });

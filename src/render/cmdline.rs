@@ -1,6 +1,105 @@
-//! Kernel command lines: what fits, and what must not stand in one.
+//! Kernel command lines: composed of arguments, quoted for the boot loader in use, and checked.
+//!
+//! The kernel splits its command line at white space outside of double quotes, and takes the quotes off that
+//! stand around a whole argument or around its value (`next_arg` of lib/cmdline.c). There is no escape: an
+//! argument with white space and a double quote in it cannot be written.
+//!
+//! **Invariant:** what [`Cmdline`] holds comes out of the kernel's splitting as the same arguments, whichever
+//! of its forms a boot loader is given.
 
+use std::fmt;
+
+use super::filters;
 use crate::base::Architecture;
+
+/// What stands between arguments that one text of a profile gives (the filter `args`).
+pub(super) const SEPARATOR: char = '\u{1f}';
+
+/// A kernel's command line: its arguments as the kernel is to have them, without quotes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cmdline {
+    args: Vec<String>,
+}
+
+impl Cmdline {
+    /// The arguments, without quotes.
+    pub fn args(&self) -> &[String] {
+        &self.args
+    }
+
+    /// For a GRUB configuration: words of its script language, in single quotes where they need them. GRUB
+    /// puts quotes around what has spaces by itself, and a backslash before quotes and backslashes, which
+    /// the kernel would keep.
+    pub fn for_grub(&self) -> Result<String, CmdlineError> {
+        let words = self.args.iter().map(|arg| {
+            if arg.contains(['\'', '"', '\\']) {
+                return Err(CmdlineError::Grub(arg.clone()));
+            }
+            Ok(filters::shell_quote(arg))
+        });
+        Ok(words.collect::<Result<Vec<_>, _>>()?.join(" "))
+    }
+
+    /// For `APPEND` of a PXELINUX configuration, which hands on the rest of its line as it stands.
+    pub fn for_pxelinux(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Cmdline {
+    /// As the kernel reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, arg) in self.args.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            match arg.split_once('=') {
+                _ if !arg.contains(char::is_whitespace) => f.write_str(arg)?,
+                Some((name, value)) if !name.contains(char::is_whitespace) => {
+                    write!(f, "{name}=\"{value}\"")?;
+                }
+                _ => write!(f, "\"{arg}\"")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of a text as the kernel splits it, with the quotes taken off.
+pub(super) fn split(text: &str) -> Vec<String> {
+    let mut args = Vec::new();
+    let mut arg = String::new();
+    let mut quoted = false;
+    for c in text.chars() {
+        if c == '"' {
+            quoted = !quoted;
+        }
+        if c.is_whitespace() && !quoted {
+            args.push(unquoted(&std::mem::take(&mut arg)));
+        } else {
+            arg.push(c);
+        }
+    }
+    args.push(unquoted(&arg));
+    args.retain(|arg| !arg.is_empty());
+    args
+}
+
+fn unquoted(arg: &str) -> String {
+    let inner = |text: &str| {
+        let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+        (!inner.contains('"')).then(|| inner.to_owned())
+    };
+    if let Some(inner) = inner(arg) {
+        return inner;
+    }
+    if let Some((name, value)) = arg.split_once('=')
+        && let Some(value) = inner(value)
+    {
+        return format!("{name}={value}");
+    }
+    arg.to_owned()
+}
 
 /// Why a command line cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +126,21 @@ pub enum CmdlineError {
         "`{0}` in the kernel command line would be replaced by iPXE's own setting of that name"
     )]
     Setting(String),
+    /// A double quote where the kernel would not take it for one.
+    #[error(
+        "`{0}` in the kernel command line holds a double quote, and the kernel knows no way to write it there"
+    )]
+    Quote(String),
+    /// Several spaces in a row within one argument.
+    #[error(
+        "`{0}` in the kernel command line holds several spaces in a row, and boot loaders make one of them"
+    )]
+    Spaces(String),
+    /// A character that GRUB would hand on with a backslash before it.
+    #[error(
+        "`{0}` in the kernel command line holds a quote or a backslash, and GRUB would put a backslash before it"
+    )]
+    Grub(String),
     /// A word that the boot script itself adds.
     #[error("`initrd=` is added to the kernel command line by itself, from the key `initrd`")]
     Initrd,
@@ -44,6 +158,9 @@ impl CmdlineError {
                 Some("write values with `{{ … }}`; they are the same for every boot loader")
             }
             Self::Initrd => Some("take the word out"),
+            Self::Quote(_) | Self::Spaces(_) | Self::Grub(_) => {
+                Some("move the setting into an answer file")
+            }
         }
     }
 }
@@ -59,40 +176,72 @@ pub fn initrd_name(index: usize) -> String {
 
 /// What is put before a command line: `initrd=` by name, which EFI kernels look for, and `BOOTIF=`
 /// with the booting NIC (`nic` is its address with dashes, or the loader's expression for it).
-pub fn prefix(cmdline: &str, initrds: usize, nic: &str) -> String {
+pub fn prefix(cmdline: &Cmdline, initrds: usize, nic: &str) -> String {
     use std::fmt::Write as _;
     let mut words = String::new();
     for index in 0..initrds {
         let _ = write!(words, "initrd={} ", initrd_name(index));
     }
-    if !cmdline.split(' ').any(|word| word.starts_with("BOOTIF=")) {
+    if !cmdline.args.iter().any(|arg| arg.starts_with("BOOTIF=")) {
         let _ = write!(words, "BOOTIF=01-{nic} ");
     }
     words
 }
 
-/// Checks a rendered command line and gives it back with one space between its words.
-pub fn check(text: &str, initrds: usize, arch: Architecture) -> Result<String, CmdlineError> {
-    let text = text.trim();
-    if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\t') {
-        return Err(CmdlineError::Control(c.into()));
+/// Checks a rendered command line that is one text.
+pub fn check(text: &str, initrds: usize, arch: Architecture) -> Result<Cmdline, CmdlineError> {
+    one_line(text.trim())?;
+    checked(split(text), initrds, arch)
+}
+
+/// Composes a command line of rendered texts, each of which is one argument, none (it is empty), or several
+/// that [`SEPARATOR`] stands between.
+pub fn compose<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    initrds: usize,
+    arch: Architecture,
+) -> Result<Cmdline, CmdlineError> {
+    let mut args = Vec::new();
+    for arg in texts.into_iter().flat_map(|text| text.split(SEPARATOR)) {
+        let arg = arg.trim();
+        one_line(arg)?;
+        if !arg.is_empty() {
+            args.push(arg.to_owned());
+        }
     }
-    let words: Vec<&str> = text.split_whitespace().collect();
-    for word in &words {
-        if let Some(setting) = ipxe_setting(word) {
+    checked(args, initrds, arch)
+}
+
+fn one_line(text: &str) -> Result<(), CmdlineError> {
+    match text.chars().find(|c| c.is_control() && *c != '\t') {
+        Some(c) => Err(CmdlineError::Control(c.into())),
+        None => Ok(()),
+    }
+}
+
+fn checked(args: Vec<String>, initrds: usize, arch: Architecture) -> Result<Cmdline, CmdlineError> {
+    for arg in &args {
+        if let Some(setting) = ipxe_setting(arg) {
             return Err(CmdlineError::Setting(setting.to_owned()));
         }
-        if word.starts_with("initrd=") {
+        if arg.starts_with("initrd=") {
             return Err(CmdlineError::Initrd);
         }
+        let spaced = arg.contains(char::is_whitespace);
+        if arg.contains('"') && (spaced || arg.matches('"').count() % 2 == 1) {
+            return Err(CmdlineError::Quote(arg.clone()));
+        }
+        if arg.contains('\t') || arg.contains("  ") {
+            return Err(CmdlineError::Spaces(arg.clone()));
+        }
     }
-    let cmdline = words.join(" ");
+    let cmdline = Cmdline { args };
     // COMMAND_LINE_SIZE of arch/*/include/uapi/asm/setup.h, which counts the NUL at the end.
     let max = match arch {
         Architecture::X86_64 | Architecture::I386 | Architecture::Aarch64 => 2_047,
         Architecture::Arm => 1_023,
     };
-    let len = prefix(&cmdline, initrds, "00-00-00-00-00-00").len() + cmdline.len();
+    let len = prefix(&cmdline, initrds, "00-00-00-00-00-00").len() + cmdline.to_string().len();
     if len > max {
         return Err(CmdlineError::TooLong { len, max, arch });
     }
@@ -102,7 +251,7 @@ pub fn check(text: &str, initrds: usize, arch: Architecture) -> Result<String, C
 /// How many words `x=y` the kernel would hand to init as its environment. It panics above 31 ("Too
 /// many boot env vars", init/main.c). Which words it knows itself depends on its version: counted are
 /// those before `--` that are no module's (`module.x=y`) and not of the usual ones.
-pub fn init_environment(cmdline: &str) -> usize {
+pub fn init_environment(cmdline: &Cmdline) -> usize {
     const KERNELS_OWN: &[&str] = &[
         "BOOT_IMAGE",
         "acpi",
@@ -168,9 +317,10 @@ pub fn init_environment(cmdline: &str) -> usize {
         "watchdog",
     ];
     cmdline
-        .split(' ')
-        .take_while(|word| *word != "--")
-        .filter_map(|word| word.split_once('='))
+        .args
+        .iter()
+        .take_while(|arg| *arg != "--")
+        .filter_map(|arg| arg.split_once('='))
         .filter(|(name, _)| !name.contains('.') && !KERNELS_OWN.contains(name))
         .count()
 }
@@ -188,10 +338,20 @@ pub(super) fn ipxe_setting(word: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ok(text: &str) -> Result<String, CmdlineError> {
-        check(text, 1, Architecture::X86_64)
+        check(text, 1, Architecture::X86_64).map(|cmdline| cmdline.to_string())
+    }
+
+    fn composed(texts: &[&str]) -> Result<Cmdline, CmdlineError> {
+        compose(texts.iter().copied(), 1, Architecture::X86_64)
+    }
+
+    fn line(text: &str) -> Cmdline {
+        check(text, 0, Architecture::X86_64).unwrap()
     }
 
     #[test]
@@ -209,6 +369,74 @@ mod tests {
         );
         assert_eq!(ok("initrd=x"), Err(CmdlineError::Initrd));
         assert!(ok("x=$HOME y=${ z=}").is_ok());
+        assert_eq!(ok("x=\"a b"), Err(CmdlineError::Quote("x=\"a b".into())));
+        assert_eq!(
+            composed(&["x=a \"b\""]),
+            Err(CmdlineError::Quote("x=a \"b\"".into()))
+        );
+        assert_eq!(
+            composed(&["x=a  b"]),
+            Err(CmdlineError::Spaces("x=a  b".into()))
+        );
+        assert_eq!(composed(&["a\nb"]), Err(CmdlineError::Control(10)));
+    }
+
+    #[test]
+    fn arguments_are_quoted_as_kernels_read_them() {
+        let cmdline = composed(&[
+            "auto=true",
+            " ",
+            "",
+            "title=Zoë's box & more",
+            "two words",
+            "---",
+            "a\u{1f}b=c d\u{1f}",
+        ])
+        .unwrap();
+        assert_eq!(
+            cmdline.to_string(),
+            "auto=true title=\"Zoë's box & more\" \"two words\" --- a b=\"c d\""
+        );
+        assert_eq!(split(&cmdline.to_string()), cmdline.args());
+        assert_eq!(cmdline.for_pxelinux(), cmdline.to_string());
+        assert_eq!(
+            cmdline.for_grub(),
+            Err(CmdlineError::Grub("title=Zoë's box & more".into()))
+        );
+        let cmdline = composed(&["x=a b", "ds=nocloud;s=http://x/", "$y", "plain"]).unwrap();
+        assert_eq!(
+            cmdline.for_grub().unwrap(),
+            "'x=a b' 'ds=nocloud;s=http://x/' '$y' plain"
+        );
+    }
+
+    #[test]
+    fn quotes_of_a_text_are_the_kernels() {
+        assert_eq!(
+            line("a=\"b c\" \"d=e f\" g=\"h\" i=j\"k\"").args(),
+            ["a=b c", "d=e f", "g=h", "i=j\"k\""]
+        );
+        assert_eq!(ok("a=\"b c\"  d").unwrap(), "a=\"b c\" d");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_composed_comes_out_of_the_kernels_splitting(
+            args in prop::collection::vec("[^\u{0}-\u{1f}\u{7f}-\u{a0}\"]{1,20}", 0..8)
+        ) {
+            let wanted: Vec<&str> = args.iter().map(|arg| arg.trim()).filter(|arg| !arg.is_empty()).collect();
+            if let Ok(cmdline) = compose(args.iter().map(String::as_str), 0, Architecture::X86_64) {
+                prop_assert_eq!(cmdline.args(), &wanted[..]);
+                prop_assert_eq!(split(&cmdline.to_string()), wanted);
+            }
+        }
+
+        #[test]
+        fn any_text_is_read(text in any::<String>()) {
+            if let Ok(cmdline) = check(&text, 1, Architecture::Aarch64) {
+                prop_assert_eq!(check(&cmdline.to_string(), 1, Architecture::Aarch64).unwrap(), cmdline);
+            }
+        }
     }
 
     #[test]
@@ -226,19 +454,15 @@ mod tests {
     #[test]
     fn own_bootif_is_kept() {
         assert_eq!(
-            prefix("a", 2, "N"),
+            prefix(&line("a"), 2, "N"),
             "initrd=initrd.img initrd=initrd1.img BOOTIF=01-N "
         );
-        assert_eq!(prefix("BOOTIF=x a", 0, "N"), "");
+        assert_eq!(prefix(&line("BOOTIF=x a"), 0, "N"), "");
     }
 
     #[test]
     fn init_gets_what_no_kernel_knows() {
-        assert_eq!(
-            init_environment(
-                "auto=true url=http://x console=ttyS0 usbcore.x=1 quiet root=/dev/sda -- a=b"
-            ),
-            2
-        );
+        let words = "auto=true url=http://x console=ttyS0 usbcore.x=1 quiet root=/dev/sda t=\"a b=c\" -- a=b";
+        assert_eq!(init_environment(&line(words)), 3);
     }
 }

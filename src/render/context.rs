@@ -13,8 +13,8 @@ use super::paths::{self, AssetRef};
 use super::secrets::{self, Missing, Shown};
 use super::{View, base_url};
 use crate::base::Token;
-use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Nic, Subnet};
+use crate::config::{Snapshot, variables};
 
 /// What stands in place of a token where there is none.
 const EXAMPLE_TOKEN: &str = "example";
@@ -28,7 +28,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
         "host",
         &[
             "name", "fqdn", "domain", "mac", "macs", "ip", "arch", "group", "uuid", "serial",
-            "nics",
+            "nics", "links",
         ],
     ),
     (
@@ -56,7 +56,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
 
 /// The names at the root of the context.
 pub(super) const ROOTS: &[&str] = &[
-    "host", "subnet", "server", "vars", "profile", "arch", "answers", "install",
+    "host", "subnet", "server", "vars", "profile", "arch", "answers", "install", "snippets",
 ];
 
 /// The URLs that a host's texts hold.
@@ -183,6 +183,70 @@ fn nics(snapshot: &Snapshot, host: &Host) -> Value {
     host.nics.iter().map(nic).collect::<Vec<_>>().into()
 }
 
+/// How the installed system is to be connected: one for each card that has an address or asks for one, the
+/// one that it boots by first. Several ports of one card are a bond, unless `vars.bond_mode` says otherwise.
+fn links(snapshot: &Snapshot, host: &Host, vars: &toml::Table) -> Value {
+    let mode = vars.get("bond_mode").and_then(toml::Value::as_str);
+    let vlans = vars.get("vlans").and_then(toml::Value::as_table);
+    let mut links = Vec::new();
+    let mut routed = false;
+    for (index, card) in host.cards().enumerate() {
+        // A card that is known and never answered.
+        if index > 0 && card.ip.is_none() {
+            continue;
+        }
+        let subnet = card.subnet.and_then(|index| snapshot.subnets.get(index));
+        let name = match (card.name, index) {
+            (Some(name), _) => name.to_owned(),
+            (None, 0) => "main".to_owned(),
+            (None, index) => format!("nic{index}"),
+        };
+        let vlan = vlans.and_then(|vlans| vlans.get(&name)).map(from_toml);
+        let router = subnet.and_then(|subnet| subnet.router);
+        // Only one way out of the networks that it is in.
+        let default_route = router.is_some() && card.ip.is_some() && !routed;
+        routed |= default_route;
+        let bond = card.macs.len() > 1 && mode != Some("none");
+        links.push(object([
+            ("name", Some(name.into())),
+            ("mac", card.macs.first().map(text)),
+            ("macs", Some(list(card.macs))),
+            ("ip", card.ip.map(text)),
+            ("dhcp", Some(card.ip.is_none().into())),
+            ("boot", Some(card.boot.into())),
+            ("bond", Some(bond.into())),
+            (
+                "bond_mode",
+                bond.then(|| mode.unwrap_or("active-backup").into()),
+            ),
+            ("vlan", vlan),
+            ("default_route", Some(default_route.into())),
+            ("router", router.map(text)),
+            (
+                "network",
+                subnet.map(|subnet| text(subnet.network.network())),
+            ),
+            (
+                "netmask",
+                subnet.map(|subnet| text(subnet.network.netmask())),
+            ),
+            (
+                "prefix",
+                subnet.map(|subnet| subnet.network.prefix_len().into()),
+            ),
+            (
+                "dns",
+                Some(list(subnet.map_or(&[][..], |subnet| &subnet.dns))),
+            ),
+            (
+                "domain",
+                subnet.and_then(|subnet| subnet.domain.as_deref().map(Value::from)),
+            ),
+        ]));
+    }
+    links.into()
+}
+
 fn subnet_object(subnet: &Subnet) -> Value {
     object([
         ("name", Some(text(&subnet.name))),
@@ -254,6 +318,7 @@ pub(super) fn build(
         server,
         ..
     } = *view;
+    let vars = variables::effective(snapshot, host, profile);
 
     let host_object = object([
         ("name", Some(text(&host.name))),
@@ -267,6 +332,7 @@ pub(super) fn build(
         ("uuid", host.uuid.map(text)),
         ("serial", host.serial.as_deref().map(Value::from)),
         ("nics", Some(nics(snapshot, host))),
+        ("links", Some(links(snapshot, host, &vars))),
     ]);
     let functions = secrets::of_answers(view, &urls, shown, missing);
     let common: BTreeMap<&'static str, Value> = [
@@ -279,7 +345,11 @@ pub(super) fn build(
                 ("url", Some(text(urls.base()))),
             ])),
         ),
-        ("vars", Some(from_table(&host.vars))),
+        ("vars", Some(from_table(&vars))),
+        (
+            "snippets",
+            Some(host.snippets.iter().map(text).collect::<Vec<_>>().into()),
+        ),
         (
             "profile",
             Some(object([

@@ -9,7 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use super::{RenderError, context, filters, secrets};
 use crate::base::suggest;
 use crate::config::Snapshot;
-use crate::config::snapshot::{Boot, Profile, TemplateText};
+use crate::config::snapshot::{Arguments, Boot, Profile, TemplateText};
 
 /// Parsed templates; those that do not parse are kept as their error.
 #[derive(Debug)]
@@ -124,7 +124,14 @@ pub(super) fn boot_texts(boot: &Boot) -> Vec<(String, &TemplateText)> {
                     .enumerate()
                     .map(|(index, text)| (initrd_key(index), text)),
             );
-            texts.push(("cmdline".to_owned(), cmdline));
+            match cmdline {
+                Arguments::Text(text) => texts.push(("cmdline".to_owned(), text)),
+                Arguments::List(list) => texts.extend(
+                    list.iter()
+                        .enumerate()
+                        .map(|(index, text)| (cmdline_key(index), text)),
+                ),
+            }
             texts
         }
         Boot::Chain { url } => vec![("url".to_owned(), url)],
@@ -135,6 +142,11 @@ pub(super) fn boot_texts(boot: &Boot) -> Vec<(String, &TemplateText)> {
 /// The name of one initial RAM disk's text.
 pub(super) fn initrd_key(index: usize) -> String {
     format!("initrd[{index}]")
+}
+
+/// The name of one argument's text.
+pub(super) fn cmdline_key(index: usize) -> String {
+    format!("cmdline[{index}]")
 }
 
 /// The name under which a boot text is parsed, and which its errors show.

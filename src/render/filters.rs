@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::cmdline;
+
 /// Adds the filters.
 pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("shq", shq);
@@ -18,6 +20,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("tojson", tojson);
     env.add_filter("b64encode", b64encode);
     env.add_filter("line", line);
+    env.add_filter("args", args);
     // minijinja's own take an undefined value for an empty list, also where undefined is an error.
     let lenient = [
         ("join", Value::from_function(minijinja::filters::join)),
@@ -165,6 +168,29 @@ fn line(value: &Value) -> Result<String, Error> {
         ));
     }
     Ok(text)
+}
+
+/// Several arguments for a list of them in `cmdline`: the elements of a list, or the words of a text, in which
+/// the kernel's own quotes keep words together.
+fn args(value: &Value) -> Result<String, Error> {
+    let texts = match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => value
+            .try_iter()?
+            .map(|element| text_of(&element, "args"))
+            .collect::<Result<Vec<_>, _>>()?,
+        _ => vec![text_of(value, "args")?],
+    };
+    let mut args = Vec::new();
+    for text in texts {
+        if text.contains(cmdline::SEPARATOR) {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "an argument cannot hold the control character U+001F",
+            ));
+        }
+        args.extend(cmdline::split(&text));
+    }
+    Ok(args.join(&cmdline::SEPARATOR.to_string()))
 }
 
 #[cfg(test)]

@@ -33,10 +33,11 @@ use minijinja::Value;
 
 use crate::base::{Architecture, Token};
 use crate::config::Snapshot;
-use crate::config::snapshot::{Boot, Host, Profile};
+use crate::config::snapshot::{Arguments, Boot, Host, Profile};
 
 use self::secrets::{Missing, Shown};
 
+pub use cmdline::Cmdline;
 pub use context::Urls;
 pub use paths::AssetRef;
 
@@ -81,8 +82,8 @@ pub enum RenderedBoot {
         kernel: AssetRef,
         /// The initial RAM disks, in order.
         initrd: Vec<AssetRef>,
-        /// The command line, without `initrd=`: words with one space between them.
-        cmdline: String,
+        /// The command line, without `initrd=`.
+        cmdline: Cmdline,
     },
     /// Another script.
     Chain(AssetRef),
@@ -326,17 +327,34 @@ impl Renderer {
                 .map_err(|message| RenderError::new(name(key), "boot-path", message))
         };
         match &view.profile.boot {
-            Boot::Linux { initrd, .. } => {
+            Boot::Linux {
+                initrd,
+                cmdline: arguments,
+                ..
+            } => {
                 let kernel = asset("kernel")?;
                 let initrd = (0..initrd.len())
                     .map(|index| asset(&env::initrd_key(index)))
                     .collect::<Result<Vec<_>, _>>()?;
-                let text = self.templates.render(&name("cmdline"), context)?;
-                let cmdline = cmdline::check(&text, initrd.len(), view.arch).map_err(|error| {
-                    RenderError {
-                        help: error.help().map(str::to_owned),
-                        ..RenderError::new(name("cmdline"), "cmdline", error.to_string())
+                let cmdline = match arguments {
+                    Arguments::Text(_) => {
+                        let text = self.templates.render(&name("cmdline"), context)?;
+                        cmdline::check(&text, initrd.len(), view.arch)
                     }
+                    Arguments::List(list) => {
+                        let texts = (0..list.len())
+                            .map(|index| {
+                                let name = name(&env::cmdline_key(index));
+                                self.templates.render(&name, context)
+                            })
+                            .collect::<Result<Vec<_>, _>>()?;
+                        let texts = texts.iter().map(String::as_str);
+                        cmdline::compose(texts, initrd.len(), view.arch)
+                    }
+                };
+                let cmdline = cmdline.map_err(|error| RenderError {
+                    help: error.help().map(str::to_owned),
+                    ..RenderError::new(name("cmdline"), "cmdline", error.to_string())
                 })?;
                 Ok(RenderedBoot::Linux {
                     kernel,

@@ -71,7 +71,7 @@ fn installer(
                     "kernel --name linux {} {}{}",
                     url(urls, kernel),
                     cmdline::prefix(rest, initrd.len(), "${netX/mac:hexhyp}"),
-                    words(rest)
+                    words(&rest.to_string())
                 ),
             ));
             for (index, file) in initrd.iter().enumerate() {

@@ -40,6 +40,10 @@ pub(super) struct Uses {
     asked: bool,
     /// Templates that are brought in.
     includes: BTreeSet<String>,
+    /// Templates that are brought in, by how their names begin.
+    prefixes: BTreeSet<String>,
+    /// Names of loops over the host's links, and over what those hold.
+    links: BTreeSet<String>,
     /// A template is brought in by a name that is only known when it is rendered.
     any_include: bool,
     /// Printed text becomes a value again somewhere: what is printed may decide as well.
@@ -64,6 +68,11 @@ impl Uses {
         let mut seen = BTreeSet::new();
         loop {
             waiting.extend(uses.includes.iter().cloned());
+            let begins = |name: &&String| {
+                let mut prefixes = uses.prefixes.iter();
+                prefixes.any(|prefix| name.starts_with(prefix.as_str()))
+            };
+            waiting.extend(templates.keys().filter(begins).cloned());
             if uses.any_include {
                 waiting.extend(templates.keys().cloned());
             }
@@ -86,7 +95,7 @@ impl Uses {
     pub(super) fn of_paths(boot: &Boot) -> Self {
         let mut uses = Self::default();
         for (key, text) in env::boot_texts(boot) {
-            if key != "cmdline" {
+            if !key.starts_with("cmdline") {
                 uses.add(&text.text);
             }
         }
@@ -96,6 +105,26 @@ impl Uses {
     /// Whether nothing of a host stands in it at all.
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What a token does with one of the host's links. What links have beside their addresses is the same for all
+    /// hosts with one card.
+    fn link(&mut self, index: usize, tokens: &[Token<'_>]) {
+        let before = index.checked_sub(1).and_then(|index| tokens.get(index));
+        let Some(Word(name)) = tokens.get(index) else {
+            return;
+        };
+        if !self.links.contains(*name) || before == Some(&Sign('.')) {
+            return;
+        }
+        match tokens.get(index + 1..).unwrap_or_default() {
+            [Sign('.'), Word("ip" | "mac" | "macs"), Word("is"), ..] => self.asked = true,
+            [Sign('.'), Word("ip" | "mac" | "macs"), ..] => {
+                self.read.extend(["ip", "mac"].map(str::to_owned));
+            }
+            [Sign('.'), Word(_), ..] => {}
+            _ => self.whole = true,
+        }
     }
 
     fn add(&mut self, text: &str) {
@@ -153,6 +182,48 @@ impl Uses {
             self.printed.insert((*field).to_owned());
             return rest;
         }
+        // A loop over links, and what is only printed of them.
+        if let [
+            Word("for"),
+            Word(name),
+            Word("in"),
+            Word("host"),
+            Sign('.'),
+            Word("links"),
+        ] = tokens.as_slice()
+        {
+            self.links.insert((*name).to_owned());
+            return rest;
+        }
+        if let [
+            Word("for"),
+            Word(name),
+            Word("in"),
+            Word(link),
+            Sign('.'),
+            Word("macs"),
+        ] = tokens.as_slice()
+            && self.links.contains(*link)
+        {
+            self.links.insert((*name).to_owned());
+            return rest;
+        }
+        if end == "}}"
+            && let [Word(link), filters @ ..] = tokens.as_slice()
+            && self.links.contains(*link)
+        {
+            let filters = match filters {
+                [Sign('.'), Word(_), after_the_field @ ..] => after_the_field,
+                all => all,
+            };
+            if filters
+                .chunks(2)
+                .all(|pair| matches!(pair, [Sign('|'), Word(name)] if HARMLESS.contains(name)))
+            {
+                self.printed.extend(["ip", "mac"].map(str::to_owned));
+                return rest;
+            }
+        }
         if let [
             Word("include" | "import" | "from" | "extends"),
             name,
@@ -163,15 +234,23 @@ impl Uses {
                 Text(name) if !name.contains('\\') && ends_a_name(after.first()) => {
                     self.includes.insert((*name).to_owned());
                 }
+                Text(prefix)
+                    if prefix.ends_with('/') && !prefix.contains('\\') && begins_a_name(after) =>
+                {
+                    self.prefixes.insert((*prefix).to_owned());
+                }
                 _ => self.any_include = true,
             }
         }
         for (index, token) in tokens.iter().enumerate() {
+            self.link(index, &tokens);
             let before = index.checked_sub(1).and_then(|index| tokens.get(index));
             if *token != Word("host") || before == Some(&Sign('.')) {
                 continue;
             }
             match tokens.get(index + 1..).unwrap_or_default() {
+                // A loop over them that is no plain one.
+                [Sign('.'), Word("links"), ..] => self.whole = true,
                 // Whether a field is there is the same for all hosts of a kind.
                 [Sign('.'), Word(_), Word("is"), Word("defined"), ..]
                 | [
@@ -192,6 +271,15 @@ impl Uses {
         }
         rest
     }
+}
+
+/// Whether a text that others are joined to is the beginning of a template's name: `"TEXT" ~ name ~ "TEXT"`,
+/// and nothing that binds looser.
+fn begins_a_name(after: &[Token<'_>]) -> bool {
+    matches!(
+        after,
+        [Sign('~'), Word(_)] | [Sign('~'), Word(_), Sign('~'), Text(_)]
+    )
 }
 
 /// Whether the name of a template that is brought in is a text and no more, going by what follows it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bootwright::base::{Architecture, Firmware};
 use bootwright::config::snapshot::{Boot, InstallPolicy, LocalBoot, Mode};
 use bootwright::config::source::MemoryFiles;
+use bootwright::config::variables;
 use bootwright::config::{Snapshot, SnapshotDiff};
 use bootwright::journal::event::Kind;
 
@@ -273,7 +274,9 @@ extra = [1]
 "#,
     )
     .unwrap();
-    assert_eq!(host.vars, expected);
+    // What `"..."` stands for is known with the profile only.
+    let profile = snapshot.profile(host.profile.as_ref().unwrap()).unwrap();
+    assert_eq!(variables::effective(&snapshot, host, profile), expected);
 
     let plain = snapshot.host(&"plain".parse().unwrap()).unwrap();
     assert_eq!(plain.profile.as_ref().unwrap().as_str(), "debian-12");

@@ -99,7 +99,6 @@ mod keys {
     mistake!(key_of_another_table, MAIN => main_with("[dhcp]\nrouter = \"10.99.0.1\"\n"));
     mistake!(unknown_key_of_a_subnet, MAIN => subnet_with("gateway = \"10.99.0.1\"\nruoter = \"10.99.0.1\""));
     mistake!(unknown_key_of_a_profile, PROFILE => profile_with("title", "titel"));
-    mistake!(vars_in_a_profile, PROFILE => profile_with("[boot]", "[vars]\na = 1\n\n[boot]"));
     mistake!(unknown_key_of_an_answer, PROFILE => format!("{GOOD_PROFILE}content-type = \"text/plain\"\n"));
     mistake!(key_of_another_kind, PROFILE => profile_with("kind = \"linux\"", "kind = \"linux\"\nmodules = [\"a\"]"));
     mistake!(interfaces_missing, MAIN => GOOD_MAIN.replace("interfaces = [\"br0\"]\n", ""));
@@ -378,7 +377,6 @@ path = "debian-mirror"
 "#));
     mistake!(later_in_a_subnet, MAIN => subnet_with("secure_boot = true"));
     mistake!(later_in_hosts, HOSTS => r#"[defaults]
-snippets = ["ssh-keys"]
 secure_boot = true
 
 [hosts.web01]

@@ -84,10 +84,12 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         boot: Boot::Linux {
             kernel: text("debian/linux"),
             initrd: vec![text("debian/initrd.gz")],
-            cmdline: text("auto=true"),
+            cmdline: text("auto=true").into(),
         },
         answers: Vec::new(),
         stalled_after: None,
+        variables: std::collections::BTreeMap::new(),
+        vars: toml::Table::new(),
         span: None,
     };
     let mut hosts = vec![

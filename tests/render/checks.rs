@@ -152,7 +152,7 @@ fn boot_texts_are_underlined_in_the_profile() {
     own.boot = Boot::Linux {
         kernel: text("../linux"),
         initrd: vec![text("i")],
-        cmdline: text("a={{ vars.b }}"),
+        cmdline: text("a={{ vars.b }}").into(),
     };
     draft.profiles = vec![own.clone()];
     with_hosts(&mut draft, &[("web01", KEYS)]);
@@ -164,7 +164,7 @@ fn boot_texts_are_underlined_in_the_profile() {
     own.boot = Boot::Linux {
         kernel: text("i"),
         initrd: vec![],
-        cmdline: text("a={{ vars.b }}"),
+        cmdline: text("a={{ vars.b }}").into(),
     };
     draft.profiles = vec![own];
     with_hosts(&mut draft, &[("web01", KEYS)]);
@@ -181,7 +181,7 @@ fn a_command_line_too_long_for_the_kernel() {
     own.boot = Boot::Linux {
         kernel: text("k".into()),
         initrd: vec![],
-        cmdline: text("x".repeat(2_100)),
+        cmdline: text("x".repeat(2_100)).into(),
     };
     draft.profiles = vec![own.clone()];
     with_hosts(&mut draft, &[("web01", KEYS)]);
@@ -196,7 +196,7 @@ fn a_command_line_too_long_for_the_kernel() {
     own.boot = Boot::Linux {
         kernel: text("k".into()),
         initrd: vec![],
-        cmdline: text(words),
+        cmdline: text(words).into(),
     };
     let mut draft = Draft::shipped();
     draft.profiles = vec![own];
@@ -387,7 +387,11 @@ fn alike(template: &str, cmdline: &str, names: &[&str]) -> Site {
     let Boot::Linux { cmdline: text, .. } = &mut draft.profiles[0].boot else {
         panic!("it boots a Linux");
     };
-    cmdline.clone_into(&mut text.text);
+    *text = TemplateText {
+        text: cmdline.to_owned(),
+        span: None,
+    }
+    .into();
     draft.build()
 }
 

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use bootwright::base::{Architecture, Lifecycle, Token};
 use bootwright::config::snapshot::{
-    Answer, Boot, Host, Mode, Profile, Server, Subnet, Template, TemplateText, Unknown,
+    Answer, Arguments, Boot, Host, Mode, Profile, Server, Subnet, Template, TemplateText, Unknown,
 };
 use bootwright::config::source::{DiskFiles, Files};
-use bootwright::config::{Snapshot, SourceId, SourceMap, Span};
+use bootwright::config::{Secrets, Snapshot, SourceId, SourceMap, Span, load};
 use bootwright::render::{Renderer, View};
 
 /// A configuration to render, and its files.
@@ -23,6 +24,8 @@ pub(crate) struct Site {
 /// What a test may change before the configuration is put together.
 pub(crate) struct Draft {
     pub(crate) subnet: Subnet,
+    pub(crate) more_subnets: Vec<Subnet>,
+    pub(crate) secrets: Secrets,
     pub(crate) hosts: Vec<Host>,
     pub(crate) profiles: Vec<Profile>,
     pub(crate) templates: BTreeMap<String, Template>,
@@ -54,6 +57,13 @@ pub(crate) fn host(name: &str, last: u8, vars: &str) -> Host {
 
 /// A profile of one answer, from this template.
 pub(crate) fn profile(name: &str, template: &str) -> Profile {
+    // The shipped templates read variables that the shipped profile declares.
+    let (variables, vars) = if template.starts_with("debian/") {
+        let shipped = shipped_profile("debian-12");
+        (shipped.variables, shipped.vars)
+    } else {
+        Default::default()
+    };
     Profile {
         name: name.parse().unwrap(),
         title: format!("The profile {name}"),
@@ -63,7 +73,7 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
         boot: Boot::Linux {
             kernel: text("some/linux", None),
             initrd: vec![text("some/initrd.gz", None)],
-            cmdline: text("quiet", None),
+            cmdline: text("quiet", None).into(),
         },
         answers: vec![Answer {
             name: "answer.txt".to_owned(),
@@ -72,56 +82,45 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
             span: None,
         }],
         stalled_after: None,
+        variables,
+        vars,
         span: None,
     }
 }
 
-/// A profile's file, for the keys that the shipped one has.
-fn read_profile(path: &Path, name: &str) -> Profile {
-    let written: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
-    let string = |table: &toml::Table, key: &str| table[key].as_str().unwrap().to_owned();
-    let boot = written["boot"].as_table().unwrap();
-    let key = |key: &str| text(&string(boot, key), None);
-    let strings = |value: &toml::Value| -> Vec<String> {
-        let values = value.as_array().unwrap().iter();
-        values
-            .map(|value| value.as_str().unwrap().to_owned())
-            .collect()
-    };
-    Profile {
-        name: name.parse().unwrap(),
-        title: string(&written, "title"),
-        family: string(&written, "family"),
-        arch: strings(&written["arch"])
-            .iter()
-            .map(|arch| arch.parse().unwrap())
-            .collect(),
-        lifecycle: Lifecycle::Install,
-        boot: Boot::Linux {
-            kernel: key("kernel"),
-            initrd: strings(&boot["initrd"])
-                .iter()
-                .map(|path| text(path, None))
-                .collect(),
-            cmdline: key("cmdline"),
-        },
-        answers: written["answers"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|answer| {
-                let answer = answer.as_table().unwrap();
-                Answer {
-                    name: string(answer, "name"),
-                    template: string(answer, "template"),
-                    content_type: string(answer, "content_type"),
-                    span: None,
-                }
-            })
-            .collect(),
-        stalled_after: None,
-        span: None,
+/// The shipped configuration.
+pub(crate) fn shipped_snapshot() -> &'static Snapshot {
+    static SHIPPED: OnceLock<Snapshot> = OnceLock::new();
+    SHIPPED.get_or_init(|| {
+        let loaded = load(&DiskFiles, &root().join("config/bootwright.toml"));
+        loaded.snapshot.unwrap()
+    })
+}
+
+/// A shipped profile. Its places are those of other sources than a draft's.
+pub(crate) fn shipped_profile(name: &str) -> Profile {
+    let snapshot = shipped_snapshot();
+    let mut profile = Profile::clone(snapshot.profile(&name.parse().unwrap()).unwrap());
+    profile.span = None;
+    if let Boot::Linux {
+        kernel,
+        initrd,
+        cmdline,
+    } = &mut profile.boot
+    {
+        kernel.span = None;
+        let arguments = match cmdline {
+            Arguments::Text(text) => std::slice::from_mut(text),
+            Arguments::List(list) => list,
+        };
+        for text in initrd.iter_mut().chain(arguments) {
+            text.span = None;
+        }
     }
+    for answer in &mut profile.answers {
+        answer.span = None;
+    }
+    profile
 }
 
 impl Draft {
@@ -147,11 +146,10 @@ impl Draft {
                 options: Vec::new(),
                 span: None,
             },
+            more_subnets: Vec::new(),
+            secrets: Secrets::default(),
             hosts: Vec::new(),
-            profiles: vec![read_profile(
-                &root().join("config/profiles/debian-12.toml"),
-                "debian-12",
-            )],
+            profiles: vec![shipped_profile("debian-12")],
             templates: BTreeMap::new(),
             sources: SourceMap::default(),
         };
@@ -162,7 +160,10 @@ impl Draft {
                 .to_str()
                 .unwrap()
                 .to_owned();
-            draft.template(&name, &fs::read_to_string(&path).unwrap());
+            // What declares variables is no template.
+            if !name.ends_with(".toml") {
+                draft.template(&name, &fs::read_to_string(&path).unwrap());
+            }
         }
         draft
     }
@@ -202,13 +203,17 @@ impl Draft {
     }
 
     pub(crate) fn build(self) -> Site {
-        let snapshot = Snapshot::new(
+        let mut subnets = vec![self.subnet];
+        subnets.extend(self.more_subnets);
+        let mut snapshot = Snapshot::new(
             Server::default(),
-            vec![self.subnet],
+            subnets,
             self.hosts,
             self.profiles,
             self.templates,
         );
+        snapshot.snippets = shipped_snapshot().snippets.clone();
+        snapshot.secrets = self.secrets;
         Site {
             renderer: Renderer::new(&snapshot),
             snapshot,
@@ -261,4 +266,25 @@ pub(crate) fn run(command: &mut Command) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
+}
+
+/// Whether shells read a script, and what shellcheck has to say of it, where it is installed.
+pub(crate) fn check_shell(text: &str) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("script.sh");
+    fs::write(&file, text).unwrap();
+    run(Command::new("sh").arg("-n").arg(&file));
+    // What installers have; not every developer's machine does.
+    if Command::new("busybox").arg("true").output().is_ok() {
+        run(Command::new("busybox").args(["ash", "-n"]).arg(&file));
+    }
+    if let Ok(out) = Command::new("shellcheck")
+        // Two remarks on values that look as if they were meant for the shell.
+        .args(["--shell=sh", "--format=gcc", "--exclude=SC1003,SC2016"])
+        .arg(&file)
+        .output()
+    {
+        let found = String::from_utf8_lossy(&out.stdout);
+        assert!(out.status.success(), "{found}\n{text}");
+    }
 }

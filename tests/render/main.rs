@@ -5,5 +5,7 @@ mod debian;
 mod disks;
 mod fixture;
 mod ipxe;
+mod layouts;
 mod secrets;
+mod snippets;
 mod templates;

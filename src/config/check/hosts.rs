@@ -441,7 +441,12 @@ impl<'a> Maker<'a> {
                 .as_ref()
                 .map_or_else(|| usual_install(lifecycle), |install| install.value),
             options: merged.options.values().cloned().collect(),
-            vars: vars::into_table(merged.vars.clone()),
+            snippets: merged
+                .snippets
+                .iter()
+                .map(|snippet| snippet.value.clone())
+                .collect(),
+            vars: vars::into_table(&merged.vars),
         };
         let mut hasher = DefaultHasher::new();
         format!("{made:?}").hash(&mut hasher);

@@ -1,6 +1,7 @@
 //! What is written → what is meant: looks up every name, merges the layers, compares every address.
 
 mod cards;
+mod declared;
 pub(super) mod hooks;
 mod hosts;
 mod networks;
@@ -18,11 +19,12 @@ use self::hosts::{
     Lookups, Maker, Place, RunsOn, defaults, duplicates, first_of_each, full_names, groups,
 };
 use self::networks::{networks, place, subnets};
-use self::profiles::profiles;
+use self::profiles::{profiles, snippets};
 use super::problem::Problem;
 use super::snapshot::{Server, Snapshot, Template, Unknown};
 use super::source::Span;
 use super::written::Written;
+use super::written::declared::{DeclarationsFile, SnippetFile};
 use super::written::hosts::{HostEntry, ReservationsFile};
 use super::written::profile::ProfileFile;
 use super::written::secrets::SecretsFile;
@@ -47,6 +49,10 @@ pub(crate) struct Input {
     pub templates: BTreeMap<String, Template>,
     /// A template could not be read.
     pub templates_unsure: bool,
+    /// Files of declared variables, by path under `templates`.
+    pub declarations: BTreeMap<String, DeclarationsFile>,
+    /// Snippets by name, and what stands beside them.
+    pub snippets: BTreeMap<String, Option<SnippetFile>>,
     pub secrets: SecretsFile,
 }
 
@@ -135,6 +141,15 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     pools::pools(&networks, &subnets, &entries, &input.server, problems);
     pools::discovery(&input, &subnets, &lookups, problems);
     let profiles = profiles(&input, problems);
+    let snippets = snippets(&input.snippets);
+    if !input.templates_unsure {
+        declared::unknown_snippets(&input.reservations, &snippets, problems);
+    }
+    declared::of_profiles(&input.profiles, &profiles, problems);
+    declared::of_hosts(&placed, &profiles, &snippets, problems);
+    if profiles.len() == profile_names.len() {
+        declared::inheriting_nothing(&input.reservations, &profiles, &snippets, problems);
+    }
     let mut maker = Maker::new(
         &subnets,
         &runs_on,
@@ -149,11 +164,12 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     full_names(&hosts, &entries, problems);
     // What could not be read may read any variable.
     if !input.templates_unsure && profiles.len() == profile_names.len() {
-        variables::unread(&input.reservations, &profiles, &input.templates, problems);
+        variables::unread(&input, &profiles, &snippets, problems);
     }
     let secrets = secrets::secrets(input.secrets, host_names.as_deref(), problems);
     let mut snapshot = Snapshot::new(server, subnets, hosts, profiles, input.templates);
     snapshot.secrets = secrets;
+    snapshot.snippets = snippets;
     snapshot.hooks = input
         .server
         .hooks

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use super::Input;
 use crate::base::{Lifecycle, suggest};
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Answer, Boot, Profile, Template};
+use crate::config::snapshot::{Answer, Boot, Profile, Snippet, Template};
+use crate::config::variables::Declarations;
+use crate::config::vars;
 use crate::config::written::Written;
+use crate::config::written::declared::SnippetFile;
 use crate::config::written::profile::ProfileFile;
 
 /// The profiles that could be read whole and whose templates are there.
@@ -46,6 +49,8 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
         for answer in &profile.answers {
             ok &= known(&answer.template, problems);
         }
+        let (variables, known) = variables(profile, input, problems);
+        ok &= known;
         let (true, Some(boot)) = (ok, &profile.boot) else {
             continue;
         };
@@ -82,10 +87,69 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
                 })
                 .collect(),
             stalled_after: profile.stalled_after.as_ref().map(|time| time.value),
+            variables,
+            vars: vars::into_table(&profile.vars),
             span: Some(profile.span),
         });
     }
     good
+}
+
+/// What the files that a profile names declare, a later one over an earlier one; false: not all could be read.
+fn variables(
+    profile: &ProfileFile,
+    input: &Input,
+    problems: &mut Vec<Problem>,
+) -> (Declarations, bool) {
+    let mut all = Declarations::new();
+    let mut ok = true;
+    for name in &profile.variables {
+        let Some(file) = input.declarations.get(&name.value) else {
+            ok = false;
+            if !input.templates_unsure {
+                let names = input.declarations.keys().map(String::as_str);
+                let nearest = suggest::nearest(&name.value, names);
+                problems.push(
+                    Problem::error(
+                        "unknown-template",
+                        format!("there is no file of variables `{}`", name.value),
+                    )
+                    .at(name.span, "no such file")
+                    .help(match nearest {
+                        Some(nearest) => format!("did you mean \"{nearest}\"?"),
+                        None => "such files are named by their path under the folder `templates`, such as \"debian/variables.toml\"".to_owned(),
+                    }),
+                );
+            }
+            continue;
+        };
+        ok &= file.ok;
+        all.extend(file.variables.clone());
+    }
+    (all, ok)
+}
+
+/// The snippets that could be read.
+pub(super) fn snippets(
+    written: &BTreeMap<String, Option<SnippetFile>>,
+) -> BTreeMap<String, Snippet> {
+    let snippet = |(name, file): (&String, &Option<SnippetFile>)| {
+        let title = file.as_ref().and_then(|file| file.title.as_ref());
+        let snippet = Snippet {
+            title: title.map_or_else(|| name.clone(), |title| title.value.clone()),
+            families: file
+                .as_ref()
+                .and_then(|file| file.families.clone())
+                .unwrap_or_default(),
+            variables: file
+                .as_ref()
+                .filter(|file| file.ok)
+                .map(|file| file.variables.clone())
+                .unwrap_or_default(),
+        };
+        (name.clone(), snippet)
+    };
+    written.iter().map(snippet).collect()
 }
 
 /// What a profile does with a machine: it installs it, unless it says otherwise.

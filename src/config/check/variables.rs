@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::suggest;
+use super::Input;
+use crate::base::{Lifecycle, suggest};
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Boot, Profile, Template};
+use crate::config::snapshot::{Boot, Profile, Snippet};
 use crate::config::source::Span;
 use crate::config::vars::Vars;
 use crate::config::written::hosts::{self, ReservationsFile};
@@ -16,13 +17,26 @@ use crate::config::written::hosts::{self, ReservationsFile};
 /// Warns of variables that nobody reads and that have the name of a host's key, or nearly that of a
 /// variable that is read. One warning for each name.
 pub(super) fn unread(
-    files: &[ReservationsFile],
+    input: &Input,
     profiles: &[Profile],
-    templates: &BTreeMap<String, Template>,
+    snippets: &BTreeMap<String, Snippet>,
     problems: &mut Vec<Problem>,
 ) {
-    let mut read = BTreeSet::new();
-    let texts = templates.values().map(|template| &*template.text);
+    let mut read: BTreeSet<String> = profiles
+        .iter()
+        .flat_map(|profile| profile.variables.keys())
+        .chain(
+            snippets
+                .values()
+                .flat_map(|snippet| snippet.variables.keys()),
+        )
+        .cloned()
+        .collect();
+    let all_declare = !profiles.is_empty()
+        && profiles.iter().all(|profile| {
+            profile.lifecycle != Lifecycle::Install || !profile.variables.is_empty()
+        });
+    let texts = input.templates.values().map(|template| &*template.text);
     let boot = profiles
         .iter()
         .flat_map(|profile| boot_texts(&profile.boot));
@@ -32,7 +46,10 @@ pub(super) fn unread(
         }
     }
     let mut found: BTreeMap<&str, Vec<(Span, String)>> = BTreeMap::new();
-    for (vars, title) in files.iter().flat_map(layers) {
+    let written = input.profiles.iter();
+    let of_profiles = written.map(|profile| (&profile.vars, format!("{}.toml", profile.name)));
+    let of_hosts = input.reservations.iter().flat_map(layers);
+    for (vars, title) in of_hosts.chain(of_profiles) {
         for (name, var) in vars.iter().filter(|(name, _)| !read.contains(*name)) {
             let places = found.entry(name).or_default();
             places.push((var.span, title.clone()));
@@ -61,6 +78,12 @@ pub(super) fn unread(
                 format!("no template reads the variable `{name}` of [{title}.vars]{others}"),
             )
             .help(format!("did you mean `{nearest}`?"))
+        } else if all_declare {
+            Problem::warning(
+                "unread-variable",
+                format!("no template reads the variable `{name}` of [{title}.vars]{others}, and no profile declares it"),
+            )
+            .help("take it out, or declare it in a file of variables that a profile names")
         } else {
             continue;
         };
@@ -94,7 +117,7 @@ fn boot_texts(boot: &Boot) -> Vec<&str> {
             cmdline,
         } => std::iter::once(kernel)
             .chain(initrd)
-            .chain([cmdline])
+            .chain(cmdline.texts())
             .map(|text| text.text.as_str())
             .collect(),
         Boot::Chain { url } => vec![url.text.as_str()],

@@ -27,6 +27,8 @@ pub(crate) struct Layer {
     pub local_boot: Option<Written<LocalBoot>>,
     pub install: Option<Written<InstallPolicy>>,
     pub options: Vec<Written<ConfiguredOption>>,
+    /// Names of snippets; `None` stands for the inherited ones.
+    pub snippets: Option<Vec<Written<Option<String>>>>,
     pub vars: Vars,
     /// Whether everything in it could be read.
     pub ok: bool,
@@ -141,8 +143,6 @@ const TABLES: Keys = Keys {
     ],
 };
 
-const LATER: &[&str] = &["snippets"];
-
 const DEFAULTS: Keys = Keys {
     known: &[
         "profile",
@@ -152,9 +152,10 @@ const DEFAULTS: Keys = Keys {
         "install",
         "secure_boot",
         "options",
+        "snippets",
         "vars",
     ],
-    later: LATER,
+    later: &[],
     hints: &[
         (
             "group",
@@ -180,9 +181,10 @@ const GROUP: Keys = Keys {
         "install",
         "secure_boot",
         "options",
+        "snippets",
         "vars",
     ],
-    later: LATER,
+    later: &[],
     hints: &[
         ("mac", "it belongs to one host: [hosts.NAME]"),
         ("ip", "it belongs to one host: [hosts.NAME]"),
@@ -213,10 +215,11 @@ const HOST: Keys = Keys {
         "notes",
         "after",
         "options",
+        "snippets",
         "vars",
         "nic",
     ],
-    later: &["snippets", "bmc"],
+    later: &["bmc"],
     hints: &[
         (
             "domain",
@@ -307,16 +310,6 @@ impl ReservationsFile {
         {
             let mut reader = Reader::open(cx, table, "[defaults]", span, &DEFAULTS);
             let layer = Layer::read(cx, &mut reader);
-            if let Some((key, place)) = vars::first_inheriting(&layer.vars) {
-                cx.problems.push(
-                    Problem::warning(
-                        "inherits-nothing",
-                        format!("`\"...\"` in `{key}` stands for the inherited list, but nothing is below [defaults]"),
-                    )
-                    .at(place, "inherits nothing")
-                    .help("leave out \"...\""),
-                );
-            }
             file.defaults = Some(Written { value: layer, span });
         }
         for (name, span, table) in root.named(cx, "groups") {
@@ -424,6 +417,7 @@ impl Layer {
             && self.local_boot.is_none()
             && self.install.is_none()
             && self.options.is_empty()
+            && self.snippets.is_none()
             && self.vars.is_empty()
     }
 
@@ -453,10 +447,33 @@ impl Layer {
                 ],
             ),
             options: options::read(cx, reader),
+            snippets: reader
+                .list(cx, "snippets", false, snippet_name)
+                .map(|list| list.value),
             vars: vars::read(cx, reader),
             ok: reader.ok,
         }
     }
+}
+
+/// The name of a snippet; `"..."` stands for the inherited ones.
+fn snippet_name(text: &str) -> Result<Option<String>, Bad> {
+    if text == vars::INHERITED {
+        return Ok(None);
+    }
+    if text.ends_with(".sh.j2") || text.contains('/') {
+        let bad = Bad::new(
+            "bad-name",
+            format!("`{text}` is no name of a snippet"),
+            "as a file's name",
+        );
+        let name = text.rsplit('/').next().unwrap_or(text);
+        let name = name.trim_end_matches(".j2").trim_end_matches(".sh");
+        return Err(bad.help(format!(
+            "write \"{name}\" for templates/snippets/{name}.sh.j2"
+        )));
+    }
+    values::line(text).map(Some)
 }
 
 fn group_of(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Option<Written<GroupName>> {

@@ -7,10 +7,11 @@ use toml::de::{DeTable, DeValue};
 use super::Written;
 use crate::base::{Architecture, Lifecycle, ProfileName};
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Boot, TemplateText};
+use crate::config::snapshot::{Arguments, Boot, TemplateText};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader};
 use crate::config::values::{self, Bad};
+use crate::config::vars::{self, Vars};
 
 /// One profile.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub(crate) struct ProfileFile {
     pub boot: Option<WrittenBoot>,
     pub answers: Vec<AnswerEntry>,
     pub stalled_after: Option<Written<Duration>>,
+    /// The files that declare its variables, by path under `templates`.
+    pub variables: Vec<Written<String>>,
+    /// What it gives its variables.
+    pub vars: Vars,
     /// Whether everything in it could be read.
     pub ok: bool,
 }
@@ -54,13 +59,11 @@ const PROFILE: Keys = Keys {
         "boot",
         "answers",
         "stalled_after",
+        "variables",
+        "vars",
     ],
     later: &[],
     hints: &[
-        (
-            "vars",
-            "profiles have no variables: they stand in [defaults.vars], in groups and in hosts of the reservations",
-        ),
         (
             "name",
             "a profile's name is the name of its file; one line for people is its `title`",
@@ -92,7 +95,8 @@ const ANSWER: Keys = Keys {
     hints: &[],
 };
 
-const FAMILIES: [&str; 12] = [
+/// The families of operating systems.
+pub(crate) const FAMILIES: [&str; 12] = [
     "debian", "ubuntu", "redhat", "suse", "smartos", "coreos", "flatcar", "alpine", "windows",
     "esxi", "tool", "other",
 ];
@@ -141,6 +145,8 @@ impl ProfileFile {
                 .map(|lifecycle| (lifecycle.as_str(), Choice::Is(lifecycle))),
         );
         let stalled_after = reader.parsed(cx, "stalled_after", values::duration);
+        let variables = reader.list(cx, "variables", true, values::line);
+        let vars = vars::read(cx, &mut reader);
         let boot = Self::boot(cx, &mut reader);
         let mut answers: Vec<AnswerEntry> = Vec::new();
         for (table, header) in reader.tables(cx, "answers") {
@@ -174,6 +180,8 @@ impl ProfileFile {
             boot,
             answers,
             stalled_after,
+            variables: variables.map(|list| list.value).unwrap_or_default(),
+            vars,
             ok: reader.ok,
         }
     }
@@ -242,17 +250,14 @@ fn kind_of_boot(
                 "the path of the kernel under boot_assets, or a URL",
             );
             let initrd = boot.list(cx, "initrd", true, template_path);
-            let cmdline = boot.text(cx, "cmdline").unwrap_or(Written {
-                value: String::new(),
-                span: boot.header,
-            });
+            let cmdline = cmdline(cx, boot);
             Some(WrittenBoot {
                 boot: Boot::Linux {
                     kernel: template(kernel?),
                     initrd: initrd
                         .map(|list| list.value.into_iter().map(template).collect())
                         .unwrap_or_default(),
-                    cmdline: template(cmdline),
+                    cmdline,
                 },
                 template: None,
             })
@@ -286,6 +291,20 @@ fn kind_of_boot(
             })
         }
     }
+}
+
+/// One text, or a list of arguments.
+fn cmdline(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) -> Arguments {
+    if let Some(DeValue::Array(_)) = boot.value("cmdline").map(toml::Spanned::get_ref) {
+        let list = boot.list(cx, "cmdline", false, |text| Ok(text.to_owned()));
+        let list = list.map(|list| list.value).unwrap_or_default();
+        return Arguments::List(list.into_iter().map(template).collect());
+    }
+    let text = boot.text(cx, "cmdline").unwrap_or(Written {
+        value: String::new(),
+        span: boot.header,
+    });
+    Arguments::Text(template(text))
 }
 
 fn needed(

@@ -327,7 +327,7 @@ impl From<RenderedBoot> for BootView {
             } => Self::Linux {
                 kernel: text(kernel),
                 initrd: initrd.into_iter().map(text).collect(),
-                cmdline,
+                cmdline: cmdline.to_string(),
             },
             RenderedBoot::Chain(asset) => Self::Chain { url: text(asset) },
             RenderedBoot::Script(text) => Self::Script { text },

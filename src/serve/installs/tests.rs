@@ -632,6 +632,8 @@ async fn a_live_system_leaves_nothing_in_the_store() {
         },
         answers: Vec::new(),
         stalled_after: None,
+        variables: std::collections::BTreeMap::new(),
+        vars: toml::Table::new(),
         span: None,
     };
     let hosts = bench.snapshot.hosts().iter().map(|host| {

@@ -33,6 +33,8 @@ fn site(unknown: Unknown) -> Snapshot {
         },
         answers: Vec::new(),
         stalled_after: None,
+        variables: std::collections::BTreeMap::new(),
+        vars: toml::Table::new(),
         span: None,
     };
     Snapshot::new(
