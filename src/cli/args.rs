@@ -162,6 +162,9 @@ pub enum HostCommand {
 pub struct HostShow {
     /// Name, MAC or address
     pub host: String,
+    /// Tell for each setting and variable which layer gives it; needs no daemon
+    #[arg(long, conflicts_with_all = ["logs", "log"])]
+    pub explain: bool,
     /// List the logs that its installers have sent, by attempt
     #[arg(long, conflicts_with = "log")]
     pub logs: bool,

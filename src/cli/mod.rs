@@ -8,6 +8,7 @@ pub mod check;
 pub mod client;
 pub mod doctor;
 pub mod events;
+pub mod explain;
 pub mod hosts;
 pub mod later;
 pub mod log;
@@ -73,6 +74,9 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Reload => reload::run(&client()?, format, out),
         Command::Hosts => hosts::list(&client()?, format, out),
         Command::Host { command } => match command {
+            HostCommand::Show(asked) if asked.explain => {
+                explain::run(&config()?, &asked.host, format, out)
+            }
             HostCommand::Show(asked) => hosts::show(&client()?, &asked, format, out),
             HostCommand::Add(_) => later::refuse("host add"),
             HostCommand::Set(_) => later::refuse("host set"),

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use serde::Serialize;
 
+pub(super) use self::items::find;
 use self::items::{How, Preview, Rendered};
 use self::place::Mode;
 use super::output::Format;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::{self, Input, folder_of};
+use super::explain::{self, Explained};
 use super::parse::{Parsed, parse};
 use super::parts;
 use super::problem::Problem;
@@ -19,7 +20,7 @@ use super::written::hosts::ReservationsFile;
 use super::written::profile::ProfileFile;
 use super::written::secrets::SecretsFile;
 use super::written::server::ServerFile;
-use crate::base::{ProfileName, suggest};
+use crate::base::{HostName, ProfileName, suggest};
 
 /// What was read, and what is wrong with it.
 #[derive(Debug)]
@@ -66,8 +67,31 @@ struct Loader<'f> {
     problems: Vec<Problem>,
 }
 
+/// Tells for each setting and variable of a host where it comes from; `None`: no file that could be read has
+/// this host. Problems are [`load`]'s to tell.
+pub fn explain(
+    files: &dyn Files,
+    main: &Path,
+    host: &HostName,
+    profile: Option<&ProfileName>,
+) -> Option<(Explained, SourceMap)> {
+    let mut loader = Loader {
+        files,
+        sources: SourceMap::default(),
+        problems: Vec::new(),
+    };
+    let input = loader.input(main)?;
+    let explained = explain::explain(&input, &loader.sources, host, profile)?;
+    Some((explained, loader.sources))
+}
+
 impl Loader<'_> {
     fn load(&mut self, main: &Path) -> Option<Snapshot> {
+        let input = self.input(main)?;
+        Some(check::check(input, &mut self.problems))
+    }
+
+    fn input(&mut self, main: &Path) -> Option<Input> {
         let help = "name the file with --config, or by $BOOTWRIGHT_CONFIG";
         let (source, text) = self.read(main, None, help)?;
         let (server, server_unsure) = self.parsed(source, &text, |cx, parsed| {
@@ -84,7 +108,7 @@ impl Loader<'_> {
         let declarations = self.declarations(&profiles, &mut templates);
         let snippets = self.snippets(&mut templates);
         let secrets = self.secrets(folder, server.secrets.as_ref());
-        let input = Input {
+        Some(Input {
             main: main.to_owned(),
             main_span: Span {
                 source,
@@ -102,8 +126,7 @@ impl Loader<'_> {
             declarations,
             snippets,
             secrets,
-        };
-        Some(check::check(input, &mut self.problems))
+        })
     }
 
     /// Reads a file and reports why it cannot be read, at the place that names it.

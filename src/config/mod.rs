@@ -10,6 +10,7 @@
 
 mod check;
 pub mod diff;
+pub mod explain;
 pub mod load;
 mod merge;
 pub mod options;

@@ -131,8 +131,13 @@ impl Declared {
             (VarKind::Text, V::Array(_)) => {
                 return wrong_type(Some("write one text, without the brackets".to_owned()));
             }
-            (VarKind::Bool | VarKind::Integer, V::String(text)) => {
-                return wrong_type(Some(format!("write it without quotes: {}", text.trim())));
+            (VarKind::Bool, V::String(_)) => {
+                return wrong_type(Some("write true or false without quotes".to_owned()));
+            }
+            (VarKind::Integer, V::String(text)) => {
+                let number = text.trim().parse::<i64>().ok();
+                let help = number.map(|number| format!("write it without quotes: {number}"));
+                return wrong_type(help);
             }
             (VarKind::List, V::Integer(_) | V::Float(_) | V::Boolean(_)) => {
                 return wrong_type(Some(format!("put it in brackets: [{}]", Shown(value))));
@@ -327,7 +332,7 @@ mod tests {
                 "['x']",
                 "write one text, without the brackets",
             ),
-            (VarKind::Bool, "'true'", "write it without quotes: true"),
+            (VarKind::Bool, "'yes'", "write true or false without quotes"),
             (VarKind::Integer, "'3'", "write it without quotes: 3"),
             (VarKind::List, "3", "put it in brackets: [3]"),
             (VarKind::Size, "20", "put it in quotes: \"20\""),

@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 
 use super::kinds::{Kind, kinds};
 use super::lint::{self, Format, Weight};
+use super::uses::Uses;
 use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets};
 use crate::base::{Architecture, HardwareAddr, pace, suggest};
 use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText};
@@ -73,6 +74,7 @@ pub fn check(
     findings.in_order_of_files();
     problems.extend(findings.list.iter().map(|finding| finding.problem(&places)));
     problems.extend(secrets::problems(snapshot, &findings.missing_secrets));
+    problems.extend(unused_snippets(snapshot, &kinds));
     problems.extend(nobody_gets_in(snapshot));
     problems.extend(no_hash(snapshot));
 }
@@ -483,6 +485,37 @@ fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
         "give `ssh_authorized_keys = [\"ssh-ed25519 …\"]` or `root_password_hash` (made by `mkpasswd -m sha-512`, or `openssl passwd -6`) in [defaults.vars], a group's or the host's vars",
     );
     Some(at_host(problem, &hosts))
+}
+
+/// Hosts that name snippets under a profile that brings none in: one warning for each profile.
+fn unused_snippets(snapshot: &Snapshot, kinds: &[Kind<'_>]) -> Vec<Problem> {
+    let mut by_profile: BTreeMap<_, Vec<&Host>> = BTreeMap::new();
+    for kind in kinds {
+        if !kind.example.snippets.is_empty() {
+            let hosts = by_profile.entry(&kind.profile.name).or_default();
+            hosts.extend(&kind.hosts);
+        }
+    }
+    let mut problems = Vec::new();
+    for (name, mut hosts) in by_profile {
+        let brings_in = snapshot
+            .profile(name)
+            .is_none_or(|profile| Uses::of_profile(profile, snapshot.templates()).snippets);
+        if brings_in {
+            continue;
+        }
+        hosts.sort_by_key(|host| host.span);
+        let problem = Problem::warning(
+            "unused-snippets",
+            format!(
+                "the profile `{name}` brings in no snippets, and {} will have none of those that it names",
+                host_names(&hosts)
+            ),
+        )
+        .help("take `snippets` out there, or make \"common/postinstall.sh.j2\" an answer of the profile that its installer runs");
+        problems.push(at_host(problem, &hosts));
+    }
+    problems
 }
 
 /// A variable as the layers give it, the profile's own among them.

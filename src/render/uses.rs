@@ -36,6 +36,8 @@ pub(super) struct Uses {
     pub(super) read: BTreeSet<String>,
     /// `host` itself goes somewhere: any field may decide.
     pub(super) whole: bool,
+    /// Snippets are brought in somewhere, or at least looked at.
+    pub(super) snippets: bool,
     /// Whether a field is there at all is asked somewhere.
     asked: bool,
     /// Templates that are brought in.
@@ -244,6 +246,7 @@ impl Uses {
         }
         for (index, token) in tokens.iter().enumerate() {
             self.link(index, &tokens);
+            self.snippets |= *token == Word("snippets");
             let before = index.checked_sub(1).and_then(|index| tokens.get(index));
             if *token != Word("host") || before == Some(&Sign('.')) {
                 continue;
@@ -352,6 +355,52 @@ mod tests {
 
     fn names(set: &BTreeSet<String>) -> Vec<&str> {
         set.iter().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn links_are_looked_at_by_what_they_hold_beside_their_addresses() {
+        let uses = of(
+            "{% for link in host.links %}{{ link.name | shq }}{% if link.bond %}b{% endif %}\
+             {% if link.vlan is defined %}{{ link.vlan }}{% endif %}{% if link.dhcp %}-{% else %}{{ link.ip }}/{{ link.prefix }}{% endif %}\
+             {% for mac in link.macs %}{{ mac | shq }}{% endfor %}{% if link.ip is defined %}x{% endif %}{% endfor %}",
+        );
+        assert!(!uses.whole && uses.read.is_empty(), "{uses:?}");
+        assert_eq!(names(&uses.printed), ["ip", "mac"]);
+        for text in [
+            "{% if link.ip == \"10.0.0.1\" %}{% endif %}",
+            "{% if link.mac in vars.macs %}{% endif %}",
+            "{{ vars.names[link.mac] }}",
+        ] {
+            let uses = of(&format!(
+                "{{% for link in host.links %}}{text}{{% endfor %}}"
+            ));
+            assert_eq!(names(&uses.read), ["ip", "mac"], "{text}");
+        }
+        for text in [
+            "{% set x = host.links %}",
+            "{% for link in host.links | reverse %}{% endfor %}",
+            "{% if host.links | length > 1 %}{% endif %}",
+            "{% for link in host.links %}{{ show(link) }}{% endfor %}",
+            "{% for link in host.links %}{% for mac in link.macs %}{% if mac == x %}{% endif %}{% endfor %}{% endfor %}",
+        ] {
+            assert!(of(text).whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn snippets_are_templates_of_one_folder() {
+        let uses = of(
+            "{% for name in snippets %}{% include \"snippets/\" ~ name ~ \".sh.j2\" %}{% endfor %}",
+        );
+        assert!(uses.snippets && !uses.any_include, "{uses:?}");
+        assert_eq!(names(&uses.prefixes), ["snippets/"]);
+        for text in [
+            "{% include \"snippets/\" ~ name or other %}",
+            "{% include \"snip\" ~ name %}",
+            "{% include \"snippets/\" ~ host.name ~ \"x\" %}",
+        ] {
+            assert!(of(text).any_include, "{text}");
+        }
     }
 
     #[test]

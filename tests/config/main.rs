@@ -1,5 +1,6 @@
 //! Configurations, good and bad, through the public door: files in, snapshot and problems out.
 
+mod declared;
 mod files;
 mod good;
 mod mistakes;

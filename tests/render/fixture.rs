@@ -161,7 +161,7 @@ impl Draft {
                 .unwrap()
                 .to_owned();
             // What declares variables is no template.
-            if !name.ends_with(".toml") {
+            if path.extension().is_none_or(|extension| extension != "toml") {
                 draft.template(&name, &fs::read_to_string(&path).unwrap());
             }
         }

@@ -1,6 +1,7 @@
 //! The Debian profiles for a range of machines: firmware, disks, cards. The texts are golden files, reviewed
 //! as text; what the scripts do is tried on machines in folders.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -82,7 +83,7 @@ fn layouts() {
         "partition_method = 'lvm'\npartition_recipe = 'multi'",
     ] {
         let text = partman(&site(host("web01", 0x8e, vars)));
-        shown.push_str(&format!("### {}\n{text}\n", vars.replace('\n', ", ")));
+        let _ = writeln!(shown, "### {}\n{text}", vars.replace('\n', ", "));
     }
     insta::assert_snapshot!("layouts", shown);
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::fixture::{Draft, Site, check_shell, host, shipped_snapshot};
 
 /// Values that break whatever is not quoted.
-const NASTY: &str = r##"
+const NASTY: &str = r#"
 ssh_authorized_keys = ["ssh-ed25519 AAAA o'brien@ünï \"x\" $HOME `id` & \\x", "ssh-rsa BBBB two  spaces"]
 ntp_servers = ["ntp1.lab.example", "10.99.0.1"]
 rsyslog_server = 'log"$(id)\x.lab.example'
@@ -52,7 +52,7 @@ filesystem = "xfs"
 [extra_disks.logs]
 device = "/dev/sdc"
 mount = "/srv/logs"
-"##;
+"#;
 
 /// A family in which a snippet works.
 const FAMILIES: [&str; 4] = ["debian", "ubuntu", "redhat", "suse"];

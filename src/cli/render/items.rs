@@ -181,7 +181,7 @@ fn plain(name: &str, text: String) -> Rendered {
 }
 
 /// The host of this name, MAC or address.
-pub(super) fn find<'a>(snapshot: &'a Snapshot, asked: &str) -> anyhow::Result<&'a Host> {
+pub(in crate::cli) fn find<'a>(snapshot: &'a Snapshot, asked: &str) -> anyhow::Result<&'a Host> {
     let found = asked
         .parse()
         .ok()

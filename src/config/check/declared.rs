@@ -286,7 +286,7 @@ fn missing(
     }
     let problem = Problem::error(
         "missing-variable",
-        format!("{needs} needs the variable `{name}`, which {who} does not have"),
+        format!("`{name}` is missing for {who}: {needs} needs it"),
     )
     .at(first.name.span, format!("has no `{name}`"))
     .help(help);

@@ -1,6 +1,7 @@
 //! Profiles: those that could be read whole and whose templates are there.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Input;
 use crate::base::{Lifecycle, suggest};
@@ -107,8 +108,10 @@ fn variables(
         let Some(file) = input.declarations.get(&name.value) else {
             ok = false;
             if !input.templates_unsure {
-                let names = input.declarations.keys().map(String::as_str);
-                let nearest = suggest::nearest(&name.value, names);
+                // A file that nobody names is taken for a template.
+                let others = input.templates.keys().filter(|name| is_toml(name));
+                let names = input.declarations.keys().chain(others);
+                let nearest = suggest::nearest(&name.value, names.map(String::as_str));
                 problems.push(
                     Problem::error(
                         "unknown-template",
@@ -127,6 +130,12 @@ fn variables(
         all.extend(file.variables.clone());
     }
     (all, ok)
+}
+
+fn is_toml(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "toml")
 }
 
 /// The snippets that could be read.
