@@ -191,19 +191,33 @@ fn show_one(host: &WouldGet, out: &mut dyn Write) -> anyhow::Result<()> {
     rows.push(("  effect", does.map(str::to_owned)));
     let armed_for = host.armed_for.map(Duration::from_secs).map(show_duration);
     rows.push(("  armed for", armed_for));
+    let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     match &host.boot {
         Some(BootView::Linux {
             kernel,
             initrd,
             cmdline,
         }) => {
-            rows.push(("  kernel", Some(kernel.clone())));
-            rows.push((
-                "  initrd",
-                Some(initrd.join(", ")).filter(|i| !i.is_empty()),
-            ));
-            rows.push(("  cmdline", Some(cmdline.clone()).filter(|c| !c.is_empty())));
+            rows.push(("  kernel", text(kernel)));
+            rows.push(("  initrd", list(initrd)));
+            rows.push(("  cmdline", text(cmdline)));
         }
+        Some(BootView::Multiboot {
+            kernel,
+            modules,
+            cmdline,
+        }) => {
+            rows.push(("  kernel", text(kernel)));
+            rows.push(("  modules", list(modules)));
+            rows.push(("  cmdline", text(cmdline)));
+        }
+        Some(BootView::Efi { file, cmdline }) => {
+            rows.push(("  EFI file", text(file)));
+            rows.push(("  cmdline", text(cmdline)));
+        }
+        Some(BootView::Wimboot { files }) => rows.push(("  wimboot", list(files))),
+        Some(BootView::Memdisk { image }) => rows.push(("  memdisk", text(image))),
         Some(BootView::Chain { url }) => rows.push(("  chain", Some(url.clone()))),
         Some(BootView::Script { text }) => {
             rows.push((
@@ -213,7 +227,6 @@ fn show_one(host: &WouldGet, out: &mut dyn Write) -> anyhow::Result<()> {
         }
         None => {}
     }
-    let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
     rows.push(("  answers", list(&host.answers)));
     rows.push(("  missing", list(&host.missing)));
     table::pairs(out, &rows)?;

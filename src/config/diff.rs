@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::snapshot::{
-    Boot, Hook, Host, Nic, Own, Profile, Server, Snapshot, Subnet, TemplateText,
-};
+use super::snapshot::{Boot, Hook, Host, Nic, Own, Profile, Server, Snapshot, Subnet};
 use super::variables::Declarations;
 use crate::base::{HostName, ProfileName, SubnetName, pace};
 
@@ -342,33 +340,16 @@ fn same_variables(old: &Declarations, new: &Declarations) -> bool {
 }
 
 fn same_boot(old: &Boot, new: &Boot) -> bool {
-    let texts = |texts: &[TemplateText]| {
-        texts
-            .iter()
-            .map(|text| text.text.clone())
-            .collect::<Vec<_>>()
+    let texts = |boot: &Boot| -> Vec<(String, String)> {
+        let texts = boot.texts().into_iter();
+        texts.map(|(key, text)| (key, text.text.clone())).collect()
     };
-    match (old, new) {
-        (
-            Boot::Linux {
-                kernel,
-                initrd,
-                cmdline,
-            },
-            Boot::Linux {
-                kernel: new_kernel,
-                initrd: new_initrd,
-                cmdline: new_cmdline,
-            },
-        ) => {
-            kernel.text == new_kernel.text
-                && texts(initrd) == texts(new_initrd)
-                && texts(cmdline.texts()) == texts(new_cmdline.texts())
-        }
-        (Boot::Chain { url }, Boot::Chain { url: new_url }) => url.text == new_url.text,
+    let kinds = match (old, new) {
         (Boot::Script { template }, Boot::Script { template: new }) => template == new,
-        _ => false,
-    }
+        (Boot::Image { kind, .. }, Boot::Image { kind: new, .. }) => kind == new,
+        _ => std::mem::discriminant(old) == std::mem::discriminant(new),
+    };
+    kinds && texts(old) == texts(new)
 }
 
 /// The keys that only one of two maps has, or whose values differ.

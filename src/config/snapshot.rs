@@ -656,6 +656,17 @@ pub enum Boot {
         /// Its command line without `initrd=`.
         cmdline: Arguments,
     },
+    /// Something else that a boot loader starts.
+    Image {
+        /// What it is.
+        kind: ImageKind,
+        /// What is started: the kernel, the EFI binary, wimboot or memdisk itself.
+        image: TemplateText,
+        /// What it finds beside it, in order; of a multiboot module what follows its path are its arguments.
+        files: Vec<TemplateText>,
+        /// Its command line.
+        cmdline: Arguments,
+    },
     /// Another boot script.
     Chain {
         /// Its URL or path.
@@ -666,6 +677,113 @@ pub enum Boot {
         /// Name of the template.
         template: String,
     },
+}
+
+impl Boot {
+    /// Its texts that are templates, with the keys that they stand under: `initrd[0]` in a list.
+    pub fn texts(&self) -> Vec<(String, &TemplateText)> {
+        let listed = |key: &str, list: &'_ [TemplateText]| -> Vec<String> {
+            (0..list.len()).map(|index| list_key(key, index)).collect()
+        };
+        let arguments = |arguments: &Arguments| match arguments {
+            Arguments::Text(_) => vec!["cmdline".to_owned()],
+            Arguments::List(list) => listed("cmdline", list),
+        };
+        let all = |image: &str, files: &str, of: &[TemplateText], cmdline: &Arguments| {
+            let mut keys = vec![image.to_owned()];
+            keys.extend(listed(files, of));
+            keys.extend(arguments(cmdline));
+            keys
+        };
+        let (keys, image, files, cmdline): (_, _, &[TemplateText], &[TemplateText]) = match self {
+            Self::Linux {
+                kernel,
+                initrd,
+                cmdline,
+            } => (
+                all("kernel", "initrd", initrd, cmdline),
+                kernel,
+                initrd,
+                cmdline.texts(),
+            ),
+            Self::Image {
+                kind,
+                image,
+                files,
+                cmdline,
+            } => (
+                all(kind.image_key(), kind.files_key(), files, cmdline),
+                image,
+                files,
+                cmdline.texts(),
+            ),
+            Self::Chain { url } => (vec!["url".to_owned()], url, &[], &[]),
+            Self::Script { .. } => return Vec::new(),
+        };
+        let texts = std::iter::once(image).chain(files).chain(cmdline);
+        keys.into_iter().zip(texts).collect()
+    }
+}
+
+/// The name of one text of a list, as [`Boot::texts`] gives it.
+pub fn list_key(key: &str, index: usize) -> String {
+    format!("{key}[{index}]")
+}
+
+/// What a boot loader starts that is no Linux kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageKind {
+    /// A multiboot kernel with modules (Multiboot Specification 0.6.96). iPXE boots these on BIOS only.
+    Multiboot,
+    /// An EFI binary.
+    Efi,
+    /// Windows PE by wimboot, out of files that it sees as a disk.
+    Wimboot,
+    /// The image of a disk or CD by memdisk, on BIOS only.
+    Memdisk,
+}
+
+impl ImageKind {
+    /// As `kind` of a profile's `[boot]` says.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Multiboot => "multiboot",
+            Self::Efi => "efi",
+            Self::Wimboot => "wimboot",
+            Self::Memdisk => "memdisk",
+        }
+    }
+
+    /// The key of what is started.
+    pub const fn image_key(self) -> &'static str {
+        match self {
+            Self::Efi => "file",
+            Self::Multiboot | Self::Wimboot | Self::Memdisk => "kernel",
+        }
+    }
+
+    /// The key of what it finds beside it.
+    pub const fn files_key(self) -> &'static str {
+        match self {
+            Self::Multiboot => "modules",
+            Self::Efi | Self::Wimboot => "files",
+            Self::Memdisk => "image",
+        }
+    }
+
+    /// Where what is started lies under `boot_assets` unless the profile says.
+    pub const fn default_image(self) -> Option<&'static str> {
+        match self {
+            Self::Wimboot => Some("wimboot/wimboot"),
+            Self::Memdisk => Some("memdisk/memdisk"),
+            Self::Multiboot | Self::Efi => None,
+        }
+    }
+
+    /// Whether only a BIOS can boot it.
+    pub const fn needs_bios(self) -> bool {
+        matches!(self, Self::Multiboot | Self::Memdisk)
+    }
 }
 
 /// One answer file of a profile.

@@ -104,7 +104,7 @@ pub enum Loads {
     /// It is not known.
     #[default]
     Unknown,
-    /// A Linux kernel.
+    /// A Linux kernel, or something else with files beside it.
     Linux {
         /// The kernel.
         kernel: AssetRef,
@@ -121,6 +121,10 @@ impl From<&RenderedBoot> for Loads {
             RenderedBoot::Linux { kernel, initrd, .. } => Self::Linux {
                 kernel: kernel.clone(),
                 initrd: initrd.clone(),
+            },
+            RenderedBoot::Image { image, files, .. } => Self::Linux {
+                kernel: image.clone(),
+                initrd: files.iter().map(|(file, _)| file.clone()).collect(),
             },
             RenderedBoot::Chain(script) => Self::Script(Some(script.clone())),
             RenderedBoot::Script(_) => Self::Script(None),

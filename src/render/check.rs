@@ -14,7 +14,7 @@ use super::lint::{self, Format, Weight};
 use super::uses::Uses;
 use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets};
 use crate::base::{Architecture, HardwareAddr, pace, suggest};
-use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText};
+use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText, list_key};
 use crate::config::{Problem, Snapshot, SourceMap, Span, stranger};
 
 /// What is told of one answer at most: one mistake often has others follow.
@@ -378,9 +378,9 @@ impl<'a> Places<'a> {
         let mut texts = HashMap::new();
         let mut users = HashMap::new();
         for profile in snapshot.profiles().values() {
-            for (key, text) in env::boot_texts(&profile.boot) {
+            for (key, text) in profile.boot.texts() {
                 // What is wrong with all arguments together is shown at the first one.
-                if key == env::cmdline_key(0) {
+                if key == list_key("cmdline", 0) {
                     texts.insert(env::boot_text_name(profile, "cmdline"), text);
                 }
                 texts.insert(env::boot_text_name(profile, &key), text);

@@ -9,7 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use super::{RenderError, context, filters, secrets};
 use crate::base::suggest;
 use crate::config::Snapshot;
-use crate::config::snapshot::{Arguments, Boot, Profile, TemplateText};
+use crate::config::snapshot::Profile;
 
 /// Parsed templates; those that do not parse are kept as their error.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Templates {
             templates.add(name.clone(), &template.text);
         }
         for profile in snapshot.profiles().values() {
-            for (key, text) in boot_texts(&profile.boot) {
+            for (key, text) in profile.boot.texts() {
                 templates.add(boot_text_name(profile, &key), &text.text);
             }
         }
@@ -107,46 +107,6 @@ impl Templates {
                 .unwrap_or(explained)
         })
     }
-}
-
-/// The texts of `[boot]` that are templates, with the names of their keys.
-pub(super) fn boot_texts(boot: &Boot) -> Vec<(String, &TemplateText)> {
-    match boot {
-        Boot::Linux {
-            kernel,
-            initrd,
-            cmdline,
-        } => {
-            let mut texts = vec![("kernel".to_owned(), kernel)];
-            texts.extend(
-                initrd
-                    .iter()
-                    .enumerate()
-                    .map(|(index, text)| (initrd_key(index), text)),
-            );
-            match cmdline {
-                Arguments::Text(text) => texts.push(("cmdline".to_owned(), text)),
-                Arguments::List(list) => texts.extend(
-                    list.iter()
-                        .enumerate()
-                        .map(|(index, text)| (cmdline_key(index), text)),
-                ),
-            }
-            texts
-        }
-        Boot::Chain { url } => vec![("url".to_owned(), url)],
-        Boot::Script { .. } => Vec::new(),
-    }
-}
-
-/// The name of one initial RAM disk's text.
-pub(super) fn initrd_key(index: usize) -> String {
-    format!("initrd[{index}]")
-}
-
-/// The name of one argument's text.
-pub(super) fn cmdline_key(index: usize) -> String {
-    format!("cmdline[{index}]")
 }
 
 /// The name under which a boot text is parsed, and which its errors show.

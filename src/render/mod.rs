@@ -33,7 +33,7 @@ use minijinja::Value;
 
 use crate::base::{Architecture, Token};
 use crate::config::Snapshot;
-use crate::config::snapshot::{Arguments, Boot, Host, Profile};
+use crate::config::snapshot::{Arguments, Boot, Host, ImageKind, Profile, list_key};
 
 use self::secrets::{Missing, Shown};
 
@@ -85,6 +85,17 @@ pub enum RenderedBoot {
         /// The command line, without `initrd=`.
         cmdline: Cmdline,
     },
+    /// Something else that a boot loader starts.
+    Image {
+        /// What it is.
+        kind: ImageKind,
+        /// What is started.
+        image: AssetRef,
+        /// What it finds beside it, each with its arguments.
+        files: Vec<(AssetRef, Cmdline)>,
+        /// Its command line.
+        cmdline: Cmdline,
+    },
     /// Another script.
     Chain(AssetRef),
     /// A whole iPXE script.
@@ -104,6 +115,10 @@ impl RenderedBoot {
     pub fn assets(&self) -> Vec<&AssetRef> {
         match self {
             Self::Linux { kernel, initrd, .. } => std::iter::once(kernel).chain(initrd).collect(),
+            Self::Image { image, files, .. } => {
+                let files = files.iter().map(|(file, _)| file);
+                std::iter::once(image).chain(files).collect()
+            }
             Self::Chain(script) => vec![script],
             Self::Script(_) => Vec::new(),
         }
@@ -326,6 +341,24 @@ impl Renderer {
             AssetRef::parse(&text)
                 .map_err(|message| RenderError::new(name(key), "boot-path", message))
         };
+        let composed = |arguments: &Arguments, initrds: usize| {
+            let cmdline = match arguments {
+                Arguments::Text(_) => {
+                    let text = self.templates.render(&name("cmdline"), context)?;
+                    cmdline::check(&text, initrds, view.arch)
+                }
+                Arguments::List(list) => {
+                    let texts = (0..list.len())
+                        .map(|index| {
+                            let name = name(&list_key("cmdline", index));
+                            self.templates.render(&name, context)
+                        })
+                        .collect::<Result<Vec<_>, _>>()?;
+                    cmdline::compose(texts.iter().map(String::as_str), initrds, view.arch)
+                }
+            };
+            cmdline.map_err(|error| cmdline_error(name("cmdline"), &error))
+        };
         match &view.profile.boot {
             Boot::Linux {
                 initrd,
@@ -334,32 +367,45 @@ impl Renderer {
             } => {
                 let kernel = asset("kernel")?;
                 let initrd = (0..initrd.len())
-                    .map(|index| asset(&env::initrd_key(index)))
+                    .map(|index| asset(&list_key("initrd", index)))
                     .collect::<Result<Vec<_>, _>>()?;
-                let cmdline = match arguments {
-                    Arguments::Text(_) => {
-                        let text = self.templates.render(&name("cmdline"), context)?;
-                        cmdline::check(&text, initrd.len(), view.arch)
-                    }
-                    Arguments::List(list) => {
-                        let texts = (0..list.len())
-                            .map(|index| {
-                                let name = name(&env::cmdline_key(index));
-                                self.templates.render(&name, context)
-                            })
-                            .collect::<Result<Vec<_>, _>>()?;
-                        let texts = texts.iter().map(String::as_str);
-                        cmdline::compose(texts, initrd.len(), view.arch)
-                    }
-                };
-                let cmdline = cmdline.map_err(|error| RenderError {
-                    help: error.help().map(str::to_owned),
-                    ..RenderError::new(name("cmdline"), "cmdline", error.to_string())
-                })?;
+                let cmdline = composed(arguments, initrd.len())?;
                 Ok(RenderedBoot::Linux {
                     kernel,
                     initrd,
                     cmdline,
+                })
+            }
+            Boot::Image {
+                kind,
+                files,
+                cmdline: arguments,
+                ..
+            } => {
+                let image = asset(kind.image_key())?;
+                let file = |index: usize| {
+                    let key = name(&list_key(kind.files_key(), index));
+                    let text = self.templates.render(&key, context)?;
+                    let (path, args) = match kind {
+                        ImageKind::Multiboot => {
+                            let text = text.trim();
+                            text.split_once(char::is_whitespace).unwrap_or((text, ""))
+                        }
+                        _ => (text.as_str(), ""),
+                    };
+                    let asset = AssetRef::parse(path)
+                        .map_err(|message| RenderError::new(key.clone(), "boot-path", message))?;
+                    let args = cmdline::check(args, 0, view.arch)
+                        .map_err(|error| cmdline_error(key, &error))?;
+                    Ok((asset, args))
+                };
+                Ok(RenderedBoot::Image {
+                    kind: *kind,
+                    image,
+                    files: (0..files.len())
+                        .map(file)
+                        .collect::<Result<_, RenderError>>()?,
+                    cmdline: composed(arguments, 0)?,
                 })
             }
             Boot::Chain { .. } => Ok(RenderedBoot::Chain(asset("url")?)),
@@ -378,6 +424,13 @@ impl Renderer {
                 Ok(RenderedBoot::Script(script))
             }
         }
+    }
+}
+
+fn cmdline_error(template: String, error: &cmdline::CmdlineError) -> RenderError {
+    RenderError {
+        help: error.help().map(str::to_owned),
+        ..RenderError::new(template, "cmdline", error.to_string())
     }
 }
 

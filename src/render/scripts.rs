@@ -13,9 +13,9 @@
 
 use std::fmt::Write as _;
 
-use super::{AssetRef, RenderedBoot, Urls, View, cmdline};
+use super::{AssetRef, Cmdline, RenderedBoot, Urls, View, cmdline};
 use crate::base::{HardwareAddr, Lifecycle};
-use crate::config::snapshot::{Host, LocalBoot};
+use crate::config::snapshot::{Host, ImageKind, LocalBoot};
 
 /// How the message of an iPXE begins that could not load its installer; the step follows.
 pub const IPXE_FAILED_AT: &str = "iPXE failed at ";
@@ -86,6 +86,12 @@ fn installer(
                 ));
             }
         }
+        RenderedBoot::Image {
+            kind,
+            image,
+            files,
+            cmdline,
+        } => steps = image_steps(*kind, image, files, cmdline, urls),
         RenderedBoot::Chain(next) => steps.push((
             "chain".to_owned(),
             format!("imgfetch --name next {}", url(urls, next)),
@@ -107,6 +113,15 @@ fn installer(
     script.push_str(
         "echo Bootwright: firmware ${platform} ${buildarch}, NIC ${netX/mac}, address ${netX/ip}\n",
     );
+    if let RenderedBoot::Image { kind, .. } = boot
+        && kind.needs_bios()
+    {
+        let _ = writeln!(
+            script,
+            "iseq ${{platform}} pcbios || echo Bootwright: {} is for BIOS firmware, and this is ${{platform}}",
+            kind.as_str()
+        );
+    }
     // What an earlier script has loaded would be handed to the kernel as well.
     script.push_str("imgfree ||\nset tries:int32 0\n");
 
@@ -158,6 +173,71 @@ fn installer(
     );
     let _ = write!(script, "sleep {PAUSE}\nexit 1\n");
     script
+}
+
+/// What is fetched, as steps with their commands.
+fn image_steps(
+    kind: ImageKind,
+    image: &AssetRef,
+    files: &[(AssetRef, Cmdline)],
+    cmdline: &Cmdline,
+    urls: &Urls,
+) -> Vec<(String, String)> {
+    let name = kind.as_str();
+    let mut arguments = cmdline.to_string();
+    if kind == ImageKind::Memdisk && arguments.is_empty() {
+        let is_cd = |(file, _): &(AssetRef, Cmdline)| {
+            let (AssetRef::Path(text) | AssetRef::Url(text)) = file;
+            text.to_ascii_lowercase().ends_with(".iso")
+        };
+        // `raw` copies high memory by the BIOS call that works everywhere (memdisk.txt).
+        arguments.push_str(if files.iter().any(is_cd) {
+            "iso raw"
+        } else {
+            "raw"
+        });
+    }
+    let load = format!(
+        "kernel --name {name} {} {}",
+        url(urls, image),
+        words(&arguments)
+    );
+    let mut steps = vec![("kernel".to_owned(), load)];
+    for (index, (file, arguments)) in files.iter().enumerate() {
+        let url = url(urls, file);
+        let (step, command) = match kind {
+            // Without `--name`, because a multiboot kernel is told a module's own name before its arguments.
+            ImageKind::Multiboot => (
+                "module",
+                format!("module {url} {}", words(&arguments.to_string())),
+            ),
+            // By its name for UEFI; on BIOS wimboot takes the argument (ipxe.org/wimboot).
+            ImageKind::Wimboot => {
+                let name = words(&file_name(file));
+                ("file", format!("initrd --name {name} {url} {name}"))
+            }
+            ImageKind::Memdisk => ("image", format!("initrd --name image {url}")),
+            ImageKind::Efi => ("file", format!("initrd {url}")),
+        };
+        let step = if index == 0 {
+            step.to_owned()
+        } else {
+            format!("{step}{index}")
+        };
+        steps.push((step, command));
+    }
+    steps
+}
+
+/// The last part of a path or URL.
+fn file_name(asset: &AssetRef) -> String {
+    let (AssetRef::Path(text) | AssetRef::Url(text)) = asset;
+    let text = match asset {
+        AssetRef::Path(_) => text.as_str(),
+        AssetRef::Url(_) => text.split(['?', '#']).next().unwrap_or_default(),
+    };
+    let name = text.rsplit('/').next().unwrap_or_default();
+    name.replace(char::is_whitespace, "_")
 }
 
 /// Boots the disk and says why on the screen (`why` is one line such as "web01: failed after 3

@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::env;
 use crate::config::snapshot::{Boot, Profile, Template};
 
 /// Filters that give a text for any text of one line.
@@ -56,7 +55,7 @@ impl Uses {
     /// Of everything that a profile renders.
     pub(super) fn of_profile(profile: &Profile, templates: &BTreeMap<String, Template>) -> Self {
         let mut uses = Self::default();
-        for (_, text) in env::boot_texts(&profile.boot) {
+        for (_, text) in profile.boot.texts() {
             uses.add(&text.text);
         }
         let mut waiting: Vec<String> = profile
@@ -96,7 +95,7 @@ impl Uses {
     /// Of the texts of `[boot]` that name boot files.
     pub(super) fn of_paths(boot: &Boot) -> Self {
         let mut uses = Self::default();
-        for (key, text) in env::boot_texts(boot) {
+        for (key, text) in boot.texts() {
             if !key.starts_with("cmdline") {
                 uses.add(&text.text);
             }

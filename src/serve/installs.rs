@@ -128,7 +128,9 @@ impl Installs {
             lifecycle: profile.map_or(Lifecycle::Install, |profile| profile.lifecycle),
             kernel_is_known: profile.is_none_or(|profile| match &profile.boot {
                 // A template that begins with a variable may be a whole URL.
-                Boot::Linux { kernel: first, .. } | Boot::Chain { url: first } => {
+                Boot::Linux { kernel: first, .. }
+                | Boot::Image { image: first, .. }
+                | Boot::Chain { url: first } => {
                     let text = first.text.trim_start();
                     !text.contains("://") && !text.starts_with("{{")
                 }

@@ -106,6 +106,9 @@ mod keys {
     mistake!(address_missing, HOSTS => GOOD_HOSTS.replace("ip = \"10.99.0.11\"\n", ""));
     mistake!(network_missing, MAIN => format!("{GOOD_MAIN}\n[[subnet]]\nname = \"second\"\n"));
     mistake!(boot_missing, PROFILE => "title = \"x\"\n");
+    mistake!(modules_of_a_linux_kernel, PROFILE => profile_with("kind = \"linux\"", "kind = \"multiboot\""));
+    mistake!(wimboot_without_files, PROFILE => profile_with("kind = \"linux\"", "kind = \"wimboot\""));
+    mistake!(paths_that_lead_out, PROFILE => profile_with("kind = \"linux\"", "kind = \"multiboot\"\nmodules = [\"../../etc/shadow type=rootfs\"]"));
     mistake!(kind_missing, PROFILE => profile_with("kind = \"linux\"\n", ""));
     mistake!(kernel_missing, PROFILE => profile_with("kernel = \"debian/12/{{ arch }}/linux\"\n", ""));
     mistake!(answer_without_template, PROFILE => profile_with("template = \"debian/preseed.cfg.j2\"\n", ""));
@@ -384,7 +387,6 @@ mac = "52:54:00:47:86:8e"
 ip = "10.99.0.11"
 bmc = "10.0.0.1"
 "#);
-    mistake!(later_in_a_profile, PROFILE => profile_with("\"linux\"", "\"multiboot\""));
     mistake!(what_this_version_does_is_no_mistake, MAIN => main_with(r#"[dhcp]
 unknown = "lease"
 conflict_probe = false

@@ -13,7 +13,7 @@ use crate::fixture::{Draft, host, profile, shipped};
 /// The commands of every build, BIOS ones and Debian's of 2019 included (probed under QEMU).
 const COMMANDS: &[&str] = &[
     "boot", "chain", "dhcp", "echo", "exit", "goto", "ifstat", "imgfetch", "imgfree", "inc",
-    "initrd", "iseq", "isset", "kernel", "route", "sanboot", "set", "sleep",
+    "initrd", "iseq", "isset", "kernel", "module", "route", "sanboot", "set", "sleep",
 ];
 
 /// The commands of one line as iPXE separates them, each as its words, with the separator after it.
@@ -54,7 +54,7 @@ fn expanded(words: &[&str]) -> String {
 }
 
 /// Reads a script as iPXE does and checks what must hold of every one.
-fn check(script: &str) {
+pub(crate) fn check(script: &str) {
     assert!(script.starts_with("#!ipxe\n"), "{script}");
     assert!(script.ends_with("\nexit 1\n"), "{script}");
     assert!(script.is_ascii());

@@ -4,6 +4,7 @@ mod checks;
 mod debian;
 mod disks;
 mod fixture;
+mod images;
 mod ipxe;
 mod layouts;
 mod secrets;

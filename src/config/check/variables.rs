@@ -109,20 +109,8 @@ fn layers(file: &ReservationsFile) -> Vec<(&Vars, String)> {
     defaults.chain(groups).chain(hosts).collect()
 }
 
-fn boot_texts(boot: &Boot) -> Vec<&str> {
-    match boot {
-        Boot::Linux {
-            kernel,
-            initrd,
-            cmdline,
-        } => std::iter::once(kernel)
-            .chain(initrd)
-            .chain(cmdline.texts())
-            .map(|text| text.text.as_str())
-            .collect(),
-        Boot::Chain { url } => vec![url.text.as_str()],
-        Boot::Script { .. } => Vec::new(),
-    }
+fn boot_texts(boot: &Boot) -> impl Iterator<Item = &str> {
+    boot.texts().into_iter().map(|(_, text)| text.text.as_str())
 }
 
 /// Adds the variables that a template names. False: it uses `vars` in another way, such as

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::Written;
 use crate::base::{Architecture, Lifecycle, ProfileName};
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Arguments, Boot, TemplateText};
+use crate::config::snapshot::{Arguments, Boot, ImageKind, TemplateText};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader};
 use crate::config::values::{self, Bad};
@@ -104,6 +104,7 @@ pub(crate) const FAMILIES: [&str; 12] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Linux,
+    Image(ImageKind),
     Chain,
     Script,
 }
@@ -112,10 +113,22 @@ const KINDS: [(&str, Choice<Kind>); 7] = [
     ("linux", Choice::Is(Kind::Linux)),
     ("chain", Choice::Is(Kind::Chain)),
     ("script", Choice::Is(Kind::Script)),
-    ("multiboot", Choice::Later),
-    ("efi", Choice::Later),
-    ("wimboot", Choice::Later),
-    ("memdisk", Choice::Later),
+    (
+        ImageKind::Multiboot.as_str(),
+        Choice::Is(Kind::Image(ImageKind::Multiboot)),
+    ),
+    (
+        ImageKind::Efi.as_str(),
+        Choice::Is(Kind::Image(ImageKind::Efi)),
+    ),
+    (
+        ImageKind::Wimboot.as_str(),
+        Choice::Is(Kind::Image(ImageKind::Wimboot)),
+    ),
+    (
+        ImageKind::Memdisk.as_str(),
+        Choice::Is(Kind::Image(ImageKind::Memdisk)),
+    ),
 ];
 
 impl ProfileFile {
@@ -200,11 +213,21 @@ impl ProfileFile {
         let mut boot = Reader::open(cx, table, "[boot]", header, &BOOT);
         let kind = boot.choice(cx, "kind", &KINDS);
         if !boot.has("kind") {
-            let guess = ["linux", "chain", "script"]
-                .into_iter()
-                .zip(["kernel", "url", "template"])
-                .find(|(_, key)| boot.has(key))
-                .map_or("linux", |(kind, _)| kind);
+            let guess = [
+                "multiboot",
+                "efi",
+                "wimboot",
+                "memdisk",
+                "linux",
+                "chain",
+                "script",
+            ]
+            .into_iter()
+            .zip([
+                "modules", "file", "files", "image", "kernel", "url", "template",
+            ])
+            .find(|(_, key)| boot.has(key))
+            .map_or("linux", |(kind, _)| kind);
             boot.missing(cx, "kind", format!("write `kind = \"{guess}\"`"));
         }
         let read = kind.and_then(|kind| kind_of_boot(cx, &mut boot, kind.value));
@@ -220,6 +243,10 @@ fn kind_of_boot(
 ) -> Option<WrittenBoot> {
     let (name, keys): (&str, &[&str]) = match kind {
         Kind::Linux => ("linux", &["kernel", "initrd", "cmdline"]),
+        Kind::Image(ImageKind::Multiboot) => ("multiboot", &["kernel", "modules", "cmdline"]),
+        Kind::Image(ImageKind::Efi) => ("efi", &["file", "cmdline"]),
+        Kind::Image(ImageKind::Wimboot) => ("wimboot", &["files", "kernel", "cmdline"]),
+        Kind::Image(ImageKind::Memdisk) => ("memdisk", &["image", "kernel", "cmdline"]),
         Kind::Chain => ("chain", &["url"]),
         Kind::Script => ("script", &["template"]),
     };
@@ -262,6 +289,7 @@ fn kind_of_boot(
                 template: None,
             })
         }
+        Kind::Image(kind) => image(cx, boot, kind),
         Kind::Chain => {
             let url = needed(
                 cx,
@@ -291,6 +319,65 @@ fn kind_of_boot(
             })
         }
     }
+}
+
+/// What is started and what it finds beside it.
+fn image(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>, kind: ImageKind) -> Option<WrittenBoot> {
+    let image = match kind.default_image() {
+        Some(path) if !boot.has(kind.image_key()) => TemplateText {
+            text: path.to_owned(),
+            span: None,
+        },
+        _ => template(needed(
+            cx,
+            boot,
+            kind.image_key(),
+            "its path under boot_assets, or a URL",
+        )?),
+    };
+    let files = match kind {
+        ImageKind::Efi => Vec::new(),
+        ImageKind::Memdisk => vec![template(needed(
+            cx,
+            boot,
+            "image",
+            "the path of the disk's or CD's image under boot_assets, or a URL",
+        )?)],
+        ImageKind::Multiboot => boot
+            .list(cx, "modules", true, module)
+            .map(|list| list.value.into_iter().map(template).collect())
+            .unwrap_or_default(),
+        ImageKind::Wimboot => {
+            if !boot.has("files") {
+                boot.missing(
+                    cx,
+                    "files",
+                    "write the paths of BCD, boot.sdi and boot.wim under boot_assets, or URLs",
+                );
+            }
+            let files = boot.list(cx, "files", true, template_path)?;
+            files.value.into_iter().map(template).collect()
+        }
+    };
+    Some(WrittenBoot {
+        boot: Boot::Image {
+            kind,
+            image,
+            files,
+            cmdline: cmdline(cx, boot),
+        },
+        template: None,
+    })
+}
+
+/// A multiboot module: its path or URL, and after it its arguments.
+fn module(text: &str) -> Result<String, Bad> {
+    // A template's own spaces end no path.
+    let path = match text.split_once(char::is_whitespace) {
+        Some((path, _)) if !path.contains("{{") => path,
+        _ => text,
+    };
+    template_path(path).map(|_| text.to_owned())
 }
 
 /// One text, or a list of arguments.

@@ -11,7 +11,7 @@ use super::error::{ApiError, Body};
 use super::select::Selected;
 use crate::base::time::show_duration;
 use crate::base::{After, Architecture, HostName, Lifecycle, ProfileName, Timestamp};
-use crate::config::snapshot::{Host, Profile};
+use crate::config::snapshot::{Host, ImageKind, Profile};
 use crate::record::{self, Input, InstallState, Record, Refusal, Step};
 use crate::render::load::InForce;
 use crate::render::{AssetRef, RenderedBoot};
@@ -302,6 +302,32 @@ pub enum BootView {
         /// The command line.
         cmdline: String,
     },
+    /// A multiboot kernel.
+    Multiboot {
+        /// The kernel.
+        kernel: String,
+        /// Its modules, with their arguments.
+        modules: Vec<String>,
+        /// The command line.
+        cmdline: String,
+    },
+    /// An EFI binary.
+    Efi {
+        /// The binary.
+        file: String,
+        /// The command line.
+        cmdline: String,
+    },
+    /// Windows PE.
+    Wimboot {
+        /// The files that it sees.
+        files: Vec<String>,
+    },
+    /// The image of a disk or CD.
+    Memdisk {
+        /// The image.
+        image: String,
+    },
     /// Another script.
     Chain {
         /// Its path or URL.
@@ -329,6 +355,33 @@ impl From<RenderedBoot> for BootView {
                 initrd: initrd.into_iter().map(text).collect(),
                 cmdline: cmdline.to_string(),
             },
+            RenderedBoot::Image {
+                kind,
+                image,
+                files,
+                cmdline,
+            } => {
+                let cmdline = cmdline.to_string();
+                let mut files: Vec<String> = files
+                    .into_iter()
+                    .map(|(file, args)| format!("{} {args}", text(file)).trim_end().to_owned())
+                    .collect();
+                match kind {
+                    ImageKind::Multiboot => Self::Multiboot {
+                        kernel: text(image),
+                        modules: files,
+                        cmdline,
+                    },
+                    ImageKind::Efi => Self::Efi {
+                        file: text(image),
+                        cmdline,
+                    },
+                    ImageKind::Wimboot => Self::Wimboot { files },
+                    ImageKind::Memdisk => Self::Memdisk {
+                        image: files.pop().unwrap_or_default(),
+                    },
+                }
+            }
             RenderedBoot::Chain(asset) => Self::Chain { url: text(asset) },
             RenderedBoot::Script(text) => Self::Script { text },
         }
