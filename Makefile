@@ -26,7 +26,7 @@ bench-dhcp: ## as root: DHCP beside Kea, ISC dhcpd and dnsmasq, half an hour; AR
 
 lint: ## clippy, warnings denied
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test boot --test netns_clients --test install --bench dhcp -- -D warnings
+	cargo clippy --locked --test boot --test netns_clients --test install --test validators --bench dhcp -- -D warnings
 
 fmt: ## format
 	cargo fmt --all

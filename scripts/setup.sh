@@ -6,6 +6,7 @@
 #   scripts/setup.sh build     only what building needs
 #   scripts/setup.sh demo      what `make demo` needs
 #   scripts/setup.sh install   what `make install-test` needs
+#   scripts/setup.sh validators  what the validators of the ready-made profiles need
 #   scripts/setup.sh bench     what `make bench-dhcp` needs: other DHCP servers, which are not started
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,6 +22,9 @@ CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
 # The packages' mirror of the installation test; a look into the installed disk.
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
+# The validators of the answers' formats; scripts/setup-validators.sh brings the rest of them.
+VALIDATORS=(busybox dash debconf ignition libxml2-utils python3-venv shellcheck)
+
 # The servers beside which DHCP is measured; taskset, chrt, unshare.
 PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base iproute2 util-linux)
 
@@ -29,7 +33,8 @@ build) packages=("${BUILD[@]}") ;;
 demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
 bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;
-*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${MIRROR[@]}") ;;
+validators) packages=("${BUILD[@]}" "${VALIDATORS[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
 esac
 
 installed() {
@@ -103,3 +108,7 @@ if [ "$(printf '%s\n' "$RUST" "$version" | sort -V | head -n1)" != "$RUST" ]; th
     exit 1
 fi
 echo "setup: Rust $version"
+
+case ${1:-all} in
+all | validators) scripts/setup-validators.sh ;;
+esac

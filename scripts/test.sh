@@ -4,13 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/steps.sh
-STEPS=7
+STEPS=8
 bootwright=target/debug/bootwright
 
 # Cargo leaves out targets with `test = false` unless they are named, and takes names only by themselves.
 build() {
     cargo test --locked --all-targets --no-run &&
-        cargo test --locked --test boot --test netns_clients --test install --no-run
+        cargo test --locked --test boot --test netns_clients --test install --test validators --no-run
 }
 
 step "install what is missing" scripts/setup.sh
@@ -19,6 +19,7 @@ step "build the tests" build
 # further: PROPTEST_RNG_SEED=NUMBER, and fuzz/README.md.
 step "units, properties, contracts" \
     env PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}" cargo test --locked --quiet
+step "validators over every profile" cargo test --locked --test validators
 step "real clients in network namespaces" \
     in_networks cargo test --locked --test netns_clients -- --test-threads=2
 step "fetch the boot files" "$bootwright" assets fetch ipxe debian-12

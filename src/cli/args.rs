@@ -180,12 +180,25 @@ pub struct HostShow {
 #[derive(Debug, clap::Args)]
 pub struct Render {
     /// Name, MAC or address
-    pub host: String,
-    /// One answer file; without it all of them and the boot script
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub host: Option<String>,
+    /// One answer file, boot.ipxe or cmdline; without it all of them
     pub name: Option<String>,
     /// The boot script for this loader: ipxe
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", conflicts_with = "all")]
     pub stage: Option<String>,
+    /// Write into this file, or this folder, instead of printing
+    #[arg(long, value_name = "FILE|DIR")]
+    pub into: Option<PathBuf>,
+    /// With secrets in clear, in files of mode 0600; needs --into
+    #[arg(long)]
+    pub with_secrets: bool,
+    /// Every file of every host, as DIR/HOST/NAME with secrets masked; only what changed is written
+    #[arg(long)]
+    pub all: bool,
+    /// The virt-install lines of a virtual machine: by network boot, and with the answers in its initrd
+    #[arg(long, conflicts_with = "all")]
+    pub virt_install: bool,
 }
 
 impl From<Render> for super::render::Asked {
@@ -194,6 +207,10 @@ impl From<Render> for super::render::Asked {
             host: render.host,
             name: render.name,
             stage: render.stage,
+            with_secrets: render.with_secrets,
+            into: render.into,
+            all: render.all,
+            virt_install: render.virt_install,
         }
     }
 }

@@ -10,11 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use super::kinds::{Kind, kinds};
+use super::lint::{self, Format, Weight};
 use super::uses::Uses;
-use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, preseed, secrets};
+use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets};
 use crate::base::{Architecture, HardwareAddr, pace, suggest};
 use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText, list_key};
 use crate::config::{Problem, Snapshot, SourceMap, Span, stranger};
+
+/// What is told of one answer at most: one mistake often has others follow.
+const MOST_PER_ANSWER: usize = 10;
 
 /// Renders everything and adds what goes wrong to `problems`.
 pub fn check(
@@ -190,24 +194,32 @@ fn check_view<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findings<
     for answer in &view.profile.answers {
         match renderer.prepared_answer(&prepared, &answer.name) {
             Some(Ok(rendered)) => {
-                let is_preseed = view.profile.family == "debian"
-                    && (answer.name.ends_with("preseed.cfg")
-                        || preseed::looks_like(&rendered.text));
-                if !is_preseed {
-                    continue;
-                }
-                for error in preseed::check(&rendered.text) {
+                let (family, name) = (&view.profile.family, &answer.name);
+                let format = lint::format_of(family, name, &rendered.content_type, &rendered.text);
+                let found = format.map(|format| lint::check(format, &rendered.text));
+                for found in found.unwrap_or_default().into_iter().take(MOST_PER_ANSWER) {
+                    let code = match (format, found.weight) {
+                        (Some(Format::Preseed), _) => "preseed-syntax",
+                        (_, Weight::Wrong) => "answer-syntax",
+                        (_, Weight::Doubtful) => "answer-doubtful",
+                    };
+                    let more = found
+                        .help
+                        .map_or_else(String::new, |help| format!("; {help}"));
                     findings.add(
-                        "preseed-syntax",
+                        code,
                         RenderError {
                             help: Some(format!(
-                                "`bootwright render {} {}` shows the rendered file; values with line breaks are refused by the filter `line`",
-                                view.host.name, answer.name
+                                "`bootwright render {} {name}` shows the rendered file{more}",
+                                view.host.name
                             )),
                             ..RenderError::new(
                                 answer.template.clone(),
-                                "preseed-syntax",
-                                format!("the rendered {}, {error}", answer.name),
+                                code,
+                                format!(
+                                    "the rendered {name}, line {}: {}",
+                                    found.line, found.message
+                                ),
                             )
                         },
                         Some(view.host),
@@ -298,7 +310,7 @@ impl Finding<'_> {
             }
             _ => format!("`{}`: {}{for_hosts}", error.template, error.message),
         };
-        let mut problem = if self.code == "init-environment" {
+        let mut problem = if matches!(self.code, "init-environment" | "answer-doubtful") {
             Problem::warning(self.code, message)
         } else {
             Problem::error(self.code, message)
@@ -348,7 +360,7 @@ fn label(code: &str) -> &'static str {
     match code {
         "undefined-variable" => "undefined here",
         "template-syntax" => "does not parse",
-        "preseed-syntax" => "rendered from this",
+        "preseed-syntax" | "answer-syntax" | "answer-doubtful" => "rendered from this",
         _ => "here",
     }
 }

@@ -19,6 +19,9 @@ use crate::config::{Snapshot, variables};
 /// What stands in place of a token where there is none.
 const EXAMPLE_TOKEN: &str = "example";
 
+/// Where the answers are that were put into the installer's initial RAM disk.
+pub(super) const INJECTED: &str = "file:///";
+
 /// The names that templates see under each object, for "did you mean" and the manual.
 pub(super) const FIELDS: &[(&str, &[&str])] = &[
     (
@@ -64,6 +67,8 @@ pub struct Urls {
     token: Option<Token>,
     /// What stands before the path of a boot file.
     files: String,
+    /// The answers lie in the installer's own initial RAM disk, and nobody waits for reports.
+    injected: bool,
 }
 
 impl Urls {
@@ -74,6 +79,16 @@ impl Urls {
             files: format!("{base}/assets"),
             base,
             token: view.token.cloned(),
+            injected: false,
+        }
+    }
+
+    /// Those of an installation without an arming, whose answers were put into its initial RAM disk: its
+    /// answers are at `file:///`, and what only an arming has is empty.
+    pub fn injected(view: &View<'_>) -> Self {
+        Self {
+            injected: true,
+            ..Self::of(view)
         }
     }
 
@@ -102,6 +117,9 @@ impl Urls {
 
     /// The folder of the answers, with a slash at its end.
     pub fn answers(&self) -> String {
+        if self.injected {
+            return INJECTED.to_owned();
+        }
         format!("{}/answers/{}/", self.base, self.token())
     }
 
@@ -110,14 +128,20 @@ impl Urls {
         format!("{}{}", self.answers(), paths::encode(name))
     }
 
-    /// The URL of a secret that is given once.
+    /// The URL of a secret that is given once; empty where nobody serves it.
     pub fn secret(&self, name: &str) -> String {
+        if self.injected {
+            return String::new();
+        }
         format!("{}secrets/{}", self.answers(), paths::encode(name))
     }
 
     /// Where an event is reported; with `logs`, below which logs are taken; with `webhook`, where curtin
-    /// and subiquity post.
+    /// and subiquity post. Empty where nobody waits for it.
     pub fn report(&self, event: &str) -> String {
+        if self.injected {
+            return String::new();
+        }
         format!("{}/report/{}/{event}", self.base, self.token())
     }
 
@@ -279,8 +303,13 @@ fn asset_function(urls: Urls) -> Value {
     })
 }
 
-/// The contexts of one view: what its answers see, and what its boot texts and scripts see.
-pub(super) fn build(view: &View<'_>, shown: Shown, missing: &Missing) -> (Value, Value) {
+/// The contexts of one view with these URLs: what its answers see, and what its boot texts and scripts see.
+pub(super) fn build(
+    view: &View<'_>,
+    urls: Urls,
+    shown: Shown,
+    missing: &Missing,
+) -> (Value, Value) {
     let View {
         snapshot,
         host,
@@ -289,7 +318,6 @@ pub(super) fn build(view: &View<'_>, shown: Shown, missing: &Missing) -> (Value,
         server,
         ..
     } = *view;
-    let urls = Urls::of(view);
     let vars = variables::effective(snapshot, host, profile);
 
     let host_object = object([

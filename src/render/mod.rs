@@ -4,7 +4,7 @@
 //! template quotes by the filter of its format. Blocks take their line's break and indentation with
 //! them (`trim_blocks`, `lstrip_blocks`).
 //!
-//! Secrets are masked in everything but [`Renderer::answer_for_machine`].
+//! Secrets are masked in everything but [`Renderer::answer_for_machine`] and [`Renderer::answer_to_inject`].
 //!
 //! **Invariant:** pure, but for reading configuration through [`crate::config::Files`] in [`load`]. A
 //! view without a token renders the same texts with example URLs.
@@ -15,7 +15,9 @@ mod context;
 mod env;
 pub mod files;
 pub mod filters;
+pub mod injected;
 mod kinds;
+pub mod lint;
 pub mod load;
 pub mod paths;
 pub mod preseed;
@@ -121,6 +123,26 @@ impl RenderedBoot {
             Self::Script(_) => Vec::new(),
         }
     }
+
+    /// The command line that the kernel is started with, `initrd=` and `BOOTIF=` among it. `None`: no kernel
+    /// is started.
+    pub fn command_line(&self, host: &Host) -> Option<String> {
+        let Self::Linux {
+            initrd, cmdline, ..
+        } = self
+        else {
+            return None;
+        };
+        let prefix = cmdline::prefix(cmdline, initrd.len(), &boot_nic(host));
+        Some(format!("{prefix}{cmdline}").trim_end().to_owned())
+    }
+}
+
+/// The address of the NIC that a host usually boots by, as `BOOTIF=` writes it; a word in its place while
+/// the host has none.
+fn boot_nic(host: &Host) -> String {
+    host.mac()
+        .map_or_else(|| "MAC".to_owned(), |mac| mac.dashed())
 }
 
 /// Why a text could not be rendered.
@@ -164,9 +186,9 @@ pub struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn new(view: &View<'a>, shown: Shown) -> Self {
+    fn new(view: &View<'a>, urls: Urls, shown: Shown) -> Self {
         let missing = Missing::default();
-        let (answers, boot) = context::build(view, shown, &missing);
+        let (answers, boot) = context::build(view, urls, shown, &missing);
         Self {
             view: *view,
             answers,
@@ -197,7 +219,12 @@ impl Renderer {
 
     /// Builds what templates see once, for rendering several texts of one view.
     pub fn prepare<'a>(&self, view: &View<'a>) -> Prepared<'a> {
-        Prepared::new(view, Shown::Masked)
+        Prepared::new(view, Urls::of(view), Shown::Masked)
+    }
+
+    /// The same for an installation whose answers lie in its initial RAM disk ([`injected`]).
+    pub fn prepare_injected<'a>(&self, view: &View<'a>) -> Prepared<'a> {
+        Prepared::new(view, Urls::injected(view), Shown::Masked)
     }
 
     /// Whether some template may need a secret.
@@ -205,18 +232,36 @@ impl Renderer {
         self.templates.uses_secrets
     }
 
-    /// Renders one answer file of the view's profile for the machine itself: the only text that holds
-    /// secrets. No error does. `None`: the profile has none of this name.
+    /// Renders one answer file of the view's profile for the machine itself: with its secrets. No error
+    /// holds one. `None`: the profile has none of this name.
     pub fn answer_for_machine(
         &self,
         view: &View<'_>,
+        name: &str,
+    ) -> Option<Result<RenderedAnswer, RenderError>> {
+        self.with_secrets(view, Urls::of(view), name)
+    }
+
+    /// The same for an installation whose answers lie in its initial RAM disk ([`injected`]).
+    pub fn answer_to_inject(
+        &self,
+        view: &View<'_>,
+        name: &str,
+    ) -> Option<Result<RenderedAnswer, RenderError>> {
+        self.with_secrets(view, Urls::injected(view), name)
+    }
+
+    fn with_secrets(
+        &self,
+        view: &View<'_>,
+        urls: Urls,
         name: &str,
     ) -> Option<Result<RenderedAnswer, RenderError>> {
         view.profile
             .answers
             .iter()
             .find(|answer| answer.name == name)?;
-        let rendered = self.prepared_answer(&Prepared::new(view, Shown::Revealed), name)?;
+        let rendered = self.prepared_answer(&Prepared::new(view, urls, Shown::Revealed), name)?;
         Some(rendered.map_err(|hidden| self.without_secrets(view, name, &hidden)))
     }
 

@@ -1,0 +1,130 @@
+//! Rendered texts into files.
+//!
+//! **Invariant:** a file with secrets is of mode 0600 from its first byte on, and takes its name only when it
+//! is whole. Nothing is written through a link, into a pipe or onto a device.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::items::Rendered;
+
+/// Who may read what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// As the umask says.
+    Usual,
+    /// Only the user: it holds secrets.
+    Private,
+}
+
+impl Mode {
+    /// With secrets, or without.
+    pub(super) fn of(secrets: bool) -> Self {
+        if secrets { Self::Private } else { Self::Usual }
+    }
+
+    /// What is said behind the name of a file that was written.
+    pub(super) fn told(self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::Private => " (mode 0600, with secrets in clear)",
+        }
+    }
+
+    fn bits(self) -> (u32, u32) {
+        match self {
+            Self::Usual => (0o777, 0o666),
+            Self::Private => (0o700, 0o600),
+        }
+    }
+}
+
+/// Writes one text to the file `into`, or several into the folder `into`, which is made. One text goes into
+/// a folder too, when there is one of this name or the name ends in a slash. The result is what was written.
+pub(super) fn write(into: &Path, texts: &[Rendered], mode: Mode) -> anyhow::Result<Vec<PathBuf>> {
+    let named_as_folder = into.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let files: Vec<(PathBuf, &Rendered)> = match texts {
+        [only] if !named_as_folder && !into.is_dir() => vec![(into.to_owned(), only)],
+        _ => {
+            make_folder(into, mode)?;
+            texts
+                .iter()
+                .map(|text| (into.join(&text.name), text))
+                .collect()
+        }
+    };
+    // Nothing is written when something cannot be.
+    for (path, _) in &files {
+        writable(path)?;
+    }
+    for (path, text) in &files {
+        replace(path, &text.text, mode)?;
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Makes a folder and those above it.
+pub(super) fn make_folder(path: &Path, mode: Mode) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode.bits().0)
+        .create(path)
+        .with_context(|| format!("the folder {} cannot be made", path.display()))
+}
+
+/// Refuses what is there and no plain file.
+pub(super) fn writable(path: &Path) -> anyhow::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be looked at", path.display()));
+        }
+    };
+    let kind = found.file_type();
+    let what = if kind.is_file() {
+        return Ok(());
+    } else if kind.is_symlink() {
+        "a link"
+    } else if kind.is_dir() {
+        "a folder"
+    } else {
+        "a device, pipe or socket"
+    };
+    bail!(
+        "{} is {what}, and only plain files are written; name another one",
+        path.display()
+    );
+}
+
+/// Writes a file beside its place and moves it there.
+pub(super) fn replace(path: &Path, text: &str, mode: Mode) -> anyhow::Result<()> {
+    let name = path
+        .file_name()
+        .with_context(|| format!("{} names no file", path.display()))?;
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = path.with_file_name(beside);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode.bits().1)
+        .open(&beside)
+        .and_then(|mut file| {
+            let written = file
+                .write_all(text.as_bytes())
+                .and_then(|()| fs::rename(&beside, path));
+            if written.is_err() {
+                // What happened is told; that this could not be taken away is of no further use.
+                let _ = fs::remove_file(&beside);
+            }
+            written
+        });
+    written.with_context(|| format!("{} cannot be written", path.display()))
+}
