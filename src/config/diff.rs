@@ -321,6 +321,7 @@ fn same_profile(old: &Arc<Profile>, new: &Arc<Profile>) -> bool {
         && old.arch == new.arch
         && old.lifecycle == new.lifecycle
         && old.stalled_after == new.stalled_after
+        && old.fetch == new.fetch
         && same_boot(&old.boot, &new.boot)
         && answers(old) == answers(new)
 }

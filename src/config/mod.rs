@@ -10,6 +10,7 @@
 
 mod check;
 pub mod diff;
+pub mod fetch;
 pub mod load;
 mod merge;
 pub mod options;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
+use super::fetch::Fetch;
 use super::options::ConfiguredOption;
 use super::secrets::Secrets;
 use super::source::Span;
@@ -584,6 +585,8 @@ pub struct Profile {
     pub answers: Vec<Answer>,
     /// Silence after which an installation has failed, when this profile sets its own.
     pub stalled_after: Option<Duration>,
+    /// Where its boot files come from, when it says so.
+    pub fetch: Option<Box<Fetch>>,
     /// Where it stands.
     pub span: Option<Span>,
 }

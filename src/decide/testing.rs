@@ -116,6 +116,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         },
         answers: Vec::new(),
         stalled_after: None,
+        fetch: None,
         span: None,
     };
     Snapshot::new(

@@ -88,6 +88,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         },
         answers: Vec::new(),
         stalled_after: None,
+        fetch: None,
         span: None,
     };
     let mut hosts = vec![

@@ -72,6 +72,7 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
             span: None,
         }],
         stalled_after: None,
+        fetch: None,
         span: None,
     }
 }
@@ -120,6 +121,7 @@ fn read_profile(path: &Path, name: &str) -> Profile {
             })
             .collect(),
         stalled_after: None,
+        fetch: None,
         span: None,
     }
 }

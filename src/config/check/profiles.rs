@@ -82,6 +82,7 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
                 })
                 .collect(),
             stalled_after: profile.stalled_after.as_ref().map(|time| time.value),
+            fetch: profile.fetch.clone().map(Box::new),
             span: Some(profile.span),
         });
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::Written;
+use super::{Written, fetch};
 use crate::base::{Architecture, Lifecycle, ProfileName};
+use crate::config::fetch::Fetch;
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Boot, TemplateText};
 use crate::config::source::Span;
@@ -25,6 +26,7 @@ pub(crate) struct ProfileFile {
     pub boot: Option<WrittenBoot>,
     pub answers: Vec<AnswerEntry>,
     pub stalled_after: Option<Written<Duration>>,
+    pub fetch: Option<Fetch>,
     /// Whether everything in it could be read.
     pub ok: bool,
 }
@@ -54,6 +56,7 @@ const PROFILE: Keys = Keys {
         "boot",
         "answers",
         "stalled_after",
+        "fetch",
     ],
     later: &[],
     hints: &[
@@ -142,6 +145,7 @@ impl ProfileFile {
         );
         let stalled_after = reader.parsed(cx, "stalled_after", values::duration);
         let boot = Self::boot(cx, &mut reader);
+        let fetch = fetch::read(cx, &mut reader);
         let mut answers: Vec<AnswerEntry> = Vec::new();
         for (table, header) in reader.tables(cx, "answers") {
             let mut answer = Reader::open(cx, table, "[[answers]]", header, &ANSWER);
@@ -174,6 +178,7 @@ impl ProfileFile {
             boot,
             answers,
             stalled_after,
+            fetch,
             ok: reader.ok,
         }
     }

@@ -632,6 +632,7 @@ async fn a_live_system_leaves_nothing_in_the_store() {
         },
         answers: Vec::new(),
         stalled_after: None,
+        fetch: None,
         span: None,
     };
     let hosts = bench.snapshot.hosts().iter().map(|host| {

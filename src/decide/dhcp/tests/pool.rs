@@ -33,6 +33,7 @@ fn site(unknown: Unknown) -> Snapshot {
         },
         answers: Vec::new(),
         stalled_after: None,
+        fetch: None,
         span: None,
     };
     Snapshot::new(
