@@ -380,7 +380,7 @@ impl<'o> Run<'o> {
                 path: file.clone(),
                 source,
             })?;
-            let mut signer = Err("the profile names no signature".to_owned());
+            let mut signer = Err("nothing that is signed vouches for it".to_owned());
             let vouched = self.expected(&wanted.path);
             if let Some((sum, list)) = vouched {
                 if !measured(&file, Some(sum))?.has(sum) {
@@ -394,10 +394,11 @@ impl<'o> Run<'o> {
             let mut text = text;
             if let Some(signature) = &wanted.signature {
                 let (verdict, signed) = self.verdict(&wanted.path, &file, signature).await?;
-                signer = match verdict {
-                    Verdict::Good(who) => Ok(who),
-                    Verdict::Unchecked(why) => Err(why),
-                };
+                match verdict {
+                    Verdict::Good(who) => signer = Ok(who),
+                    // A list before it may vouch for it all the same.
+                    Verdict::Unchecked(why) => signer = signer.or(Err(why)),
+                }
                 if let Some(signed) = signed {
                     text = signed;
                 }

@@ -41,7 +41,7 @@ impl Checked {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Signature => "signature",
-            Self::Sum => "sum",
+            Self::Sum => "published sum",
             Self::Profile => "profile's sum",
             Self::Package => "package",
             Self::Nothing => "not checked",

@@ -153,7 +153,7 @@ impl Source {
     /// The places that were looked at, and where, for a message.
     pub fn looked_for(&self, from: &str, others: &[&str]) -> (PathBuf, String) {
         match self {
-            Self::Mirror(_, base) => (PathBuf::from(base), from.to_owned()),
+            Self::Mirror(_, base) => (PathBuf::from(base), url(base, from)),
             Self::Folder(place) | Self::Image(place, _) => {
                 (place.clone(), candidates(from, others).join(", "))
             }
