@@ -114,7 +114,7 @@ async fn once(
     });
     let mut size = have;
     while let Some(bytes) = answer.part().await? {
-        if size == 0 && is_page(&bytes) && !url.ends_with(".xml") {
+        if size == 0 && is_page(&bytes) {
             forget(part);
             return Err(HttpError::Page {
                 url: url.to_owned(),

@@ -138,7 +138,7 @@ async fn from_mirror(
     tell: Tell<'_>,
 ) -> Result<Vec<(String, Ready)>, AssetError> {
     let client = Client::new(order.patience)?;
-    let source = Source::Mirror(client, base.trim_end_matches('/').to_owned());
+    let source = Source::Mirror(Box::new(client), base.trim_end_matches('/').to_owned());
     Run::new(order, staging, source).all(tell).await
 }
 

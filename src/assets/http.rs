@@ -573,13 +573,12 @@ fn next(at: &str, location: &str) -> Result<String, String> {
     } else {
         let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.split('?').next().unwrap_or_default();
-        match location.strip_prefix('/') {
-            Some(path) => format!("{scheme}://{server}/{path}"),
-            None => {
-                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-                let slash = if folder.is_empty() { "" } else { "/" };
-                format!("{scheme}://{server}/{folder}{slash}{location}")
-            }
+        if let Some(path) = location.strip_prefix('/') {
+            format!("{scheme}://{server}/{path}")
+        } else {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let slash = if folder.is_empty() { "" } else { "/" };
+            format!("{scheme}://{server}/{folder}{slash}{location}")
         }
     };
     match to.split_once("://").map(|(scheme, _)| scheme) {

@@ -106,6 +106,11 @@ pub struct Image<R> {
     pub passed_over: usize,
 }
 
+/// So long is one area of system use entries at most.
+const AREA: u32 = 64 << 10;
+/// A sector's length, as extents have it.
+const ONE_SECTOR: u32 = 2_048;
+
 /// Whose names are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Names {
@@ -256,7 +261,7 @@ impl<R: Read + Seek> Image<R> {
     /// How many bytes to pass over in each system use area; `None`: there is no Rock Ridge.
     fn skip(&mut self) -> Result<Option<usize>, IsoError> {
         let root = Extent {
-            size: self.volume.root.size.min(SECTOR as u32),
+            size: self.volume.root.size.min(ONE_SECTOR),
             ..self.volume.root
         };
         let bytes = self.bytes(root, "the root directory")?;
@@ -393,8 +398,6 @@ impl<R: Read + Seek> Image<R> {
         parts: usize,
     ) -> Result<(), IsoError> {
         said.read(record.system.get(skip..).unwrap_or_default());
-        // So long is one area at most; links of links do not go on for ever.
-        const AREA: u32 = 64 << 10;
         for _ in 0..parts.min(32) {
             let Some((block, offset, length)) = said.goes_on else {
                 break;
@@ -417,7 +420,7 @@ impl<R: Read + Seek> Image<R> {
     fn moved(&mut self, block: u32) -> Result<Extent, IsoError> {
         let first = Extent {
             block,
-            size: SECTOR as u32,
+            size: ONE_SECTOR,
         };
         let bytes = self.bytes(first, "a moved directory")?;
         let size = records(&bytes).next().map_or(0, |own| own.extent.size);
@@ -480,9 +483,11 @@ pub fn resolve(link: &str, to: &str) -> Option<String> {
     Some(path.join("/"))
 }
 
-/// Reads any bytes as an image: what the fuzz target and the tests run. The error is a sentence that names the
-/// property that does not hold.
-pub fn exercise(bytes: &[u8]) -> Result<(), String> {
+/// Reads any bytes as an image from its first volume descriptor on: what the fuzz target and the tests run. The
+/// error is a sentence that names the property that does not hold.
+pub fn exercise(descriptors: &[u8]) -> Result<(), String> {
+    let mut bytes = vec![0; 16 * SECTOR];
+    bytes.extend_from_slice(descriptors);
     let limits = Limits {
         entries: 2_000,
         directories: 4 << 20,

@@ -59,7 +59,7 @@ pub fn place(staged: &[Staged], boot_assets: &Path, scratch: &Path) -> Result<()
 
 /// Puts one file in its place; whether there was another one, which now is `old`.
 fn place_one(file: &Path, target: &Path, old: &Path) -> io::Result<bool> {
-    let folder = target.parent().unwrap_or(Path::new("."));
+    let folder = target.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
     // The daemon's own account reads it.
     let opened = File::open(file)?;

@@ -43,9 +43,8 @@ impl Proxies {
     pub fn of(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadProxy> {
         let proxy = |names: &[&'static str]| {
             for name in names {
-                match variable(name).filter(|value| !value.trim().is_empty()) {
-                    Some(value) => return Proxy::parse(value.trim(), name).map(Some),
-                    None => continue,
+                if let Some(value) = variable(name).filter(|value| !value.trim().is_empty()) {
+                    return Proxy::parse(value.trim(), name).map(Some);
                 }
             }
             Ok(None)

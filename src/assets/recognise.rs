@@ -88,17 +88,21 @@ fn slug(text: &str) -> String {
 /// A file that tells what an image is has at most so many bytes.
 const TELLTALE: u64 = 256 << 10;
 
+/// One way of telling what an image is.
+type Look<R> = fn(&mut Image<R>) -> Result<Option<Recognised>, IsoError>;
+
 /// Tells what an image is; `None`: nothing in it is known.
 pub fn recognise<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>, IsoError> {
-    for look in [
-        debian_like::<R>,
-        suse::<R>,
-        coreos::<R>,
-        redhat::<R>,
-        alpine::<R>,
-        arch_linux::<R>,
-        isolinux::<R>,
-    ] {
+    let looks: [Look<R>; 7] = [
+        debian_like,
+        suse,
+        |image| Ok(coreos(image)),
+        redhat,
+        alpine,
+        |image| Ok(arch_linux(image)),
+        isolinux,
+    ];
+    for look in looks {
         if let Some(found) = look(image)? {
             return Ok(Some(found));
         }
@@ -338,15 +342,15 @@ fn suse<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>, IsoE
 }
 
 /// Fedora CoreOS's and RHEL CoreOS's live images.
-fn coreos<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>, IsoError> {
+fn coreos<R: Read + Seek>(image: &Image<R>) -> Option<Recognised> {
     let rootfs = first(image, &["images/pxeboot/rootfs.img"]);
     let kernel = first(image, &["images/pxeboot/vmlinuz"]);
     let initrd = first(image, &["images/pxeboot/initrd.img"]);
     let (Some(rootfs), Some(kernel), Some(initrd)) = (rootfs, kernel, initrd) else {
-        return Ok(None);
+        return None;
     };
     let name = image.name().to_owned();
-    Ok(Some(Recognised {
+    Some(Recognised {
         distribution: if name.to_ascii_lowercase().starts_with("rhcos") { "rhcos" } else { "fedora-coreos" }.to_owned(),
         version: version_in(&name),
         title: format!("CoreOS ({name})"),
@@ -358,7 +362,7 @@ fn coreos<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>, Is
         whole: false,
         cmdline: "coreos.live.rootfs_url={further} ignition.firstboot ignition.platform.id=metal rd.neednet=1 ip=dhcp".to_owned(),
         notes: Vec::new(),
-    }))
+    })
 }
 
 /// `.treeinfo` of everything that Anaconda installs.
@@ -464,7 +468,7 @@ fn alpine<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>, Is
 }
 
 /// Arch Linux and what is made with its tools.
-fn arch_linux<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>, IsoError> {
+fn arch_linux<R: Read + Seek>(image: &Image<R>) -> Option<Recognised> {
     for (base, distribution) in [("arch", "arch"), ("sysresccd", "systemrescue")] {
         let boot = format!("{base}/boot/x86_64");
         let kernel = first(
@@ -482,7 +486,7 @@ fn arch_linux<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>
         let Some((kernel, initrd)) = kernel.zip(initrd) else {
             continue;
         };
-        return Ok(Some(Recognised {
+        return Some(Recognised {
             distribution: distribution.to_owned(),
             version: String::new(),
             title: image.name().to_owned(),
@@ -494,9 +498,9 @@ fn arch_linux<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>
             whole: false,
             cmdline: format!("archisobasedir={base} archiso_http_srv={{tree}}/ ip=dhcp"),
             notes: Vec::new(),
-        }));
+        });
     }
-    Ok(None)
+    None
 }
 
 /// Any other image that boots Linux by ISOLINUX: the first kernel of its menu.
@@ -550,6 +554,12 @@ fn isolinux<R: Read + Seek>(image: &mut Image<R>) -> Result<Option<Recognised>, 
     Ok(None)
 }
 
+/// Whether a menu names a module of SYSLINUX's own.
+fn is_module(file: &str) -> bool {
+    let extension = file.trim().rsplit_once('.').map(|(_, extension)| extension);
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("c32"))
+}
+
 /// Kernel, initial RAM disks and the other words of the first label of a SYSLINUX menu.
 fn first_label(text: &str) -> Option<(String, Vec<String>, String)> {
     let mut kernel: Option<String> = None;
@@ -559,7 +569,7 @@ fn first_label(text: &str) -> Option<(String, Vec<String>, String)> {
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         match word.to_ascii_lowercase().as_str() {
             "label" if kernel.is_some() => break,
-            "kernel" | "linux" if !rest.trim().ends_with(".c32") => {
+            "kernel" | "linux" if !is_module(rest) => {
                 kernel = Some(rest.trim().to_owned());
             }
             "initrd" => initrd = rest.trim().split(',').map(str::to_owned).collect(),

@@ -20,7 +20,7 @@ const TEXT: usize = 64 << 20;
 #[derive(Debug)]
 pub enum Source {
     /// A server: its address ends without `/`.
-    Mirror(Client, String),
+    Mirror(Box<Client>, String),
     /// A folder.
     Folder(PathBuf),
     /// An ISO image: itself, and what is in it.
@@ -246,7 +246,9 @@ fn from_tar(archive: &Path, member: &str, to: &Path) -> Result<(), AssetError> {
         if output.status.success() {
             return Ok(());
         }
-        said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        String::from_utf8_lossy(&output.stderr)
+            .trim()
+            .clone_into(&mut said);
     }
     Err(AssetError::Tool {
         command: format!("tar --extract {member}"),

@@ -118,6 +118,7 @@ fn replace<'v>(text: &str, mut value: impl FnMut(&str) -> Option<&'v str>) -> St
 
 impl Fetch {
     /// The same for one architecture: no placeholders are left.
+    #[must_use]
     pub fn for_arch(&self, arch: Architecture) -> Self {
         let path = |text: &String| expand(text, arch);
         let optional = |text: &Option<String>| text.as_ref().map(path);

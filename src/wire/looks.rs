@@ -102,7 +102,15 @@ pub fn is_page(head: &[u8]) -> bool {
         text.get(..tag.len())
             .is_some_and(|begin| begin.eq_ignore_ascii_case(tag))
     };
-    begins(b"<!doctype html") || begins(b"<html") || begins(b"<head") || begins(b"<?xml")
+    let is_xhtml = || {
+        text.windows(5)
+            .take(512)
+            .any(|window| window.eq_ignore_ascii_case(b"<html"))
+    };
+    begins(b"<!doctype html")
+        || begins(b"<html")
+        || begins(b"<head")
+        || (begins(b"<?xml") && is_xhtml())
 }
 
 #[cfg(test)]
@@ -129,6 +137,7 @@ mod tests {
         assert!(Looks::Initrd.fits(&initrd) && !Looks::Initrd.fits(&pxe));
         assert!(Looks::Pxe.fits(&pxe));
         assert!(Looks::Iso.fits(&iso) && !Looks::Iso.fits(&kernel));
+        assert!(Looks::Any.fits(b"<?xml version='1.0'?><domain/>"));
         assert!(Looks::Squashfs.fits(b"hsqs...") && Looks::Wim.fits(b"MSWIM\0\0\0"));
         for other in [&kernel, &stub, &initrd] {
             assert!(!Looks::Pxe.fits(other));

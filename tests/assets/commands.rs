@@ -63,7 +63,16 @@ impl Site {
     fn run(&self, line: &str) -> Ran {
         let mut command = Command::cargo_bin("bootwright").unwrap();
         command.current_dir(self.folder.path());
-        for name in ["BOOTWRIGHT_CONFIG", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        for name in [
+            "BOOTWRIGHT_CONFIG",
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+        ] {
             command.env_remove(name);
         }
         for (name, value) in &self.env {
@@ -98,27 +107,46 @@ fn what_is_missing_is_told_with_the_command_that_brings_it() {
     let server = mirror();
     let site = Site::new(&server.url());
     let ran = site.good("check");
-    assert!(ran.out.contains("`bootwright assets fetch os-1` brings it"), "{}", ran.out);
+    assert!(
+        ran.out.contains("`bootwright assets fetch os-1` brings it"),
+        "{}",
+        ran.out
+    );
     let ran = site.run("assets verify");
     assert_eq!(ran.status, 1, "{}", ran.out);
     assert!(ran.out.contains("os/1/x86_64/linux"), "{}", ran.out);
 
     let ran = site.good("assets fetch os-1");
-    assert!(ran.out.contains("os/1/x86_64/linux  40000 bytes  sha256 "), "{}", ran.out);
-    assert!(ran.out.contains("sum as published in images/SHA256SUMS"), "{}", ran.out);
+    assert!(
+        ran.out.contains("os/1/x86_64/linux  40000 bytes  sha256 "),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out.contains("sum as published in images/SHA256SUMS"),
+        "{}",
+        ran.out
+    );
     // Plain lines where nobody looks at a terminal.
     assert!(ran.err.contains("fetching linux, 39.0 KiB"), "{}", ran.err);
     assert!(!ran.err.contains(['\r', '\x1b']), "{}", ran.err);
     let ran = site.good("check");
     assert!(!ran.out.contains("os/1/"), "{}", ran.out);
     let ran = site.good("assets list");
-    assert!(ran.out.contains("/images/amd64/linux (published sum)"), "{}", ran.out);
+    assert!(
+        ran.out.contains("/images/amd64/linux (published sum)"),
+        "{}",
+        ran.out
+    );
 
     // Names that are not known, and profiles that tell nothing.
     let ran = site.run("assets fetch os-2");
     assert_eq!(ran.status, 1);
     assert!(ran.err.contains("did you mean os-1?"), "{}", ran.err);
-    site.write("config/profiles/plain.toml", "[boot]\nkind = \"linux\"\nkernel = \"a/linux\"\n");
+    site.write(
+        "config/profiles/plain.toml",
+        "[boot]\nkind = \"linux\"\nkernel = \"a/linux\"\n",
+    );
     let ran = site.run("assets fetch plain");
     assert!(ran.err.contains("add a [fetch] to"), "{}", ran.err);
     assert_eq!(site.run("assets fetch os-1 --arch mips").status, 2);
@@ -136,7 +164,10 @@ fn steps_as_lines_of_json() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    let events: Vec<&str> = lines
+        .iter()
+        .map(|line| line["event"].as_str().unwrap())
+        .collect();
     assert_eq!(events, ["said", "begins", "begins", "placed", "placed"]);
     assert_eq!(lines[1]["total"], 40_000);
     assert_eq!(lines[3]["checked"], "sum");
@@ -152,12 +183,22 @@ fn a_proxy_of_the_environment_is_asked() {
     site.env.push(("http_proxy", proxy));
     site.good("assets fetch os-1");
     let asked = server.asked();
-    assert_eq!(asked[0].line, "GET http://mirror.invalid/images/SHA256SUMS HTTP/1.1");
-    assert_eq!(asked[0].headers["proxy-authorization"], "Basic dXNlcjp3b3Jk");
+    assert_eq!(
+        asked[0].line,
+        "GET http://mirror.invalid/images/SHA256SUMS HTTP/1.1"
+    );
+    assert_eq!(
+        asked[0].headers["proxy-authorization"],
+        "Basic dXNlcjp3b3Jk"
+    );
     site.env.push(("no_proxy", ".invalid".to_owned()));
     let ran = site.run("assets fetch os-1");
     assert_eq!(ran.status, 1);
-    assert!(ran.err.contains("mirror.invalid:80 cannot be reached"), "{}", ran.err);
+    assert!(
+        ran.err.contains("mirror.invalid:80 cannot be reached"),
+        "{}",
+        ran.err
+    );
 }
 
 /// `openssl s_server` over a folder, until it is dropped.
@@ -171,9 +212,25 @@ impl Tls {
             command
         };
         run(openssl().args([
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
-            "-keyout", "key.pem", "-out", "cert.pem",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
         ]));
         for _ in 0..20 {
             let port = {
@@ -181,7 +238,16 @@ impl Tls {
                 listener.local_addr().unwrap().port()
             };
             let mut child = openssl()
-                .args(["s_server", "-WWW", "-key", "key.pem", "-cert", "cert.pem", "-accept", &format!("127.0.0.1:{port}")])
+                .args([
+                    "s_server",
+                    "-WWW",
+                    "-key",
+                    "key.pem",
+                    "-cert",
+                    "cert.pem",
+                    "-accept",
+                    &format!("127.0.0.1:{port}"),
+                ])
                 .stdin(std::process::Stdio::null())
                 .stdout(std::process::Stdio::null())
                 .stderr(std::process::Stdio::null())
@@ -224,14 +290,18 @@ fn https_needs_a_certificate_that_the_machine_trusts() {
     let ran = site.run("assets fetch os-1");
     assert_eq!(ran.status, 1);
     assert!(
-        ran.err.contains("no trusted connection") || ran.err.contains("certificates of this machine"),
+        ran.err.contains("no trusted connection")
+            || ran.err.contains("certificates of this machine"),
         "{}",
         ran.err
     );
     let trusted = folder.path().join("cert.pem").display().to_string();
     site.env.push(("SSL_CERT_FILE", trusted));
     site.good("assets fetch os-1");
-    assert_eq!(fs::read(site.path("boot-assets/os/1/x86_64/linux")).unwrap(), kernel(1));
+    assert_eq!(
+        fs::read(site.path("boot-assets/os/1/x86_64/linux")).unwrap(),
+        kernel(1)
+    );
 }
 
 #[test]
@@ -252,25 +322,40 @@ fn verify_tells_and_prune_takes_what_nobody_names() {
     fs::write(&linux, kernel(2)).unwrap();
     let ran = site.run("assets verify");
     assert_eq!(ran.status, 1);
-    assert!(ran.out.contains("os/1/x86_64/linux      changed"), "{}", ran.out);
+    assert!(
+        ran.out.contains("os/1/x86_64/linux      changed"),
+        "{}",
+        ran.out
+    );
     fs::remove_file(&linux).unwrap();
     let ran = site.run("assets verify");
     assert_eq!(ran.status, 1);
-    assert!(ran.out.contains("`bootwright assets fetch os-1`"), "{}", ran.out);
+    assert!(
+        ran.out.contains("`bootwright assets fetch os-1`"),
+        "{}",
+        ran.out
+    );
     site.good("assets fetch os-1");
 
     // Somebody names them: they stay.
     let ran = site.good("assets prune --yes");
     assert!(ran.out.contains("nothing to remove"), "{}", ran.out);
     // Nobody does any more.
-    site.write("config/reservations.toml", "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\n");
+    site.write(
+        "config/reservations.toml",
+        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\n",
+    );
     fs::remove_file(site.path("config/profiles/os-1.toml")).unwrap();
     fs::write(&linux, kernel(3)).unwrap();
     let ran = site.run("assets prune");
     assert_eq!(ran.status, 1);
     assert!(ran.err.contains("--yes"), "{}", ran.err);
     let ran = site.good("assets prune --dry-run");
-    assert!(ran.out.contains("1 files, 292.9 KiB would be removed"), "{}", ran.out);
+    assert!(
+        ran.out.contains("1 files, 292.9 KiB would be removed"),
+        "{}",
+        ran.out
+    );
     assert!(site.path("boot-assets/os/1/x86_64/initrd.gz").exists());
     let ran = site.good("assets prune --yes");
     assert!(ran.out.contains("kept: os/1/x86_64/linux"), "{}", ran.out);
@@ -297,11 +382,20 @@ fn an_image_becomes_a_profile() {
     let image = make("xorrisofs", &["-r", "-V", "Rocky-9-4"], folder.path());
     let iso = image.display();
     let ran = site.good(&format!("assets add-iso {iso} --tree"));
-    assert!(ran.out.contains("the profile config/profiles/rocky-9.toml is written"), "{}", ran.out);
+    assert!(
+        ran.out
+            .contains("the profile config/profiles/rocky-9.toml is written"),
+        "{}",
+        ran.out
+    );
     let assets = site.path("boot-assets/rocky/9.4/x86_64");
     assert_eq!(fs::read(assets.join("vmlinuz")).unwrap(), linux);
     assert_eq!(fs::read(assets.join("tree/treeinfo")).unwrap(), TREEINFO);
-    assert!(assets.join("tree/BaseOS/Packages/a-1.0-1.x86_64.rpm").exists());
+    assert!(
+        assets
+            .join("tree/BaseOS/Packages/a-1.0-1.x86_64.rpm")
+            .exists()
+    );
 
     // The profile is good, and a host can have it.
     site.write(
@@ -310,7 +404,8 @@ fn an_image_becomes_a_profile() {
     );
     let ran = site.good("render web01");
     assert!(
-        ran.out.contains("inst.repo=http://10.99.0.2:8080/assets/rocky/9.4/x86_64/tree"),
+        ran.out
+            .contains("inst.repo=http://10.99.0.2:8080/assets/rocky/9.4/x86_64/tree"),
         "{}",
         ran.out
     );
@@ -347,7 +442,10 @@ fn an_image_fills_the_profile_that_is_there() {
     let site = Site::new("http://127.0.0.1:9");
     let (linux, ram) = (kernel(1), initrd(1));
     let folder = tree(&[
-        (".disk/info", b"Ubuntu-Server 24.04.3 LTS \"Noble Numbat\" - Release amd64 (20250805.1)"),
+        (
+            ".disk/info",
+            b"Ubuntu-Server 24.04.3 LTS \"Noble Numbat\" - Release amd64 (20250805.1)",
+        ),
         ("casper/vmlinuz", &linux),
         ("casper/initrd", &ram),
     ]);
@@ -359,23 +457,42 @@ fn an_image_fills_the_profile_that_is_there() {
         [[fetch.files]]\npath = \"u/initrd\"\nfrom = \"ubuntu-24.04*-live-server-{{ debian_arch }}.iso\"\nmember = \"casper/initrd\"\nis = \"initrd\"\n";
     site.write("config/profiles/ubuntu-24.04.toml", profile);
     let ran = site.good(&format!("assets add-iso {}", image.display()));
-    assert!(ran.out.contains("where the profile ubuntu-24.04 has them"), "{}", ran.out);
+    assert!(
+        ran.out.contains("where the profile ubuntu-24.04 has them"),
+        "{}",
+        ran.out
+    );
     assert_eq!(fs::read(site.path("boot-assets/u/linux")).unwrap(), linux);
     assert_eq!(fs::read(site.path("boot-assets/u/initrd")).unwrap(), ram);
-    assert_eq!(fs::read(site.path("boot-assets/u/server.iso")).unwrap(), fs::read(&image).unwrap());
-    assert_eq!(fs::read_to_string(site.path("config/profiles/ubuntu-24.04.toml")).unwrap(), profile);
+    assert_eq!(
+        fs::read(site.path("boot-assets/u/server.iso")).unwrap(),
+        fs::read(&image).unwrap()
+    );
+    assert_eq!(
+        fs::read_to_string(site.path("config/profiles/ubuntu-24.04.toml")).unwrap(),
+        profile
+    );
 
     // The same from a mirror that publishes sums: the newest point release is found by them.
     let server = Server::new();
     let bytes = fs::read(&image).unwrap();
     let name = "ubuntu-24.04.10-live-server-amd64.iso";
-    let list = sums(&[("ubuntu-24.04.9-live-server-amd64.iso", b"old"), (name, &bytes)]);
+    let list = sums(&[
+        ("ubuntu-24.04.9-live-server-amd64.iso", b"old"),
+        (name, &bytes),
+    ]);
     server.put_file("SHA256SUMS", list);
     server.put_file(name, bytes);
-    let ran = site.good(&format!("assets fetch ubuntu-24.04 --mirror {}", server.url()));
+    let ran = site.good(&format!(
+        "assets fetch ubuntu-24.04 --mirror {}",
+        server.url()
+    ));
     assert!(ran.out.contains("(was there already)"), "{}", ran.out);
     fs::remove_dir_all(site.path("boot-assets/u")).unwrap();
-    site.good(&format!("assets fetch ubuntu-24.04 --mirror {}", server.url()));
+    site.good(&format!(
+        "assets fetch ubuntu-24.04 --mirror {}",
+        server.url()
+    ));
     assert_eq!(fs::read(site.path("boot-assets/u/linux")).unwrap(), linux);
     assert_eq!(server.count(name), 1);
     fs::remove_file(image).unwrap();

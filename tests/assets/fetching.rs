@@ -86,10 +86,32 @@ fn when_one_file_is_bad_no_file_comes() {
     let bad: [(&str, Page); 7] = [
         ("another sum", Page::new(initrd(9))),
         ("a page", page("text/html; charset=utf-8")),
-        ("a page that says it is none", page("application/octet-stream")),
-        ("not there", Page { status: 404, ..good.clone() }),
-        ("the server fails", Page { status: 500, ..good.clone() }),
-        ("cut off each time", Page { cuts: vec![10; 9], ranges: false, ..good.clone() }),
+        (
+            "a page that says it is none",
+            page("application/octet-stream"),
+        ),
+        (
+            "not there",
+            Page {
+                status: 404,
+                ..good.clone()
+            },
+        ),
+        (
+            "the server fails",
+            Page {
+                status: 500,
+                ..good.clone()
+            },
+        ),
+        (
+            "cut off each time",
+            Page {
+                cuts: vec![10; 9],
+                ranges: false,
+                ..good.clone()
+            },
+        ),
         ("an empty file", Page::new("")),
     ];
     for (name, page) in bad {
@@ -99,7 +121,10 @@ fn when_one_file_is_bad_no_file_comes() {
             .unwrap_err();
         match (name, &error) {
             ("another sum" | "an empty file", AssetError::OtherSum { .. })
-            | ("a page" | "a page that says it is none", AssetError::Http(HttpError::Page { .. }))
+            | (
+                "a page" | "a page that says it is none",
+                AssetError::Http(HttpError::Page { .. }),
+            )
             | ("not there", AssetError::NotInPlace { .. })
             | ("the server fails", AssetError::Http(HttpError::Status { .. }))
             | ("cut off each time", AssetError::Http(HttpError::Broken { .. })) => {}
@@ -118,7 +143,11 @@ fn without_sums_a_file_still_has_to_look_like_what_it_is() {
     let mut fetch = declaration();
     fetch.sums.clear();
     server.put_file("images/initrd.gz", initrd(1));
-    for body in [b"\x7fELF not a kernel".repeat(100), Vec::new(), b"<!DOCTYPE html>".to_vec()] {
+    for body in [
+        b"\x7fELF not a kernel".repeat(100),
+        Vec::new(),
+        b"<!DOCTYPE html>".to_vec(),
+    ] {
         server.put_file("images/linux", body);
         place
             .fetch(&fetch, From::Mirror(&server.url()))
@@ -128,7 +157,11 @@ fn without_sums_a_file_still_has_to_look_like_what_it_is() {
     server.put_file("images/linux", kernel(1));
     let brought = place.fetch(&fetch, From::Mirror(&server.url())).unwrap();
     assert_eq!(brought[0].checked, Checked::Nothing);
-    assert!(brought[0].note.starts_with("not checked"), "{}", brought[0].note);
+    assert!(
+        brought[0].note.starts_with("not checked"),
+        "{}",
+        brought[0].note
+    );
 }
 
 #[test]
@@ -247,7 +280,13 @@ fn without_a_validator_a_part_is_not_taken_up() {
     for etag in [None, Some("W/\"weak\"".to_owned())] {
         let mut place_ = Place::new();
         std::mem::swap(&mut place, &mut place_);
-        server.put("images/initrd.gz", Page { etag, ..cut.clone() });
+        server.put(
+            "images/initrd.gz",
+            Page {
+                etag,
+                ..cut.clone()
+            },
+        );
         server.asked();
         place
             .fetch(&declaration(), From::Mirror(&server.url()))
@@ -320,9 +359,7 @@ fn a_server_that_is_not_there_is_named() {
     };
     let mut place = Place::new();
     let url = format!("http://127.0.0.1:{port}");
-    let error = place
-        .fetch(&declaration(), From::Mirror(&url))
-        .unwrap_err();
+    let error = place.fetch(&declaration(), From::Mirror(&url)).unwrap_err();
     assert!(
         error
             .to_string()
@@ -346,9 +383,7 @@ fn a_folder_is_checked_by_the_lists_it_has() {
 
     let list = sums(&[("linux", &kernel(1)), ("initrd.gz", &initrd(1))]);
     fs::write(images.join("SHA256SUMS"), &list).unwrap();
-    let brought = place
-        .fetch(&declaration(), From::Local(&images))
-        .unwrap();
+    let brought = place.fetch(&declaration(), From::Local(&images)).unwrap();
     assert!(brought.iter().all(|file| file.checked == Checked::Sum));
 
     fs::write(images.join("linux"), kernel(2)).unwrap();
@@ -362,7 +397,9 @@ fn a_folder_is_checked_by_the_lists_it_has() {
         .fetch(&declaration(), From::Local(folder.path()))
         .unwrap_err();
     assert!(
-        error.to_string().contains("has no os/1/linux (looked for images/linux, "),
+        error
+            .to_string()
+            .contains("has no os/1/linux (looked for images/linux, "),
         "{error}"
     );
     assert!(place.served().is_empty());

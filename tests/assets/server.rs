@@ -94,10 +94,7 @@ impl Server {
     }
 
     pub(crate) fn put(&self, path: &str, page: Page) {
-        self.pages
-            .lock()
-            .unwrap()
-            .insert(format!("/{path}"), page);
+        self.pages.lock().unwrap().insert(format!("/{path}"), page);
     }
 
     pub(crate) fn put_file(&self, path: &str, body: impl Into<Vec<u8>>) {
@@ -180,7 +177,11 @@ fn answer(
         });
     let total = page.body.len();
     let (status, body, extra) = match range {
-        Some(from) if from >= total => (416, Vec::new(), format!("Content-Range: bytes */{total}\r\n")),
+        Some(from) if from >= total => (
+            416,
+            Vec::new(),
+            format!("Content-Range: bytes */{total}\r\n"),
+        ),
         Some(from) => (
             206,
             page.body[from..].to_vec(),

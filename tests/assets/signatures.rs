@@ -21,9 +21,20 @@ impl Keys {
         let folder = tempfile::Builder::new().prefix("bw").tempdir().unwrap();
         let keys = Self(folder);
         for who in ["os@example", "stranger@example"] {
-            run(keys.gpg().args(["--passphrase", "", "--quick-gen-key", who, "ed25519", "sign"]));
+            run(keys.gpg().args([
+                "--passphrase",
+                "",
+                "--quick-gen-key",
+                who,
+                "ed25519",
+                "sign",
+            ]));
         }
-        run(keys.gpg().args(["--output"]).arg(keys.path("os.gpg")).args(["--export", "os@example"]));
+        run(keys
+            .gpg()
+            .args(["--output"])
+            .arg(keys.path("os.gpg"))
+            .args(["--export", "os@example"]));
         run(keys
             .gpg()
             .args(["--armor", "--output"])
@@ -38,14 +49,19 @@ impl Keys {
 
     fn gpg(&self) -> Command {
         let mut gpg = Command::new("gpg");
-        gpg.args(["--batch", "--quiet", "--yes", "--homedir"]).arg(self.0.path());
+        gpg.args(["--batch", "--quiet", "--yes", "--homedir"])
+            .arg(self.0.path());
         gpg
     }
 
     fn sign(&self, who: &str, how: &str, text: &str) -> Vec<u8> {
         let (from, to) = (self.path("text"), self.path("signed"));
         fs::write(&from, text).unwrap();
-        run(self.gpg().args(["-u", who, how, "--output"]).arg(&to).arg(&from));
+        run(self
+            .gpg()
+            .args(["-u", who, how, "--output"])
+            .arg(&to)
+            .arg(&from));
         fs::read(&to).unwrap()
     }
 }
@@ -73,9 +89,7 @@ fn mirror() -> Server {
 }
 
 fn refused(place: &mut Place, fetch: &bootwright::config::fetch::Fetch, server: &Server) -> String {
-    let error = place
-        .fetch(fetch, From::Mirror(&server.url()))
-        .unwrap_err();
+    let error = place.fetch(fetch, From::Mirror(&server.url())).unwrap_err();
     assert!(matches!(error, AssetError::Signature { .. }), "{error}");
     assert!(place.served().is_empty());
     error.to_string()
@@ -90,7 +104,10 @@ fn a_detached_signature() {
         let mut place = Place::new();
         let fetch = signed(&keys.path(keyring), detached());
         let text = list();
-        server.put_file("images/SHA256SUMS.gpg", keys.sign("os@example", "--detach-sign", &text));
+        server.put_file(
+            "images/SHA256SUMS.gpg",
+            keys.sign("os@example", "--detach-sign", &text),
+        );
         let brought = place.fetch(&fetch, From::Mirror(&server.url())).unwrap();
         for file in brought {
             assert_eq!(file.checked, Checked::Signature);
@@ -98,11 +115,17 @@ fn a_detached_signature() {
         }
 
         let mut place = Place::new();
-        server.put_file("images/SHA256SUMS.gpg", keys.sign("os@example", "--detach-sign", "other"));
+        server.put_file(
+            "images/SHA256SUMS.gpg",
+            keys.sign("os@example", "--detach-sign", "other"),
+        );
         let error = refused(&mut place, &fetch, &server);
         assert!(error.contains("is bad"), "{error}");
 
-        server.put_file("images/SHA256SUMS.gpg", keys.sign("stranger@example", "--detach-sign", &text));
+        server.put_file(
+            "images/SHA256SUMS.gpg",
+            keys.sign("stranger@example", "--detach-sign", &text),
+        );
         let error = refused(&mut place, &fetch, &server);
         assert!(error.contains("not among the keys"), "{error}");
         assert!(error.contains("os-keyring"), "{error}");
@@ -114,7 +137,11 @@ fn a_detached_signature() {
         place.signatures = false;
         let brought = place.fetch(&fetch, From::Mirror(&server.url())).unwrap();
         assert_eq!(brought[0].checked, Checked::Sum);
-        assert!(brought[0].note.contains("--no-signature"), "{}", brought[0].note);
+        assert!(
+            brought[0].note.contains("--no-signature"),
+            "{}",
+            brought[0].note
+        );
     }
 }
 
@@ -134,7 +161,10 @@ fn a_signature_that_vanished_is_no_excuse() {
 fn without_the_keys_the_package_is_named() {
     let keys = Keys::new();
     let server = mirror();
-    server.put_file("images/SHA256SUMS", keys.sign("os@example", "--clearsign", &list()));
+    server.put_file(
+        "images/SHA256SUMS",
+        keys.sign("os@example", "--clearsign", &list()),
+    );
     let fetch = signed(Path::new("/nonexistent/os.gpg"), Signature::Inline);
     let mut place = Place::new();
     let brought = place.fetch(&fetch, From::Mirror(&server.url())).unwrap();
@@ -158,13 +188,20 @@ fn a_signed_list_vouches_for_the_next() {
     });
     let release = |list: &str| {
         let sum = crate::site::sha256(list.as_bytes());
-        let text = format!("Origin: OS\nSHA256:\n {sum}     {} images/SHA256SUMS\n", list.len());
+        let text = format!(
+            "Origin: OS\nSHA256:\n {sum}     {} images/SHA256SUMS\n",
+            list.len()
+        );
         keys.sign("os@example", "--clearsign", &text)
     };
     server.put_file("InRelease", release(&list()));
     let mut place = Place::new();
     let brought = place.fetch(&fetch, From::Mirror(&server.url())).unwrap();
-    assert!(brought.iter().all(|file| file.checked == Checked::Signature));
+    assert!(
+        brought
+            .iter()
+            .all(|file| file.checked == Checked::Signature)
+    );
 
     // Whoever changes files and list cannot change what is signed.
     server.put_file("images/linux", kernel(2));

@@ -55,6 +55,11 @@ impl Listed {
         }
     }
 
+    /// Whether it is amiss when it is not there.
+    fn is_wanted(&self) -> bool {
+        !self.hosts.is_empty() || self.origin.is_some()
+    }
+
     fn users(&self) -> String {
         if !self.hosts.is_empty() {
             return in_short(&self.hosts);
@@ -90,7 +95,6 @@ fn all(in_force: &InForce, manifest: &Manifest) -> Vec<Listed> {
             let entry = manifest.files.get(&path);
             Listed::new(in_force, path, entry, users)
         })
-        // What only a profile that nobody uses would bring is told by `verify`.
         .collect()
 }
 
@@ -181,11 +185,9 @@ pub(super) fn verify(config: &Path, format: Format, out: &mut dyn Write) -> anyh
         file.state = Some(state.as_str());
         states.insert(file.path.clone(), state);
     }
-    // What nobody uses and nobody has fetched is no fault.
-    let is_wanted = |file: &&Listed| !file.hosts.is_empty() || file.origin.is_some();
     let bad = files
         .iter()
-        .filter(is_wanted)
+        .filter(|file| file.is_wanted())
         .filter(|file| {
             matches!(
                 states.get(&file.path),
@@ -209,7 +211,7 @@ pub(super) fn verify(config: &Path, format: Format, out: &mut dyn Write) -> anyh
             Some(State::Changed | State::Missing)
         )
     };
-    let shown = single.into_iter().filter(is_wanted_ref).chain(
+    let shown = single.into_iter().filter(|file| file.is_wanted()).chain(
         trees
             .values()
             .flatten()
@@ -272,13 +274,9 @@ pub(super) fn verify(config: &Path, format: Format, out: &mut dyn Write) -> anyh
     writeln!(
         out,
         "{} files, {bad} changed or missing",
-        files.iter().filter(is_wanted).count()
+        files.iter().filter(|file| file.is_wanted()).count()
     )?;
     Ok(u8::from(bad > 0))
-}
-
-fn is_wanted_ref(file: &&Listed) -> bool {
-    !file.hosts.is_empty() || file.origin.is_some()
 }
 
 /// How each profile stands: as its worst file.

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::output::Format;
-use crate::base::Architecture;
+use crate::base::{Architecture, Clock as _, SystemClock};
 use crate::config::show;
 use crate::config::source::{DiskFiles, Files};
 use crate::render::load::{InForce, load};
@@ -119,8 +119,5 @@ fn configuration_of(files: &dyn Files, config: &Path) -> anyhow::Result<Arc<InFo
 
 /// The time, for the manifest.
 fn now() -> String {
-    jiff::Timestamp::now()
-        .round(jiff::Unit::Second)
-        .unwrap_or_default()
-        .to_string()
+    SystemClock.now().to_string()
 }

@@ -99,7 +99,8 @@ impl Progress {
                 let due = self
                     .shown
                     .is_none_or(|shown| now.duration_since(shown) >= pause);
-                if !due && !(whole && self.terminal) {
+                let last = whole && self.terminal;
+                if !(due || last) {
                     return;
                 }
                 self.shown = Some(now);
