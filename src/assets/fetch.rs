@@ -572,10 +572,10 @@ impl<'o> Run<'o> {
         {
             return Err(self.no_sum(from));
         }
-        let why = if self.order.fetch.sums.is_empty() {
-            "the profile names no sums"
-        } else {
-            "the lists of sums are not beside the files"
+        let why = match (&self.source, self.order.fetch.sums.is_empty()) {
+            (Source::Image(..), true) => "it is as the image has it, and the image is not checked",
+            (_, true) => "the profile names no sums",
+            (_, false) => "the lists of sums are not beside the files",
         };
         let trust = Trust {
             checked: Checked::Nothing,

@@ -276,8 +276,8 @@ impl Drop for Tls {
     }
 }
 
-#[test]
-fn https_needs_a_certificate_that_the_machine_trusts() {
+/// A mirror that speaks HTTPS, and a site with it.
+fn https_site() -> (TempDir, Tls, Site) {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images/amd64");
     fs::create_dir_all(&images).unwrap();
@@ -286,7 +286,13 @@ fn https_needs_a_certificate_that_the_machine_trusts() {
     let list = sums(&[("amd64/linux", &kernel(1)), ("amd64/initrd.gz", &initrd(1))]);
     fs::write(folder.path().join("images/SHA256SUMS"), list).unwrap();
     let server = Tls::new(folder.path());
-    let mut site = Site::new(&format!("https://127.0.0.1:{}", server.1));
+    let site = Site::new(&format!("https://127.0.0.1:{}", server.1));
+    (folder, server, site)
+}
+
+#[test]
+fn https_needs_a_certificate_that_the_machine_trusts() {
+    let (folder, _server, mut site) = https_site();
     let ran = site.run("assets fetch os-1");
     assert_eq!(ran.status, 1);
     assert!(
@@ -298,10 +304,37 @@ fn https_needs_a_certificate_that_the_machine_trusts() {
     let trusted = folder.path().join("cert.pem").display().to_string();
     site.env.push(("SSL_CERT_FILE", trusted));
     site.good("assets fetch os-1");
-    assert_eq!(
-        fs::read(site.path("boot-assets/os/1/x86_64/linux")).unwrap(),
-        kernel(1)
-    );
+    let linux = site.path("boot-assets/os/1/x86_64/linux");
+    assert_eq!(fs::read(linux).unwrap(), kernel(1));
+}
+
+#[test]
+fn https_goes_through_a_proxy_unread() {
+    let (folder, server, mut site) = https_site();
+    let proxy = Server::new();
+    let trusted = folder.path().join("cert.pem").display().to_string();
+    site.env.push(("SSL_CERT_FILE", trusted));
+    site.env
+        .push(("https_proxy", proxy.url().replace("//", "//user:word@")));
+    site.good("assets fetch os-1");
+    let asked = proxy.asked();
+    assert_eq!(asked.len(), 3);
+    for asked in asked {
+        assert_eq!(
+            asked.line,
+            format!("CONNECT 127.0.0.1:{} HTTP/1.1", server.1)
+        );
+        assert_eq!(asked.headers["proxy-authorization"], "Basic dXNlcjp3b3Jk");
+    }
+    let linux = site.path("boot-assets/os/1/x86_64/linux");
+    assert_eq!(fs::read(linux).unwrap(), kernel(1));
+    // One that refuses is named.
+    drop(server);
+    let ran = site.run("assets fetch os-1 --arch i386");
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains("the proxy 127.0.0.1:"), "{}", ran.err);
+    assert!(ran.err.contains("refuses 127.0.0.1: 502"), "{}", ran.err);
+    assert!(!ran.err.contains("word"), "{}", ran.err);
 }
 
 #[test]

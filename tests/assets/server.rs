@@ -136,6 +136,10 @@ fn answer(
     let mut reader = BufReader::new(stream.try_clone()?);
     let request = read_head(&mut reader)?;
     let target = request.line.split(' ').nth(1).unwrap_or_default();
+    if request.line.starts_with("CONNECT ") {
+        asked.lock().unwrap().push(request.clone());
+        return tunnel(stream, target);
+    }
     // A proxy is asked for a whole URL.
     let path = target
         .strip_prefix("http://")
@@ -224,6 +228,23 @@ fn answer(
             }
         }
     }
+    Ok(())
+}
+
+/// What a proxy does for HTTPS.
+fn tunnel(mut client: TcpStream, target: &str) -> std::io::Result<()> {
+    let Ok(mut server) = TcpStream::connect(target) else {
+        return client.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n");
+    };
+    client.write_all(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")?;
+    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    let there = std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(std::net::Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut server, &mut client);
+    let _ = client.shutdown(std::net::Shutdown::Both);
+    let _ = there.join();
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `assets list`, `verify` and `prune`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::Path;
 
@@ -287,7 +287,7 @@ fn of_profiles(
 ) -> Vec<OfProfile> {
     let snapshot = &in_force.snapshot;
     let told = snapshot.profiles().values().map(|profile| {
-        let hosts: Vec<&str> = snapshot
+        let hosts: HashSet<&str> = snapshot
             .hosts()
             .iter()
             .filter(|host| host.profile.as_ref() == Some(&profile.name))
@@ -300,7 +300,7 @@ fn of_profiles(
                     .profiles
                     .iter()
                     .any(|name| name == profile.name.as_str());
-                by_name || file.hosts.iter().any(|host| hosts.contains(&host.as_str()))
+                by_name || file.hosts.iter().any(|host| hosts.contains(host.as_str()))
             })
             .collect();
         let worst = own.iter().filter_map(|file| states.get(&file.path)).max();
