@@ -19,6 +19,8 @@ BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
 CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
+# What makes images and signatures for the tests of boot files.
+FILES=(xorriso genisoimage gnupg gpgv openssl tar)
 # The packages' mirror of the installation test; a look into the installed disk.
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
@@ -34,7 +36,7 @@ demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
 bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;
 validators) packages=("${BUILD[@]}" "${VALIDATORS[@]}") ;;
-*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
 esac
 
 installed() {

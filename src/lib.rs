@@ -9,7 +9,7 @@
 //! | L2 | [`config`], [`record`], [`journal::event`], [`journal::reason`] | what was written, what is remembered, what happened |
 //! | L3 | [`decide`], [`render`], [`diagnose`] | what a machine gets and why; pure |
 //! | L4 | [`store`], [`journal::log`] | durable state |
-//! | L5 | [`serve`], [`host`], [`assets`] | sockets and tasks; the machine we run on; boot files from packages |
+//! | L5 | [`serve`], [`host`], [`assets`] | sockets and tasks; the machine we run on; bringing boot files |
 //! | L6 | [`daemon`], [`rehearse`] | the wiring |
 //! | L7 | [`cli`] | what people type |
 

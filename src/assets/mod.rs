@@ -1,194 +1,182 @@
-//! L5, boot files: which ones there are to be had, and how they come into `boot_assets`.
+//! L5, boot files: where they come from, and how they come into `boot_assets`.
 //!
-//! A [`Collection`] is what `bootwright assets fetch NAME` brings: a few files of one Debian package.
-//! The package's installed files are used where they are; otherwise the package is downloaded and
-//! unpacked into a folder of its own, which needs no root and installs nothing ([`origin`]).
+//! What a profile needs it declares itself (`[fetch]`, [`Fetch`]); [`builtin`] has the boot loaders, and
+//! Debian's installer for configurations that do not declare it. [`fetch`] takes the files from a mirror,
+//! a folder, an image ([`source`]) or a Debian package ([`origin`]), checks them by the distribution's sums
+//! ([`sums`]) and signatures ([`signature`]), and [`place`] puts them where they belong. [`image`] takes
+//! an installation image apart ([`iso`]) and [`recognise`] tells what it is. What came is in the
+//! [`manifest`], by which [`keep`] verifies and prunes.
 //!
-//! **Invariant:** a file under `boot_assets` is whole or not there: it is written beside its place and
-//! renamed ([`place`]). No file gets another file's name: each must look like what it is to be.
+//! **Invariant:** a file under `boot_assets` is whole or not there, and what is fetched together comes
+//! together. No file gets another file's name: each must look like what it is to be. What was not
+//! checked is called so.
 
+pub mod download;
+pub mod fetch;
+pub mod http;
+pub mod image;
+pub mod iso;
+pub mod keep;
+pub mod manifest;
 pub mod origin;
 pub mod place;
+pub mod proxy;
+pub mod recognise;
+pub mod signature;
+pub mod source;
+pub mod sums;
 
 use std::path::PathBuf;
 
-/// What `assets fetch` brings in one go.
-#[derive(Debug)]
-pub struct Collection {
-    /// The name on the command line.
-    pub name: &'static str,
-    /// One line for people.
-    pub title: &'static str,
-    /// The Debian package that has the files.
-    pub package: &'static str,
-    /// The files.
-    pub files: &'static [BootFile],
+use crate::config::fetch::{Fetch, FetchFile};
+use crate::wire::looks::Looks;
+
+/// What is being done, while it lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A sentence.
+    Said(String),
+    /// A file begins to come.
+    Begins {
+        /// Its name.
+        name: String,
+        /// Bytes that are there already.
+        have: u64,
+        /// Bytes in all, where that is known.
+        total: Option<u64>,
+    },
+    /// More of it has come.
+    Bytes {
+        /// Its name.
+        name: String,
+        /// Bytes that are there.
+        have: u64,
+        /// Bytes in all, where that is known.
+        total: Option<u64>,
+    },
 }
 
-/// One boot file of a collection.
-#[derive(Debug)]
-pub struct BootFile {
-    /// Where it belongs, under `boot_assets`.
-    pub path: &'static str,
-    /// Where its package has it, without the leading slash.
-    pub in_package: &'static str,
-    /// Other places within a folder of the operator's, beside `path`, `in_package` and the bare name.
-    pub elsewhere: &'static [&'static str],
-    /// What it looks like.
-    pub looks: Looks,
-    /// Whether the collection is of use without it.
-    pub optional: bool,
-}
+/// Who is told.
+pub type Tell<'a> = &'a mut dyn FnMut(Step);
 
-/// How the bytes of a boot file begin: enough to see that a file is not something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Looks {
-    /// A PXE network boot program: 16-bit code, no known beginning; anything but the other kinds.
-    Pxe,
-    /// A program for UEFI: `MZ`.
-    Efi,
-    /// A Linux kernel image: `HdrS` at 0x202 (Documentation/arch/x86/boot.rst).
-    LinuxKernel,
-    /// A compressed cpio archive: gzip, xz, zstd or lz4.
-    Initrd,
-}
-
-impl Looks {
-    /// Whether a file may be of this kind, by its first bytes (0x206 at least, unless it is shorter).
-    pub fn fits(self, head: &[u8]) -> bool {
-        let efi = head.starts_with(b"MZ");
-        let kernel = head.get(0x202..0x206) == Some(b"HdrS");
-        let packed = [
-            &[0x1f, 0x8b][..],
-            b"\xfd7zXZ\0",
-            &[0x28, 0xb5, 0x2f, 0xfd],
-            &[0x02, 0x21, 0x4c, 0x18],
-        ]
-        .iter()
-        .any(|magic| head.starts_with(magic));
-        match self {
-            Self::Pxe => head.len() >= 512 && !efi && !kernel && !packed,
-            Self::Efi => efi,
-            Self::LinuxKernel => kernel,
-            Self::Initrd => packed || head.starts_with(b"070701"),
-        }
-    }
-
-    /// For messages: what is expected.
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::Pxe => "a PXE boot program",
-            Self::Efi => "a UEFI program",
-            Self::LinuxKernel => "a Linux kernel image for x86",
-            Self::Initrd => "a compressed initial RAM disk",
-        }
+/// One file of a package.
+const fn of_package(
+    path: &'static str,
+    in_package: &'static str,
+    elsewhere: Option<&'static str>,
+    looks: Looks,
+    optional: bool,
+) -> Builtin {
+    Builtin {
+        path,
+        in_package,
+        elsewhere,
+        looks,
+        optional,
     }
 }
 
-/// All collections, in the order in which messages list them.
-pub const COLLECTIONS: &[Collection] = &[
-    Collection {
-        name: "ipxe",
-        title: "the network boot loader for BIOS and 64-bit UEFI machines",
-        package: "ipxe",
-        files: &[
-            BootFile {
-                path: "ipxe/undionly.kpxe",
-                in_package: "usr/lib/ipxe/undionly.kpxe",
-                elsewhere: &[],
-                looks: Looks::Pxe,
-                optional: false,
-            },
-            BootFile {
-                path: "ipxe/snponly.efi",
-                in_package: "usr/lib/ipxe/snponly.efi",
-                elsewhere: &["bin-x86_64-efi/snponly.efi"],
-                looks: Looks::Efi,
-                optional: false,
-            },
-            BootFile {
-                path: "ipxe/ipxe.efi",
-                in_package: "boot/ipxe.efi",
-                elsewhere: &["bin-x86_64-efi/ipxe.efi"],
-                looks: Looks::Efi,
-                optional: true,
-            },
-            BootFile {
-                path: "ipxe/ipxe.pxe",
-                in_package: "usr/lib/ipxe/ipxe.pxe",
-                elsewhere: &[],
-                looks: Looks::Pxe,
-                optional: true,
-            },
-            BootFile {
-                path: "ipxe/ipxe.lkrn",
-                in_package: "boot/ipxe.lkrn",
-                elsewhere: &[],
-                looks: Looks::LinuxKernel,
-                optional: true,
-            },
-        ],
-    },
-    Collection {
-        name: "debian-12",
-        title: "the installer of Debian 12 (bookworm) for x86_64",
-        package: "debian-installer-12-netboot-amd64",
-        files: &[
-            BootFile {
-                path: "debian/12/x86_64/linux",
-                in_package: "usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux",
-                elsewhere: &["debian-installer/amd64/linux"],
-                looks: Looks::LinuxKernel,
-                optional: false,
-            },
-            BootFile {
-                path: "debian/12/x86_64/initrd.gz",
-                in_package: "usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz",
-                elsewhere: &["debian-installer/amd64/initrd.gz"],
-                looks: Looks::Initrd,
-                optional: false,
-            },
-        ],
-    },
+struct Builtin {
+    path: &'static str,
+    in_package: &'static str,
+    /// Where a build of its own has it.
+    elsewhere: Option<&'static str>,
+    looks: Looks,
+    optional: bool,
+}
+
+const IPXE: &[Builtin] = &[
+    of_package(
+        "ipxe/undionly.kpxe",
+        "usr/lib/ipxe/undionly.kpxe",
+        None,
+        Looks::Pxe,
+        false,
+    ),
+    of_package(
+        "ipxe/snponly.efi",
+        "usr/lib/ipxe/snponly.efi",
+        Some("bin-x86_64-efi/snponly.efi"),
+        Looks::Efi,
+        false,
+    ),
+    of_package(
+        "ipxe/ipxe.efi",
+        "boot/ipxe.efi",
+        Some("bin-x86_64-efi/ipxe.efi"),
+        Looks::Efi,
+        true,
+    ),
+    of_package(
+        "ipxe/ipxe.pxe",
+        "usr/lib/ipxe/ipxe.pxe",
+        None,
+        Looks::Pxe,
+        true,
+    ),
+    of_package(
+        "ipxe/ipxe.lkrn",
+        "boot/ipxe.lkrn",
+        None,
+        Looks::LinuxKernel,
+        true,
+    ),
 ];
 
-/// The collection of this name.
-pub fn collection(name: &str) -> Option<&'static Collection> {
-    COLLECTIONS
-        .iter()
-        .find(|collection| collection.name == name)
-}
+const DEBIAN_12: &[Builtin] = &[
+    of_package(
+        "debian/12/{{ arch }}/linux",
+        "usr/lib/debian-installer/images/12/{{ debian_arch }}/text/debian-installer/{{ debian_arch }}/linux",
+        Some("debian-installer/{{ debian_arch }}/linux"),
+        Looks::LinuxKernel,
+        false,
+    ),
+    of_package(
+        "debian/12/{{ arch }}/initrd.gz",
+        "usr/lib/debian-installer/images/12/{{ debian_arch }}/text/debian-installer/{{ debian_arch }}/initrd.gz",
+        Some("debian-installer/{{ debian_arch }}/initrd.gz"),
+        Looks::Initrd,
+        false,
+    ),
+];
 
-/// The collection that brings the file at this path under `boot_assets`.
-pub fn brought_by(path: &str) -> Option<&'static Collection> {
-    COLLECTIONS
-        .iter()
-        .find(|collection| collection.files.iter().any(|file| file.path == path))
-}
+/// The names of [`builtin`].
+pub const BUILTIN: [&str; 2] = ["ipxe", "debian-12"];
 
-impl BootFile {
-    /// The places of this file within a folder, likeliest first.
-    pub fn candidates(&self) -> Vec<PathBuf> {
-        let bare = self.path.rsplit('/').next().unwrap_or(self.path);
-        [self.path, self.in_package]
-            .into_iter()
-            .chain(self.elsewhere.iter().copied())
-            .chain([bare])
-            .map(PathBuf::from)
-            .collect()
-    }
+/// What can be fetched without a declaration: the network boot loader, and Debian 12's installer.
+pub fn builtin(name: &str) -> Option<Fetch> {
+    let (package, files) = match name {
+        "ipxe" => ("ipxe", IPXE),
+        "debian-12" => ("debian-installer-12-netboot-{{ debian_arch }}", DEBIAN_12),
+        _ => return None,
+    };
+    Some(Fetch {
+        package: Some(package.to_owned()),
+        files: files
+            .iter()
+            .map(|file| FetchFile {
+                path: file.path.to_owned(),
+                from: file.elsewhere.map(str::to_owned),
+                in_package: Some(file.in_package.to_owned()),
+                looks: file.looks,
+                optional: file.optional,
+                ..FetchFile::default()
+            })
+            .collect(),
+        ..Fetch::default()
+    })
 }
 
 /// Why boot files could not be brought.
 #[derive(Debug, thiserror::Error)]
 pub enum AssetError {
-    /// The operator's folder lacks a file.
-    #[error("{folder} has no {file} (looked for {looked_for})", folder = .folder.display())]
-    NotInFolder {
-        /// The folder.
-        folder: PathBuf,
+    /// The operator's folder or image lacks a file.
+    #[error("{place} has no {file} (looked for {looked_for})", place = .place.display())]
+    NotInPlace {
+        /// The folder or image.
+        place: PathBuf,
         /// The file's path under `boot_assets`.
-        file: &'static str,
+        file: String,
         /// The places looked at.
         looked_for: String,
     },
@@ -196,15 +184,15 @@ pub enum AssetError {
     #[error("the package {package} has no {file}")]
     NotInPackage {
         /// The package.
-        package: &'static str,
+        package: String,
         /// The file within it.
-        file: &'static str,
+        file: String,
     },
     /// A file is something else than its name says.
-    #[error("{path} is not {expected}", path = .path.display())]
+    #[error("{name} is not {expected}")]
     OtherKind {
         /// The file.
-        path: PathBuf,
+        name: String,
         /// What it should be.
         expected: &'static str,
     },
@@ -214,7 +202,7 @@ pub enum AssetError {
     )]
     NoTool {
         /// The package.
-        package: &'static str,
+        package: String,
         /// The tool.
         tool: &'static str,
     },
@@ -236,52 +224,112 @@ pub enum AssetError {
         /// Why.
         source: std::io::Error,
     },
+    /// The server, or the way to it.
+    #[error(transparent)]
+    Http(#[from] http::HttpError),
+    /// Another length than the server told.
+    #[error("{url}: {size} bytes came, {expected} were announced")]
+    Length {
+        /// The URL.
+        url: String,
+        /// What came.
+        size: u64,
+        /// What should have come.
+        expected: u64,
+    },
+    /// The image cannot be read.
+    #[error("{path}: {source}", path = .path.display())]
+    Iso {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: iso::IsoError,
+    },
+    /// Other bytes than the distribution publishes.
+    #[error(
+        "{file} has another SHA sum than {list} says: it was changed or damaged on the way, or the mirror is between two versions; try again later or with another --mirror"
+    )]
+    OtherSum {
+        /// The file.
+        file: String,
+        /// What says so.
+        list: String,
+    },
+    /// No list has the file.
+    #[error(
+        "{lists} says nothing of {file}: correct `from` or `sums` in the profile's [fetch], or give the file a `sha256` of its own"
+    )]
+    NoSum {
+        /// The file.
+        file: String,
+        /// The lists.
+        lists: String,
+    },
+    /// A list has nothing in it.
+    #[error("{list} holds no SHA sum")]
+    NoSums {
+        /// The list.
+        list: String,
+    },
+    /// A signature that does not count.
+    #[error("{file}: {why}{}", .package.as_ref().map_or_else(String::new, |package| format!(" (keys of the package {package}; a newer one may know more keys; --no-signature goes without)")))]
+    Signature {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+        /// The package of the keys.
+        package: Option<String>,
+    },
+    /// A keyring that cannot be read.
+    #[error("{} holds no keys that can be read", .0.display())]
+    Keyring(PathBuf),
+    /// The profile does not say from where.
+    #[error("{name} names no mirror: add `mirror` to its [fetch], or give --mirror URL or --from")]
+    NoMirror {
+        /// The profile.
+        name: String,
+    },
+    /// The document of addresses does not tell of a file.
+    #[error("{stream} tells no address at {pointer}")]
+    NotInStream {
+        /// The document.
+        stream: String,
+        /// Where in it.
+        pointer: String,
+    },
+    /// Another process is at it.
+    #[error("another `bootwright assets` is changing {}; wait until it is done", .0.display())]
+    Busy(PathBuf),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Architecture;
 
     #[test]
-    fn every_path_is_brought_by_one_collection() {
-        for collection in COLLECTIONS {
-            for file in collection.files {
-                assert_eq!(brought_by(file.path).unwrap().name, collection.name);
-                assert!(!file.path.starts_with('/') && !file.in_package.starts_with('/'));
-            }
-        }
-        assert!(brought_by("nothing").is_none());
-        assert!(collection("debian-12").is_some());
-        assert!(collection("debian-99").is_none());
-    }
-
-    #[test]
-    fn the_default_loaders_of_pcs_are_in_a_collection() {
+    fn the_default_loaders_of_pcs_are_built_in() {
         let loaders = crate::config::snapshot::Server::default().loaders;
+        let ipxe = builtin("ipxe").unwrap();
         for firmware in [crate::base::Firmware::Bios, crate::base::Firmware::UefiX64] {
-            assert_eq!(brought_by(&loaders[&firmware]).unwrap().name, "ipxe");
+            assert!(ipxe.brings(&loaders[&firmware]).is_some());
         }
+        assert!(!ipxe.is_per_arch());
     }
 
     #[test]
-    fn kinds_are_told_apart() {
-        let mut kernel = vec![0; 0x300];
-        kernel[0x202..0x206].copy_from_slice(b"HdrS");
-        // A kernel with an EFI stub is a UEFI program as well.
-        let mut stub = kernel.clone();
-        stub[..2].copy_from_slice(b"MZ");
-        let initrd = [&[0x1f, 0x8b, 8][..], &[0; 600]].concat();
-        let pxe = vec![0xea; 600];
-        assert!(Looks::LinuxKernel.fits(&kernel) && Looks::LinuxKernel.fits(&stub));
-        assert!(!Looks::Efi.fits(&kernel) && Looks::Efi.fits(&stub));
-        assert!(Looks::Initrd.fits(&initrd) && !Looks::Initrd.fits(&pxe));
-        assert!(Looks::Pxe.fits(&pxe));
-        for other in [&kernel, &stub, &initrd] {
-            assert!(!Looks::Pxe.fits(other));
+    fn what_is_built_in_has_its_name() {
+        for name in BUILTIN {
+            let fetch = builtin(name).unwrap();
+            let files = fetch.for_arch(Architecture::X86_64).files;
+            assert!(files.iter().any(|file| !file.optional));
+            assert!(files.iter().all(|file| !file.path.contains('{')));
         }
-        for looks in [Looks::Pxe, Looks::Efi, Looks::LinuxKernel, Looks::Initrd] {
-            assert!(!looks.fits(b""), "{looks:?}");
-            assert!(!looks.fits(b"<html>404 not found</html>"), "{looks:?}");
-        }
+        assert!(builtin("debian-99").is_none());
+        let arm = builtin("debian-12")
+            .unwrap()
+            .for_arch(Architecture::Aarch64);
+        assert_eq!(arm.package.unwrap(), "debian-installer-12-netboot-arm64");
     }
 }

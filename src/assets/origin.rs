@@ -1,20 +1,9 @@
-//! Where boot files are taken from: an installed package, a downloaded one, a folder.
+//! Boot files of Debian packages: an installed one, or one that is downloaded and unpacked without being installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{AssetError, BootFile, Collection};
-
-/// Where the files of a collection lie.
-#[derive(Debug)]
-pub enum Origin {
-    /// The package is installed.
-    Installed,
-    /// The package was downloaded and unpacked here; the folder goes when this is dropped.
-    Downloaded(Scratch),
-    /// The operator's folder.
-    Folder(PathBuf),
-}
+use super::{AssetError, Step, Tell};
 
 /// A folder that goes when this is dropped.
 #[derive(Debug)]
@@ -46,95 +35,58 @@ impl Drop for Scratch {
     }
 }
 
-/// What is being done, for the operator to read while it lasts.
-pub type Tell<'a> = &'a mut dyn FnMut(&str);
+/// The files of a Debian package.
+#[derive(Debug)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// The folder below which they lie as the package has them.
+    root: PathBuf,
+    _scratch: Option<Scratch>,
+}
 
-impl Origin {
-    /// Finds the files of a collection: in `folder` when one is given, else in the installed package,
-    /// else in the package freshly downloaded.
-    pub fn find(
-        collection: &Collection,
-        folder: Option<&Path>,
+impl Package {
+    /// Finds a package: installed, when all of these files are there, else freshly downloaded.
+    pub fn find<'a>(
+        package: &str,
+        files: impl IntoIterator<Item = &'a str>,
         tell: Tell<'_>,
     ) -> Result<Self, AssetError> {
-        if let Some(folder) = folder {
-            return Ok(Self::Folder(folder.to_owned()));
+        let mut files = files.into_iter();
+        if files.all(|file| Path::new("/").join(file).is_file()) {
+            tell(Step::Said(format!("from the installed package {package}")));
+            return Ok(Self {
+                name: package.to_owned(),
+                root: PathBuf::from("/"),
+                _scratch: None,
+            });
         }
-        let installed = collection
-            .files
-            .iter()
-            .filter(|file| !file.optional)
-            .all(|file| Path::new("/").join(file.in_package).is_file());
-        if installed {
-            tell(&format!(
-                "{}: from the installed package {}",
-                collection.name, collection.package
-            ));
-            return Ok(Self::Installed);
-        }
-        download(collection, tell).map(Self::Downloaded)
-    }
-
-    /// The path of one file; `Ok(None)` for an optional one that is not there.
-    pub fn locate(
-        &self,
-        collection: &Collection,
-        file: &BootFile,
-    ) -> Result<Option<PathBuf>, AssetError> {
-        let found = match self {
-            Self::Installed => vec![Path::new("/").join(file.in_package)],
-            Self::Downloaded(scratch) => vec![scratch.path().join("root").join(file.in_package)],
-            Self::Folder(folder) => file
-                .candidates()
-                .into_iter()
-                .map(|candidate| folder.join(candidate))
-                .collect(),
-        }
-        .into_iter()
-        .find(|path| path.is_file());
-        if found.is_some() || file.optional {
-            return Ok(found);
-        }
-        Err(match self {
-            Self::Folder(folder) => AssetError::NotInFolder {
-                folder: folder.clone(),
-                file: file.path,
-                looked_for: file
-                    .candidates()
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            },
-            Self::Installed | Self::Downloaded(_) => AssetError::NotInPackage {
-                package: collection.package,
-                file: file.in_package,
-            },
+        let scratch = download(package, tell)?;
+        Ok(Self {
+            name: package.to_owned(),
+            root: scratch.path().join("root"),
+            _scratch: Some(scratch),
         })
     }
 
-    /// Where the files come from, in a few words.
-    pub fn describe(&self, collection: &Collection) -> String {
-        match self {
-            Self::Installed | Self::Downloaded(_) => format!("package {}", collection.package),
-            Self::Folder(folder) => folder.display().to_string(),
-        }
+    /// The path of one of its files; `None`: it has no such file.
+    pub fn file(&self, path: &str) -> Option<PathBuf> {
+        let path = self.root.join(path);
+        path.is_file().then_some(path)
     }
 }
 
 /// Downloads and unpacks a package without installing it. Packages are checked by apt against the
 /// distribution's signature.
-fn download(collection: &Collection, tell: Tell<'_>) -> Result<Scratch, AssetError> {
-    let package = collection.package;
+fn download(package: &str, tell: Tell<'_>) -> Result<Scratch, AssetError> {
     let scratch = Scratch::new("assets").map_err(|source| AssetError::Io {
         action: "cannot make a folder in",
         path: std::env::temp_dir(),
         source,
     })?;
-    tell(&format!(
-        "{}: downloading the package {package} (apt-get download; nothing is installed)",
-        collection.name
-    ));
+    tell(Step::Said(format!(
+        "downloading the package {package} (apt-get download; nothing is installed)"
+    )));
     run(
         package,
         "apt-get",
@@ -162,7 +114,7 @@ fn download(collection: &Collection, tell: Tell<'_>) -> Result<Scratch, AssetErr
             command: format!("apt-get download {package}"),
             message: "it left no file".into(),
         })?;
-    tell(&format!("{}: unpacking {package}", collection.name));
+    tell(Step::Said(format!("unpacking {package}")));
     run(
         package,
         "dpkg-deb",
@@ -175,14 +127,17 @@ fn download(collection: &Collection, tell: Tell<'_>) -> Result<Scratch, AssetErr
 }
 
 /// Runs a tool to its end; its words only when it fails.
-fn run(package: &'static str, tool: &'static str, command: &mut Command) -> Result<(), AssetError> {
+fn run(package: &str, tool: &'static str, command: &mut Command) -> Result<(), AssetError> {
     let output = command
         .stdin(Stdio::null())
         .env("LC_ALL", "C")
         .output()
         .map_err(|error| {
             if error.kind() == std::io::ErrorKind::NotFound {
-                AssetError::NoTool { package, tool }
+                AssetError::NoTool {
+                    package: package.to_owned(),
+                    tool,
+                }
             } else {
                 AssetError::Tool {
                     command: tool.to_owned(),
@@ -216,41 +171,20 @@ fn run(package: &'static str, tool: &'static str, command: &mut Command) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assets::collection;
-
-    #[test]
-    fn a_folder_may_be_an_unpacked_netboot_archive_or_a_flat_one() {
-        let debian = collection("debian-12").unwrap();
-        for layout in ["debian-installer/amd64", "", "debian/12/x86_64"] {
-            let folder = tempfile::tempdir().unwrap();
-            let inner = folder.path().join(layout);
-            std::fs::create_dir_all(&inner).unwrap();
-            std::fs::write(inner.join("linux"), "").unwrap();
-            let origin = Origin::find(debian, Some(folder.path()), &mut |_| ()).unwrap();
-            let found = origin.locate(debian, &debian.files[0]).unwrap();
-            assert_eq!(found, Some(inner.join("linux")), "{layout}");
-            let error = origin.locate(debian, &debian.files[1]).unwrap_err();
-            assert!(
-                error
-                    .to_string()
-                    .contains("has no debian/12/x86_64/initrd.gz")
-            );
-        }
-    }
-
-    #[test]
-    fn optional_files_may_be_absent() {
-        let ipxe = collection("ipxe").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let origin = Origin::Folder(folder.path().to_owned());
-        for file in ipxe.files {
-            assert_eq!(origin.locate(ipxe, file).is_ok(), file.optional);
-        }
-    }
 
     #[test]
     fn a_tool_that_is_not_there_is_named() {
         let error = run("ipxe", "apt-get", &mut Command::new("/nonexistent/apt-get")).unwrap_err();
         assert!(error.to_string().contains("--from"), "{error}");
+    }
+
+    #[test]
+    fn an_installed_package_is_used_where_it_is() {
+        let package = Package::find("base-files", ["etc/debian_version"], &mut |_| ()).unwrap();
+        assert_eq!(
+            package.file("etc/debian_version"),
+            Some(PathBuf::from("/etc/debian_version"))
+        );
+        assert_eq!(package.file("etc/nothing"), None);
     }
 }

@@ -323,6 +323,7 @@ fn same_profile(old: &Arc<Profile>, new: &Arc<Profile>) -> bool {
         && old.stalled_after == new.stalled_after
         && old.vars == new.vars
         && same_variables(&old.variables, &new.variables)
+        && old.fetch == new.fetch
         && same_boot(&old.boot, &new.boot)
         && answers(old) == answers(new)
 }

@@ -11,6 +11,7 @@
 mod check;
 pub mod diff;
 pub mod explain;
+pub mod fetch;
 pub mod load;
 mod merge;
 pub mod options;

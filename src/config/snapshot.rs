@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
+use super::fetch::Fetch;
 use super::options::ConfiguredOption;
 use super::secrets::Secrets;
 use super::source::Span;
@@ -594,6 +595,8 @@ pub struct Profile {
     pub variables: Declarations,
     /// What it gives to variables; `"..."` stands for the default.
     pub vars: toml::Table,
+    /// Where its boot files come from, when it says so.
+    pub fetch: Option<Box<Fetch>>,
     /// Where it stands.
     pub span: Option<Span>,
 }

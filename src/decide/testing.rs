@@ -118,6 +118,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         stalled_after: None,
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
+        fetch: None,
         span: None,
     };
     Snapshot::new(

@@ -6,6 +6,7 @@ pub mod links;
 pub mod neighbours;
 pub mod preflight;
 pub mod privilege;
+pub mod trust;
 
 /// The name of this machine, as `hostname` tells it.
 pub fn name() -> String {

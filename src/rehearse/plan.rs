@@ -396,7 +396,7 @@ fn boot_files(
         .into_iter()
         .chain(boot.map(RenderedBoot::paths).unwrap_or_default())
         .filter(|path| !folder.join(path).is_file())
-        .map(|path| match fetched_by(path) {
+        .map(|path| match fetched_by(&in_force.snapshot, path) {
             Some(command) => format!("  {}: `{command}` brings it", folder.join(path).display()),
             None => format!("  {}: put it there", folder.join(path).display()),
         })

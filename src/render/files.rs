@@ -7,8 +7,8 @@ use super::load::InForce;
 use super::uses::Uses;
 use super::{AssetRef, View, check};
 use crate::base::{Architecture, Firmware, HardwareAddr, pace};
-use crate::config::Problem;
 use crate::config::snapshot::{Host, Profile};
+use crate::config::{Problem, Snapshot};
 
 /// The architecture that a host's boot files are for when none was seen: its own, else the profile's
 /// first one, else x86_64.
@@ -129,7 +129,7 @@ pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem
                 ),
             };
             let problem = Problem::warning("boot-file-missing", message).help(
-                match fetched_by(&path) {
+                match fetched_by(&config.snapshot, &path) {
                     Some(command) => format!("`{command}` brings it, or put it at {folder}/{path}"),
                     None => format!("put it at {folder}/{path}"),
                 },
@@ -200,13 +200,24 @@ pub fn hidden(
         .collect()
 }
 
-/// The command that brings a boot file, for those that the product knows where to find.
-pub fn fetched_by(path: &str) -> Option<&'static str> {
-    if path.starts_with("ipxe/") {
-        Some("bootwright assets fetch ipxe")
-    } else if path.starts_with("debian/12/") {
-        Some("bootwright assets fetch debian-12")
-    } else {
-        None
-    }
+/// The command that brings a boot file, for those of which a profile or the product knows where they are.
+pub fn fetched_by(snapshot: &Snapshot, path: &str) -> Option<String> {
+    const FETCH: &str = "bootwright assets fetch";
+    let mut profiles = snapshot.profiles().values();
+    let declared = profiles.find_map(|profile| {
+        let fetch = profile.fetch.as_ref()?;
+        let arch = fetch.brings(path)?;
+        Some(match arch {
+            Architecture::X86_64 => format!("{FETCH} {}", profile.name),
+            other if !fetch.is_per_arch() || profile.arch.first() == Some(&other) => {
+                format!("{FETCH} {}", profile.name)
+            }
+            other => format!("{FETCH} {} --arch {other}", profile.name),
+        })
+    });
+    declared.or_else(|| match path.split('/').next() {
+        Some("ipxe") => Some(format!("{FETCH} ipxe")),
+        _ if path.starts_with("debian/12/") => Some(format!("{FETCH} debian-12")),
+        _ => None,
+    })
 }

@@ -60,6 +60,7 @@ pub enum Obstacle {
         host: HostName,
         file: String,
         folder: PathBuf,
+        fetched_by: Option<String>,
     },
     #[error("{host} cannot be installed with {profile}: {error}")]
     DoesNotRender {
@@ -134,10 +135,9 @@ impl Obstacle {
             Self::Architecture { .. } => {
                 "choose another profile, or correct `arch`".to_owned()
             }
-            Self::BootFileMissing { file, .. } => fetched_by(file).map_or_else(
-                || "put it there; `bootwright check` lists all that are missing".to_owned(),
-                str::to_owned,
-            ),
+            Self::BootFileMissing { fetched_by, .. } => fetched_by.clone().unwrap_or_else(|| {
+                "put it there; `bootwright check` lists all that are missing".to_owned()
+            }),
             Self::DoesNotRender { host, help, .. } => help.clone().unwrap_or_else(|| {
                 format!("give [hosts.{host}] or its group what the profile's templates ask for, or choose another profile")
             }),
@@ -198,6 +198,7 @@ pub fn armament(
     {
         return Err(Obstacle::BootFileMissing {
             host: name(),
+            fetched_by: fetched_by(snapshot, &file),
             file,
             folder: snapshot.server.boot_assets.clone(),
         });

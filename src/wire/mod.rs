@@ -19,6 +19,8 @@ pub mod dhcp;
 pub mod exercise;
 pub mod frame;
 pub mod ipxe;
+pub mod iso;
+pub mod looks;
 pub mod names;
 pub mod ndp;
 pub mod pxe;

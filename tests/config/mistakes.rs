@@ -88,6 +88,29 @@ mod after {
     mistake!(an_unreadable_host_may_be_the_one, HOSTS => host_with("\n[hosts.guest]\nip = \"10.99.0.43\"\nafter = { host = \"hv-042\", event = \"up\" }\n\n[hosts.hv-042\nip = \"10.99.0.42\"\n"));
 }
 
+mod fetch {
+    use super::*;
+
+    /// The good profile with a `[fetch]`.
+    fn fetch(keys: &str, file: &str) -> String {
+        format!("{GOOD_PROFILE}\n[fetch]\n{keys}\n\n[[fetch.files]]\n{file}\n")
+    }
+
+    const FILE: &str = "path = \"debian/12/{{ arch }}/linux\"\nfrom = \"images/linux\"";
+
+    mistake!(fetch_that_is_good, PROFILE => fetch("mirror = \"http://deb.example/debian\"\npackage = \"x-{{ debian_arch }}\"\nsums = [{ path = \"InRelease\", signature = \"inline\" }]", FILE));
+    mistake!(fetch_without_files, PROFILE => format!("{GOOD_PROFILE}\n[fetch]\nmirror = \"http://deb.example\"\n"));
+    mistake!(fetch_with_unknown_keys, PROFILE => fetch("url = \"http://deb.example\"\nmirrors = \"x\"", &format!("{FILE}\nsha512 = \"x\"")));
+    mistake!(fetch_with_bad_values, PROFILE => fetch(
+        "mirror = \"ftp://deb.example\"\npackage = \"Bad Name\"\nkeyring = \"keys.gpg\"\nsums = [{ signature = \"inline\" }]",
+        "path = \"../etc/passwd\"\nfrom = \"/absolute\"\nis = \"kernal\"\nsha256 = \"abc\"",
+    ));
+    mistake!(fetch_with_a_variable, PROFILE => fetch("mirror = \"http://deb.example\"", "path = \"debian/{{ vars.suite }}/linux\"\nfrom = \"linux\""));
+    mistake!(fetch_of_a_file_from_nowhere, PROFILE => fetch("mirror = \"http://deb.example\"", "path = \"a/linux\""));
+    mistake!(fetch_by_a_pointer_into_nothing, PROFILE => fetch("mirror = \"http://deb.example\"", "path = \"a/linux\"\nin_stream = \"/a/b\""));
+    mistake!(fetch_of_the_same_file_twice, PROFILE => fetch("mirror = \"http://deb.example\"", &format!("{FILE}\n\n[[fetch.files]]\n{FILE}")));
+}
+
 mod keys {
     use super::*;
 

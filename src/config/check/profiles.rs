@@ -90,6 +90,7 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
             stalled_after: profile.stalled_after.as_ref().map(|time| time.value),
             variables,
             vars: vars::into_table(&profile.vars),
+            fetch: profile.fetch.clone().map(Box::new),
             span: Some(profile.span),
         });
     }

@@ -1,6 +1,7 @@
 //! What the operator wrote, file by file: values with their places, nothing merged, nothing looked up.
 
 pub(crate) mod declared;
+pub(crate) mod fetch;
 pub(crate) mod hook;
 pub(crate) mod hosts;
 pub(crate) mod options;

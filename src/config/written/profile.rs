@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::Written;
+use super::{Written, fetch};
 use crate::base::{Architecture, Lifecycle, ProfileName};
+use crate::config::fetch::Fetch;
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Arguments, Boot, ImageKind, TemplateText};
 use crate::config::source::Span;
@@ -30,6 +31,7 @@ pub(crate) struct ProfileFile {
     pub variables: Vec<Written<String>>,
     /// What it gives its variables.
     pub vars: Vars,
+    pub fetch: Option<Fetch>,
     /// Whether everything in it could be read.
     pub ok: bool,
 }
@@ -61,6 +63,7 @@ const PROFILE: Keys = Keys {
         "stalled_after",
         "variables",
         "vars",
+        "fetch",
     ],
     later: &[],
     hints: &[
@@ -161,6 +164,7 @@ impl ProfileFile {
         let variables = reader.list(cx, "variables", true, values::line);
         let vars = vars::read(cx, &mut reader);
         let boot = Self::boot(cx, &mut reader);
+        let fetch = fetch::read(cx, &mut reader);
         let mut answers: Vec<AnswerEntry> = Vec::new();
         for (table, header) in reader.tables(cx, "answers") {
             let mut answer = Reader::open(cx, table, "[[answers]]", header, &ANSWER);
@@ -195,6 +199,7 @@ impl ProfileFile {
             stalled_after,
             variables: variables.map(|list| list.value).unwrap_or_default(),
             vars,
+            fetch,
             ok: reader.ok,
         }
     }

@@ -20,11 +20,11 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::hex;
 use crate::base::Timestamp;
+use crate::host::trust;
 use crate::journal::Event;
 
 /// The header that names the kind of event.
@@ -131,28 +131,10 @@ impl Poster {
     /// Trusts what the machine trusts.
     async fn connector(&self) -> Result<TlsConnector, PostError> {
         let also = self.also_trusted.clone();
-        let make = move || {
-            let found = rustls_native_certs::load_native_certs();
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(found.certs.into_iter().chain(also));
-            if roots.is_empty() {
-                let why = found
-                    .errors
-                    .first()
-                    .map_or_else(|| "there are none".to_owned(), ToString::to_string);
-                return Err(PostError::Certificates(why));
-            }
-            let config =
-                ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-                    .with_safe_default_protocol_versions()
-                    .map_err(|error| PostError::Certificates(error.to_string()))?
-                    .with_root_certificates(roots)
-                    .with_no_client_auth();
-            Ok(TlsConnector::from(Arc::new(config)))
-        };
-        tokio::task::spawn_blocking(make)
+        tokio::task::spawn_blocking(|| trust::connector(also))
             .await
-            .unwrap_or_else(|error| Err(PostError::Certificates(error.to_string())))
+            .unwrap_or_else(|error| Err(error.to_string()))
+            .map_err(PostError::Certificates)
     }
 }
 
@@ -186,8 +168,8 @@ mod tests {
     /// A server with a certificate for 127.0.0.1 that answers one request after another with 200.
     async fn https(folder: &std::path::Path) -> (u16, CertificateDer<'static>) {
         use tokio_rustls::TlsAcceptor;
-        use tokio_rustls::rustls::ServerConfig;
         use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+        use tokio_rustls::rustls::{ServerConfig, crypto};
         openssl(
             folder,
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test \

@@ -1,0 +1,304 @@
+//! What is there of what is needed, and what is there and no longer needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use super::AssetError;
+use super::builtin;
+use super::manifest::{Entry, Lock, Manifest, NAME, STAGING};
+use super::place::measure;
+use crate::base::Architecture;
+use crate::config::Snapshot;
+use crate::config::fetch::may_be;
+use crate::config::snapshot::{Boot, Profile};
+use crate::render::AssetRef;
+use crate::render::files::{needed, usual_architecture};
+use crate::render::load::InForce;
+
+/// Who needs a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Users {
+    /// Hosts that cannot be booted without it.
+    pub hosts: Vec<String>,
+    /// Profiles whose `[fetch]` brings it.
+    pub profiles: Vec<String>,
+}
+
+/// The architectures that a profile's files are fetched for: those of its hosts, else its usual one.
+pub fn architectures(config: &InForce, profile: &Profile) -> Vec<Architecture> {
+    let hosts = config.snapshot.hosts().iter();
+    let of_hosts: BTreeSet<Architecture> = hosts
+        .filter(|host| host.profile.as_ref() == Some(&profile.name))
+        .map(|host| usual_architecture(host, Some(profile)))
+        .collect();
+    if of_hosts.is_empty() {
+        let usual = profile.arch.first().copied();
+        return vec![usual.unwrap_or(Architecture::X86_64)];
+    }
+    of_hosts.into_iter().collect()
+}
+
+/// All files that hosts need and that profiles bring, by path under `boot_assets`.
+pub fn users(config: &InForce) -> BTreeMap<String, Users> {
+    let mut all: BTreeMap<String, Users> = BTreeMap::new();
+    for host in config.snapshot.hosts() {
+        for (asset, _) in needed(config, host) {
+            if let AssetRef::Path(path) = asset {
+                let users = all.entry(path).or_default();
+                if users.hosts.last().map(String::as_str) != Some(host.name.as_str()) {
+                    users.hosts.push(host.name.to_string());
+                }
+            }
+        }
+    }
+    for profile in config.snapshot.profiles().values() {
+        let Some(fetch) = &profile.fetch else {
+            continue;
+        };
+        for arch in architectures(config, profile) {
+            for file in fetch.for_arch(arch).files {
+                let users = all.entry(file.path).or_default();
+                if users.profiles.last().map(String::as_str) != Some(profile.name.as_str()) {
+                    users.profiles.push(profile.name.to_string());
+                }
+            }
+        }
+    }
+    all
+}
+
+/// How a file stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// As it was brought.
+    Whole,
+    /// It is there, and nobody knows what it should be: the operator's own.
+    Own,
+    /// It has other bytes than those that were brought.
+    Changed,
+    /// It is not there.
+    Missing,
+}
+
+impl State {
+    /// For people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Own => "your own",
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// How a file stands; its bytes are read where there is something to hold them against.
+pub fn state(boot_assets: &Path, path: &str, entry: Option<&Entry>) -> State {
+    let file = boot_assets.join(path);
+    let Ok(found) = fs::metadata(&file) else {
+        return State::Missing;
+    };
+    let Some(entry) = entry else {
+        return State::Own;
+    };
+    let same = found.len() == entry.size
+        && measure(&file, None).is_ok_and(|measured| measured.sha256 == entry.sha256);
+    if same { State::Whole } else { State::Changed }
+}
+
+/// What can be taken away.
+#[derive(Debug, Default)]
+pub struct Prunable {
+    /// Files that were brought and that nothing names any more, with their sizes.
+    pub files: Vec<(String, u64)>,
+    /// Files of which the same is true, but that were changed since: the operator's own by now.
+    pub changed: Vec<String>,
+    /// Entries whose files are gone already.
+    pub gone: Vec<String>,
+    /// Bytes of downloads that were never finished.
+    pub unfinished: u64,
+}
+
+/// Finds what can be taken away.
+pub fn prunable(config: &InForce, manifest: &Manifest) -> Prunable {
+    let boot_assets = &config.snapshot.server.boot_assets;
+    let mut found = Prunable {
+        unfinished: size_below(&boot_assets.join(STAGING)),
+        ..Prunable::default()
+    };
+    let needed = users(config);
+    for (path, entry) in &manifest.files {
+        if needed.contains_key(path) || is_named(&config.snapshot, path, entry) {
+            continue;
+        }
+        match state(boot_assets, path, Some(entry)) {
+            State::Whole => found.files.push((path.clone(), entry.size)),
+            State::Missing => found.gone.push(path.clone()),
+            State::Changed | State::Own => found.changed.push(path.clone()),
+        }
+    }
+    found
+}
+
+/// Whether something names a file, or may name it: a template may hold any path, so a file stays as long as
+/// its path, or a folder it lies in, stands in some profile or template, or may be what one of them gives.
+fn is_named(snapshot: &Snapshot, path: &str, entry: &Entry) -> bool {
+    let server = &snapshot.server;
+    let loaders = server
+        .loaders
+        .values()
+        .chain(server.loaders_by_code.values());
+    let own = snapshot
+        .hosts()
+        .iter()
+        .filter_map(|host| host.loader.as_ref());
+    if loaders.chain(own).any(|loader| loader == path) {
+        return true;
+    }
+    if builtin(&entry.name).is_some_and(|fetch| fetch.brings(path).is_some())
+        && entry.name == "ipxe"
+    {
+        return true;
+    }
+    let by_profile = |profile: &Profile| {
+        let fetched = profile
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.brings(path).is_some());
+        let (paths, cmdline) = boot_texts(&profile.boot);
+        fetched
+            || paths.iter().any(|text| may_be(text, path))
+            || cmdline.is_some_and(|text| holds(text, path))
+    };
+    snapshot
+        .profiles()
+        .values()
+        .any(|profile| by_profile(profile))
+        || snapshot
+            .templates()
+            .values()
+            .any(|template| holds(&template.text, path))
+}
+
+/// Whether a text holds a path, or the folder of a tree that it lies in.
+fn holds(text: &str, path: &str) -> bool {
+    let tree = path
+        .match_indices("/tree/")
+        .filter_map(|(at, _)| path.get(..at + "/tree".len()));
+    std::iter::once(path)
+        .chain(tree)
+        .any(|path| text.contains(path))
+}
+
+/// The paths that a profile loads, and its command line, which may hold the addresses of further ones.
+fn boot_texts(boot: &Boot) -> (Vec<&str>, Option<&str>) {
+    match boot {
+        Boot::Linux {
+            kernel,
+            initrd,
+            cmdline,
+        } => (
+            std::iter::once(kernel)
+                .chain(initrd)
+                .map(|text| text.text.as_str())
+                .collect(),
+            Some(&cmdline.text),
+        ),
+        Boot::Chain { url } => (vec![&url.text], None),
+        Boot::Script { .. } => (Vec::new(), None),
+    }
+}
+
+fn size_below(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => size_below(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// The trees of images that files were in.
+fn trees(files: &[(String, u64)]) -> BTreeSet<&str> {
+    let tree = |path: &'_ str| path.find("/tree/").map(|at| at + "/tree".len());
+    files
+        .iter()
+        .filter_map(|(path, _)| path.get(..tree(path)?))
+        .collect()
+}
+
+/// Takes links away that lead nowhere, and folders that are empty; they are not in the manifest.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => sweep(&path),
+            Ok(kind) if kind.is_symlink() && !path.exists() => {
+                let _ = fs::remove_file(&path);
+            }
+            _ => {}
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+/// Takes away what was found, and the folders that are empty then.
+pub fn prune(boot_assets: &Path, prunable: &Prunable) -> Result<(), AssetError> {
+    let lock = Lock::take(boot_assets)?;
+    let mut manifest = Manifest::read(boot_assets)?;
+    for (path, _) in &prunable.files {
+        let file = boot_assets.join(path);
+        fs::remove_file(&file).map_err(|source| AssetError::Io {
+            action: "cannot remove",
+            path: file.clone(),
+            source,
+        })?;
+        manifest.files.remove(path);
+        let mut folder = file.parent();
+        // Only empty ones go.
+        while let Some(empty) = folder.filter(|folder| *folder != boot_assets) {
+            if fs::remove_dir(empty).is_err() {
+                break;
+            }
+            folder = empty.parent();
+        }
+    }
+    for tree in trees(&prunable.files) {
+        sweep(&boot_assets.join(tree));
+    }
+    for path in prunable.gone.iter().chain(&prunable.changed) {
+        manifest.files.remove(path);
+    }
+    for entry in fs::read_dir(lock.staging()).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    if manifest.files.is_empty() {
+        let _ = fs::remove_file(boot_assets.join(NAME));
+        return Ok(());
+    }
+    manifest.write(&lock, boot_assets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_text_keeps_its_file_and_its_tree() {
+        let text = "inst.repo={{ asset(\"rocky/9.4/x86_64/tree\") }}";
+        assert!(holds(text, "rocky/9.4/x86_64/tree/images/install.img"));
+        assert!(!holds(text, "rocky/9.4/x86_64/vmlinuz"));
+        assert!(holds(
+            "a rocky/9.4/x86_64/vmlinuz b",
+            "rocky/9.4/x86_64/vmlinuz"
+        ));
+    }
+}

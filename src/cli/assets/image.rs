@@ -1,0 +1,274 @@
+//! `assets add-iso`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use super::fetch::{carry_out, show};
+use super::progress::{Progress, size};
+use super::{configuration, configuration_of, now};
+use crate::assets::fetch::{From, Order};
+use crate::assets::http::Patience;
+use crate::assets::image::{copy_tree, declaration, profile_text, tree_folder};
+use crate::assets::recognise::{Recognised, recognise};
+use crate::assets::source::open_image;
+use crate::assets::{AssetError, Step};
+use crate::base::ProfileName;
+use crate::cli::output::Format;
+use crate::config::snapshot::{Boot, Profile};
+use crate::config::source::{DiskFiles, Files};
+use crate::render::load::InForce;
+
+/// The configuration as it would be with one more file.
+struct With<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Files for With<'_> {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        if path == self.path {
+            return Ok(self.text.to_owned());
+        }
+        DiskFiles.read(path)
+    }
+
+    fn read_private(&self, path: &Path) -> io::Result<(String, u32)> {
+        DiskFiles.read_private(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut list = DiskFiles.list(folder)?;
+        if self.path.parent() == Some(folder) && !list.iter().any(|path| path == self.path) {
+            list.push(self.path.to_owned());
+            list.sort();
+        }
+        Ok(list)
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        DiskFiles.names(folder)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        path == self.path || DiskFiles.is_file(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        DiskFiles.is_dir(path)
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        DiskFiles.is_executable(path)
+    }
+}
+
+#[derive(Serialize)]
+struct Added<'a> {
+    event: &'static str,
+    profile: &'a str,
+    /// Whether its file was written, and not there before.
+    written: bool,
+    title: &'a str,
+    tree: Option<String>,
+    notes: &'a [&'static str],
+}
+
+pub(super) fn run(
+    config: &Path,
+    asked: &super::AddIso,
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<u8> {
+    let in_force = configuration(config)?;
+    let server = &in_force.snapshot.server;
+    let mut image = open_image(&asked.file)?;
+    let found = recognise(&mut image).map_err(|source| AssetError::Iso {
+        path: asked.file.clone(),
+        source,
+    })?;
+    let Some(found) = found else {
+        let udf = if image.nodes().len() < 4 {
+            "; images of Windows keep their files in UDF, which is not read here: copy them out with another program"
+        } else {
+            ""
+        };
+        bail!(
+            "{}: nothing in it tells what it is (volume {}, {} files){udf}",
+            asked.file.display(),
+            image.name(),
+            image.nodes().len()
+        );
+    };
+    drop(image);
+    if found.needs_tree() && !asked.tree && format == Format::Text {
+        writeln!(
+            io::stderr(),
+            "{}: its installer takes its packages from a tree on a server; --tree copies it here",
+            found.title
+        )?;
+    }
+    let name = asked.name.clone().unwrap_or_else(|| found.profile_name());
+    let name: ProfileName = name
+        .parse()
+        .with_context(|| format!("`{name}` is no name for a profile"))?;
+    let path = server.profiles.join(format!("{name}.toml"));
+    let there = in_force.snapshot.profile(&name);
+    let keeps = there.is_some() && !asked.force;
+    if keeps && there.is_none_or(|profile| profile.fetch.is_none()) {
+        bail!(
+            "the profile {name} is there already and has no [fetch] that tells where its files belong: choose another --name, or overwrite {} with --force",
+            path.display()
+        );
+    }
+    if !keeps && path.exists() && !asked.force {
+        bail!(
+            "{} is there already: choose another --name, or overwrite it with --force",
+            path.display()
+        );
+    }
+    let text = profile_of(&in_force, &found, &name, asked.tree)?;
+    if !keeps {
+        // A profile that would break the configuration is not written.
+        let with = With {
+            path: &path,
+            text: &text,
+        };
+        configuration_of(&with, config)?;
+    }
+    let fetch = match there.and_then(|profile| profile.fetch.as_deref()) {
+        Some(fetch) if keeps => fetch.for_arch(found.arch),
+        _ => declaration(&found),
+    };
+    let order = Order {
+        name: name.as_str(),
+        fetch: &fetch,
+        boot_assets: &server.boot_assets,
+        from: From::Local(&asked.file),
+        signatures: true,
+        patience: Patience::default(),
+        now: now(),
+    };
+    let brought = carry_out(&order, format, out)?;
+    show(&order, &brought, format, out)?;
+    let mut tree = None;
+    if asked.tree {
+        let folder = tree_folder(&found);
+        let mut progress = Progress::new(format);
+        let mut tell = |step: Step| progress.show(&step, out);
+        let done = copy_tree(
+            &asked.file,
+            &folder,
+            &server.boot_assets,
+            name.as_str(),
+            &order.now,
+            &mut tell,
+        )?;
+        progress.clear();
+        if format == Format::Text {
+            writeln!(
+                out,
+                "{}  {} files, {}",
+                server.boot_assets.join(&folder).display(),
+                done.files,
+                size(done.size)
+            )?;
+            if done.passed_over > 0 {
+                writeln!(
+                    io::stderr(),
+                    "{} files and links of the image were passed over: their names or where they lead cannot be kept",
+                    done.passed_over
+                )?;
+            }
+        }
+        tree = Some(folder);
+    }
+    if !keeps {
+        write(&path, &text)?;
+    }
+    if format == Format::Json {
+        let added = Added {
+            event: "added",
+            profile: name.as_str(),
+            written: !keeps,
+            title: &found.title,
+            tree,
+            notes: &found.notes,
+        };
+        serde_json::to_writer(&mut *out, &added)?;
+        writeln!(out)?;
+        return Ok(0);
+    }
+    if keeps {
+        writeln!(
+            out,
+            "{}: its files are where the profile {name} has them",
+            found.title
+        )?;
+    } else {
+        writeln!(
+            out,
+            "{}: the profile {} is written",
+            found.title,
+            path.display()
+        )?;
+    }
+    for note in &found.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    Ok(0)
+}
+
+/// The text of the profile: after a ready-made one of the same family, where there is one.
+fn profile_of(
+    in_force: &InForce,
+    found: &Recognised,
+    name: &ProfileName,
+    with_tree: bool,
+) -> anyhow::Result<String> {
+    let is_pattern = |profile: &&std::sync::Arc<Profile>| {
+        profile.family == found.family
+            && profile.name != *name
+            && matches!(profile.boot, Boot::Linux { .. })
+            && !profile.answers.is_empty()
+            // A disc of Debian cannot be installed from over the network: its profile would promise it.
+            && !matches!(found.family, "debian" | "tool" | "other")
+    };
+    let profiles = in_force.snapshot.profiles().values();
+    let pattern = profiles
+        .filter(is_pattern)
+        // Of the same distribution if there is one, and the latest.
+        .max_by_key(|profile| {
+            (
+                profile.name.as_str().starts_with(&found.distribution),
+                profile.name.clone(),
+            )
+        });
+    let Some(pattern) = pattern else {
+        return Ok(profile_text(found, None, with_tree));
+    };
+    let path = in_force
+        .snapshot
+        .server
+        .profiles
+        .join(format!("{}.toml", pattern.name));
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(profile_text(
+        found,
+        Some((pattern.name.as_str(), &text)),
+        with_tree,
+    ))
+}
+
+/// Writes a file: whole, or not at all.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    // The daemon takes files of this folder up that end in .toml.
+    let beside = path.with_extension("toml.new");
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,248 @@
+//! The `[fetch]` of a profile: where its boot files come from, as data.
+//!
+//! Paths may hold `{{ arch }}` (x86_64, i386, aarch64, arm) and `{{ debian_arch }}` (amd64, i386, arm64,
+//! armhf); nothing else is rendered, because the files are one profile's and not one host's.
+
+use std::path::PathBuf;
+
+use crate::base::Architecture;
+use crate::base::glob;
+use crate::wire::looks::Looks;
+
+/// Where a profile's boot files come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetch {
+    /// The address that the files' `from` are below, unless another is named; it ends without `/`.
+    pub mirror: Option<String>,
+    /// A Debian package that has the files that name their place `in_package`.
+    pub package: Option<String>,
+    /// Files of keys (OpenPGP) by which the lists of sums are signed.
+    pub keyring: Vec<PathBuf>,
+    /// The package that has the keys, for messages.
+    pub keyring_package: Option<String>,
+    /// The distribution's lists of sums, in the order in which they vouch for each other: a later one is
+    /// checked by what an earlier one says of it.
+    pub sums: Vec<SumList>,
+    /// A document that tells the addresses and sums of files (CoreOS's stream metadata).
+    pub stream: Option<String>,
+    /// The files.
+    pub files: Vec<FetchFile>,
+}
+
+/// One list of sums. Its names are relative to the folder it lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SumList {
+    /// Where it is, below the mirror.
+    pub path: String,
+    /// How it is signed.
+    pub signature: Option<Signature>,
+}
+
+/// How a file is signed (OpenPGP).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signature {
+    /// The file is its own: a clear-signed text (RFC 9580 section 7).
+    Inline,
+    /// By the file at this path below the mirror.
+    Detached(String),
+}
+
+/// One file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FetchFile {
+    /// Where it belongs, under `boot_assets`.
+    pub path: String,
+    /// Where it is below the mirror, or a whole URL. `*` in the last part stands for the newest name that fits
+    /// and that the lists of sums have.
+    pub from: Option<String>,
+    /// Where the stream document tells of it: a JSON pointer (RFC 6901).
+    pub in_stream: Option<String>,
+    /// The file within `from`, which is an ISO image or a tar archive.
+    pub member: Option<String>,
+    /// Where the Debian package has it, without the leading slash.
+    pub in_package: Option<String>,
+    /// What it looks like.
+    pub looks: Looks,
+    /// Its SHA-256 in hexadecimal, where the operator vouches for it.
+    pub sha256: Option<String>,
+    /// Its own signature.
+    pub signature: Option<Signature>,
+    /// Whether the profile is of use without it.
+    pub optional: bool,
+}
+
+/// Replaces the placeholders of a path.
+pub fn expand(text: &str, arch: Architecture) -> String {
+    let debian = match arch {
+        Architecture::X86_64 => "amd64",
+        Architecture::I386 => "i386",
+        Architecture::Aarch64 => "arm64",
+        Architecture::Arm => "armhf",
+    };
+    replace(text, |name| match name {
+        "arch" => Some(arch.as_str()),
+        "debian_arch" => Some(debian),
+        _ => None,
+    })
+}
+
+/// The first placeholder of a text that there is not, or that has no end.
+pub fn unknown_placeholder(text: &str) -> Option<String> {
+    let mut unknown = None;
+    replace(text, |name| {
+        if !matches!(name, "arch" | "debian_arch") && unknown.is_none() {
+            unknown = Some(name.to_owned());
+        }
+        None
+    });
+    unknown.or_else(|| {
+        let rest = text.rsplit_once("{{").map(|(_, rest)| rest)?;
+        (!rest.contains("}}")).then(|| rest.trim().to_owned())
+    })
+}
+
+fn replace<'v>(text: &str, mut value: impl FnMut(&str) -> Option<&'v str>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((name, after)) = after.split_once("}}") else {
+            break;
+        };
+        out.push_str(before);
+        out.push_str(value(name.trim()).unwrap_or_default());
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+impl Fetch {
+    /// The same for one architecture: no placeholders are left.
+    #[must_use]
+    pub fn for_arch(&self, arch: Architecture) -> Self {
+        let path = |text: &String| expand(text, arch);
+        let optional = |text: &Option<String>| text.as_ref().map(path);
+        let signature = |signature: &Option<Signature>| {
+            signature.as_ref().map(|signature| match signature {
+                Signature::Inline => Signature::Inline,
+                Signature::Detached(text) => Signature::Detached(path(text)),
+            })
+        };
+        Self {
+            mirror: optional(&self.mirror),
+            package: optional(&self.package),
+            keyring: self.keyring.clone(),
+            keyring_package: self.keyring_package.clone(),
+            sums: self
+                .sums
+                .iter()
+                .map(|list| SumList {
+                    path: path(&list.path),
+                    signature: signature(&list.signature),
+                })
+                .collect(),
+            stream: optional(&self.stream),
+            files: self
+                .files
+                .iter()
+                .map(|file| FetchFile {
+                    path: path(&file.path),
+                    from: optional(&file.from),
+                    in_stream: optional(&file.in_stream),
+                    member: optional(&file.member),
+                    in_package: optional(&file.in_package),
+                    looks: file.looks,
+                    sha256: file.sha256.clone(),
+                    signature: signature(&file.signature),
+                    optional: file.optional,
+                })
+                .collect(),
+        }
+    }
+
+    /// The architecture for which this brings the file at `path`; `None`: it does not.
+    pub fn brings(&self, path: &str) -> Option<Architecture> {
+        Architecture::ALL.into_iter().find(|arch| {
+            self.files
+                .iter()
+                .any(|file| expand(&file.path, *arch) == path)
+        })
+    }
+
+    /// Whether the files are other ones for other architectures.
+    pub fn is_per_arch(&self) -> bool {
+        self.files.iter().any(|file| file.path.contains("{{"))
+    }
+}
+
+/// Whether the template of a path may give `path`: what it puts in is not known here.
+pub fn may_be(template: &str, path: &str) -> bool {
+    let mut pattern = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        pattern.extend(before.chars().flat_map(literal));
+        pattern.push('*');
+        rest = after.split_once("}}").map_or("", |(_, after)| after);
+    }
+    pattern.extend(rest.chars().flat_map(literal));
+    if template.contains("{%") {
+        // What is chosen among is not looked into.
+        return true;
+    }
+    glob::fits(&pattern, path)
+}
+
+/// A character as a glob that fits only it.
+fn literal(c: char) -> Vec<char> {
+    if matches!(c, '*' | '?' | '[') {
+        vec!['[', c, ']']
+    } else {
+        vec![c]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_the_architecture_in_two_spellings() {
+        let text = "dists/{{debian_arch}}/{{ arch }}/x";
+        assert_eq!(expand(text, Architecture::X86_64), "dists/amd64/x86_64/x");
+        assert_eq!(expand(text, Architecture::Aarch64), "dists/arm64/aarch64/x");
+        assert_eq!(unknown_placeholder(text), None);
+        assert_eq!(
+            unknown_placeholder("a/{{ vars.suite }}/b").as_deref(),
+            Some("vars.suite")
+        );
+        assert_eq!(unknown_placeholder("a/{{ arch").as_deref(), Some("arch"));
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_path_for_some_architecture() {
+        let fetch = Fetch {
+            files: vec![FetchFile {
+                path: "d/{{ arch }}/linux".to_owned(),
+                ..FetchFile::default()
+            }],
+            ..Fetch::default()
+        };
+        assert_eq!(fetch.brings("d/x86_64/linux"), Some(Architecture::X86_64));
+        assert_eq!(fetch.brings("d/aarch64/linux"), Some(Architecture::Aarch64));
+        assert_eq!(fetch.brings("d/mips/linux"), None);
+        assert!(fetch.is_per_arch());
+        assert_eq!(
+            fetch.for_arch(Architecture::I386).files[0].path,
+            "d/i386/linux"
+        );
+    }
+
+    #[test]
+    fn templates_of_paths_are_patterns() {
+        assert!(may_be("debian/{{ vars.v }}/linux", "debian/13/linux"));
+        assert!(!may_be("debian/{{ vars.v }}/linux", "debian/13/initrd"));
+        assert!(may_be("a[1]*/linux", "a[1]*/linux"));
+        assert!(!may_be("a[1]*/linux", "a1/linux"));
+        assert!(may_be("{% if vars.x %}a{% endif %}", "b"));
+    }
+}
