@@ -22,3 +22,4 @@ pub mod ipxe;
 pub mod names;
 pub mod ndp;
 pub mod pxe;
+pub mod tftp;
