@@ -11,7 +11,7 @@ use super::place::measure;
 use crate::base::Architecture;
 use crate::config::Snapshot;
 use crate::config::fetch::may_be;
-use crate::config::snapshot::{Boot, Profile};
+use crate::config::snapshot::Profile;
 use crate::render::AssetRef;
 use crate::render::files::{needed, usual_architecture};
 use crate::render::load::InForce;
@@ -166,10 +166,12 @@ fn is_named(snapshot: &Snapshot, path: &str, entry: &Entry) -> bool {
             .fetch
             .as_ref()
             .is_some_and(|fetch| fetch.brings(path).is_some());
-        let (paths, cmdline) = boot_texts(&profile.boot);
-        fetched
-            || paths.iter().any(|text| may_be(text, path))
-            || cmdline.is_some_and(|text| holds(text, path))
+        // A command line may hold the addresses of further ones.
+        let named = profile.boot.texts().into_iter().any(|(key, text)| {
+            let is_path = !key.starts_with("cmdline");
+            is_path && may_be(&text.text, path) || holds(&text.text, path)
+        });
+        fetched || named
     };
     snapshot
         .profiles()
@@ -189,25 +191,6 @@ fn holds(text: &str, path: &str) -> bool {
     std::iter::once(path)
         .chain(tree)
         .any(|path| text.contains(path))
-}
-
-/// The paths that a profile loads, and its command line, which may hold the addresses of further ones.
-fn boot_texts(boot: &Boot) -> (Vec<&str>, Option<&str>) {
-    match boot {
-        Boot::Linux {
-            kernel,
-            initrd,
-            cmdline,
-        } => (
-            std::iter::once(kernel)
-                .chain(initrd)
-                .map(|text| text.text.as_str())
-                .collect(),
-            Some(&cmdline.text),
-        ),
-        Boot::Chain { url } => (vec![&url.text], None),
-        Boot::Script { .. } => (Vec::new(), None),
-    }
 }
 
 fn size_below(folder: &Path) -> u64 {

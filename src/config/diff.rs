@@ -182,6 +182,7 @@ impl SnapshotDiff {
                 "[tftp] max_windowsize",
                 old.tftp_max_windowsize == new.tftp_max_windowsize,
             ),
+            ("[tftp] engine", old.tftp_engine == new.tftp_engine),
             ("[install] armed_for", old.armed_for == new.armed_for),
             ("[install] when_new", old.install_new == new.install_new),
             (

@@ -92,6 +92,8 @@ pub struct Server {
     pub tftp_max_blksize: u16,
     /// Largest `windowsize` granted (RFC 7440), in blocks.
     pub tftp_max_windowsize: u16,
+    /// What serves TFTP.
+    pub tftp_engine: TftpEngine,
     /// TCP port of the boot plane.
     pub http_port: u16,
     /// How long an arming holds.
@@ -139,6 +141,7 @@ impl Default for Server {
             tftp_port: 69,
             tftp_max_blksize: 1_468,
             tftp_max_windowsize: 64,
+            tftp_engine: TftpEngine::default(),
             http_port: 8_080,
             armed_for: Duration::from_secs(86_400),
             max_attempts: 3,
@@ -233,6 +236,16 @@ impl Mode {
     pub const fn gives_addresses(self) -> bool {
         matches!(self, Self::Authoritative)
     }
+}
+
+/// What serves TFTP (`engine` in `[tftp]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TftpEngine {
+    /// The engine of our own.
+    #[default]
+    Native,
+    /// The crate `async-tftp`.
+    AsyncTftp,
 }
 
 /// What a machine without a reservation gets.

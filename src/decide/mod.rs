@@ -27,6 +27,7 @@ pub mod ndp;
 pub mod plan;
 pub mod stage;
 pub mod tftp;
+pub mod transfer;
 
 #[cfg(test)]
 pub(crate) mod testing;

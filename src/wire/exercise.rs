@@ -1,11 +1,12 @@
-//! One round over everything that reads a frame from a packet socket: what the fuzz target and the test of
-//! its seeds run.
+//! One round over everything that reads a frame from a packet socket, and over what reads a TFTP packet: what the
+//! fuzz targets and the tests of their seeds run.
 
 use std::net::Ipv4Addr;
 
 use super::dhcp::overheard::{self, Said};
 use super::frame::{arp_holder, dhcp_frame};
 use super::ndp::{self, ADVERTISEMENT, Message, SOLICITATION};
+use super::tftp::{MAX_BLKSIZE, MIN_BLKSIZE, Packet, Request};
 
 const NEAR: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const FAR: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -24,6 +25,30 @@ pub fn frame(bytes: &[u8]) -> Result<(), String> {
     }
     let reply = dhcp_frame(NEAR, FAR, Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST, bytes);
     reply_of(&reply)
+}
+
+/// Reads `bytes` as a TFTP packet. The error is a sentence that names the property that does not hold.
+pub fn tftp(bytes: &[u8]) -> Result<(), String> {
+    let Ok(packet) = Packet::read(bytes) else {
+        return Ok(());
+    };
+    let written = packet.bytes();
+    if Packet::read(&written) != Ok(packet) {
+        return Err(format!("{packet:?} is written as {written:?}"));
+    }
+    let options = match packet {
+        Packet::Read(Request { options, .. }) | Packet::Write(Request { options, .. }) => options,
+        Packet::Oack(options) => options,
+        _ => return Ok(()),
+    };
+    let blksize = options.blksize.unwrap_or(MIN_BLKSIZE);
+    if !(MIN_BLKSIZE..=MAX_BLKSIZE).contains(&blksize) {
+        return Err(format!("blocks of {blksize} bytes"));
+    }
+    if options.windowsize == Some(0) || options.timeout == Some(0) {
+        return Err("windows of no block, or no time".to_owned());
+    }
+    Ok(())
 }
 
 fn whole(bytes: &[u8]) -> Result<(), String> {

@@ -24,3 +24,4 @@ pub mod looks;
 pub mod names;
 pub mod ndp;
 pub mod pxe;
+pub mod tftp;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bootwright::base::{Architecture, Firmware};
-use bootwright::config::snapshot::{Boot, InstallPolicy, LocalBoot, Mode};
+use bootwright::config::snapshot::{Boot, InstallPolicy, LocalBoot, Mode, TftpEngine};
 use bootwright::config::source::MemoryFiles;
 use bootwright::config::variables;
 use bootwright::config::{Snapshot, SnapshotDiff};
@@ -97,6 +97,7 @@ bios = "ipxe/ipxe.pxe"
 port = 1069
 max_blksize = 8192
 max_windowsize = 16
+engine = "async-tftp"
 [http]
 port = 80
 [install]
@@ -152,6 +153,7 @@ lease_time = "5m"
         (1067, 1069, 80)
     );
     assert_eq!(server.proxy_port, 4012);
+    assert_eq!(server.tftp_engine, TftpEngine::AsyncTftp);
     assert_eq!(server.loaders[&Firmware::Bios], "ipxe/ipxe.pxe");
     assert_eq!(server.loaders[&Firmware::UefiX64], "ipxe/snponly.efi");
     assert_eq!(server.loaders_by_code[&9], "http://boot.example/x.efi");

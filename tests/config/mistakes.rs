@@ -388,7 +388,7 @@ mod not_available {
     mistake!(later_in_the_server_file, MAIN => main_with(r#"[boot]
 secure = { uefi-x64 = "shim/shimx64.efi" }
 [tftp]
-engine = "native"
+engine = "dnsmasq"
 [assets]
 cache = "512MiB"
 [admin]

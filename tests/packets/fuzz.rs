@@ -16,12 +16,13 @@ use bootwright::base::{Clock as _, SystemClock};
 use bootwright::config::Snapshot;
 use bootwright::config::snapshot::Mode;
 use bootwright::decide::dhcp::{Decision, Outcome};
+use bootwright::decide::transfer::exercise::transfer;
 use bootwright::decide::{Destination, Known, Stage};
 use bootwright::record::InstallState;
 use bootwright::serve::boot::exercise::http_request;
 use bootwright::wire::dhcp::{MessageType, Request, exercise, overheard};
 use bootwright::wire::exercise::frame;
-use bootwright::wire::ndp;
+use bootwright::wire::{ndp, tftp};
 
 use super::capture::{Message, folder, read_hex};
 use super::oracle;
@@ -435,6 +436,20 @@ fn boot_plane() {
             Ok(way(parts.take(6).collect::<Vec<_>>()))
         },
     );
+}
+
+#[test]
+fn tftp_packets_and_transfers() {
+    run("tftp", target("tftp"), &[change_bytes], &|bytes| {
+        bootwright::wire::exercise::tftp(bytes)?;
+        transfer(bytes)?;
+        let read = tftp::Packet::read(bytes).map(|packet| std::mem::discriminant(&packet));
+        let (len, first) = (
+            bytes.len().checked_ilog2(),
+            bytes.get(3..5).map(<[u8]>::to_vec),
+        );
+        Ok(way((read, len, first)))
+    });
 }
 
 /// Whole decisions, at home, behind a relay and beside another server, of a host in any state.

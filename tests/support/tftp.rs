@@ -80,6 +80,23 @@ impl Client {
         self.socket.send_to(&packet, self.server).expect("send");
     }
 
+    /// Sends any bytes to the port that requests go to.
+    pub fn request_bytes(&mut self, bytes: &[u8]) {
+        self.transfer = None;
+        self.socket.send_to(bytes, self.server).expect("send");
+    }
+
+    /// The bytes of this block. The one before may come again: servers repeat what is not acknowledged in time.
+    pub fn data(&mut self, block: u16) -> Vec<u8> {
+        loop {
+            match self.next() {
+                Packet::Data(number, bytes) if number == block => return bytes,
+                Packet::Data(number, _) if number.wrapping_add(1) == block => {}
+                other => panic!("{other:?} instead of block {block}"),
+            }
+        }
+    }
+
     /// The next packet; `None` when nothing comes within this time.
     pub fn next_within(&mut self, time: Duration) -> Option<Packet> {
         self.socket.set_read_timeout(Some(time)).expect("patience");
@@ -155,7 +172,9 @@ impl Client {
         loop {
             match packet {
                 Packet::Error(code, text) => return Err((code, text)),
-                Packet::Oack(_) => panic!("a second option acknowledgement"),
+                // Repeated, because this client was slow to answer it.
+                Packet::Oack(_) if got.blocks == 0 => {}
+                Packet::Oack(_) => panic!("an option acknowledgement among blocks"),
                 Packet::Data(block, bytes) if block == expected => {
                     got.bytes.extend_from_slice(&bytes);
                     got.blocks += 1;

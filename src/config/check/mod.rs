@@ -235,6 +235,7 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         tftp_port: value(written.tftp_port.as_ref(), usual.tftp_port),
         tftp_max_blksize: value(written.max_blksize.as_ref(), usual.tftp_max_blksize),
         tftp_max_windowsize: value(written.max_windowsize.as_ref(), usual.tftp_max_windowsize),
+        tftp_engine: value(written.tftp_engine.as_ref(), usual.tftp_engine),
         http_port: value(written.http_port.as_ref(), usual.http_port),
         armed_for: value(written.armed_for.as_ref(), usual.armed_for),
         max_attempts: value(written.max_attempts.as_ref(), usual.max_attempts),

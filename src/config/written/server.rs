@@ -11,7 +11,7 @@ use super::{Written, hook, options};
 use crate::base::{Firmware, ProfileName, SubnetName, suggest};
 use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Hook, Mode, Pool, Unknown};
+use crate::config::snapshot::{Hook, Mode, Pool, TftpEngine, Unknown};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader, list_words};
 use crate::config::values::{self, Bad};
@@ -40,6 +40,7 @@ pub(crate) struct ServerFile {
     pub tftp_port: Option<Written<u16>>,
     pub max_blksize: Option<Written<u16>>,
     pub max_windowsize: Option<Written<u16>>,
+    pub tftp_engine: Option<Written<TftpEngine>>,
     pub http_port: Option<Written<u16>>,
     pub armed_for: Option<Written<Duration>>,
     pub max_attempts: Option<Written<u32>>,
@@ -419,10 +420,13 @@ impl ServerFile {
             1..=65_535,
             "the default is 64",
         );
-        tftp.choice(
+        self.tftp_engine = tftp.choice(
             cx,
             "engine",
-            &[("async-tftp", Choice::Is(())), ("native", Choice::Later)],
+            &[
+                ("native", Choice::Is(TftpEngine::Native)),
+                ("async-tftp", Choice::Is(TftpEngine::AsyncTftp)),
+            ],
         );
     }
 

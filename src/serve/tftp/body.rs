@@ -1,7 +1,10 @@
-//! What one transfer sends: read as the engine asks for it, judged when the engine drops it.
+//! What one transfer sends: read as its engine asks for it, told of when its engine drops it.
+//!
+//! How it ended is what the engine has said ([`Body::ended`]); of an engine that says nothing it is
+//! judged by what was read ([`outcome::judge`]).
 //!
 //! **Invariant:** one body ends in exactly one event. The engine's thread never waits for a disk or
-//! the store: both are asked on the runtime's threads.
+//! the store: both are asked on the runtime's threads, unless the bytes lie in memory.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,11 +15,12 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::{Instant, SystemTime};
 
 use futures_lite::AsyncRead;
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::limits::Permit;
-use super::outcome::{self, Ended};
+use super::outcome::{self, Ended, Outcome};
 use super::tap;
 use crate::base::{HardwareAddr, HostName};
 use crate::journal::event::{Event, Kind, Reason};
@@ -27,6 +31,9 @@ use crate::serve::script::{ScriptAnswer, ScriptAsk, serve_script};
 
 /// Bytes read from a file at once.
 const CHUNK: u64 = 64 * 1_024;
+
+/// The same where an engine holds a window ready besides, so that a thousand transfers fit into 64 MiB.
+const SMALL_CHUNK: u64 = 32 * 1_024;
 
 /// Whose transfer, for the event.
 pub(super) struct About {
@@ -87,6 +94,8 @@ pub(super) struct Body {
     failure: Option<(Reason, String)>,
     /// `None`: nobody's transfer.
     pulse: Option<Pulse>,
+    /// What an engine says that knows; `None`: it is judged.
+    said: Option<Outcome>,
     _permit: Permit,
 }
 
@@ -110,6 +119,10 @@ struct FileSource {
     modified: Option<SystemTime>,
     /// Where the next chunk begins.
     next: u64,
+    /// Most bytes of one chunk.
+    chunk: u64,
+    /// Bytes that lie in memory are read at once, and not by another thread.
+    at_once: bool,
     buffer: Vec<u8>,
     at: usize,
     job: Option<JoinHandle<Result<Vec<u8>, Trouble>>>,
@@ -133,6 +146,8 @@ impl Body {
                 len: asset.len,
                 modified: asset.modified,
                 next: 0,
+                chunk: CHUNK,
+                at_once: false,
                 buffer: Vec::new(),
                 at: 0,
                 job: None,
@@ -166,6 +181,7 @@ impl Body {
             eof: false,
             last_read: about.began,
             failure: None,
+            said: None,
             pulse: about
                 .host
                 .as_ref()
@@ -175,8 +191,31 @@ impl Body {
         }
     }
 
-    /// Bytes are asked for only when those before them were acknowledged: they flow.
-    fn note_progress(&mut self) {
+    /// For an engine that says itself how it has ended ([`Self::ended`]) and that bytes flow ([`Self::note_progress`]).
+    pub(super) fn told(mut self) -> Self {
+        self.said = Some(outcome::failed(
+            Reason::Incomplete,
+            "the server stopped".to_owned(),
+        ));
+        if let Source::File(file) = &mut self.source {
+            file.chunk = SMALL_CHUNK;
+            file.at_once = true;
+        }
+        self
+    }
+
+    /// How the transfer has ended, unless the server itself could not go on.
+    pub(super) fn ended(&mut self, outcome: Outcome) {
+        self.said = Some(outcome);
+    }
+
+    /// Whether reading changes nothing but what is in memory: bytes may be read before the client has agreed to anything.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
+    /// Bytes were acknowledged: they flow.
+    pub(super) fn note_progress(&mut self) {
         if let (Source::File(file), Some(host), Some(pulse)) =
             (&self.source, &self.about.host, &mut self.pulse)
             && pulse.beat(self.about.ctx.now())
@@ -186,26 +225,44 @@ impl Body {
         }
     }
 
-    fn fail(&mut self, reason: Reason, text: String) -> io::Error {
-        self.failure = Some((reason, text));
-        // The engine makes ERROR 0 of it; the peer is told nothing of the server's paths.
-        io::Error::other("transfer failed")
+    /// The next bytes, `most` of them at most; none: it is at its end.
+    pub(super) fn poll_part(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        most: usize,
+    ) -> Poll<io::Result<&[u8]>> {
+        // Made ready first and given out after: what is given is borrowed from `self`.
+        match ready!(self.poll_ready(cx)) {
+            Ok(()) => {}
+            Err((reason, text)) => {
+                self.failure = Some((reason, text));
+                // The engine makes ERROR 0 of it; the peer is told nothing of the server's paths.
+                return Poll::Ready(Err(io::Error::other("transfer failed")));
+            }
+        }
+        Poll::Ready(Ok(match &mut self.source {
+            Source::File(file) => take(&file.buffer, &mut file.at, most),
+            Source::Text { text, at, .. } => take(text, at, most),
+            Source::Script(_) | Source::Rendering(_) => &[],
+        }))
     }
 
-    fn poll_bytes(&mut self, cx: &mut TaskContext<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// Makes bytes ready, unless it is at its end.
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), (Reason, String)>> {
         loop {
             match &mut self.source {
-                Source::File(file) => match ready!(file.poll(&self.about.runtime, cx, buf)) {
-                    Ok(count) => return Poll::Ready(Ok(count)),
-                    Err(Trouble::Changed) => {
-                        let text = format!("{} was changed while it was sent", file.path);
-                        return Poll::Ready(Err(self.fail(Reason::Changed, text)));
-                    }
-                    Err(Trouble::Read(error)) => {
-                        let text = format!("{}: {error}", file.path);
-                        return Poll::Ready(Err(self.fail(Reason::ReadFailed, text)));
-                    }
-                },
+                Source::File(file) => {
+                    let read = ready!(file.poll(&self.about.runtime, cx));
+                    return Poll::Ready(read.map_err(|trouble| match trouble {
+                        Trouble::Changed => (
+                            Reason::Changed,
+                            format!("{} was changed while it was sent", file.path),
+                        ),
+                        Trouble::Read(error) => {
+                            (Reason::ReadFailed, format!("{}: {error}", file.path))
+                        }
+                    }));
+                }
                 Source::Script(ask) => {
                     let (ctx, ask) = (self.about.ctx.clone(), (**ask).clone());
                     self.source = Source::Rendering(
@@ -225,45 +282,43 @@ impl Body {
                     }
                     Err(error) => {
                         let text = format!("the script could not be made: {error}");
-                        return Poll::Ready(Err(self.fail(Reason::ReadFailed, text)));
+                        return Poll::Ready(Err((Reason::ReadFailed, text)));
                     }
                 },
-                Source::Text { text, at, .. } => {
-                    return Poll::Ready(Ok(copy(text, at, buf)));
-                }
+                Source::Text { .. } => return Poll::Ready(Ok(())),
             }
         }
     }
 }
 
-/// Copies what is left into the buffer, as much as fits.
-fn copy(from: &[u8], at: &mut usize, buf: &mut [u8]) -> usize {
+/// What is left, `most` bytes of it at most.
+fn take<'a>(from: &'a [u8], at: &mut usize, most: usize) -> &'a [u8] {
     let left = from.get(*at..).unwrap_or_default();
-    let count = left.len().min(buf.len());
-    if let (Some(target), Some(bytes)) = (buf.get_mut(..count), left.get(..count)) {
-        target.copy_from_slice(bytes);
-    }
-    *at += count;
-    count
+    let part = left.get(..most).unwrap_or(left);
+    *at += part.len();
+    part
 }
 
 impl FileSource {
-    fn poll(
-        &mut self,
-        runtime: &Handle,
-        cx: &mut TaskContext<'_>,
-        buf: &mut [u8],
-    ) -> Poll<Result<usize, Trouble>> {
+    /// Makes bytes ready, unless it is at its end.
+    fn poll(&mut self, runtime: &Handle, cx: &mut TaskContext<'_>) -> Poll<Result<(), Trouble>> {
         loop {
-            let count = copy(&self.buffer, &mut self.at, buf);
-            if count > 0 || buf.is_empty() || self.next >= self.len {
-                return Poll::Ready(Ok(count));
+            if self.at < self.buffer.len() || self.next >= self.len {
+                return Poll::Ready(Ok(()));
+            }
+            if self.at_once && self.job.is_none() {
+                self.read_from_memory()?;
+                if self.at < self.buffer.len() {
+                    return Poll::Ready(Ok(()));
+                }
             }
             let job = self.job.get_or_insert_with(|| {
                 let file = Arc::clone(&self.file);
                 let (offset, len, modified) = (self.next, self.len, self.modified);
                 let buffer = std::mem::take(&mut self.buffer);
-                runtime.spawn_blocking(move || read_chunk(&file, offset, len, modified, buffer))
+                let chunk = self.chunk;
+                runtime
+                    .spawn_blocking(move || read_chunk(&file, offset, chunk, len, modified, buffer))
             });
             let read = ready!(Pin::new(job).poll(cx));
             self.job = None;
@@ -275,16 +330,35 @@ impl FileSource {
             self.next += u64::try_from(self.buffer.len()).unwrap_or_default();
         }
     }
+
+    /// Reads what the system has in memory, without waiting for a disk; nothing where it has nothing.
+    fn read_from_memory(&mut self) -> Result<(), Trouble> {
+        let want = self.chunk.min(self.len.saturating_sub(self.next));
+        let want = usize::try_from(want).unwrap_or_default();
+        self.at = 0;
+        self.buffer.resize(want, 0);
+        let mut slices = [io::IoSliceMut::new(&mut self.buffer)];
+        let count = preadv2(&*self.file, &mut slices, self.next, ReadWriteFlags::NOWAIT);
+        // What cannot be read that way is read the other way, which tells why.
+        let count = count.unwrap_or_default();
+        self.buffer.truncate(count);
+        if count > 0 {
+            unchanged(&self.file, self.len, self.modified)?;
+            self.next += u64::try_from(count).unwrap_or_default();
+        }
+        Ok(())
+    }
 }
 
 fn read_chunk(
     file: &std::fs::File,
     offset: u64,
+    chunk: u64,
     len: u64,
     modified: Option<SystemTime>,
     mut buffer: Vec<u8>,
 ) -> Result<Vec<u8>, Trouble> {
-    let want = usize::try_from(CHUNK.min(len.saturating_sub(offset))).unwrap_or_default();
+    let want = usize::try_from(chunk.min(len.saturating_sub(offset))).unwrap_or_default();
     buffer.resize(want, 0);
     match file.read_exact_at(&mut buffer, offset) {
         Ok(()) => {}
@@ -293,12 +367,17 @@ fn read_chunk(
         }
         Err(error) => return Err(Trouble::Read(error)),
     }
-    // The same length with other bytes would be two halves of different files.
+    unchanged(file, len, modified)?;
+    Ok(buffer)
+}
+
+/// The same length with other bytes would be two halves of different files.
+fn unchanged(file: &std::fs::File, len: u64, modified: Option<SystemTime>) -> Result<(), Trouble> {
     let now = file.metadata().map_err(Trouble::Read)?;
     if now.len() != len || now.modified().ok() != modified {
         return Err(Trouble::Changed);
     }
-    Ok(buffer)
+    Ok(())
 }
 
 impl AsyncRead for Body {
@@ -312,7 +391,12 @@ impl AsyncRead for Body {
             // The engine asks for a whole block, and for the rest of it until it is full.
             body.block = u64::try_from(buf.len()).unwrap_or_default();
         }
-        let result = ready!(body.poll_bytes(cx, buf));
+        let result = ready!(body.poll_part(cx, buf.len())).map(|part| {
+            if let Some(target) = buf.get_mut(..part.len()) {
+                target.copy_from_slice(part);
+            }
+            part.len()
+        });
         body.last_read = Instant::now();
         if let Ok(count) = result {
             body.read += u64::try_from(count).unwrap_or_default();
@@ -327,14 +411,19 @@ impl AsyncRead for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        let outcome = outcome::judge(&Ended {
-            failure: self.failure.take(),
-            note: tap::take(self.about.peer),
-            read: self.read,
-            block: self.block,
-            eof: self.eof,
-            since_read: self.last_read.elapsed(),
-        });
+        let failure = self.failure.take();
+        let outcome = match (failure, self.said.take()) {
+            (Some((reason, text)), Some(_)) => outcome::failed(reason, text),
+            (None, Some(said)) => said,
+            (failure, None) => outcome::judge(&Ended {
+                failure,
+                note: tap::take(self.about.peer),
+                read: self.read,
+                block: self.block,
+                eof: self.eof,
+                since_read: self.last_read.elapsed(),
+            }),
+        };
         let whole = outcome.kind == Kind::TftpSent && outcome.reason == Reason::Done;
         let (mut reason, mut detail) = (outcome.reason, outcome.detail);
         match &mut self.source {

@@ -1,8 +1,8 @@
-//! One engine: `async-tftp` on one local address, on a thread of its own.
+//! One engine on one local address, on a thread of its own.
 //!
-//! One for each address, because the engine sends from the address that its socket is bound to, and a
-//! ROM discards what comes from another one than it asked. A thread of its own, because all its
-//! transfers run on the thread that drives it.
+//! One for each address, because a ROM discards what comes from another one than it asked. A thread of
+//! its own, because all its transfers run on the thread that drives it, and nothing else of the daemon
+//! delays them.
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -17,8 +17,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::handler::Requests;
 use super::limits::Limits;
+use super::native::Native;
 use super::outcome::{RETRIES, TIMEOUT};
 use super::tap;
+use crate::config::snapshot::TftpEngine;
 use crate::serve::context::Context;
 
 /// How long running transfers may go on when the engine is stopped.
@@ -40,6 +42,7 @@ pub(super) struct Spec {
     pub(super) blksize: u16,
     /// Largest `windowsize` granted.
     pub(super) windowsize: u16,
+    pub(super) engine: TftpEngine,
 }
 
 impl Spec {
@@ -136,6 +139,23 @@ struct Run {
 
 impl Run {
     fn run(self) -> Result<(), String> {
+        match self.spec.engine {
+            TftpEngine::Native => self.native(),
+            TftpEngine::AsyncTftp => self.async_tftp(),
+        }
+    }
+
+    fn native(self) -> Result<(), String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error| error.to_string())?;
+        let native = Native::new(self.requests, self.spec, self.abandon);
+        runtime.block_on(native.run(self.socket))
+    }
+
+    fn async_tftp(self) -> Result<(), String> {
         tap::begin_thread();
         block_on(async move {
             let server = TftpServerBuilder::with_handler(self.requests)

@@ -1,6 +1,6 @@
-//! The engine's questions: which file, which script, or which error.
+//! The engines' questions: which file, which script, or which error.
 //!
-//! **Invariant:** opening is a look-up. The engine asks under one lock for all clients, so nothing
+//! **Invariant:** opening is a look-up. One engine asks under one lock for all clients, so nothing
 //! here renders, waits for the store, or reads a file's bytes.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,6 +23,7 @@ use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::AssetError;
 use crate::serve::context::Context;
 use crate::serve::script::{ScriptAsk, Via, chain_script};
+use crate::wire::tftp::ErrorCode;
 
 /// Answers the requests to one local address.
 pub(super) struct Requests {
@@ -35,8 +36,32 @@ pub(super) struct Requests {
     pub(super) closing: CancellationToken,
 }
 
+/// What a client is told that gets no file; its event is written already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) code: ErrorCode,
+    pub(super) text: &'static str,
+}
+
+impl Refused {
+    const fn new(code: ErrorCode, text: &'static str) -> Self {
+        Self { code, text }
+    }
+}
+
+impl From<Refused> for TftpError {
+    fn from(refused: Refused) -> Self {
+        match refused.code {
+            ErrorCode::FileNotFound => Self::FileNotFound,
+            ErrorCode::AccessViolation => Self::PermissionDenied,
+            ErrorCode::IllegalOperation => Self::IllegalOperation,
+            _ => Self::Msg(refused.text.to_owned()),
+        }
+    }
+}
+
 impl Requests {
-    fn about(&self, client: SocketAddr, file: &str) -> About {
+    pub(super) fn about(&self, client: SocketAddr, file: &str) -> About {
         let config = self.ctx.config();
         let snapshot = &config.snapshot;
         let peer = match client {
@@ -58,10 +83,13 @@ impl Requests {
         }
     }
 
-    fn open(&self, client: SocketAddr, path: &Path) -> Result<(Body, Option<u64>), TftpError> {
-        // The engine has refused names that are no UTF-8.
-        let file = path.to_str().unwrap_or_default();
-        let mut about = self.about(client, file);
+    /// Opens what this name stands for; with its size where that is known.
+    pub(super) fn open(
+        &self,
+        client: SocketAddr,
+        name: &[u8],
+    ) -> Result<(Body, Option<u64>), Refused> {
+        let mut about = self.about(client, &String::from_utf8_lossy(name));
         if self.closing.is_cancelled() {
             about.tell(
                 Kind::TftpFailed,
@@ -69,23 +97,26 @@ impl Requests {
                 0,
                 Some("the server is stopping".to_owned()),
             );
-            return Err(TftpError::Msg("the server is stopping".to_owned()));
+            return Err(Refused::new(ErrorCode::Undefined, "the server is stopping"));
         }
         let permit = match self.limits.take(client.ip()) {
             Ok(permit) => permit,
             Err(why) => {
                 about.tell(Kind::TftpFailed, Reason::Busy, 0, Some(why));
-                return Err(TftpError::Msg("busy, ask again".to_owned()));
+                return Err(Refused::new(ErrorCode::Undefined, "busy, ask again"));
             }
         };
         let Some(peer) = about.ip() else {
-            return Err(TftpError::IllegalOperation);
+            return Err(Refused::new(
+                ErrorCode::IllegalOperation,
+                "illegal operation",
+            ));
         };
-        let request = match file_request(file.as_bytes()) {
+        let request = match file_request(name) {
             Ok(request) => request,
             Err(bad) => {
                 about.tell(Kind::TftpFailed, Reason::BadName, 0, Some(bad.to_string()));
-                return Err(TftpError::PermissionDenied);
+                return Err(Refused::new(ErrorCode::AccessViolation, "access violation"));
             }
         };
         match request {
@@ -117,18 +148,31 @@ impl Requests {
                     Ok((Body::file(about, permit, path, asset), size))
                 }
                 Err(error) => {
-                    let answer = match &error {
+                    let (code, text) = match &error {
                         AssetError::NotFound(_) | AssetError::NotAFile(_) => {
-                            TftpError::FileNotFound
+                            (ErrorCode::FileNotFound, "file not found")
                         }
-                        AssetError::BadName(_) => TftpError::PermissionDenied,
-                        AssetError::Read { .. } => TftpError::UnknownError,
+                        AssetError::BadName(_) => (ErrorCode::AccessViolation, "access violation"),
+                        AssetError::Read { .. } => {
+                            (ErrorCode::Undefined, "the file cannot be read")
+                        }
                     };
                     about.tell(Kind::TftpFailed, error.reason(), 0, error.detail());
-                    Err(answer)
+                    Err(Refused::new(code, text))
                 }
             },
         }
+    }
+
+    /// Tells of a request to write, and what the client is told.
+    pub(super) fn refuse_to_write(&self, client: SocketAddr, name: &[u8]) -> Refused {
+        self.about(client, &String::from_utf8_lossy(name)).tell(
+            Kind::TftpFailed,
+            Reason::ReadOnly,
+            0,
+            Some("a write request: boot files are read-only".to_owned()),
+        );
+        Refused::new(ErrorCode::AccessViolation, "access violation")
     }
 }
 
@@ -141,7 +185,9 @@ impl Handler for Requests {
         client: &SocketAddr,
         path: &Path,
     ) -> Result<(Body, Option<u64>), TftpError> {
-        self.open(*client, path)
+        // The engine has refused names that are no UTF-8.
+        let name = path.to_str().unwrap_or_default();
+        Ok(self.open(*client, name.as_bytes())?)
     }
 
     async fn write_req_open(
@@ -150,13 +196,8 @@ impl Handler for Requests {
         path: &Path,
         _size: Option<u64>,
     ) -> Result<Sink, TftpError> {
-        self.about(*client, path.to_str().unwrap_or_default()).tell(
-            Kind::TftpFailed,
-            Reason::ReadOnly,
-            0,
-            Some("a write request: boot files are read-only".to_owned()),
-        );
-        Err(TftpError::PermissionDenied)
+        let name = path.to_str().unwrap_or_default();
+        Err(self.refuse_to_write(*client, name.as_bytes()).into())
     }
 }
 

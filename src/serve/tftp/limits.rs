@@ -51,6 +51,12 @@ impl Limits {
         self.own.wait().await;
     }
 
+    /// Whether no more transfers can be begun, to whomever.
+    pub(super) fn is_full(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.all >= MAX_TRANSFERS
+    }
+
     /// One more transfer to this client; the error says why not.
     pub(super) fn take(&self, client: IpAddr) -> Result<Permit, String> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,9 @@
 //! TFTP (RFC 1350, 2347-2349, 7440): one engine for each local address of `interfaces`.
 //!
-//! The protocol is `async-tftp`'s; what it cannot do is stood around here, and its limits are pinned by
+//! There are two engines behind one seam, chosen by `engine` in `[tftp]`: [`native`] over the transfers of
+//! [`crate::decide::transfer`], and `async-tftp`, whose gaps are stood around here and pinned by
 //! `tests/async_tftp_contract.rs`. What a request gets is decided by [`crate::decide::tftp`] and the shared script
-//! function; [`body`] sends it and tells how it ended.
+//! function; [`body`] gives its bytes and tells how it ended.
 //!
 //! **Invariant:** every request ends in one event, `tftp.sent` or `tftp.failed`. Nothing can be
 //! written.
@@ -11,6 +12,7 @@ mod body;
 mod engine;
 mod handler;
 mod limits;
+mod native;
 mod outcome;
 mod tap;
 
@@ -84,6 +86,7 @@ fn wanted(snapshot: &Snapshot, links: &LinkTable) -> BTreeMap<Ipv4Addr, Spec> {
                 iface: Arc::clone(&interface.name),
                 blksize: Spec::blksize(server.tftp_max_blksize, mtu),
                 windowsize: server.tftp_max_windowsize,
+                engine: server.tftp_engine,
             });
         }
     }

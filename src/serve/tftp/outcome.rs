@@ -1,4 +1,5 @@
-//! How a transfer has ended, told from what was read of it and what the engine said.
+//! How a transfer has ended: in the words of its event, and judged from what was read of it where its engine
+//! does not tell.
 
 use std::time::Duration;
 
@@ -64,14 +65,7 @@ pub(super) fn judge(ended: &Ended) -> Outcome {
         };
     };
     match &note.end {
-        Some(End::Served) => sent(
-            ended.read,
-            match note.repeats {
-                0 => None,
-                1 => Some("1 packet repeated".to_owned()),
-                n => Some(format!("{n} packets repeated")),
-            },
-        ),
+        Some(End::Served) => sent(ended.read, repeated(note.repeats.into())),
         // Block numbers wrap: 0 is the option acknowledgement only while nothing else was read.
         Some(End::Unacknowledged(0)) if note.oack && first_block_only => {
             if note.told_size {
@@ -96,7 +90,16 @@ pub(super) fn judge(ended: &Ended) -> Outcome {
     }
 }
 
-fn sent(bytes: u64, detail: Option<String>) -> Outcome {
+/// What is said of packets that were sent again.
+pub(super) fn repeated(packets: u64) -> Option<String> {
+    match packets {
+        0 => None,
+        1 => Some("1 packet repeated".to_owned()),
+        n => Some(format!("{n} packets repeated")),
+    }
+}
+
+pub(super) fn sent(bytes: u64, detail: Option<String>) -> Outcome {
     Outcome {
         kind: Kind::TftpSent,
         reason: Reason::Done,
@@ -105,7 +108,7 @@ fn sent(bytes: u64, detail: Option<String>) -> Outcome {
     }
 }
 
-fn aborted() -> Outcome {
+pub(super) fn aborted() -> Outcome {
     Outcome {
         kind: Kind::TftpSent,
         reason: Reason::Aborted,
@@ -114,7 +117,7 @@ fn aborted() -> Outcome {
     }
 }
 
-fn failed(reason: Reason, detail: String) -> Outcome {
+pub(super) fn failed(reason: Reason, detail: String) -> Outcome {
     Outcome {
         kind: Kind::TftpFailed,
         reason,

@@ -1,0 +1,260 @@
+//! The engine of our own: requests to one local address, and a task with a connected socket for each transfer.
+//!
+//! What is said to a client is [`crate::decide::transfer`]'s; here are the sockets, the timers and the list of who is
+//! being served.
+//!
+//! **Invariant:** one client port has one transfer. A copy of its request changes nothing; another request, or the same
+//! one once the transfer has stood still, ends it and begins anew: so a ROM with a fixed port is never deaf.
+
+mod drive;
+mod socket;
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::drive::Drive;
+use self::socket::{Connected, send_once};
+use super::engine::Spec;
+use super::handler::{Refused, Requests};
+use super::outcome;
+use crate::decide::transfer::{Caps, Terms, Transfer};
+use crate::journal::event::{Kind, Reason};
+use crate::wire::tftp::{ErrorCode, Mode, NotTftp, Packet, Request, name_of};
+
+/// The longest request that is read. The longest name and all options are shorter.
+const LONGEST: usize = 2_048;
+
+/// A request that comes again after the transfer has stood still for so long is meant anew, and no late copy.
+const ANEW: Duration = Duration::from_secs(1);
+
+/// How long transfers have to say farewell when the engine is stopped.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Listens on one address.
+pub(super) struct Native {
+    requests: Requests,
+    spec: Spec,
+    /// Ends what runs.
+    abandon: CancellationToken,
+    running: Arc<Mutex<HashMap<SocketAddrV4, Arc<Running>>>>,
+    tasks: TaskTracker,
+}
+
+/// A transfer under way, as others see it.
+#[derive(Debug)]
+struct Running {
+    request: Vec<u8>,
+    began: Instant,
+    stop: CancellationToken,
+    /// Why it is stopped; nothing: the server stops.
+    why: OnceLock<Stop>,
+    /// The client has answered.
+    heard: AtomicBool,
+    /// When something new was acknowledged last, in milliseconds since it began.
+    moved_ms: AtomicU64,
+}
+
+/// Why a transfer is stopped from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// The same port asks for something else, or anew.
+    AskedAnew,
+    /// Another client needs the place, and this one has never answered.
+    Evicted,
+}
+
+impl Running {
+    fn stop(&self, why: Stop) {
+        let _ = self.why.set(why);
+        self.stop.cancel();
+    }
+
+    /// Whether the same request, come again, is a copy of the one that is being served.
+    fn is_a_copy(&self, request: &[u8]) -> bool {
+        let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+        let still = self.began.elapsed().saturating_sub(moved);
+        self.request == request && (still < ANEW || !self.heard.load(Ordering::Relaxed))
+    }
+}
+
+impl Native {
+    pub(super) fn new(requests: Requests, spec: Spec, abandon: CancellationToken) -> Self {
+        Self {
+            requests,
+            spec,
+            abandon,
+            running: Arc::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Serves until it is closed and its transfers have ended, or until it is to abandon them.
+    pub(super) async fn run(self, socket: std::net::UdpSocket) -> Result<(), String> {
+        let listener = socket
+            .set_nonblocking(true)
+            .and_then(|()| UdpSocket::from_std(socket))
+            .map_err(|error| error.to_string())?;
+        let ended = {
+            let listen = self.listen(&listener);
+            let stop = async {
+                self.requests.closing.cancelled().await;
+                self.requests.limits.idle().await;
+                Ok(())
+            };
+            tokio::select! {
+                biased;
+                () = self.abandon.cancelled() => Ok(()),
+                ended = stop => ended,
+                ended = listen => ended,
+            }
+        };
+        self.abandon.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
+        ended
+    }
+
+    async fn listen(&self, listener: &UdpSocket) -> Result<(), String> {
+        let mut buffer = [0; LONGEST];
+        loop {
+            let (len, from) = listener
+                .recv_from(&mut buffer)
+                .await
+                .map_err(|error| error.to_string())?;
+            let SocketAddr::V4(from) = from else {
+                continue;
+            };
+            self.on_request(from, buffer.get(..len).unwrap_or_default())
+                .await;
+        }
+    }
+
+    async fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
+        let refused = match Packet::read(bytes) {
+            Ok(Packet::Read(request)) => match self.begin(from, request, bytes).await {
+                Ok(()) => return,
+                Err(refused) => refused,
+            },
+            Ok(Packet::Write(request)) => self.requests.refuse_to_write(from.into(), request.name),
+            Err(why @ (NotTftp::Mode | NotTftp::Short)) => match name_of(bytes) {
+                Some(name) => self.malformed(from, name, why),
+                None => return,
+            },
+            // An ERROR is never answered, nor what belongs to a transfer and not here.
+            _ => return,
+        };
+        self.refuse(from, &refused);
+    }
+
+    fn malformed(&self, from: SocketAddrV4, name: &[u8], why: NotTftp) -> Refused {
+        let about = self
+            .requests
+            .about(from.into(), &String::from_utf8_lossy(name));
+        about.tell(
+            Kind::TftpFailed,
+            Reason::Malformed,
+            0,
+            Some(why.to_string()),
+        );
+        Refused {
+            code: ErrorCode::IllegalOperation,
+            text: "illegal request",
+        }
+    }
+
+    /// From a port of its own, as all answers come.
+    fn refuse(&self, to: SocketAddrV4, refused: &Refused) {
+        let packet = Packet::Error(refused.code, refused.text.as_bytes()).bytes();
+        // It may be lost like any packet; the request's event is written.
+        send_once(self.spec.address, to, &packet);
+    }
+
+    async fn begin(
+        &self,
+        from: SocketAddrV4,
+        request: Request<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Refused> {
+        let earlier = self.lock().get(&from).cloned();
+        if let Some(earlier) = earlier {
+            if earlier.is_a_copy(bytes) {
+                return Ok(());
+            }
+            earlier.stop(Stop::AskedAnew);
+        }
+        if self.requests.limits.is_full() {
+            self.evict().await;
+        }
+        let (body, size) = self.requests.open(from.into(), request.name)?;
+        let mut body = body.told();
+        let socket = match Connected::open(self.spec.address, from) {
+            Ok(socket) => socket,
+            Err(error) => {
+                body.ended(outcome::failed(Reason::SendFailed, error.to_string()));
+                return Ok(());
+            }
+        };
+        let caps = Caps {
+            blksize: Spec::blksize(self.spec.blksize, socket.mtu()),
+            windowsize: self.spec.windowsize,
+        };
+        // How long a file gets by netascii is known at its end only.
+        let size = size.filter(|_| request.mode == Mode::Octet);
+        let terms = Terms::agree(&request.options, caps, size);
+        let running = Arc::new(Running {
+            request: bytes.to_vec(),
+            began: Instant::now(),
+            stop: self.abandon.child_token(),
+            why: OnceLock::new(),
+            heard: AtomicBool::new(false),
+            moved_ms: AtomicU64::new(0),
+        });
+        self.lock().insert(from, Arc::clone(&running));
+        let drive = Drive {
+            transfer: Transfer::new(terms, Duration::ZERO),
+            body,
+            socket,
+            is_netascii: request.mode == Mode::Netascii,
+            running: Arc::clone(&running),
+        };
+        let all = Arc::clone(&self.running);
+        self.tasks.spawn(async move {
+            drive.run().await;
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            if all
+                .get(&from)
+                .is_some_and(|last| Arc::ptr_eq(last, &running))
+            {
+                all.remove(&from);
+            }
+        });
+        Ok(())
+    }
+
+    /// Ends the oldest transfer whose client has never answered: who forges requests takes no places.
+    async fn evict(&self) {
+        let oldest = {
+            let all = self.lock();
+            let unheard = all
+                .values()
+                .filter(|running| !running.heard.load(Ordering::Relaxed));
+            unheard.min_by_key(|running| running.began).cloned()
+        };
+        if let Some(oldest) = oldest {
+            oldest.stop(Stop::Evicted);
+            // Its task runs on this thread, and gives its place back.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddrV4, Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

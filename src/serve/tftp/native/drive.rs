@@ -1,0 +1,268 @@
+//! Drives one transfer: what comes in, what the file gives, what goes out, and the time.
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::socket::Connected;
+use super::{Running, Stop};
+use crate::decide::transfer::{End, Transfer};
+use crate::journal::event::Reason;
+use crate::serve::tftp::body::Body;
+use crate::serve::tftp::outcome::{self, Outcome};
+use crate::wire::tftp::{ErrorCode, netascii};
+
+/// What a client sends is an acknowledgement or an error; longer texts are cut.
+const LONGEST: usize = 600;
+
+/// One transfer and what it needs.
+pub(super) struct Drive {
+    pub(super) transfer: Transfer,
+    pub(super) body: Body,
+    pub(super) socket: Connected,
+    pub(super) is_netascii: bool,
+    pub(super) running: Arc<Running>,
+}
+
+/// What a transfer was woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    Packet,
+    Data,
+    Time,
+    Stop,
+}
+
+/// A timer that is only set anew when it is to ring earlier: it rings too early instead now and then, which costs less
+/// than setting it with each packet.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    at: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self {
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            at: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>, due: Option<Instant>) -> Poll<()> {
+        let Some(due) = due else {
+            return Poll::Pending;
+        };
+        if self.at.is_none_or(|at| at > due) {
+            self.sleep.as_mut().reset(due);
+            self.at = Some(due);
+        }
+        if self.sleep.as_mut().poll(cx).is_ready() {
+            self.at = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drive {
+    /// Serves the client until the transfer has ended, and has its event say how.
+    pub(super) async fn run(mut self) {
+        let mut stopped = pin!(self.running.stop.clone().cancelled_owned());
+        let mut alarm = Alarm::new();
+        let mut out = Vec::new();
+        let mut trouble = None;
+        let mut woken = Woken::Time;
+        loop {
+            let now = self.running.began.elapsed();
+            let mut is_drained = true;
+            match woken {
+                Woken::Packet => is_drained = self.receive(now),
+                Woken::Time => self.transfer.on_time(now),
+                Woken::Data => {}
+                Woken::Stop => {
+                    let why = self.running.why.get().copied();
+                    if why.is_none() {
+                        self.transfer
+                            .fail(ErrorCode::Undefined, "the server is stopping");
+                        self.send(now, &mut out).await.ok();
+                    }
+                    let outcome = self.stopped(why);
+                    self.body.ended(outcome);
+                    return;
+                }
+            }
+            poll_fn(|cx| {
+                self.poll_feed(cx);
+                Poll::Ready(())
+            })
+            .await;
+            // A packet that cannot be sent is lost as others are: it is repeated, and tried again.
+            match self.send(now, &mut out).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    self.transfer.on_refused();
+                }
+                Err(error) => trouble = Some(error),
+            }
+            if let Some(end) = self.transfer.end().cloned() {
+                let outcome = self.outcome(&end, trouble.as_ref());
+                self.body.ended(outcome);
+                return;
+            }
+            if !is_drained {
+                continue;
+            }
+            let due = self.transfer.poll_timeout();
+            let due = due.map(|due| Instant::from_std(self.running.began + due));
+            woken = poll_fn(|cx| {
+                if stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Woken::Stop);
+                }
+                if self.socket.socket().poll_recv_ready(cx).is_ready() {
+                    return Poll::Ready(Woken::Packet);
+                }
+                if self.poll_feed(cx) {
+                    return Poll::Ready(Woken::Data);
+                }
+                alarm.poll(cx, due).map(|()| Woken::Time)
+            })
+            .await;
+        }
+    }
+
+    /// Takes one packet; `false`: there may be another one. It is answered before the next is looked for.
+    fn receive(&mut self, now: Duration) -> bool {
+        let mut buffer = [0; LONGEST];
+        match self.socket.socket().try_recv(&mut buffer) {
+            Ok(len) => {
+                let before = self.transfer.acknowledged();
+                let packet = buffer.get(..len).unwrap_or_default();
+                self.transfer.on_packet(now, packet);
+                self.note(now, before);
+                false
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::ConnectionRefused {
+                    self.transfer.on_refused();
+                }
+                // Others say that a packet did not come through: it is repeated.
+                false
+            }
+        }
+    }
+
+    /// Lets others see how far it is.
+    fn note(&mut self, now: Duration, before: u64) {
+        if self.transfer.is_heard() {
+            self.running.heard.store(true, Ordering::Relaxed);
+        }
+        if self.transfer.acknowledged() > before {
+            let moved = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+            self.running.moved_ms.store(moved, Ordering::Relaxed);
+            self.body.note_progress();
+        }
+    }
+
+    /// Gives the transfer what it takes and the file has; whether there was anything.
+    fn poll_feed(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let mut any = false;
+        let mut turned = Vec::new();
+        loop {
+            let wants = self.transfer.wants();
+            // A script is made for a client that wants it, and not for one that asks for its size.
+            if wants == 0 || !(self.transfer.is_agreed() || self.body.is_file()) {
+                return any;
+            }
+            match self.body.poll_part(cx, wants) {
+                Poll::Pending => return any,
+                Poll::Ready(Ok(part)) if self.is_netascii => {
+                    turned.clear();
+                    netascii::encode(part, &mut turned);
+                    self.transfer.supply(&turned);
+                }
+                Poll::Ready(Ok(part)) => self.transfer.supply(part),
+                Poll::Ready(Err(_)) => self.transfer.fail(ErrorCode::Undefined, "transfer failed"),
+            }
+            any = true;
+        }
+    }
+
+    async fn send(&mut self, now: Duration, out: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            out.clear();
+            let Some(batch) = self.transfer.poll_transmit(now, out) else {
+                return Ok(());
+            };
+            self.socket.send(out, batch).await?;
+        }
+    }
+
+    fn stopped(&self, why: Option<Stop>) -> Outcome {
+        let bytes = self.transfer.acknowledged();
+        match why {
+            Some(Stop::AskedAnew) if self.transfer.told_size_only() => outcome::aborted(),
+            Some(Stop::AskedAnew) => outcome::failed(
+                Reason::Aborted,
+                format!("the client asked anew from the same port after {bytes} bytes"),
+            ),
+            Some(Stop::Evicted) => outcome::failed(
+                Reason::Busy,
+                "another client needed the place, and this one had not answered".to_owned(),
+            ),
+            None => outcome::failed(Reason::Incomplete, "the server stopped".to_owned()),
+        }
+    }
+
+    fn outcome(&self, end: &End, trouble: Option<&io::Error>) -> Outcome {
+        let transfer = &self.transfer;
+        let bytes = transfer.acknowledged();
+        match end {
+            End::Done => outcome::sent(bytes, outcome::repeated(transfer.resent())),
+            End::Probed => outcome::aborted(),
+            End::Aborted(code, text) => outcome::failed(
+                Reason::Aborted,
+                format!(
+                    "the client ended the transfer after {bytes} bytes: ERROR {} ({text})",
+                    code.number()
+                ),
+            ),
+            // Whoever has its file closes its port; what was lost is its last acknowledgement.
+            End::Gone => match transfer.sent_out().filter(|_| transfer.is_heard()) {
+                Some(all) => outcome::sent(
+                    all,
+                    Some(
+                        "the client closed its port before its last acknowledgement came"
+                            .to_owned(),
+                    ),
+                ),
+                None => outcome::failed(
+                    Reason::Incomplete,
+                    format!("the client closed its port after {bytes} bytes"),
+                ),
+            },
+            End::Silent => {
+                let mut text = if transfer.is_agreed() {
+                    format!(
+                        "block {} of {} bytes was not acknowledged, {bytes} bytes in all",
+                        transfer.awaited(),
+                        transfer.terms().blksize
+                    )
+                } else {
+                    "the client did not acknowledge the options".to_owned()
+                };
+                if let Some(error) = trouble {
+                    text.push_str(&format!("; sending failed: {error}"));
+                }
+                outcome::failed(Reason::Timeout, text)
+            }
+            End::Failed => outcome::failed(Reason::Incomplete, "the server stopped".to_owned()),
+        }
+    }
+}
