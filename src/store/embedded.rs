@@ -36,7 +36,7 @@ use super::{
     Change, CommitError, LeaseChange, LeaseError, OpenError, OpenOutcome, Remembered, StoreError,
     Versioned,
 };
-use crate::base::{Clock as _, HostName, SystemClock, Token};
+use crate::base::{Clock as _, HostName, SystemClock, Token, pace};
 use crate::record::{Lease, Record};
 
 /// Hosts that one change of the store remembers.
@@ -561,7 +561,8 @@ fn encode_marks<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> Result<Vec<Vec
 
 fn put_marks(transaction: &redb::WriteTransaction, marks: &[Vec<u8>]) -> Result<(), redb::Error> {
     let mut table = transaction.open_table(KNOWN)?;
-    for mark in marks {
+    for (count, mark) in marks.iter().enumerate() {
+        pace::give_way(count);
         table.insert(mark.as_slice(), ())?;
     }
     Ok(())
