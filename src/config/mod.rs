@@ -10,6 +10,7 @@
 
 mod check;
 pub mod diff;
+mod index;
 pub mod load;
 mod merge;
 pub mod options;

@@ -7,12 +7,13 @@
 //! **Invariant:** reserved machines are never pushed out by strangers, and neither map grows beyond
 //! its bound.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid};
+use crate::base::{Architecture, FastMap, Firmware, HardwareAddr, Timestamp, Uuid};
 use crate::config::snapshot::Host;
 use crate::decide::Stage;
 use crate::decide::cards::{Held, Holding};
@@ -86,19 +87,25 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Inner {
-    hosts: Bounded<Seen>,
-    strangers: Bounded<Seen>,
-    announced: Bounded<Timestamp>,
-    loaders: Bounded<Loading>,
+    hosts: Bounded<Machine>,
+    strangers: Bounded<Machine>,
+    announced: Bounded<Option<Timestamp>>,
     /// Relays that nobody configured, and when each was told of.
     relays: HashMap<Ipv4Addr, Timestamp>,
     /// Which port holds an address that several of its host may have, and until when at most.
     holders: HashMap<Ipv4Addr, (HardwareAddr, Timestamp)>,
     /// The address that each machine says is its own, and back, with the time at which it last did.
-    addresses: Bounded<Ipv4Addr>,
+    addresses: Bounded<Option<Ipv4Addr>>,
     by_address: HashMap<Ipv4Addr, (HardwareAddr, Timestamp)>,
     /// The loader that was named last, to any machine: most of them are named the same.
     last_named: Option<Arc<str>>,
+}
+
+/// What is remembered of one machine: in one place, for each packet asks for it.
+#[derive(Debug, Clone, Default)]
+struct Machine {
+    seen: Option<Seen>,
+    loading: Option<Loading>,
 }
 
 /// What firmware was named to load, and how that went.
@@ -107,7 +114,7 @@ struct Loading {
     /// The loader, as a path under `boot_assets`.
     named: Arc<str>,
     /// When it was named last.
-    named_at: Option<Timestamp>,
+    named_at: Timestamp,
     /// Of the few machines that have fetched it since they last asked for their script.
     fetches: Option<Box<Fetches>>,
 }
@@ -115,27 +122,33 @@ struct Loading {
 /// A map that forgets what came first when it is full.
 #[derive(Debug)]
 struct Bounded<T> {
-    values: HashMap<HardwareAddr, T>,
+    values: FastMap<HardwareAddr, T>,
     order: VecDeque<HardwareAddr>,
 }
 
 impl<T> Default for Bounded<T> {
     fn default() -> Self {
         Self {
-            values: HashMap::new(),
+            values: FastMap::default(),
             order: VecDeque::new(),
         }
     }
 }
 
-impl<T> Bounded<T> {
-    fn insert(&mut self, mac: HardwareAddr, value: T, max: usize) {
-        if self.values.insert(mac, value).is_none() {
-            self.order.push_back(mac);
-            while self.order.len() > max {
-                if let Some(first) = self.order.pop_front() {
-                    self.values.remove(&first);
-                }
+impl<T: Default> Bounded<T> {
+    /// What there is of a machine, or a beginning of it.
+    fn entry(&mut self, mac: HardwareAddr, max: usize) -> &mut T {
+        if self.order.len() >= max
+            && !self.values.contains_key(&mac)
+            && let Some(first) = self.order.pop_front()
+        {
+            self.values.remove(&first);
+        }
+        match self.values.entry(mac) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                self.order.push_back(mac);
+                entry.insert(T::default())
             }
         }
     }
@@ -164,9 +177,23 @@ impl Memory {
             delivery,
         } = sighting;
         let mut inner = self.lock();
-        let before = inner.get(mac);
+        let Inner {
+            hosts, strangers, ..
+        } = &mut *inner;
+        let (machine, otherwise) = if reserved {
+            (hosts.entry(mac, MAX_HOSTS), strangers)
+        } else {
+            (strangers.entry(mac, MAX_STRANGERS), hosts)
+        };
+        // A stranger becomes a host, or the other way round.
+        if machine.seen.is_none()
+            && let Some(earlier) = otherwise.values.get(&mac)
+        {
+            machine.clone_from(earlier);
+        }
+        let before = machine.seen;
         let boot = stage.is_boot();
-        let seen = Seen {
+        machine.seen = Some(Seen {
             dhcp_at: at,
             boot_dhcp_at: if boot {
                 Some(at)
@@ -191,16 +218,11 @@ impl Memory {
             delivery: delivery
                 .or_else(|| before.map(|seen| seen.delivery))
                 .unwrap_or_default(),
-        };
+        });
         if matches!(stage, Stage::Ipxe { .. })
-            && let Some(loading) = inner.loaders.values.get_mut(&mac)
+            && let Some(loading) = &mut machine.loading
         {
             loading.fetches.get_or_insert_default().ran = true;
-        }
-        if reserved {
-            inner.hosts.insert(mac, seen, MAX_HOSTS);
-        } else {
-            inner.strangers.insert(mac, seen, MAX_STRANGERS);
         }
     }
 
@@ -219,7 +241,7 @@ impl Memory {
             }
             return;
         }
-        let before = inner.addresses.values.get(&mac).copied();
+        let before = inner.addresses.values.get(&mac).copied().flatten();
         if let Some(before) = before.filter(|before| *before != address)
             && inner
                 .by_address
@@ -228,7 +250,7 @@ impl Memory {
         {
             inner.by_address.remove(&before);
         }
-        inner.addresses.insert(mac, address, MAX_HOSTS);
+        *inner.addresses.entry(mac, MAX_HOSTS) = Some(address);
         inner.by_address.insert(address, (mac, now));
         if inner.by_address.len() > MAX_HOSTS {
             let Inner {
@@ -237,7 +259,7 @@ impl Memory {
                 ..
             } = &mut *inner;
             by_address.retain(|address, (mac, at)| {
-                addresses.values.get(mac) == Some(address) && now.since(*at) < ADDRESS_KNOWN
+                addresses.values.get(mac) == Some(&Some(*address)) && now.since(*at) < ADDRESS_KNOWN
             });
         }
     }
@@ -323,19 +345,25 @@ impl Memory {
             Some(last) if **last == *loader => Arc::clone(last),
             _ => Arc::clone(inner.last_named.insert(loader.into())),
         };
-        let Some(loading) = inner.loaders.values.get_mut(&mac) else {
+        let Inner {
+            hosts, strangers, ..
+        } = &mut *inner;
+        let machine = match hosts.values.get_mut(&mac) {
+            Some(machine) => machine,
+            None => strangers.entry(mac, MAX_STRANGERS),
+        };
+        let Some(loading) = &mut machine.loading else {
             let mut fetches = Fetches::default();
             let is_news = fetches.answered(guard, is_ack, at);
-            let loading = Loading {
+            machine.loading = Some(Loading {
                 named,
-                named_at: Some(at),
+                named_at: at,
                 fetches: (guard != LoopGuard::Pass).then(|| Box::new(fetches)),
-            };
-            inner.loaders.insert(mac, loading, MAX_HOSTS);
+            });
             return is_news;
         };
         loading.named = named;
-        loading.named_at = Some(at);
+        loading.named_at = at;
         match guard {
             // Changes nothing.
             LoopGuard::Pass => false,
@@ -353,12 +381,12 @@ impl Memory {
         let asked_last = macs
             .iter()
             .filter_map(|mac| {
-                let loading = inner.loaders.values.get(mac)?;
+                let loading = inner.find(*mac)?.loading.as_ref()?;
                 (*loading.named == *path).then_some((loading.named_at, *mac))
             })
             .max();
         if let Some((_, mac)) = asked_last
-            && let Some(loading) = inner.loaders.values.get_mut(&mac)
+            && let Some(loading) = inner.loading(mac)
         {
             loading.fetches.get_or_insert_default().note(path, at);
         }
@@ -368,7 +396,7 @@ impl Memory {
     pub fn note_script(&self, macs: &[HardwareAddr]) {
         let mut inner = self.lock();
         for mac in macs {
-            if let Some(loading) = inner.loaders.values.get_mut(mac) {
+            if let Some(loading) = inner.loading(*mac) {
                 loading.fetches = None;
             }
         }
@@ -376,12 +404,18 @@ impl Memory {
 
     /// What is remembered of a machine's fetches of its loader.
     pub fn fetches(&self, mac: HardwareAddr) -> Option<Fetches> {
+        self.lock().find(mac)?.fetches()
+    }
+
+    /// How offers to a machine have fared, and its fetches of its loader: [`Self::delivery`] and
+    /// [`Self::fetches`] at once.
+    pub fn before(&self, mac: HardwareAddr) -> (Delivery, Option<Fetches>) {
         let inner = self.lock();
-        inner
-            .loaders
-            .values
-            .get(&mac)
-            .map(|loading| loading.fetches.as_deref().cloned().unwrap_or_default())
+        let Some(machine) = inner.find(mac) else {
+            return (Delivery::default(), None);
+        };
+        let delivery = machine.seen.map(|seen| seen.delivery);
+        (delivery.unwrap_or_default(), machine.fetches())
     }
 
     /// Whether a stranger is to be announced now: the first time, and again after ten minutes.
@@ -391,11 +425,11 @@ impl Memory {
             .announced
             .values
             .get(&mac)
-            .is_some_and(|last| now.since(*last) < UNKNOWN_AGAIN)
+            .is_some_and(|last| last.is_some_and(|last| now.since(last) < UNKNOWN_AGAIN))
         {
             return false;
         }
-        inner.announced.insert(mac, now, MAX_STRANGERS);
+        *inner.announced.entry(mac, MAX_STRANGERS) = Some(now);
         true
     }
 
@@ -416,13 +450,29 @@ impl Memory {
     }
 }
 
+impl Machine {
+    fn fetches(&self) -> Option<Fetches> {
+        let loading = self.loading.as_ref()?;
+        Some(loading.fetches.as_deref().cloned().unwrap_or_default())
+    }
+}
+
 impl Inner {
+    fn find(&self, mac: HardwareAddr) -> Option<&Machine> {
+        let hosts = self.hosts.values.get(&mac);
+        hosts.or_else(|| self.strangers.values.get(&mac))
+    }
+
+    fn loading(&mut self, mac: HardwareAddr) -> Option<&mut Loading> {
+        let machine = match self.hosts.values.get_mut(&mac) {
+            Some(machine) => machine,
+            None => self.strangers.values.get_mut(&mac)?,
+        };
+        machine.loading.as_mut()
+    }
+
     fn get(&self, mac: HardwareAddr) -> Option<Seen> {
-        self.hosts
-            .values
-            .get(&mac)
-            .or_else(|| self.strangers.values.get(&mac))
-            .copied()
+        self.find(mac)?.seen
     }
 }
 
