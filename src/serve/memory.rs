@@ -7,19 +7,19 @@
 //! **Invariant:** reserved machines are never pushed out by strangers, and neither map grows beyond
 //! its bound.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::{Architecture, FastMap, Firmware, HardwareAddr, Timestamp, Uuid};
+use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid};
 use crate::config::snapshot::Host;
 use crate::decide::Stage;
 use crate::decide::cards::{Held, Holding};
 use crate::decide::delivery::Delivery;
 use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
+use crate::serve::bounded::Bounded;
 use crate::serve::heard::Watch;
 
 /// Reserved machines remembered.
@@ -89,13 +89,13 @@ pub struct Memory {
 struct Inner {
     hosts: Bounded<Machine>,
     strangers: Bounded<Machine>,
-    announced: Bounded<Option<Timestamp>>,
+    announced: Bounded<Timestamp>,
     /// Relays that nobody configured, and when each was told of.
     relays: HashMap<Ipv4Addr, Timestamp>,
     /// Which port holds an address that several of its host may have, and until when at most.
     holders: HashMap<Ipv4Addr, (HardwareAddr, Timestamp)>,
     /// The address that each machine says is its own, and back, with the time at which it last did.
-    addresses: Bounded<Option<Ipv4Addr>>,
+    addresses: Bounded<Ipv4Addr>,
     by_address: HashMap<Ipv4Addr, (HardwareAddr, Timestamp)>,
     /// The loader that was named last, to any machine: most of them are named the same.
     last_named: Option<Arc<str>>,
@@ -117,41 +117,6 @@ struct Loading {
     named_at: Timestamp,
     /// Of the few machines that have fetched it since they last asked for their script.
     fetches: Option<Box<Fetches>>,
-}
-
-/// A map that forgets what came first when it is full.
-#[derive(Debug)]
-struct Bounded<T> {
-    values: FastMap<HardwareAddr, T>,
-    order: VecDeque<HardwareAddr>,
-}
-
-impl<T> Default for Bounded<T> {
-    fn default() -> Self {
-        Self {
-            values: FastMap::default(),
-            order: VecDeque::new(),
-        }
-    }
-}
-
-impl<T: Default> Bounded<T> {
-    /// What there is of a machine, or a beginning of it.
-    fn entry(&mut self, mac: HardwareAddr, max: usize) -> &mut T {
-        if self.order.len() >= max
-            && !self.values.contains_key(&mac)
-            && let Some(first) = self.order.pop_front()
-        {
-            self.values.remove(&first);
-        }
-        match self.values.entry(mac) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                self.order.push_back(mac);
-                entry.insert(T::default())
-            }
-        }
-    }
 }
 
 impl Memory {
@@ -185,9 +150,12 @@ impl Memory {
         } else {
             (strangers.entry(mac, MAX_STRANGERS), hosts)
         };
+        let Some(machine) = machine else {
+            return;
+        };
         // A stranger becomes a host, or the other way round.
         if machine.seen.is_none()
-            && let Some(earlier) = otherwise.values.get(&mac)
+            && let Some(earlier) = otherwise.get(mac)
         {
             machine.clone_from(earlier);
         }
@@ -241,7 +209,7 @@ impl Memory {
             }
             return;
         }
-        let before = inner.addresses.values.get(&mac).copied().flatten();
+        let before = inner.addresses.get(mac).copied();
         if let Some(before) = before.filter(|before| *before != address)
             && inner
                 .by_address
@@ -250,7 +218,10 @@ impl Memory {
         {
             inner.by_address.remove(&before);
         }
-        *inner.addresses.entry(mac, MAX_HOSTS) = Some(address);
+        match inner.addresses.get_mut(mac) {
+            Some(known) => *known = address,
+            None => inner.addresses.insert(mac, address, MAX_HOSTS),
+        }
         inner.by_address.insert(address, (mac, now));
         if inner.by_address.len() > MAX_HOSTS {
             let Inner {
@@ -259,7 +230,7 @@ impl Memory {
                 ..
             } = &mut *inner;
             by_address.retain(|address, (mac, at)| {
-                addresses.values.get(mac) == Some(&Some(*address)) && now.since(*at) < ADDRESS_KNOWN
+                addresses.get(*mac) == Some(address) && now.since(*at) < ADDRESS_KNOWN
             });
         }
     }
@@ -348,9 +319,12 @@ impl Memory {
         let Inner {
             hosts, strangers, ..
         } = &mut *inner;
-        let machine = match hosts.values.get_mut(&mac) {
-            Some(machine) => machine,
+        let machine = match hosts.get_mut(mac) {
+            Some(machine) => Some(machine),
             None => strangers.entry(mac, MAX_STRANGERS),
+        };
+        let Some(machine) = machine else {
+            return false;
         };
         let Some(loading) = &mut machine.loading else {
             let mut fetches = Fetches::default();
@@ -420,16 +394,12 @@ impl Memory {
 
     /// Whether a stranger is to be announced now: the first time, and again after ten minutes.
     pub fn announce_unknown(&self, mac: HardwareAddr, now: Timestamp) -> bool {
-        let mut inner = self.lock();
-        if inner
-            .announced
-            .values
-            .get(&mac)
-            .is_some_and(|last| last.is_some_and(|last| now.since(last) < UNKNOWN_AGAIN))
-        {
-            return false;
+        let announced = &mut self.lock().announced;
+        match announced.get_mut(mac) {
+            Some(last) if now.since(*last) < UNKNOWN_AGAIN => return false,
+            Some(last) => *last = now,
+            None => announced.insert(mac, now, MAX_STRANGERS),
         }
-        *inner.announced.entry(mac, MAX_STRANGERS) = Some(now);
         true
     }
 
@@ -459,14 +429,14 @@ impl Machine {
 
 impl Inner {
     fn find(&self, mac: HardwareAddr) -> Option<&Machine> {
-        let hosts = self.hosts.values.get(&mac);
-        hosts.or_else(|| self.strangers.values.get(&mac))
+        let hosts = self.hosts.get(mac);
+        hosts.or_else(|| self.strangers.get(mac))
     }
 
     fn loading(&mut self, mac: HardwareAddr) -> Option<&mut Loading> {
-        let machine = match self.hosts.values.get_mut(&mac) {
+        let machine = match self.hosts.get_mut(mac) {
             Some(machine) => machine,
-            None => self.strangers.values.get_mut(&mac)?,
+            None => self.strangers.get_mut(mac)?,
         };
         machine.loading.as_mut()
     }
@@ -569,8 +539,7 @@ mod tests {
         assert!(memory.get(stranger(0)).is_none());
         assert!(memory.get(stranger(4_999)).is_some());
         let inner = memory.lock();
-        assert_eq!(inner.strangers.values.len(), MAX_STRANGERS);
-        assert_eq!(inner.strangers.order.len(), MAX_STRANGERS);
+        assert_eq!(inner.strangers.len(), MAX_STRANGERS);
     }
 
     #[test]

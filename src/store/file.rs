@@ -18,7 +18,7 @@ use super::OpenError;
 use crate::base::Timestamp;
 
 /// Pages of one file kept in memory, in bytes.
-const CACHE: usize = 8 << 20;
+const CACHE: usize = 4 << 20;
 
 /// What stands in the way of using a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
