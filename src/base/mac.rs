@@ -1,6 +1,7 @@
 //! Hardware addresses as DHCP carries them (RFC 2131 `htype`, `hlen`, `chaddr`).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ pub const ETHERNET: u8 = 1;
 ///
 /// Holds `htype` and at most 16 bytes of `chaddr`; the bytes past the length are always zero, so
 /// that two equal addresses compare equal.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HardwareAddr {
     htype: u8,
     len: u8,
@@ -93,6 +94,14 @@ impl HardwareAddr {
             let _ = write!(text, "{byte:02x}");
         }
         text
+    }
+}
+
+/// Two whole numbers: each packet is looked up by it several times.
+impl Hash for HardwareAddr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.bytes));
+        state.write_u16(u16::from_ne_bytes([self.htype, self.len]));
     }
 }
 

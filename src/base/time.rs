@@ -1,6 +1,7 @@
 //! Time as a value. Decisions are handed a [`Timestamp`]; only the edges hold a [`Clock`].
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -8,42 +9,54 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time: microseconds since 1970-01-01 UTC. Written as RFC 3339 in JSON and text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Timestamp(i64);
+pub struct Timestamp(
+    /// With the sign turned round, so that zero, the earliest of all, is left for `Option`: what is remembered of
+    /// a hundred thousand machines is mostly times that may be missing.
+    NonZeroU64,
+);
+
+/// The bit by which signed and unsigned numbers of the same order differ.
+const SIGN: u64 = 1 << 63;
 
 impl Timestamp {
-    /// From microseconds since 1970-01-01 UTC.
+    /// From microseconds since 1970-01-01 UTC. The earliest of all numbers is taken for the next one.
     pub const fn from_micros(micros: i64) -> Self {
-        Self(micros)
+        match NonZeroU64::new(micros.cast_unsigned() ^ SIGN) {
+            Some(turned) => Self(turned),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// From seconds since 1970-01-01 UTC.
     pub const fn from_secs(secs: i64) -> Self {
-        Self(secs.saturating_mul(1_000_000))
+        Self::from_micros(secs.saturating_mul(1_000_000))
     }
 
     /// Microseconds since 1970-01-01 UTC.
     pub const fn as_micros(self) -> i64 {
-        self.0
+        (self.0.get() ^ SIGN).cast_signed()
     }
 
     /// The time from `earlier` to this; zero when `earlier` is later (a clock set back is no error).
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        Duration::from_micros(
+            u64::try_from(self.as_micros().saturating_sub(earlier.as_micros())).unwrap_or(0),
+        )
     }
 
     /// The form that names of files have: `20261121T085238Z`, to the second (ISO 8601, basic format).
     pub fn compact(self) -> String {
-        match jiff::Timestamp::from_microsecond(self.0) {
+        match jiff::Timestamp::from_microsecond(self.as_micros()) {
             Ok(timestamp) => timestamp.strftime("%Y%m%dT%H%M%SZ").to_string(),
-            Err(_) => self.0.to_string(),
+            Err(_) => self.as_micros().to_string(),
         }
     }
 
     /// This much later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(
-            self.0
+        Self::from_micros(
+            self.as_micros()
                 .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
         )
     }
@@ -51,8 +64,8 @@ impl Timestamp {
     /// This much earlier.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(
-            self.0
+        Self::from_micros(
+            self.as_micros()
                 .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
         )
     }
@@ -60,9 +73,9 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
+        match jiff::Timestamp::from_microsecond(self.as_micros()) {
             Ok(timestamp) => write!(f, "{timestamp:.3}"),
-            Err(_) => write!(f, "{}us", self.0),
+            Err(_) => write!(f, "{}us", self.as_micros()),
         }
     }
 }
@@ -76,12 +89,12 @@ impl fmt::Debug for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            match jiff::Timestamp::from_microsecond(self.0) {
+            match jiff::Timestamp::from_microsecond(self.as_micros()) {
                 Ok(timestamp) => serializer.collect_str(&format_args!("{timestamp:.6}")),
                 Err(error) => Err(serde::ser::Error::custom(error)),
             }
         } else {
-            serializer.serialize_i64(self.0)
+            serializer.serialize_i64(self.as_micros())
         }
     }
 }
@@ -91,10 +104,10 @@ impl<'de> Deserialize<'de> for Timestamp {
         if deserializer.is_human_readable() {
             String::deserialize(deserializer)?
                 .parse::<jiff::Timestamp>()
-                .map(|timestamp| Self(timestamp.as_microsecond()))
+                .map(|timestamp| Self::from_micros(timestamp.as_microsecond()))
                 .map_err(serde::de::Error::custom)
         } else {
-            i64::deserialize(deserializer).map(Self)
+            i64::deserialize(deserializer).map(Self::from_micros)
         }
     }
 }
@@ -115,7 +128,7 @@ impl Clock for SystemClock {
             clippy::disallowed_methods,
             reason = "the one place that reads the clock"
         )]
-        Timestamp(jiff::Timestamp::now().as_microsecond())
+        Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
     }
 }
 
@@ -126,7 +139,7 @@ pub struct TestClock(AtomicI64);
 impl TestClock {
     /// A clock that shows `start`.
     pub const fn new(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.0))
+        Self(AtomicI64::new(start.as_micros()))
     }
 
     /// Moves it on.
@@ -138,7 +151,7 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -227,6 +240,21 @@ mod tests {
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
         let bytes = postcard::to_stdvec(&at).unwrap();
         assert_eq!(postcard::from_bytes::<Timestamp>(&bytes).unwrap(), at);
+    }
+
+    #[test]
+    fn a_time_that_may_be_missing_takes_no_more_room_and_the_order_is_that_of_the_numbers() {
+        assert_eq!(size_of::<Option<Timestamp>>(), size_of::<i64>());
+        let numbers = [i64::MIN + 1, -5, -1, 0, 1, 1_790_000_000_123_456, i64::MAX];
+        let times = numbers.map(Timestamp::from_micros);
+        assert_eq!(times.map(Timestamp::as_micros), numbers);
+        assert!(times.is_sorted());
+        let earliest = Timestamp::from_micros(i64::MIN);
+        assert_eq!(earliest, times[0]);
+        assert_eq!(
+            postcard::to_stdvec(&times[2]).unwrap(),
+            postcard::to_stdvec(&-1_i64).unwrap()
+        );
     }
 
     #[test]

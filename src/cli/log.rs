@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use crate::base::pace;
+
 /// Lines that may wait.
 const QUEUE: usize = 8_192;
 
@@ -79,6 +81,7 @@ impl Waiting {
     }
 
     fn run(self, mut to: impl io::Write) {
+        pace::stand_back();
         for message in &self.taken {
             match message {
                 Message::Line(line) => {

@@ -12,6 +12,7 @@ mod check;
 pub mod diff;
 pub mod explain;
 pub mod fetch;
+mod index;
 pub mod load;
 mod merge;
 pub mod options;

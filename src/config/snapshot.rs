@@ -14,13 +14,14 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 
 use super::fetch::Fetch;
+use super::index::{Hosts, Index};
 use super::options::ConfiguredOption;
 use super::secrets::Secrets;
 use super::source::Span;
 use super::variables::Declarations;
 use crate::base::{
-    After, Architecture, Firmware, GroupName, HardwareAddr, HostName, Lifecycle, ProfileName,
-    SubnetName, Uuid, pace,
+    After, Architecture, FastMap, Firmware, GroupName, HardwareAddr, HostName, Lifecycle,
+    ProfileName, SubnetName, Uuid, pace,
 };
 use crate::journal::event::Kind;
 
@@ -42,11 +43,11 @@ pub struct Snapshot {
     hosts: Hosts,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
     templates: BTreeMap<String, Template>,
-    by_mac: HashMap<HardwareAddr, u32>,
+    by_mac: Index,
     /// `None`: several hosts name it.
     by_uuid: HashMap<Uuid, Option<u32>>,
-    by_ip: HashMap<Ipv4Addr, u32>,
-    by_name: HashMap<HostName, u32>,
+    by_ip: FastMap<Ipv4Addr, u32>,
+    by_name: Index,
 }
 
 /// `bootwright.toml` but for the subnets. Paths are absolute or relative to the working directory.
@@ -824,19 +825,6 @@ pub struct Template {
     pub span: Option<Span>,
 }
 
-/// All hosts; a configuration that goes out of force lets others work while it goes.
-#[derive(Debug, Clone, Default)]
-struct Hosts(Vec<Arc<Host>>);
-
-impl Drop for Hosts {
-    fn drop(&mut self) {
-        while let Some(host) = self.0.pop() {
-            drop(host);
-            pace::give_way(self.0.len());
-        }
-    }
-}
-
 impl Snapshot {
     /// Puts a checked configuration together. The caller (`config::check`) has refused what is used
     /// twice; should two hosts share an address here, the first one keeps it.
@@ -855,21 +843,23 @@ impl Snapshot {
             secrets: Secrets::default(),
             hooks: Vec::new(),
             snippets: BTreeMap::new(),
-            hosts: Hosts(hosts.into_iter().map(Arc::new).collect()),
+            hosts: Hosts::new(hosts),
             profiles: profiles
                 .into_iter()
                 .map(|profile| (profile.name.clone(), Arc::new(profile)))
                 .collect(),
             templates,
-            by_mac: HashMap::with_capacity(count),
+            by_mac: Index::with_capacity(count),
             by_uuid: HashMap::new(),
-            by_ip: HashMap::with_capacity(count),
-            by_name: HashMap::with_capacity(count),
+            by_ip: FastMap::with_capacity_and_hasher(count, Default::default()),
+            by_name: Index::with_capacity(count),
         };
-        for (index, host) in (0..).zip(&snapshot.hosts.0) {
+        let hosts = &snapshot.hosts;
+        let has_mac = |mac| move |index| hosts.has_mac(index, mac);
+        for (index, host) in (0..).zip(hosts.all()) {
             pace::give_way(count - snapshot.by_name.len());
             for mac in &host.macs {
-                snapshot.by_mac.entry(*mac).or_insert(index);
+                snapshot.by_mac.insert(mac, index, has_mac(*mac));
             }
             if let Some(uuid) = host.uuid {
                 snapshot
@@ -883,45 +873,44 @@ impl Snapshot {
             }
             for nic in &host.nics {
                 for mac in &nic.macs {
-                    snapshot.by_mac.entry(*mac).or_insert(index);
+                    snapshot.by_mac.insert(mac, index, has_mac(*mac));
                 }
                 if let Some(ip) = nic.ip {
                     snapshot.by_ip.entry(ip).or_insert(index);
                 }
             }
-            snapshot.by_name.entry(host.name.clone()).or_insert(index);
+            let is_it = |index| hosts.is_called(index, &host.name);
+            snapshot.by_name.insert(&host.name, index, is_it);
         }
         snapshot
     }
 
     /// All hosts, in the order of the file.
     pub fn hosts(&self) -> &[Arc<Host>] {
-        &self.hosts.0
+        self.hosts.all()
     }
 
     /// The host with this hardware address, whichever of its network cards has it.
     pub fn host_by_mac(&self, mac: HardwareAddr) -> Option<&Arc<Host>> {
-        self.at(*self.by_mac.get(&mac)?)
+        let has_it = |index| self.hosts.has_mac(index, mac);
+        self.hosts.at(self.by_mac.get(&mac, has_it)?)
     }
 
     /// The one host that names this UUID. It tells whose machine a stranger may be; it gives no address,
     /// because boards with the same UUID exist.
     pub fn host_by_uuid(&self, uuid: Uuid) -> Option<&Arc<Host>> {
-        self.at((*self.by_uuid.get(&uuid)?)?)
+        self.hosts.at((*self.by_uuid.get(&uuid)?)?)
     }
 
     /// The host with this reserved address, whichever of its network cards has it.
     pub fn host_by_ip(&self, ip: Ipv4Addr) -> Option<&Arc<Host>> {
-        self.at(*self.by_ip.get(&ip)?)
+        self.hosts.at(*self.by_ip.get(&ip)?)
     }
 
     /// The host of this name.
     pub fn host(&self, name: &HostName) -> Option<&Arc<Host>> {
-        self.at(*self.by_name.get(name)?)
-    }
-
-    fn at(&self, index: u32) -> Option<&Arc<Host>> {
-        self.hosts.0.get(usize::try_from(index).ok()?)
+        let is_it = |index| self.hosts.is_called(index, name);
+        self.hosts.at(self.by_name.get(name, is_it)?)
     }
 
     /// The subnet that a host belongs to; `None` never happens for a host of this snapshot.

@@ -450,9 +450,12 @@ async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
             let remember = move |runtime: &tokio::runtime::Handle| {
                 runtime.block_on(installs.remember(&known.snapshot))
             };
-            judged = reload::blocking(remember).await.map(|_| ());
-            if judged.is_ok() {
-                remembered = Some(snapshot.generation);
+            // Without a thread for it: the next time.
+            if let Some(result) = reload::aside(remember).await {
+                judged = result.map(|_| ());
+                if judged.is_ok() {
+                    remembered = Some(snapshot.generation);
+                }
             }
         }
         let trouble = judged.err().or_else(|| ctx.installs.cannot_record());

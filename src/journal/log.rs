@@ -8,7 +8,7 @@
 //! - *Crash.* What was committed survives. Ids begin at each start with the time in microseconds and count
 //!   up from there: they never come again, neither those of events that a kill has lost nor those of a file
 //!   that was damaged and set aside. Whoever keeps the id of the last event it has seen finds its place.
-//! - *Bounds.* The ring and the queue hold [`RING`] events each, the file `journal.keep` bytes; oldest
+//! - *Bounds.* The ring holds [`RING`] events and the queue [`WAITING`], the file `journal.keep` bytes; oldest
 //!   events go first. Floods are counted instead of kept ([`flood`]).
 //!
 //! **Invariant:** no token is in the journal or the log in full.
@@ -32,8 +32,11 @@ use super::event::{Event, Kind, Reason};
 use crate::base::{Clock as _, HardwareAddr, HostName, SystemClock, Timestamp, Token};
 use crate::store::OpenOutcome;
 
-/// Events held in memory, and events that may wait for the writer.
-const RING: usize = 65_536;
+/// Events held in memory, some 350 bytes each; older ones are read from the file.
+const RING: usize = 16_384;
+
+/// Events that may wait for the writer.
+const WAITING: usize = 65_536;
 
 /// Events that a follower may lag behind before it loses some.
 const LAG: usize = 4_096;
@@ -303,7 +306,7 @@ impl Inner {
 
     fn enqueue(&self, event: Arc<Event>) {
         let shared = &self.shared;
-        if shared.waiting.load(Ordering::Relaxed) >= RING {
+        if shared.waiting.load(Ordering::Relaxed) >= WAITING {
             shared.dropped.fetch_add(1, Ordering::Relaxed);
             shared.overrun.fetch_add(1, Ordering::Relaxed);
             return;

@@ -30,6 +30,10 @@ use crate::store::{AnyStore, Change, CommitError, Remembered, StoreError, Versio
 /// that this many in a row are a fault and no contention.
 const TRIES: usize = 100;
 
+/// Hosts that one change of the store remembers: it holds all that it writes in memory, and whoever reads a
+/// record waits while it is put beside the others.
+const REMEMBERED_AT_ONCE: usize = 1_024;
+
 /// At most one event about the store's trouble in this time: every machine that boots meets it.
 const TROUBLE_EVERY: Duration = Duration::from_secs(30);
 
@@ -256,20 +260,24 @@ impl Installs {
 
     /// Remembers the hosts of a configuration for good. Gives those of which nothing was known before.
     pub async fn remember(&self, snapshot: &Snapshot) -> Result<Vec<HostName>, StoreError> {
-        let hosts: Vec<Remembered> = snapshot
-            .hosts()
-            .iter()
-            .map(|host| Remembered {
-                host: host.name.clone(),
-                macs: host.all_macs(),
-            })
-            .collect();
-        let new = self.told(snapshot, self.store.remember(&hosts).await)?;
-        Ok(hosts
-            .into_iter()
-            .zip(new)
-            .filter_map(|(host, new)| new.then_some(host.host))
-            .collect())
+        let mut all_new = Vec::new();
+        for part in snapshot.hosts().chunks(REMEMBERED_AT_ONCE) {
+            let hosts: Vec<Remembered> = part
+                .iter()
+                .map(|host| Remembered {
+                    host: host.name.clone(),
+                    macs: host.all_macs(),
+                })
+                .collect();
+            let new = self.told(snapshot, self.store.remember(&hosts).await)?;
+            all_new.extend(
+                hosts
+                    .into_iter()
+                    .zip(new)
+                    .filter_map(|(host, new)| new.then_some(host.host)),
+            );
+        }
+        Ok(all_new)
     }
 
     /// Applies one input to one host. When this returns `Changed`, the change is on disk.

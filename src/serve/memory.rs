@@ -7,7 +7,7 @@
 //! **Invariant:** reserved machines are never pushed out by strangers, and neither map grows beyond
 //! its bound.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::decide::cards::{Held, Holding};
 use crate::decide::delivery::Delivery;
 use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
+use crate::serve::bounded::Bounded;
 use crate::serve::heard::Watch;
 
 /// Reserved machines remembered.
@@ -86,10 +87,9 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Inner {
-    hosts: Bounded<Seen>,
-    strangers: Bounded<Seen>,
+    hosts: Bounded<Machine>,
+    strangers: Bounded<Machine>,
     announced: Bounded<Timestamp>,
-    loaders: Bounded<Loading>,
     /// Relays that nobody configured, and when each was told of.
     relays: HashMap<Ipv4Addr, Timestamp>,
     /// Which port holds an address that several of its host may have, and until when at most.
@@ -101,44 +101,22 @@ struct Inner {
     last_named: Option<Arc<str>>,
 }
 
+/// What is remembered of one machine: in one place, for each packet asks for it.
+#[derive(Debug, Clone, Default)]
+struct Machine {
+    seen: Option<Seen>,
+    loading: Option<Loading>,
+}
+
 /// What firmware was named to load, and how that went.
 #[derive(Debug, Clone)]
 struct Loading {
     /// The loader, as a path under `boot_assets`.
     named: Arc<str>,
     /// When it was named last.
-    named_at: Option<Timestamp>,
+    named_at: Timestamp,
     /// Of the few machines that have fetched it since they last asked for their script.
     fetches: Option<Box<Fetches>>,
-}
-
-/// A map that forgets what came first when it is full.
-#[derive(Debug)]
-struct Bounded<T> {
-    values: HashMap<HardwareAddr, T>,
-    order: VecDeque<HardwareAddr>,
-}
-
-impl<T> Default for Bounded<T> {
-    fn default() -> Self {
-        Self {
-            values: HashMap::new(),
-            order: VecDeque::new(),
-        }
-    }
-}
-
-impl<T> Bounded<T> {
-    fn insert(&mut self, mac: HardwareAddr, value: T, max: usize) {
-        if self.values.insert(mac, value).is_none() {
-            self.order.push_back(mac);
-            while self.order.len() > max {
-                if let Some(first) = self.order.pop_front() {
-                    self.values.remove(&first);
-                }
-            }
-        }
-    }
 }
 
 impl Memory {
@@ -164,9 +142,26 @@ impl Memory {
             delivery,
         } = sighting;
         let mut inner = self.lock();
-        let before = inner.get(mac);
+        let Inner {
+            hosts, strangers, ..
+        } = &mut *inner;
+        let (machine, otherwise) = if reserved {
+            (hosts.entry(mac, MAX_HOSTS), strangers)
+        } else {
+            (strangers.entry(mac, MAX_STRANGERS), hosts)
+        };
+        let Some(machine) = machine else {
+            return;
+        };
+        // A stranger becomes a host, or the other way round.
+        if machine.seen.is_none()
+            && let Some(earlier) = otherwise.get(mac)
+        {
+            machine.clone_from(earlier);
+        }
+        let before = machine.seen;
         let boot = stage.is_boot();
-        let seen = Seen {
+        machine.seen = Some(Seen {
             dhcp_at: at,
             boot_dhcp_at: if boot {
                 Some(at)
@@ -191,16 +186,11 @@ impl Memory {
             delivery: delivery
                 .or_else(|| before.map(|seen| seen.delivery))
                 .unwrap_or_default(),
-        };
+        });
         if matches!(stage, Stage::Ipxe { .. })
-            && let Some(loading) = inner.loaders.values.get_mut(&mac)
+            && let Some(loading) = &mut machine.loading
         {
             loading.fetches.get_or_insert_default().ran = true;
-        }
-        if reserved {
-            inner.hosts.insert(mac, seen, MAX_HOSTS);
-        } else {
-            inner.strangers.insert(mac, seen, MAX_STRANGERS);
         }
     }
 
@@ -219,7 +209,7 @@ impl Memory {
             }
             return;
         }
-        let before = inner.addresses.values.get(&mac).copied();
+        let before = inner.addresses.get(mac).copied();
         if let Some(before) = before.filter(|before| *before != address)
             && inner
                 .by_address
@@ -228,7 +218,10 @@ impl Memory {
         {
             inner.by_address.remove(&before);
         }
-        inner.addresses.insert(mac, address, MAX_HOSTS);
+        match inner.addresses.get_mut(mac) {
+            Some(known) => *known = address,
+            None => inner.addresses.insert(mac, address, MAX_HOSTS),
+        }
         inner.by_address.insert(address, (mac, now));
         if inner.by_address.len() > MAX_HOSTS {
             let Inner {
@@ -237,7 +230,7 @@ impl Memory {
                 ..
             } = &mut *inner;
             by_address.retain(|address, (mac, at)| {
-                addresses.values.get(mac) == Some(address) && now.since(*at) < ADDRESS_KNOWN
+                addresses.get(*mac) == Some(address) && now.since(*at) < ADDRESS_KNOWN
             });
         }
     }
@@ -323,19 +316,28 @@ impl Memory {
             Some(last) if **last == *loader => Arc::clone(last),
             _ => Arc::clone(inner.last_named.insert(loader.into())),
         };
-        let Some(loading) = inner.loaders.values.get_mut(&mac) else {
+        let Inner {
+            hosts, strangers, ..
+        } = &mut *inner;
+        let machine = match hosts.get_mut(mac) {
+            Some(machine) => Some(machine),
+            None => strangers.entry(mac, MAX_STRANGERS),
+        };
+        let Some(machine) = machine else {
+            return false;
+        };
+        let Some(loading) = &mut machine.loading else {
             let mut fetches = Fetches::default();
             let is_news = fetches.answered(guard, is_ack, at);
-            let loading = Loading {
+            machine.loading = Some(Loading {
                 named,
-                named_at: Some(at),
+                named_at: at,
                 fetches: (guard != LoopGuard::Pass).then(|| Box::new(fetches)),
-            };
-            inner.loaders.insert(mac, loading, MAX_HOSTS);
+            });
             return is_news;
         };
         loading.named = named;
-        loading.named_at = Some(at);
+        loading.named_at = at;
         match guard {
             // Changes nothing.
             LoopGuard::Pass => false,
@@ -353,12 +355,12 @@ impl Memory {
         let asked_last = macs
             .iter()
             .filter_map(|mac| {
-                let loading = inner.loaders.values.get(mac)?;
+                let loading = inner.find(*mac)?.loading.as_ref()?;
                 (*loading.named == *path).then_some((loading.named_at, *mac))
             })
             .max();
         if let Some((_, mac)) = asked_last
-            && let Some(loading) = inner.loaders.values.get_mut(&mac)
+            && let Some(loading) = inner.loading(mac)
         {
             loading.fetches.get_or_insert_default().note(path, at);
         }
@@ -368,7 +370,7 @@ impl Memory {
     pub fn note_script(&self, macs: &[HardwareAddr]) {
         let mut inner = self.lock();
         for mac in macs {
-            if let Some(loading) = inner.loaders.values.get_mut(mac) {
+            if let Some(loading) = inner.loading(*mac) {
                 loading.fetches = None;
             }
         }
@@ -376,26 +378,28 @@ impl Memory {
 
     /// What is remembered of a machine's fetches of its loader.
     pub fn fetches(&self, mac: HardwareAddr) -> Option<Fetches> {
+        self.lock().find(mac)?.fetches()
+    }
+
+    /// How offers to a machine have fared, and its fetches of its loader: [`Self::delivery`] and
+    /// [`Self::fetches`] at once.
+    pub fn before(&self, mac: HardwareAddr) -> (Delivery, Option<Fetches>) {
         let inner = self.lock();
-        inner
-            .loaders
-            .values
-            .get(&mac)
-            .map(|loading| loading.fetches.as_deref().cloned().unwrap_or_default())
+        let Some(machine) = inner.find(mac) else {
+            return (Delivery::default(), None);
+        };
+        let delivery = machine.seen.map(|seen| seen.delivery);
+        (delivery.unwrap_or_default(), machine.fetches())
     }
 
     /// Whether a stranger is to be announced now: the first time, and again after ten minutes.
     pub fn announce_unknown(&self, mac: HardwareAddr, now: Timestamp) -> bool {
-        let mut inner = self.lock();
-        if inner
-            .announced
-            .values
-            .get(&mac)
-            .is_some_and(|last| now.since(*last) < UNKNOWN_AGAIN)
-        {
-            return false;
+        let announced = &mut self.lock().announced;
+        match announced.get_mut(mac) {
+            Some(last) if now.since(*last) < UNKNOWN_AGAIN => return false,
+            Some(last) => *last = now,
+            None => announced.insert(mac, now, MAX_STRANGERS),
         }
-        inner.announced.insert(mac, now, MAX_STRANGERS);
         true
     }
 
@@ -416,13 +420,29 @@ impl Memory {
     }
 }
 
+impl Machine {
+    fn fetches(&self) -> Option<Fetches> {
+        let loading = self.loading.as_ref()?;
+        Some(loading.fetches.as_deref().cloned().unwrap_or_default())
+    }
+}
+
 impl Inner {
+    fn find(&self, mac: HardwareAddr) -> Option<&Machine> {
+        let hosts = self.hosts.get(mac);
+        hosts.or_else(|| self.strangers.get(mac))
+    }
+
+    fn loading(&mut self, mac: HardwareAddr) -> Option<&mut Loading> {
+        let machine = match self.hosts.get_mut(mac) {
+            Some(machine) => machine,
+            None => self.strangers.get_mut(mac)?,
+        };
+        machine.loading.as_mut()
+    }
+
     fn get(&self, mac: HardwareAddr) -> Option<Seen> {
-        self.hosts
-            .values
-            .get(&mac)
-            .or_else(|| self.strangers.values.get(&mac))
-            .copied()
+        self.find(mac)?.seen
     }
 }
 
@@ -519,8 +539,7 @@ mod tests {
         assert!(memory.get(stranger(0)).is_none());
         assert!(memory.get(stranger(4_999)).is_some());
         let inner = memory.lock();
-        assert_eq!(inner.strangers.values.len(), MAX_STRANGERS);
-        assert_eq!(inner.strangers.order.len(), MAX_STRANGERS);
+        assert_eq!(inner.strangers.len(), MAX_STRANGERS);
     }
 
     #[test]

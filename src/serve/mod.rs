@@ -7,6 +7,7 @@ pub mod admin;
 pub mod arming;
 pub mod assets;
 pub mod boot;
+mod bounded;
 pub mod context;
 pub mod dhcp;
 pub mod foreign;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::health::Health;
 use super::newcomers;
+use crate::base::pace;
 use crate::config::diff::SnapshotDiff;
 use crate::config::source::{DiskFiles, Files as _, fingerprint as fingerprint_of};
 use crate::config::{Problem, Severity, SourceMap};
@@ -28,6 +29,11 @@ use crate::render::load::{InForce, Loaded, load};
 
 /// Changes that come within this time are taken up together.
 const DEBOUNCE: Duration = Duration::from_millis(300);
+
+/// How often, and for how long each time, it is waited until requests have let go of the configuration that
+/// they began with.
+const LET_GO_WAITS: u32 = 1_000;
+const LET_GO_EACH: Duration = Duration::from_millis(5);
 
 /// Problems named in an event; the rest is counted.
 const SHOWN: usize = 3;
@@ -278,15 +284,14 @@ pub async fn run(
         let in_force = ctx.config();
         if ask.cause == Cause::Files {
             let (in_force, known) = (Arc::clone(&in_force), last.clone());
-            if blocking(move |_| is_on_disk(&in_force, &known)).await {
+            if aside(move |_| is_on_disk(&in_force, &known)).await == Some(true) {
                 continue;
             }
         }
         let generation = in_force.snapshot.generation + 1;
         drop(in_force);
         let main = settings.main.clone();
-        let Ok(loaded) =
-            tokio::task::spawn_blocking(move || load(&DiskFiles, &main, generation)).await
+        let Some(read) = aside(move |_| Read::from(load(&DiskFiles, &main, generation))).await
         else {
             trouble(
                 &ctx,
@@ -294,14 +299,14 @@ pub async fn run(
             );
             continue;
         };
-        let read = texts(&loaded.sources);
-        let same = read == last;
-        last = read;
+        let same = read.texts == last;
+        last.clone_from(&read.texts);
         if ask.cause == Cause::Files && same {
+            let _ = aside(move |_| drop(read)).await;
             continue;
         }
         notify_reloading();
-        let outcome = settle(&ctx, &settings.overrides, loaded, &ask.cause).await;
+        let outcome = settle(&ctx, &settings.overrides, read, &ask.cause).await;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         watch.follow(&ctx, &settings.main, &last);
         if let Some(reply) = ask.reply {
@@ -317,16 +322,39 @@ fn notify_reloading() {
     }
 }
 
-/// Puts a loaded configuration in force, or tells why not.
-async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Cause) -> Outcome {
-    let (errors, warnings) = loaded.counts();
-    let problems: Vec<ShownProblem> = loaded
-        .problems
-        .iter()
-        .map(|problem| ShownProblem::of(problem, &loaded.sources))
-        .collect();
+/// What was read, without the texts that it was read from.
+struct Read {
+    config: Option<Arc<InForce>>,
+    texts: Vec<(PathBuf, u64)>,
+    problems: Vec<ShownProblem>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl From<Loaded> for Read {
+    fn from(loaded: Loaded) -> Self {
+        let (errors, warnings) = loaded.counts();
+        let shown = |problem| ShownProblem::of(problem, &loaded.sources);
+        Self {
+            texts: texts(&loaded.sources),
+            problems: loaded.problems.iter().map(shown).collect(),
+            config: loaded.config,
+            errors,
+            warnings,
+        }
+    }
+}
+
+/// Puts a configuration that was read in force, or tells why not.
+async fn settle(ctx: &Context, overrides: &Overrides, read: Read, cause: &Cause) -> Outcome {
+    let Read {
+        problems,
+        errors,
+        warnings,
+        ..
+    } = read;
     let old = ctx.config();
-    let Some(new) = loaded.config else {
+    let Some(new) = read.config else {
         let detail = format!(
             "{errors} {}, the old configuration stays in force ({cause}): {}",
             plural(errors, "error"),
@@ -344,7 +372,7 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
     };
     let new = overrides.apply(new);
     // Many hosts take their time, which packets do not have.
-    let compared = blocking({
+    let compared = aside({
         let (installs, old, new) = (ctx.installs.clone(), Arc::clone(&old), Arc::clone(&new));
         move |runtime| {
             let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
@@ -356,10 +384,21 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
             (changes, new_hosts)
         }
     });
-    let (changes, new_hosts) = compared.await;
+    let Some((changes, new_hosts)) = compared.await else {
+        trouble(
+            ctx,
+            "the configuration could not be taken up: comparing it with the one in force failed",
+        );
+        return Outcome {
+            accepted: false,
+            generation: old.snapshot.generation,
+            changes: String::new(),
+            problems,
+        };
+    };
     ctx.assets.set_root(new.snapshot.server.boot_assets.clone());
     ctx.in_force.store(Arc::clone(&new));
-    tokio::task::spawn_blocking(move || drop(old));
+    let_go(old);
     if let Err(error) = ctx.installs.reload(&new.snapshot).await {
         trouble(
             ctx,
@@ -385,15 +424,42 @@ async fn settle(ctx: &Context, overrides: &Overrides, loaded: Loaded, cause: &Ca
     }
 }
 
-/// Does long work on a thread for it.
-pub(crate) async fn blocking<T: Send + 'static>(
+/// Does long work on a thread of its own, which stands back behind those that answer. `None`: it has
+/// failed, or the system has no thread to give.
+pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce(&tokio::runtime::Handle) -> T + Send + 'static,
-) -> T {
+) -> Option<T> {
+    let (done, outcome) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
-    match tokio::task::spawn_blocking(move || work(&runtime)).await {
-        Ok(done) => done,
-        // Nobody cancels it, so that it has panicked.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    on_a_thread(move || {
+        let _ = done.send(work(&runtime));
+    });
+    outcome.await.ok()
+}
+
+/// Lets go of a configuration that is out of force. Whoever lets go last frees a hundred thousand hosts,
+/// which is not to be one that answers a packet.
+fn let_go(old: Arc<InForce>) {
+    on_a_thread(move || {
+        for _ in 0..LET_GO_WAITS {
+            if Arc::strong_count(&old) == 1 {
+                break;
+            }
+            std::thread::sleep(LET_GO_EACH);
+        }
+        drop(old);
+    });
+}
+
+fn on_a_thread(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new()
+        .name("reload".to_owned())
+        .spawn(move || {
+            pace::stand_back();
+            work();
+        });
+    if let Err(error) = thread {
+        tracing::warn!(%error, "no thread for a reload");
     }
 }
 

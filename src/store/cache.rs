@@ -3,20 +3,21 @@
 //! **Invariant:** [`Cache::check`] is the only judge of a compare-and-set; a set of changes passes as
 //! a whole or not at all.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Versioned};
-use crate::base::{HardwareAddr, HostName, Token, pace};
+use crate::base::{FastMap, FastSet, HardwareAddr, HostName, Token};
 use crate::record::{Lease, Record};
 
 /// All records, by host, all hosts that were ever remembered, and all leases, by address.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cache {
-    records: HashMap<HostName, Versioned<Record>>,
-    known: HashSet<Mark>,
+    records: FastMap<HostName, Versioned<Record>>,
+    known: FastSet<Mark>,
     leases: BTreeMap<Ipv4Addr, Versioned<Lease>>,
 }
 
@@ -66,11 +67,13 @@ impl Cache {
     /// For each host, whether neither its name nor any of its hardware addresses was ever remembered or
     /// recorded; and what there is to be written down.
     pub(super) fn unknown(&self, hosts: &[Remembered]) -> (Vec<bool>, Vec<Mark>) {
-        let recorded: HashSet<HardwareAddr> = self
-            .records
-            .values()
-            .flat_map(|record| record.value.macs.iter().copied())
-            .collect();
+        // Only for hosts that are not remembered, of which there are none at most reloads.
+        let recorded = LazyCell::new(|| -> HashSet<HardwareAddr> {
+            let records = self.records.values();
+            records
+                .flat_map(|record| record.value.macs.iter().copied())
+                .collect()
+        });
         let is_known = |mark: &Mark| {
             self.known.contains(mark)
                 || match mark {
@@ -80,11 +83,7 @@ impl Cache {
         };
         let new = hosts
             .iter()
-            .enumerate()
-            .map(|(count, host)| {
-                pace::give_way(count);
-                !Mark::of(host).any(|mark| is_known(&mark))
-            })
+            .map(|host| !Mark::of(host).any(|mark| is_known(&mark)))
             .collect();
         let marks = hosts
             .iter()
@@ -99,7 +98,7 @@ impl Cache {
     }
 
     /// Everything that is remembered.
-    pub(super) fn known(&self) -> &HashSet<Mark> {
+    pub(super) fn known(&self) -> &FastSet<Mark> {
         &self.known
     }
 

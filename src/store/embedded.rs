@@ -36,11 +36,8 @@ use super::{
     Change, CommitError, LeaseChange, LeaseError, OpenError, OpenOutcome, Remembered, StoreError,
     Versioned,
 };
-use crate::base::{Clock as _, HostName, SystemClock, Token};
+use crate::base::{Clock as _, HostName, SystemClock, Token, pace};
 use crate::record::{Lease, Record};
-
-/// Hosts that one change of the store remembers.
-const REMEMBERED_AT_ONCE: usize = 2_048;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
@@ -191,21 +188,14 @@ impl Embedded {
 
     /// Remembers hosts for good; for each, whether nothing of it was known before.
     pub async fn remember(&self, hosts: &[Remembered]) -> Result<Vec<bool>, StoreError> {
-        let (known, marks) = self.read(|cache| cache.unknown(hosts))?;
+        let (new, marks) = self.read(|cache| cache.unknown(hosts))?;
         if marks.is_empty() {
-            return Ok(known);
+            return Ok(new);
         }
-        drop((known, marks));
-        // Part by part: a change of the store holds all that it writes in memory, and whoever reads a
-        // record waits while it is put into the cache.
-        let mut new = Vec::with_capacity(hosts.len());
-        for part in hosts.chunks(REMEMBERED_AT_ONCE) {
-            let (reply, answer) = oneshot::channel();
-            let hosts = part.to_vec();
-            self.order(Order::Remember { hosts, reply })?;
-            new.extend(answer.await.map_err(|_| closed())??);
-        }
-        Ok(new)
+        let (reply, answer) = oneshot::channel();
+        let hosts = hosts.to_vec();
+        self.order(Order::Remember { hosts, reply })?;
+        answer.await.map_err(|_| closed())?
     }
 
     fn order(&self, order: Order) -> Result<(), StoreError> {
@@ -561,7 +551,8 @@ fn encode_marks<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> Result<Vec<Vec
 
 fn put_marks(transaction: &redb::WriteTransaction, marks: &[Vec<u8>]) -> Result<(), redb::Error> {
     let mut table = transaction.open_table(KNOWN)?;
-    for mark in marks {
+    for (count, mark) in marks.iter().enumerate() {
+        pace::give_way(count);
         table.insert(mark.as_slice(), ())?;
     }
     Ok(())

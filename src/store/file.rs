@@ -17,6 +17,9 @@ use redb::{Database, DatabaseError, StorageError};
 use super::OpenError;
 use crate::base::Timestamp;
 
+/// Pages of one file kept in memory, in bytes.
+const CACHE: usize = 4 << 20;
+
 /// What stands in the way of using a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
@@ -109,8 +112,17 @@ pub(crate) fn open_unverified(path: &Path) -> Result<Database, Trouble> {
         if size == 0 {
             return Err(Trouble::Damaged("it is empty".to_owned()));
         }
-        Database::open(path).map_err(|error| Trouble::of(path, error))
+        builder()
+            .open(path)
+            .map_err(|error| Trouble::of(path, error))
     })
+}
+
+/// The system keeps a file's pages in memory as well; redb's own bound, a gigabyte, would be the whole journal.
+fn builder() -> redb::Builder {
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(CACHE);
+    builder
 }
 
 /// Makes a new file, readable by its owner only (tokens are in it). It appears under its name once it
@@ -133,7 +145,7 @@ pub(crate) fn create(
         .open(&unfinished)
         .map_err(io)?;
     let database = guarded(|| {
-        let database = redb::Builder::new()
+        let database = builder()
             .create_file(file)
             .map_err(|error| Trouble::of(path, error))?;
         fill(&database)?;

@@ -24,7 +24,7 @@ use redb::{
 use tokio::sync::oneshot;
 
 use super::{Shared, lost, write_log};
-use crate::base::{Clock as _, SystemClock, Timestamp};
+use crate::base::{Clock as _, SystemClock, Timestamp, pace};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::store::OpenOutcome;
 use crate::store::file::{self, Trouble};
@@ -321,6 +321,8 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, taken: &Receiver<Message>) {
+        // What is told of an answer comes after the answer.
+        pace::stand_back();
         let mut gather = GATHER;
         loop {
             let mut batch = Vec::new();

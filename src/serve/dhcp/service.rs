@@ -334,13 +334,13 @@ impl Service {
         };
         let known = self.ctx.known(in_force, &host.name).await;
         let held = self.ctx.memory.held(host, arrival.at);
-        let fetches = self.ctx.memory.fetches(request.mac);
+        let (delivery, fetches) = self.ctx.memory.before(request.mac);
         let facts = Facts {
             known: known.as_known(),
             files: &self.files(in_force),
             fetches: fetches.as_ref(),
             held: &held,
-            delivery: self.ctx.memory.delivery(request.mac),
+            delivery,
             route_source,
             pool: None,
         };
