@@ -137,7 +137,7 @@ fn one_host(
     out: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    let host = items::find(&in_force.snapshot, host)?;
+    let host = find(&in_force.snapshot, host)?;
     let preview = Preview::of(in_force, host)?;
     if asked.virt_install {
         return virt::run(&preview, asked, format, out, errors);

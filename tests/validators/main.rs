@@ -95,7 +95,7 @@ fn kickstart() {
 
 #[test]
 fn xml() {
-    let answers = with(|check| matches!(check, Check::AutoYast | Check::Xml));
+    let answers = with(|check| check == Check::AutoYast);
     tools::run(Command::new("xmllint").arg("--version"), "").unwrap();
     let complaints = for_each(&answers, |answer| {
         match look_at("xmllint", &["--noout", "--nonet"], &answer.file) {
@@ -181,7 +181,6 @@ fn the_tools_find_what_is_wrong() {
     for (check, text, needle) in [
         (Check::Json, "{", "Expecting"),
         (Check::Yaml, "a: [", "expected"),
-        (Check::Toml, "a = ", "Invalid"),
         (
             Check::UserData,
             "autoinstall: {version: 1, identity: {}}\n",
