@@ -15,6 +15,8 @@ pub(crate) enum Check {
     AutoYast,
     /// The structure of the profile, and its scripts.
     Agama,
+    /// `xmllint`.
+    Xml,
     /// The scripts of its sections, which busybox runs.
     EsxiKickstart,
     /// cloud-init's schema; that of subiquity's autoinstall as far as it is known here; its commands.
@@ -108,6 +110,23 @@ const AGAMA: Answers = &[
 
 const ESXI: Answers = &[("boot.cfg", Check::Text), ("ks.cfg", Check::EsxiKickstart)];
 
+const ALPINE: Answers = &[("install.sh", Check::Sh), ("postinstall.sh", Check::Sh)];
+
+const IGNITION: Answers = &[
+    ("live.ign", Check::Ignition),
+    ("target.ign", Check::Ignition),
+];
+
+const WINDOWS: Answers = &[
+    ("autounattend.xml", Check::Xml),
+    ("winpeshl.ini", Check::Text),
+    ("install.bat", Check::Text),
+    ("up.cmd", Check::Text),
+];
+
+/// What Windows cannot be installed without.
+const WINDOWS_VARS: &str = "root_password_secret = \"nasty\"";
+
 /// An entry without peculiarities.
 const fn profile(name: &'static str, answers: Answers) -> Profile {
     Profile {
@@ -148,6 +167,32 @@ pub(crate) const PROFILES: &[Profile] = &[
     profile("esxi-8", ESXI),
     profile("smartos", &[]),
     profile("smartos-setup", &[("answers.json", Check::Json)]),
+    profile("alpine-3.21", ALPINE),
+    profile("alpine-3.22", ALPINE),
+    profile("fedora-coreos", IGNITION),
+    profile("flatcar", IGNITION),
+    Profile {
+        vars: WINDOWS_VARS,
+        ..profile("windows-11", WINDOWS)
+    },
+    Profile {
+        vars: WINDOWS_VARS,
+        ..profile("windows-server-2022", WINDOWS)
+    },
+    Profile {
+        vars: WINDOWS_VARS,
+        ..profile("windows-server-2025", WINDOWS)
+    },
+    profile("memtest", &[]),
+    profile(
+        "rescue",
+        &[
+            ("preseed.cfg", Check::Preseed),
+            ("authorized_keys", Check::Text),
+        ],
+    ),
+    profile("rescue-live", &[("autorun", Check::Sh)]),
+    profile("menu", &[]),
     // A script for strangers.
     profile("discovery", &[]),
 ];

@@ -72,7 +72,7 @@ pub(crate) fn structures(answers: &[(Check, &Path, &str)], folder: &Path) -> Fou
                 Check::Yaml => "yaml",
                 Check::EsxiKickstart => "esxi",
                 Check::Sh => "sh",
-                Check::Text => return None,
+                Check::Xml | Check::Text => return None,
             };
             Some(json!({ "kind": kind, "file": file, "told": told }))
         })
