@@ -28,22 +28,22 @@ pub struct Location {
     pub extra_args: String,
 }
 
-/// Arguments that name an answer by its URL, and how they name a file of the initial RAM disk.
-const FILES: &[(&str, &str)] = &[
-    // debian-installer: preseed/file.
-    ("url=", "file="),
-    ("preseed/url=", "preseed/file="),
-    // Anaconda.
-    ("inst.ks=", "inst.ks=file:"),
-    ("ks=", "ks=file:"),
-    // linuxrc, for AutoYaST.
-    ("autoyast=", "autoyast=file://"),
-    ("autoyast2=", "autoyast2=file://"),
+/// Arguments that name an answer by its URL, how they name a file of the initial RAM disk, and whether the
+/// installer keeps that disk, so that it finds the other answers there as well.
+const FILES: &[(&str, &str, bool)] = &[
+    // debian-installer runs from it: preseed/file.
+    ("url=", "file=", true),
+    ("preseed/url=", "preseed/file=", true),
+    // Anaconda and YaST run from another image, and take only this file over.
+    ("inst.ks=", "inst.ks=file:", false),
+    ("ks=", "ks=file:", false),
+    ("autoyast=", "autoyast=file://", false),
+    ("autoyast2=", "autoyast2=file://", false),
 ];
 
-/// How the profile that was rendered by `prepare_injected` is started so. The error is a sentence: why it
-/// cannot be.
-pub fn location(boot: &RenderedBoot, host: &Host) -> Result<Location, String> {
+/// How a profile with so many answers is started so, its boot texts rendered by `prepare_injected`. The error
+/// is a sentence: why it cannot be.
+pub fn location(boot: &RenderedBoot, host: &Host, answers: usize) -> Result<Location, String> {
     let RenderedBoot::Linux {
         kernel,
         initrd,
@@ -64,7 +64,7 @@ pub fn location(boot: &RenderedBoot, host: &Host) -> Result<Location, String> {
         "{}{cmdline}",
         cmdline::prefix(cmdline, 0, &super::boot_nic(host))
     );
-    let words = line.trim().split(' ').map(local);
+    let words = line.trim().split(' ').map(|word| local(word, answers));
     Ok(Location {
         folder,
         kernel,
@@ -74,22 +74,24 @@ pub fn location(boot: &RenderedBoot, host: &Host) -> Result<Location, String> {
 }
 
 /// A word of the command line, told of a file where it was told of a URL.
-fn local(word: &str) -> Result<String, String> {
+fn local(word: &str, answers: usize) -> Result<String, String> {
     if !word.contains(INJECTED) {
         return Ok(word.to_owned());
     }
-    FILES
-        .iter()
-        .find_map(|(by_url, by_file)| {
-            let name = word.strip_prefix(by_url)?.strip_prefix(INJECTED)?;
-            Some(format!("{by_file}/{name}"))
-        })
-        .ok_or_else(|| {
-            let name = word.split_once('=').map_or(word, |(name, _)| name);
-            format!(
-                "its installer takes `{name}=` from a server only; boot it over the network instead"
-            )
-        })
+    let name = word.split_once('=').map_or(word, |(name, _)| name);
+    let file = FILES.iter().find_map(|(by_url, by_file, keeps)| {
+        let file = word.strip_prefix(by_url)?.strip_prefix(INJECTED)?;
+        Some((format!("{by_file}/{file}"), *keeps))
+    });
+    match file {
+        None => Err(format!(
+            "its installer takes `{name}=` from a server only; boot it over the network instead"
+        )),
+        Some((_, false)) if answers > 1 => Err(format!(
+            "its installer finds only the file of `{name}=` in its initial RAM disk, and the profile has {answers} answers; boot it over the network instead"
+        )),
+        Some((word, _)) => Ok(word),
+    }
 }
 
 fn common_folder(kernel: &AssetRef, initrd: &AssetRef) -> Option<(AssetRef, [String; 2])> {
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn answers_are_named_by_file() {
-        let local = |word| local(word);
+        let local = |word| local(word, 1);
         assert_eq!(local("quiet").unwrap(), "quiet");
         assert_eq!(
             local("url=file:///preseed.cfg").unwrap(),
@@ -169,6 +171,12 @@ mod tests {
             local("autoyast=file:///autoinst.xml").unwrap(),
             "autoyast=file:///autoinst.xml"
         );
+        assert_eq!(
+            super::local("url=file:///preseed.cfg", 3).unwrap(),
+            "file=/preseed.cfg"
+        );
+        let why = super::local("inst.ks=file:///ks.cfg", 2).unwrap_err();
+        assert!(why.contains("only the file of `inst.ks=`"), "{why}");
         let why = local("ds=nocloud-net;s=file:///").unwrap_err();
         assert!(why.contains("`ds=` from a server only"), "{why}");
     }

@@ -124,17 +124,19 @@ impl RenderedBoot {
         }
     }
 
-    /// The command line that the kernel is started with, `initrd=` and `BOOTIF=` among it. `None`: no kernel
-    /// is started.
+    /// The command line that the kernel is started with, a Linux kernel's with `initrd=` and `BOOTIF=`. `None`:
+    /// no kernel is started.
     pub fn command_line(&self, host: &Host) -> Option<String> {
-        let Self::Linux {
-            initrd, cmdline, ..
-        } = self
-        else {
-            return None;
-        };
-        let prefix = cmdline::prefix(cmdline, initrd.len(), &boot_nic(host));
-        Some(format!("{prefix}{cmdline}").trim_end().to_owned())
+        match self {
+            Self::Linux {
+                initrd, cmdline, ..
+            } => {
+                let prefix = cmdline::prefix(cmdline, initrd.len(), &boot_nic(host));
+                Some(format!("{prefix}{cmdline}").trim_end().to_owned())
+            }
+            Self::Image { cmdline, .. } => Some(cmdline.to_string()),
+            Self::Chain(_) | Self::Script(_) => None,
+        }
     }
 }
 

@@ -181,7 +181,6 @@ fn the_tools_find_what_is_wrong() {
     for (check, text, needle) in [
         (Check::Json, "{", "Expecting"),
         (Check::Yaml, "a: [", "expected"),
-        (Check::Toml, "a = ", "Invalid"),
         (
             Check::UserData,
             "autoinstall: {version: 1, identity: {}}\n",

@@ -10,39 +10,26 @@ pub(crate) enum Check {
     /// `debconf-set-selections --checkonly`; its commands are scripts of `sh`.
     Preseed,
     /// `ksvalidator` for this version, and the scripts of its sections.
-    #[allow(dead_code, reason = "for the families that have it")]
     Kickstart(&'static str),
     /// `xmllint`, the structure of the profile, and its scripts.
-    #[allow(dead_code, reason = "for the families that have it")]
     AutoYast,
     /// The structure of the profile, and its scripts.
-    #[allow(dead_code, reason = "for the families that have it")]
     Agama,
+    /// `xmllint`.
+    Xml,
+    /// The scripts of its sections, which busybox runs.
+    EsxiKickstart,
     /// cloud-init's schema; that of subiquity's autoinstall as far as it is known here; its commands.
-    #[allow(dead_code, reason = "for the families that have it")]
     UserData,
     /// `ignition-validate`, and the scripts among its files.
-    #[allow(dead_code, reason = "for the families that have it")]
     Ignition,
-    /// `xmllint`.
-    #[allow(dead_code, reason = "for the families that have it")]
-    Xml,
     /// Python's own parser.
-    #[allow(dead_code, reason = "for the families that have it")]
     Json,
     /// PyYAML, which cloud-init and others read by.
-    #[allow(dead_code, reason = "for the families that have it")]
     Yaml,
-    /// Python's own parser.
-    #[allow(dead_code, reason = "for the families that have it")]
-    Toml,
     /// A script for any POSIX shell: `dash -n`, `busybox ash -n`, `shellcheck`.
     Sh,
-    /// A script for bash: `bash -n`, `shellcheck`.
-    #[allow(dead_code, reason = "for the families that have it")]
-    Bash,
     /// Nothing that could be checked: free text.
-    #[allow(dead_code, reason = "for the families that have it")]
     Text,
 }
 
@@ -59,30 +46,153 @@ pub(crate) struct Profile {
     pub(crate) without: &'static [&'static str],
 }
 
-const DEBIAN: &[(&str, Check)] = &[
+/// The answers of a profile, each with its check.
+type Answers = &'static [(&'static str, Check)];
+
+const DEBIAN: Answers = &[
     ("preseed.cfg", Check::Preseed),
     ("install.sh", Check::Sh),
     ("postinstall.sh", Check::Sh),
 ];
 
+const UBUNTU_LEGACY: Answers = &[
+    ("preseed.cfg", Check::Preseed),
+    ("install.sh", Check::Sh),
+    ("netplan.yaml", Check::Yaml),
+    ("postinstall.sh", Check::Sh),
+];
+
+const UBUNTU: Answers = &[
+    ("user-data", Check::UserData),
+    ("meta-data", Check::Yaml),
+    ("vendor-data", Check::UserData),
+    ("install.sh", Check::Sh),
+    ("storage.yaml", Check::Yaml),
+    ("netplan.yaml", Check::Yaml),
+    ("postinstall.sh", Check::Sh),
+];
+
+const EL8: Answers = &[
+    ("ks.cfg", Check::Kickstart("RHEL8")),
+    ("install.sh", Check::Sh),
+    ("postinstall.sh", Check::Sh),
+];
+
+const EL9: Answers = &[
+    ("ks.cfg", Check::Kickstart("RHEL9")),
+    ("install.sh", Check::Sh),
+    ("postinstall.sh", Check::Sh),
+];
+
+const EL10: Answers = &[
+    ("ks.cfg", Check::Kickstart("RHEL10")),
+    ("install.sh", Check::Sh),
+    ("postinstall.sh", Check::Sh),
+];
+
+const FEDORA_43: Answers = &[
+    ("ks.cfg", Check::Kickstart("F43")),
+    ("install.sh", Check::Sh),
+    ("postinstall.sh", Check::Sh),
+];
+
+const AUTOYAST: Answers = &[
+    ("autoinst.xml", Check::AutoYast),
+    ("install.sh", Check::Sh),
+    ("postinstall.sh", Check::Sh),
+];
+
+const AGAMA: Answers = &[
+    ("install.sh", Check::Sh),
+    ("agama.json", Check::Agama),
+    ("postinstall.sh", Check::Sh),
+];
+
+const ESXI: Answers = &[("boot.cfg", Check::Text), ("ks.cfg", Check::EsxiKickstart)];
+
+const ALPINE: Answers = &[("install.sh", Check::Sh), ("postinstall.sh", Check::Sh)];
+
+const IGNITION: Answers = &[
+    ("live.ign", Check::Ignition),
+    ("target.ign", Check::Ignition),
+];
+
+const WINDOWS: Answers = &[
+    ("autounattend.xml", Check::Xml),
+    ("winpeshl.ini", Check::Text),
+    ("install.bat", Check::Text),
+    ("up.cmd", Check::Text),
+];
+
+/// What Windows cannot be installed without.
+const WINDOWS_VARS: &str = "root_password_secret = \"nasty\"";
+
+/// An entry without peculiarities.
+const fn profile(name: &'static str, answers: Answers) -> Profile {
+    Profile {
+        name,
+        vars: "",
+        answers,
+        without: &[],
+    }
+}
+
+/// The profiles, by their families.
 pub(crate) const PROFILES: &[Profile] = &[
+    profile("debian-12", DEBIAN),
+    profile("debian-13", DEBIAN),
+    profile("ubuntu-18.04-legacy", UBUNTU_LEGACY),
+    profile("ubuntu-20.04-legacy", UBUNTU_LEGACY),
+    profile("ubuntu-22.04", UBUNTU),
+    profile("ubuntu-24.04", UBUNTU),
+    profile("ubuntu-26.04", UBUNTU),
+    profile("rhel-8", EL8),
+    profile("rhel-9", EL9),
+    profile("rhel-10", EL10),
+    profile("alma-8", EL8),
+    profile("alma-9", EL9),
+    profile("alma-10", EL10),
+    profile("rocky-8", EL8),
+    profile("rocky-9", EL9),
+    profile("rocky-10", EL10),
+    profile("centos-stream-8", EL8),
+    profile("centos-stream-9", EL9),
+    profile("centos-stream-10", EL10),
+    profile("fedora-43", FEDORA_43),
+    profile("leap-15", AUTOYAST),
+    profile("sles-15", AUTOYAST),
+    profile("leap-16", AGAMA),
+    profile("sles-16", AGAMA),
+    profile("esxi-7", ESXI),
+    profile("esxi-8", ESXI),
+    profile("smartos", &[]),
+    profile("smartos-setup", &[("answers.json", Check::Json)]),
+    profile("alpine-3.21", ALPINE),
+    profile("alpine-3.22", ALPINE),
+    profile("fedora-coreos", IGNITION),
+    profile("flatcar", IGNITION),
     Profile {
-        name: "debian-12",
-        vars: "",
-        answers: DEBIAN,
-        without: &[],
+        vars: WINDOWS_VARS,
+        ..profile("windows-11", WINDOWS)
     },
     Profile {
-        name: "debian-13",
-        vars: "",
-        answers: DEBIAN,
-        without: &[],
+        vars: WINDOWS_VARS,
+        ..profile("windows-server-2022", WINDOWS)
     },
-    // A script for strangers; it has no answers.
     Profile {
-        name: "discovery",
-        vars: "",
-        answers: &[],
-        without: &[],
+        vars: WINDOWS_VARS,
+        ..profile("windows-server-2025", WINDOWS)
     },
+    profile("memtest", &[]),
+    profile(
+        "rescue",
+        &[
+            ("preseed.cfg", Check::Preseed),
+            ("authorized_keys", Check::Text),
+        ],
+    ),
+    profile("rescue-live", &[("autorun", Check::Sh)]),
+    profile("menu", &[]),
+    // A script for strangers.
+    profile("discovery", &[]),
 ];

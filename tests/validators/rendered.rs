@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use bootwright::base::Token;
-use bootwright::config::show;
 use bootwright::config::source::DiskFiles;
 use bootwright::render::load::load;
 use bootwright::render::{View, files, scripts};
@@ -66,18 +65,15 @@ fn render(profile: &Profile, folder: &Path, rendered: &mut Rendered) {
             .iter()
             .any(|host| problem.message.contains(&format!("host {host}")));
         if !expected.contains(&problem.code) && !of_left_out {
+            let help = problem.help.as_deref().unwrap_or_default();
             rendered.wrong.push(format!(
-                "{}: [{}] {}",
+                "{}: [{}] {} ({help})",
                 profile.name, problem.code, problem.message
             ));
         }
     }
+    // What keeps it from being used is told by now.
     let Some(config) = &loaded.config else {
-        rendered.wrong.push(format!(
-            "{}: the configuration has errors:\n{}",
-            profile.name,
-            show::text(&loaded.problems, &loaded.sources, false, false)
-        ));
         return;
     };
     let token = Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap();

@@ -70,9 +70,8 @@ pub(crate) fn structures(answers: &[(Check, &Path, &str)], folder: &Path) -> Fou
                 Check::Ignition => "ignition",
                 Check::Json => "json",
                 Check::Yaml => "yaml",
-                Check::Toml => "toml",
+                Check::EsxiKickstart => "esxi",
                 Check::Sh => "sh",
-                Check::Bash => "bash",
                 Check::Xml | Check::Text => return None,
             };
             Some(json!({ "kind": kind, "file": file, "told": told }))

@@ -9,7 +9,6 @@ import json
 import os
 import shlex
 import sys
-import tomllib
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
@@ -82,6 +81,23 @@ def kickstart(answer):
                 elif argument == "--interpreter":
                     interpreter = words[index + 1]
             section = (f"line {number}, {word}", interpreter, [])
+
+
+def esxi(answer):
+    """ESXi's own kickstart: a section ends where the next one begins."""
+    section = None
+    for number, line in enumerate(answer.text.splitlines() + ["%end"], 1):
+        word = (line.split() or [""])[0]
+        if word.startswith("%"):
+            if section:
+                answer.script(section[0], "\n".join(section[1]))
+            section = None
+            known = ("%pre", "%post", "%firstboot", "%end", "%include")
+            answer.need(word in known, f"line {number}: there is no section {word}")
+            if word in known[:3] and "--interpreter=python" not in line:
+                section = (f"line {number}, {word}", [])
+        elif section:
+            section[1].append(line)
 
 
 def autoyast(answer):
@@ -271,15 +287,14 @@ def shell(interpreter):
 KINDS = {
     "preseed": preseed,
     "kickstart": kickstart,
+    "esxi": esxi,
     "autoyast": autoyast,
     "agama": agama,
     "user-data": user_data,
     "ignition": ignition,
     "json": lambda answer: json.loads(answer.text),
     "yaml": lambda answer: list(yaml.safe_load_all(answer.text)),
-    "toml": lambda answer: tomllib.loads(answer.text),
     "sh": shell("sh"),
-    "bash": shell("bash"),
 }
 
 

@@ -116,7 +116,7 @@ impl<'a> Preview<'a> {
             SCRIPT => self.script(),
             CMDLINE => self.cmdline_of(&self.boot()?).with_context(|| {
                 format!(
-                    "the profile {} starts no Linux kernel, so there is no command line",
+                    "the profile {} starts no kernel, so there is no command line",
                     self.view.profile.name
                 )
             }),
@@ -163,7 +163,8 @@ impl<'a> Preview<'a> {
 /// its name.
 pub(super) fn names(profile: &Profile) -> Vec<&str> {
     let answers = profile.answers.iter().map(|answer| answer.name.as_str());
-    let cmdline = matches!(profile.boot, Boot::Linux { .. }).then_some(CMDLINE);
+    let cmdline =
+        matches!(profile.boot, Boot::Linux { .. } | Boot::Image { .. }).then_some(CMDLINE);
     [Some(SCRIPT), cmdline]
         .into_iter()
         .flatten()

@@ -56,7 +56,7 @@ pub(super) fn run(
         }
     )];
     let boot = preview.boot_of_injected()?;
-    let found = match injected::location(&boot, host) {
+    let found = match injected::location(&boot, host, preview.view.profile.answers.len()) {
         Ok(location) => Ok((location, inject(preview, asked, &mut notes)?)),
         Err(why) => Err(why),
     };

@@ -122,7 +122,7 @@ fn the_command_line_is_an_item_of_its_own() {
     let error = chain.run(&asked, Format::Text).unwrap_err();
     assert_eq!(
         error,
-        "the profile p starts no Linux kernel, so there is no command line"
+        "the profile p starts no kernel, so there is no command line"
     );
 }
 
