@@ -88,7 +88,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         },
         answers: Vec::new(),
         stalled_after: None,
-        variables: std::collections::BTreeMap::new(),
+        variables: BTreeMap::new(),
         vars: toml::Table::new(),
         span: None,
     };
