@@ -6,6 +6,7 @@ mod disks;
 mod fixture;
 mod ipxe;
 mod layouts;
+mod manual;
 mod secrets;
 mod snippets;
 mod templates;
