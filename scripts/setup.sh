@@ -18,6 +18,8 @@ BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
 CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
+# What reads the rendered scripts.
+READERS=(shellcheck)
 # The packages' mirror of the installation test; a look into the installed disk.
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
@@ -29,7 +31,7 @@ build) packages=("${BUILD[@]}") ;;
 demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
 bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;
-*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${MIRROR[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${READERS[@]}" "${MIRROR[@]}") ;;
 esac
 
 installed() {
