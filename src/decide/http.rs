@@ -17,8 +17,9 @@ use crate::record::{InstallState, Record, ReportKind};
 pub struct Peer {
     /// From which address.
     pub ip: Ipv4Addr,
-    /// The hardware address that was found at it, where another server gives the addresses: in the
-    /// neighbour table, or behind a relay in the machine's own DHCP packets.
+    /// The hardware address that was found at it: where another server gives the addresses, in the
+    /// neighbour table, or behind a relay in the machine's own DHCP packets; else that of the machine
+    /// without a reservation to which the address is leased.
     pub mac: Option<HardwareAddr>,
 }
 
@@ -43,7 +44,18 @@ pub fn host_of(snapshot: &Snapshot, peer: Peer) -> Option<&Arc<Host>> {
         .mac
         .and_then(|mac| snapshot.host_by_mac(mac))
         .filter(|host| is_found(snapshot, host, peer));
-    by_mac.or_else(|| snapshot.host_by_ip(peer.ip))
+    by_mac.or_else(|| {
+        let by_ip = snapshot.host_by_ip(peer.ip);
+        by_ip.filter(|host| may_be(host, peer))
+    })
+}
+
+/// Whether nothing speaks against a peer being this host: the hardware address that was found at its
+/// address, where one was, is the host's.
+fn may_be(host: &Host, peer: Peer) -> bool {
+    let mut macs = host.cards().flat_map(|card| card.macs).peekable();
+    // A host that is held by name and address only has none so far.
+    macs.peek().is_none() || peer.mac.is_none_or(|mac| macs.any(|own| *own == mac))
 }
 
 /// Whether one of a host's hardware addresses was found at the peer's address, in the subnet of that
@@ -233,11 +245,11 @@ fn identity(host: &Host, request: &ScriptRequest) -> Identity {
     Identity::Other(differences.join("; "))
 }
 
-/// Whether a peer is the machine itself (design section 3.1): its address is the host's, or was found at
-/// one of its hardware addresses where another server gives the addresses, or is one behind which
-/// machines of its subnet may appear.
+/// Whether a peer is the machine itself (design section 3.1): its address is the host's and at no other
+/// machine, or was found at one of its hardware addresses where another server gives the addresses, or is
+/// one behind which machines of its subnet may appear.
 pub fn is_this_machine(snapshot: &Snapshot, host: &Host, peer: Peer) -> bool {
-    host.addresses().any(|own| own == peer.ip)
+    host.addresses().any(|own| own == peer.ip) && may_be(host, peer)
         || is_found(snapshot, host, peer)
         || snapshot
             .subnet_of(host)
@@ -249,7 +261,9 @@ pub fn is_this_machine(snapshot: &Snapshot, host: &Host, peer: Peer) -> bool {
 /// else's by now.
 fn is_installed_machine(record: &Record, snapshot: &Snapshot, host: &Host, peer: Peer) -> bool {
     is_this_machine(snapshot, host, peer)
-        || (record.ip == Some(peer.ip) && snapshot.host_by_ip(peer.ip).is_none())
+        || (record.ip == Some(peer.ip)
+            && snapshot.host_by_ip(peer.ip).is_none()
+            && may_be(host, peer))
 }
 
 /// Whether an answer may be served to this peer under this record's token.
@@ -391,6 +405,35 @@ mod tests {
             assert!(!is_this_machine(&snapshot, &host, at(elsewhere, mac)));
             assert!(host_of(&snapshot, at(elsewhere, mac)).is_none());
         }
+    }
+
+    #[test]
+    fn an_address_at_another_machine_tells_nothing() {
+        let snapshot = testing::changed(|hosts| hosts[1].macs = Vec::new());
+        let (host, unbound) = (
+            testing::host(&snapshot, "web01"),
+            Arc::clone(&snapshot.hosts()[1]),
+        );
+        let other: HardwareAddr = "52:54:00:ff:ff:ff".parse().unwrap();
+        let record = testing::record("web01", InstallState::Installing);
+        for (mac, is_it) in [(None, true), (host.mac(), true), (Some(other), false)] {
+            let peer = Peer { ip: WEB01, mac };
+            assert_eq!(is_this_machine(&snapshot, &host, peer), is_it, "{mac:?}");
+            assert_eq!(host_of(&snapshot, peer).is_some(), is_it, "{mac:?}");
+            assert_eq!(answer(&record, &snapshot, peer).is_ok(), is_it, "{mac:?}");
+        }
+        // The address that it was armed with.
+        let moved = testing::changed(|hosts| hosts[0].ip = "10.99.0.12".parse().ok());
+        for (mac, is_it) in [(None, true), (host.mac(), true), (Some(other), false)] {
+            let peer = Peer { ip: WEB01, mac };
+            assert_eq!(answer(&record, &moved, peer).is_ok(), is_it, "{mac:?}");
+        }
+        // Held by name and address: there is no hardware address to differ from.
+        let at_its = Peer {
+            ip: unbound.ip.unwrap(),
+            mac: Some(other),
+        };
+        assert!(is_this_machine(&snapshot, &unbound, at_its));
     }
 
     #[test]

@@ -373,8 +373,13 @@ impl LeaseTable {
         may
     }
 
-    /// Takes over a lease as it is stored, in the place of what there was and of any offer.
+    /// Takes over a lease as it is stored, in the place of what there was and of any offer. Of two that were
+    /// read at nearly the same time the one that was stored later stays.
     pub fn put(&mut self, version: u64, lease: Lease) {
+        let newer = |entry: &Entry| entry.version() > version;
+        if self.entries.get(&lease.ip).is_some_and(newer) {
+            return;
+        }
         self.change(lease.ip, |entry| {
             entry.lease = Some((version, lease));
             entry.offer = None;

@@ -69,26 +69,11 @@ impl Context {
         self.installs.leases()
     }
 
-    /// Who asks, as [`Self::peer`], for what is given to the machine itself alone: a machine that still has
-    /// a lease of the pool is known by the address of its host.
+    /// Who asks, as [`Self::peer`], with the leases read.
     pub async fn who(&self, snapshot: &Snapshot, ip: Ipv4Addr) -> Peer {
-        let peer = self.peer(snapshot, ip);
-        if peer.mac.is_some() {
-            return peer;
-        }
-        self.known_address(snapshot, ip).await.into()
-    }
-
-    /// The address by which a decision knows a peer: where this server has leased or offered the peer's
-    /// address to a machine that is a host's by now, the host's own; else the peer's.
-    async fn known_address(&self, snapshot: &Snapshot, peer: Ipv4Addr) -> Ipv4Addr {
-        if snapshot.host_by_ip(peer).is_some() {
-            return peer;
-        }
-        let holder = self.leases().holder(peer, self.now()).await;
-        holder
-            .and_then(|mac| snapshot.host_by_mac(mac)?.ip)
-            .unwrap_or(peer)
+        // A store that cannot be read tells so itself.
+        let _ = self.leases().read().await;
+        self.peer(snapshot, ip)
     }
 
     /// Which boot files are there, for a decision under this configuration.
@@ -101,16 +86,25 @@ impl Context {
 
     /// Who asks. Where another server gives the addresses, the hardware address behind this one is looked
     /// up: on a link of this machine in the neighbour table, behind a relay in what machines told by DHCP.
+    /// Elsewhere a machine that has a lease of the pool is known by it: by the address of its host, when it
+    /// has become one by now; else it is nobody, whosever the address is to be.
     pub fn peer(&self, snapshot: &Snapshot, ip: Ipv4Addr) -> Peer {
         if !is_known_by_mac(snapshot, ip) {
-            return ip.into();
+            let Some(mac) = self.leases().holder(ip, self.now()) else {
+                return ip.into();
+            };
+            return match snapshot.host_by_mac(mac) {
+                Some(host) if host.addresses().all(|own| own != ip) => host.ip.unwrap_or(ip).into(),
+                Some(_) => ip.into(),
+                None => Peer { ip, mac: Some(mac) },
+            };
         }
         let mac = match self.links.on_link(ip) {
             Some(interface) => neighbour(ip, &interface.name).unwrap_or_else(|error| {
                 tracing::warn!(%error, "the neighbour table cannot be read");
                 None
             }),
-            None => self.memory.mac_of(ip),
+            None => self.memory.mac_of(ip, self.now()),
         };
         Peer { ip, mac }
     }

@@ -178,10 +178,45 @@ impl Leases {
         again
     }
 
-    /// The machine that has an address by a lease that runs or an offer that is out.
-    pub async fn holder(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HardwareAddr> {
-        self.read().await.ok()?;
+    /// The machine that has an address by a lease that runs or an offer that is out, as far as the leases
+    /// were read.
+    pub fn holder(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HardwareAddr> {
         self.lock().table.as_ref()?.holder(ip, now)
+    }
+
+    /// Whether an address that a host was granted may be leased to another machine still (it was of the
+    /// pool before), so that [`Self::end`] has something to do.
+    pub fn may_be_anothers(&self, ip: Ipv4Addr, mac: HardwareAddr, now: Timestamp) -> bool {
+        let state = self.lock();
+        state.table.as_ref().is_none_or(|table| {
+            let holder = table.holder(ip, now);
+            holder.is_some_and(|holder| holder != mac)
+        })
+    }
+
+    /// Ends the lease of an address that has become a host's.
+    pub async fn end(&self, ip: Ipv4Addr, now: Timestamp) {
+        if self.store.trouble().is_none() {
+            // A store that cannot be read tells so itself.
+            let _ = self.read().await;
+        }
+        let found = {
+            let state = self.lock();
+            let table = state.table.as_ref();
+            table.and_then(|table| table.lease(ip)).cloned()
+        };
+        let Some((version, lease)) = found.filter(|(_, lease)| lease.runs(now)) else {
+            return;
+        };
+        let ended = Lease {
+            state: LeaseState::Released,
+            since: now,
+            ..lease
+        };
+        if !self.change(version, ended.clone(), true, now).await {
+            // The disk refuses: the table at least knows. Else somebody was faster.
+            self.change(version, ended, false, now).await;
+        }
     }
 
     /// Takes note that a machine which does not renew its lease is there all the same (iPXE in a menu):
@@ -243,7 +278,7 @@ impl Leases {
     }
 
     /// Reads the store when that was not done or not possible before.
-    async fn read(&self) -> Result<(), StoreError> {
+    pub async fn read(&self) -> Result<(), StoreError> {
         if self.lock().table.is_some() {
             return Ok(());
         }
@@ -285,11 +320,12 @@ mod tests {
         let store = Arc::new(AnyStore::in_memory());
         let (here, there) = (Leases::new(Arc::clone(&store)), Leases::new(store));
         for leases in [&here, &there] {
-            assert_eq!(leases.holder(IP, NOW).await, None);
+            leases.read().await.unwrap();
+            assert_eq!(leases.holder(IP, NOW), None);
         }
         assert!(there.change(0, lease(1, 60), true, NOW).await);
         assert!(!here.change(0, lease(2, 60), true, NOW).await);
-        assert_eq!(here.holder(IP, NOW).await, Some(lease(1, 60).mac));
+        assert_eq!(here.holder(IP, NOW), Some(lease(1, 60).mac));
         assert!(!here.offer(IP, lease(2, 60).mac, NOW));
     }
 
@@ -298,10 +334,10 @@ mod tests {
         let (store, switches) = AnyStore::broken();
         let leases = Leases::new(Arc::new(store));
         switches.fail_reads(true);
-        assert_eq!(leases.holder(IP, NOW).await, None);
+        assert!(leases.read().await.is_err());
         assert!(!leases.offer(IP, lease(1, 60).mac, NOW), "nothing is known");
         switches.fail_reads(false);
-        assert_eq!(leases.holder(IP, NOW).await, None);
+        leases.read().await.unwrap();
         switches.fail_commits(true);
         assert!(!leases.change(0, lease(1, 60), true, NOW).await);
         assert!(leases.change(0, lease(1, 60), false, NOW).await);
@@ -309,7 +345,7 @@ mod tests {
             !leases.change(0, lease(2, 60), false, NOW).await,
             "it is another's"
         );
-        assert_eq!(leases.holder(IP, NOW).await, Some(lease(1, 60).mac));
+        assert_eq!(leases.holder(IP, NOW), Some(lease(1, 60).mac));
         // The disk is well again: the next grant is written down.
         switches.fail_commits(false);
         assert!(leases.change(0, lease(1, 90), true, NOW).await);
@@ -318,10 +354,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lease_of_what_has_become_a_hosts_address_ends() {
+        let (store, switches) = AnyStore::broken();
+        let leases = Leases::new(Arc::new(store));
+        leases.read().await.unwrap();
+        let (stranger, host) = (lease(1, 0).mac, lease(2, 0).mac);
+        for refuses in [false, true] {
+            switches.fail_commits(false);
+            let at = |secs| NOW.plus(Duration::from_secs(secs));
+            let now = at(if refuses { 100 } else { 0 });
+            let expect = u64::from(refuses) * 2;
+            assert!(leases.change(expect, lease(1, 1_000), true, now).await);
+            let is_left = |mac| leases.may_be_anothers(IP, mac, now);
+            assert!(is_left(host) && !is_left(stranger));
+            switches.fail_commits(refuses);
+            leases.end(IP, now).await;
+            assert!(!is_left(host), "{refuses}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_machine_in_a_menu_keeps_its_lease() {
         let store = Arc::new(AnyStore::in_memory());
         let leases = Leases::new(Arc::clone(&store));
-        leases.holder(IP, NOW).await;
+        leases.read().await.unwrap();
         assert!(leases.change(0, lease(1, 100), true, NOW).await);
         leases.touch(lease(2, 0).mac, IP, NOW).await;
         assert_eq!(store.lease(IP).await.unwrap().unwrap().version, 1);

@@ -33,6 +33,10 @@ const MAX_RELAYS: usize = 64;
 /// A stranger is announced again after this long.
 const UNKNOWN_AGAIN: Duration = Duration::from_secs(600);
 
+/// How long an address is believed to be that of the machine which last said so. Whoever is given it
+/// next says so too; this is for one that was not heard.
+const ADDRESS_KNOWN: Duration = Duration::from_secs(12 * 3_600);
+
 /// What was seen of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
@@ -90,9 +94,9 @@ struct Inner {
     relays: HashMap<Ipv4Addr, Timestamp>,
     /// Which port holds an address that several of its host may have, and until when at most.
     holders: HashMap<Ipv4Addr, (HardwareAddr, Timestamp)>,
-    /// The address that each machine says is its own, and back.
+    /// The address that each machine says is its own, and back, with the time at which it last did.
     addresses: Bounded<Ipv4Addr>,
-    by_address: HashMap<Ipv4Addr, HardwareAddr>,
+    by_address: HashMap<Ipv4Addr, (HardwareAddr, Timestamp)>,
     /// The loader that was named last, to any machine: most of them are named the same.
     last_named: Option<Arc<str>>,
 }
@@ -200,30 +204,48 @@ impl Memory {
         }
     }
 
-    /// Takes note of the address that a reserved machine says is its own; the last one who says so has it.
-    pub fn note_address(&self, mac: HardwareAddr, address: Ipv4Addr) {
+    /// Takes note of the address that a machine says is its own; the last one who says so has it. Only
+    /// where `learn` is set may it get one: whatever else is said can take an address away, and show that
+    /// its machine has it still.
+    pub fn note_address(&self, mac: HardwareAddr, address: Ipv4Addr, learn: bool, now: Timestamp) {
         let mut inner = self.lock();
+        if !learn {
+            match inner.by_address.get_mut(&address) {
+                Some((holder, at)) if *holder == mac => *at = now,
+                Some(_) => {
+                    inner.by_address.remove(&address);
+                }
+                None => {}
+            }
+            return;
+        }
         let before = inner.addresses.values.get(&mac).copied();
         if let Some(before) = before.filter(|before| *before != address)
-            && inner.by_address.get(&before) == Some(&mac)
+            && inner
+                .by_address
+                .get(&before)
+                .is_some_and(|(holder, _)| *holder == mac)
         {
             inner.by_address.remove(&before);
         }
         inner.addresses.insert(mac, address, MAX_HOSTS);
-        inner.by_address.insert(address, mac);
+        inner.by_address.insert(address, (mac, now));
         if inner.by_address.len() > MAX_HOSTS {
             let Inner {
                 addresses,
                 by_address,
                 ..
             } = &mut *inner;
-            by_address.retain(|address, mac| addresses.values.get(mac) == Some(address));
+            by_address.retain(|address, (mac, at)| {
+                addresses.values.get(mac) == Some(address) && now.since(*at) < ADDRESS_KNOWN
+            });
         }
     }
 
-    /// The machine that last said that this address is its own.
-    pub fn mac_of(&self, address: Ipv4Addr) -> Option<HardwareAddr> {
-        self.lock().by_address.get(&address).copied()
+    /// The machine that last said that this address is its own, for as long as that is to be believed.
+    pub fn mac_of(&self, address: Ipv4Addr, now: Timestamp) -> Option<HardwareAddr> {
+        let (mac, at) = *self.lock().by_address.get(&address)?;
+        (now.since(at) < ADDRESS_KNOWN).then_some(mac)
     }
 
     /// What was seen of a machine.
@@ -599,21 +621,41 @@ mod tests {
         let memory = Memory::new();
         let mac = |last: u8| HardwareAddr::ethernet([2, 0, 0, 0, 0, last]);
         let ip = |last: u8| Ipv4Addr::new(10, 50, 0, last);
-        assert_eq!(memory.mac_of(ip(1)), None);
-        memory.note_address(mac(1), ip(1));
-        memory.note_address(mac(1), ip(1));
-        assert_eq!(memory.mac_of(ip(1)), Some(mac(1)));
+        let now = Timestamp::from_secs(1_000);
+        let note = |of: u8, at: u8| memory.note_address(mac(of), ip(at), true, now);
+        let mac_of = |at: u8| memory.mac_of(ip(at), now);
+        assert_eq!(mac_of(1), None);
+        note(1, 1);
+        note(1, 1);
+        assert_eq!(mac_of(1), Some(mac(1)));
         // It moves, and its old address goes to another machine.
-        memory.note_address(mac(1), ip(2));
-        assert_eq!(memory.mac_of(ip(1)), None);
-        memory.note_address(mac(2), ip(1));
-        memory.note_address(mac(1), ip(3));
-        assert_eq!(memory.mac_of(ip(1)), Some(mac(2)));
-        assert_eq!(memory.mac_of(ip(2)), None);
+        note(1, 2);
+        assert_eq!(mac_of(1), None);
+        note(2, 1);
+        note(1, 3);
+        assert_eq!(mac_of(1), Some(mac(2)));
+        assert_eq!(mac_of(2), None);
         // Taken over: the first one's further move takes nothing from the second.
-        memory.note_address(mac(2), ip(3));
-        memory.note_address(mac(1), ip(4));
-        assert_eq!(memory.mac_of(ip(3)), Some(mac(2)));
-        assert_eq!(memory.mac_of(ip(4)), Some(mac(1)));
+        note(2, 3);
+        note(1, 4);
+        assert_eq!(mac_of(3), Some(mac(2)));
+        assert_eq!(mac_of(4), Some(mac(1)));
+    }
+
+    #[test]
+    fn an_address_is_learnt_from_what_may_teach_it_and_lost_to_anybody() {
+        let memory = Memory::new();
+        let other: HardwareAddr = "52:54:00:47:86:90".parse().unwrap();
+        let ip = Ipv4Addr::new(10, 50, 0, 1);
+        let at = |hours: i64| Timestamp::from_secs(hours * 3_600);
+        memory.note_address(WEB01, ip, false, at(0));
+        assert_eq!(memory.mac_of(ip, at(0)), None);
+        memory.note_address(WEB01, ip, true, at(0));
+        memory.note_address(WEB01, ip, false, at(10));
+        assert_eq!(memory.mac_of(ip, at(21)), Some(WEB01));
+        assert_eq!(memory.mac_of(ip, at(22)), None);
+        assert_eq!(memory.mac_of(ip, at(11)), Some(WEB01));
+        memory.note_address(other, ip, false, at(11));
+        assert_eq!(memory.mac_of(ip, at(11)), None);
     }
 }

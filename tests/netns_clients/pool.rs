@@ -187,12 +187,16 @@ fn a_reserved_address_that_somebody_has_is_given_and_told() {
     });
 }
 
-/// What a machine is sent for its script.
+/// What is sent for a machine's script.
 fn boot_script(lab: &Lab, query: &str) -> String {
+    script_of(lab, STRANGER, query)
+}
+
+fn script_of(lab: &Lab, mac: &str, query: &str) -> String {
     let mut command = Command::new("curl");
     command.args(["--silent", "--fail"]).arg(format!(
         "http://10.99.0.2:8080/boot/{}/boot.ipxe{query}",
-        STRANGER.replace(':', "-")
+        mac.replace(':', "-")
     ));
     String::from_utf8(lab.client.output(command).stdout).unwrap()
 }
@@ -239,5 +243,37 @@ fn a_discovered_machine_waits_until_it_is_adopted_and_armed() {
         let installer = boot_script(lab, "?waiting=1");
         assert!(installer.contains("kernel --name linux"), "{installer}");
         assert!(installer.contains("hostname=web09"), "{installer}");
+    });
+}
+
+#[test]
+fn who_has_leased_an_address_is_not_the_host_that_gets_it_next() {
+    const WEB09: &str = "52:54:00:99:99:09";
+    between(STRANGER, |lab| {
+        let pool = "pool = \"10.99.0.200-10.99.0.210\"";
+        with_pool(lab, "unknown = \"lease\"", pool);
+        let _daemon = lab.site.serve();
+        assert_eq!(address(lab, &[]).as_deref(), Some("10.99.0.200"));
+
+        // The address is no more the pool's, and a host's.
+        let main = lab.site.path("config/bootwright.toml");
+        let text = std::fs::read_to_string(&main).unwrap();
+        let smaller = text.replace(pool, "pool = \"10.99.0.201-10.99.0.210\"");
+        std::fs::write(&main, smaller).unwrap();
+        let hosts = lab.site.path("config/reservations.toml");
+        let mut text = std::fs::read_to_string(&hosts).unwrap();
+        text += "\n[hosts.web09]\nip = \"10.99.0.200\"\ngroup = \"web\"\nmac = ";
+        std::fs::write(&hosts, format!("{text}\"{WEB09}\"\n")).unwrap();
+        lab.site.run(&["reload"]);
+        lab.site.run(&["install", "web09"]);
+        let script = script_of(lab, WEB09, "");
+        assert!(script.contains("not this machine"), "{script}");
+        assert_eq!(leases(lab)[0]["state"], "bound");
+
+        becomes(lab, WEB09);
+        assert_eq!(address(lab, &[]).as_deref(), Some("10.99.0.200"));
+        assert_eq!(leases(lab)[0]["state"], "released");
+        let script = script_of(lab, WEB09, "");
+        assert!(script.contains("kernel --name linux"), "{script}");
     });
 }

@@ -22,6 +22,10 @@ use crate::wire::dhcp::{MessageType, OptionCode, Request};
 /// (a long download) answers the question on the link before it is offered to anybody else.
 pub const SHORT_LEASE: Duration = Duration::from_secs(300);
 
+/// What is kept of the name that a machine tells, in characters: no host name is longer (RFC 1035
+/// section 2.3.4), an option may be.
+const LONGEST_NAME: usize = 255;
+
 /// What was found out for a machine without a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolFacts {
@@ -57,8 +61,8 @@ pub enum LeaseAction {
 /// gathering its facts.
 ///
 /// A relayed message is of the subnet that holds the link which the relay names, else the relay. A
-/// direct one is of the local subnet that holds the address which the machine has or asks for, else of
-/// the first one with a pool.
+/// direct one is of the local subnet that holds the address which the machine has or asks for, with a
+/// pool or without; else of the first one with a pool.
 pub fn asking_pool(
     request: &Request,
     arrival: &Arrival,
@@ -80,11 +84,15 @@ pub fn asking_pool(
     };
     if let Some(address) = asked_address(request)
         && let Some(index) = holding(address)
-        && let Some(found) = leases(index)
     {
         let renews = !arrival.to.is_broadcast() && !request.ciaddr.is_unspecified();
         if renews || snapshot.subnets.get(index).is_some_and(is_local) {
-            return Some(found);
+            let found = leases(index);
+            // What it has, or has chosen, may be another server's: another subnet's pool is not for it. A
+            // DISCOVER only wishes.
+            if found.is_some() || request.message_type() != Some(MessageType::Discover) {
+                return found;
+            }
         }
     }
     (0..snapshot.subnets.len())
@@ -413,7 +421,8 @@ impl Asks<'_> {
             name: self
                 .request
                 .client_fqdn()
-                .or_else(|| self.request.host_name()),
+                .or_else(|| self.request.host_name())
+                .map(|name| name.chars().take(LONGEST_NAME).collect()),
         }
     }
 

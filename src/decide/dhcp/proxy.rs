@@ -131,12 +131,15 @@ fn discovering(
         return None;
     }
     let is_its = |subnet: &Subnet| {
-        if request.giaddr.is_unspecified() {
+        if !request.giaddr.is_unspecified() {
+            let link = request.selected_link().unwrap_or(request.giaddr);
+            subnet.network.contains(&link)
+        } else if request.ciaddr.is_unspecified() {
             let mut own = arrival.addresses.iter();
             own.any(|own| subnet.network.contains(&own.addr()))
         } else {
-            let link = request.selected_link().unwrap_or(request.giaddr);
-            subnet.network.contains(&link)
+            // It asks by unicast, through a router perhaps.
+            subnet.network.contains(&request.ciaddr)
         }
     };
     let found = |subnet: &Subnet| is_its(subnet) && subnet.discovers() && fits(subnet);

@@ -1,6 +1,6 @@
 //! What was asked of the system a moment ago: a rack that starts asks the same thing a thousand times.
 //!
-//! **Invariant:** nothing is remembered for longer than [`FRESH`] and [`Routes::FRESH`], and neither map
+//! **Invariant:** nothing is remembered for longer than [`FRESH`] and [`Routes::FRESH`], and no map
 //! grows beyond its bound.
 
 use std::collections::HashMap;
@@ -8,34 +8,100 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::Architecture;
+use crate::base::{Architecture, HostName, ProfileName};
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::BootFiles;
 
-/// How long it is remembered whether a loader is there. What is asked for by TFTP or HTTP is always
-/// looked for on the disk.
+/// How long it is remembered whether a loader is there, and what a host's installation lacks. What is asked
+/// for by TFTP or HTTP is always looked for on the disk.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// Loaders remembered; a site has a handful.
 const MOST: usize = 64;
 
-/// Whether loaders are there.
+/// Hosts whose files and secrets are remembered.
+const MOST_HOSTS: usize = 4_096;
+
+/// Whether loaders are there, and what installations lack.
 #[derive(Debug, Default)]
-pub(super) struct LookedAt(Mutex<HashMap<String, (Instant, bool)>>);
+pub(super) struct LookedAt {
+    loaders: Mutex<HashMap<String, (Instant, bool)>>,
+    lacking: Mutex<HashMap<Asked, (Instant, Option<String>)>>,
+}
+
+/// What was asked of a host's installation. Machines without a reservation have one name, and boot
+/// the same in the same subnet.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    what: Lacking,
+    generation: u64,
+    host: HostName,
+    subnet: usize,
+    profile: ProfileName,
+    arch: Architecture,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Lacking {
+    File,
+    Secret,
+}
 
 /// Boot files on the disk, each looked for once in [`FRESH`].
 pub(super) struct Remembered<'a, F> {
     files: F,
+    /// Of the configuration that the files are asked for.
+    generation: u64,
     looked_at: &'a LookedAt,
 }
 
 impl LookedAt {
-    /// These files, looked for through this memory.
-    pub(super) fn over<F>(&self, files: F) -> Remembered<'_, F> {
+    /// These files, looked for through this memory, under the configuration of this generation.
+    pub(super) fn over<F>(&self, files: F, generation: u64) -> Remembered<'_, F> {
         Remembered {
             files,
+            generation,
             looked_at: self,
         }
+    }
+}
+
+impl<F> Remembered<'_, F> {
+    /// What is lacking, found out once in [`FRESH`]: it takes a rendering, and anybody can send packets
+    /// with the address of a machine that is to be installed.
+    fn lacking(
+        &self,
+        what: Lacking,
+        host: &Host,
+        profile: &Profile,
+        arch: Architecture,
+        find: impl FnOnce() -> Option<String>,
+    ) -> Option<String> {
+        let lock = || {
+            let lacking = &self.looked_at.lacking;
+            lacking.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        let asked = Asked {
+            what,
+            generation: self.generation,
+            host: host.name.clone(),
+            subnet: host.subnet,
+            profile: profile.name.clone(),
+            arch,
+        };
+        let now = Instant::now();
+        if let Some((at, found)) = lock().get(&asked)
+            && now.saturating_duration_since(*at) < FRESH
+        {
+            return found.clone();
+        }
+        let found = find();
+        let mut lacking = lock();
+        if lacking.len() >= MOST_HOSTS {
+            lacking.clear();
+        }
+        lacking.insert(asked, (now, found.clone()));
+        found
     }
 }
 
@@ -43,7 +109,7 @@ impl<F: BootFiles> BootFiles for Remembered<'_, F> {
     fn is_there(&self, path: &str) -> bool {
         let now = Instant::now();
         let lock = || {
-            let seen = &self.looked_at.0;
+            let seen = &self.looked_at.loaders;
             seen.lock().unwrap_or_else(PoisonError::into_inner)
         };
         if let Some((at, there)) = lock().get(path)
@@ -61,11 +127,15 @@ impl<F: BootFiles> BootFiles for Remembered<'_, F> {
     }
 
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
-        self.files.missing_for(host, profile, arch)
+        self.lacking(Lacking::File, host, profile, arch, || {
+            self.files.missing_for(host, profile, arch)
+        })
     }
 
     fn missing_secret(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
-        self.files.missing_secret(host, profile, arch)
+        self.lacking(Lacking::Secret, host, profile, arch, || {
+            self.files.missing_secret(host, profile, arch)
+        })
     }
 }
 
@@ -108,6 +178,7 @@ fn ask_kernel(relay: Ipv4Addr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::testing;
 
     #[test]
     fn the_kernel_tells_its_source_address() {
@@ -128,15 +199,16 @@ mod tests {
             self.0.set(self.0.get() + 1);
             path == "there"
         }
-        fn missing_for(&self, _: &Host, _: &Profile, _: Architecture) -> Option<String> {
-            None
+        fn missing_for(&self, host: &Host, _: &Profile, _: Architecture) -> Option<String> {
+            self.0.set(self.0.get() + 1);
+            Some(host.name.to_string())
         }
     }
 
     #[test]
     fn a_loader_is_looked_for_once_in_a_while() {
         let looked_at = LookedAt::default();
-        let files = looked_at.over(Disk(std::cell::Cell::new(0)));
+        let files = looked_at.over(Disk(std::cell::Cell::new(0)), 1);
         for _ in 0..3 {
             assert!(files.is_there("there"));
             assert!(!files.is_there("elsewhere"));
@@ -145,7 +217,7 @@ mod tests {
         let asked = files.files.0.get();
         assert!(asked >= 2);
         let long_ago = Instant::now().checked_sub(FRESH).unwrap();
-        for (at, _) in looked_at.0.lock().unwrap().values_mut() {
+        for (at, _) in looked_at.loaders.lock().unwrap().values_mut() {
             *at = long_ago;
         }
         assert!(files.is_there("there"));
@@ -153,6 +225,31 @@ mod tests {
         for n in 0..1_000 {
             files.is_there(&n.to_string());
         }
-        assert!(looked_at.0.lock().unwrap().len() <= MOST);
+        assert!(looked_at.loaders.lock().unwrap().len() <= MOST);
+    }
+
+    #[test]
+    fn what_an_installation_lacks_is_found_out_once_in_a_while() {
+        let snapshot = testing::snapshot();
+        let host = testing::host(&snapshot, "web01");
+        let profile = snapshot.profiles().values().next().unwrap();
+        let looked_at = LookedAt::default();
+        let asked = |generation: u64| {
+            let files = looked_at.over(Disk(std::cell::Cell::new(0)), generation);
+            let arch = Architecture::X86_64;
+            assert_eq!(files.missing_for(&host, profile, arch).unwrap(), "web01");
+            assert_eq!(files.missing_secret(&host, profile, arch), None);
+            files.files.0.get()
+        };
+        assert_eq!(asked(1), 1);
+        asked(1);
+        assert_eq!(looked_at.lacking.lock().unwrap().len(), 2);
+        // Another configuration is another question; an old answer is none.
+        assert_eq!(asked(2), 1);
+        let long_ago = Instant::now().checked_sub(FRESH).unwrap();
+        for (at, _) in looked_at.lacking.lock().unwrap().values_mut() {
+            *at = long_ago;
+        }
+        assert_eq!(asked(2), 1);
     }
 }

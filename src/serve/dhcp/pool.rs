@@ -33,7 +33,7 @@ impl Service {
         let decide = |pool: Option<PoolFacts>| {
             let facts = Facts {
                 known: Known::Nothing,
-                files: &self.ctx.boot_files(in_force),
+                files: &self.files(in_force),
                 fetches: None,
                 held: &[],
                 delivery: Delivery::default(),
@@ -88,11 +88,9 @@ impl Service {
                         return decision;
                     }
                     match self.look(request, *ip).await {
-                        Found::Free => return decision,
-                        Found::Busy => {
-                            trouble = Reason::Overload;
-                            break;
-                        }
+                        // Where too many ask at once, an offer that was not made sure of is better than
+                        // silence: a flood would keep everybody else waiting.
+                        Found::Free | Found::Busy => return decision,
                         Found::Taken(holder) => {
                             leases.block(*ip, self.ctx.now());
                             let event = Event::new(

@@ -6,6 +6,7 @@
 use std::future::{poll_fn, ready};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -15,11 +16,10 @@ use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 use tokio_util::task::TaskTracker;
 
 use super::holder::holder_of;
-use super::looked_at::{LookedAt, Routes};
+use super::looked_at::{LookedAt, Remembered, Routes};
 use super::probe::Prober;
 use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
-use crate::base::HardwareAddr;
-use crate::config::snapshot::Subnet;
+use crate::base::{HardwareAddr, Timestamp};
 use crate::decide::delivery::Delivery;
 use crate::decide::dhcp::{
     Decision, Outcome, asking_host, decide, decide_at_proxy_port, unknown_relay,
@@ -28,7 +28,7 @@ use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts, Known, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
-use crate::serve::context::Context;
+use crate::serve::context::{Context, DiskBootFiles};
 use crate::serve::foreign;
 use crate::serve::memory::Sighting;
 use crate::wire::dhcp::{MessageType, Request};
@@ -84,7 +84,16 @@ impl Service {
             match service.socket.try_recv(&mut buffer) {
                 Ok(datagram) => {
                     answer.set(Arc::clone(&service).answer(datagram, Instant::now()));
-                    let is_done = poll_fn(|cx| Poll::Ready(answer.poll(cx).is_ready())).await;
+                    let is_done = poll_fn(|cx| {
+                        // Whatever a packet brings about in an operator's template, the next one is answered.
+                        let polled = catch_unwind(AssertUnwindSafe(|| answer.poll(cx).is_ready()));
+                        Poll::Ready(polled)
+                    });
+                    let is_done = is_done.await.unwrap_or_else(|_| {
+                        tracing::error!(iface = %service.socket.place.iface, "a DHCP message could not be dealt with: this is a fault of the daemon");
+                        answer.set(ready(()));
+                        true
+                    });
                     if !is_done {
                         let waiting =
                             std::mem::replace(&mut answer, ReusableBoxFuture::new(ready(())));
@@ -163,7 +172,10 @@ impl Service {
         if let Some(holding) = decision.holding {
             self.ctx.memory.note_holding(holding, arrival.at);
         }
-        self.note_address(&in_force, &request, decision.reason);
+        let gives = matches!(&decision.outcome, Outcome::Send { reply, .. } if !reply.yiaddr.is_unspecified());
+        if !gives {
+            self.note_address(&in_force, &request, arrival.at);
+        }
         let sent = match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send {
@@ -233,35 +245,49 @@ impl Service {
             );
         }
         self.probe_reserved(&in_force, &request, &decision);
-        if decision.reason == Reason::UnknownHost || decision.lease.is_some() {
+        if let Some(ip) = ip.filter(|_| decision.kind == Kind::DhcpAck && host.is_some())
+            && self
+                .ctx
+                .leases()
+                .may_be_anothers(ip, request.mac, arrival.at)
+        {
+            Box::pin(self.ctx.leases().end(ip, arrival.at)).await;
+        }
+        let is_shown = decision.host.is_none() && decision.boot_file.is_some();
+        if decision.reason == Reason::UnknownHost || decision.lease.is_some() || is_shown {
             self.announce(&in_force, &request, &arrival, &decision);
         }
     }
 
-    /// Takes note of the address that a machine says is its own, where another server gives addresses.
-    /// Of a machine on this link the neighbour table tells more.
-    fn note_address(&self, in_force: &InForce, request: &Request, reason: Reason) {
-        if self.socket.place.door == Door::Dhcp
-            && !matches!(reason, Reason::ProxyOnly | Reason::ModeOff)
-        {
-            return;
-        }
+    /// The boot files on the disk, as far as they were looked for a moment ago.
+    pub(super) fn files<'a>(&'a self, in_force: &'a InForce) -> Remembered<'a, DiskBootFiles<'a>> {
+        let files = self.ctx.boot_files(in_force);
+        self.looked_at.over(files, in_force.snapshot.generation)
+    }
+
+    /// Takes note of the address that a machine behind a relay says is its own, where another server gives
+    /// the addresses. Of a machine on this link the neighbour table tells more.
+    ///
+    /// Only what a relay has brought teaches an address, and only one that its server has offered or granted:
+    /// a remembered one (INIT-REBOOT, RFC 2131 section 4.3.2) may be refused yet.
+    fn note_address(&self, in_force: &InForce, request: &Request, now: Timestamp) {
         let snapshot = &in_force.snapshot;
         let Some(address) = taken_address(request) else {
             return;
         };
-        let far = |subnet: &Subnet| {
-            !subnet.mode.gives_addresses()
-                && subnet.network.contains(&address)
-                && self.ctx.links.on_link(address).is_none()
-        };
-        if snapshot
-            .host_by_mac(request.mac)
-            .and_then(|host| snapshot.subnet_of(host))
-            .is_some_and(far)
+        let anothers = snapshot.subnet_containing(address);
+        if anothers.is_none_or(|subnet| subnet.mode.gives_addresses())
+            || self.ctx.links.on_link(address).is_some()
         {
-            self.ctx.memory.note_address(request.mac, address);
+            return;
         }
+        let is_its_own = request.message_type() == Some(MessageType::Request)
+            && (request.server_identifier().is_some() || known_address(request.ciaddr).is_some());
+        let learn = is_its_own
+            && !request.giaddr.is_unspecified()
+            && snapshot.host_by_mac(request.mac).is_some();
+        let memory = &self.ctx.memory;
+        memory.note_address(request.mac, address, learn, now);
     }
 
     fn arrival(&self, datagram: &Datagram) -> Arrival {
@@ -293,7 +319,7 @@ impl Service {
             if self.socket.place.door == Door::Proxy {
                 let facts = Facts {
                     known: Known::Nothing,
-                    files: &self.looked_at.over(self.ctx.boot_files(in_force)),
+                    files: &self.files(in_force),
                     fetches: None,
                     held: &[],
                     delivery: Delivery::default(),
@@ -311,7 +337,7 @@ impl Service {
         let fetches = self.ctx.memory.fetches(request.mac);
         let facts = Facts {
             known: known.as_known(),
-            files: &self.looked_at.over(self.ctx.boot_files(in_force)),
+            files: &self.files(in_force),
             fetches: fetches.as_ref(),
             held: &held,
             delivery: self.ctx.memory.delivery(request.mac),

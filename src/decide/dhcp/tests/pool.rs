@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::pool::{LeaseAction, PoolFacts, SHORT_LEASE};
+use super::super::pool::{LeaseAction, PoolFacts, SHORT_LEASE, asking_pool};
 use super::*;
 use crate::base::Lifecycle;
 use crate::config::snapshot::{Boot, Mode, Pool, Profile, Unknown};
@@ -390,10 +390,62 @@ fn beside_another_server_a_stranger_is_told_what_to_boot_and_nothing_else() {
     let told = meets(&asks, true, &discovers);
     assert_eq!((told.kind, &told.host), (Kind::DhcpAck, &None), "{told:?}");
     assert!(told.boot_file.is_some());
+    // One behind a relay comes by itself, and is known by the address that it was given.
+    let mut far = discovers.clone();
+    far.subnets[0].unknown = Unknown::Ignore;
+    let index = far
+        .subnets
+        .iter()
+        .position(|subnet| subnet.network.contains(&ip("10.50.0.77")))
+        .unwrap();
+    far.subnets[index].mode = Mode::Proxy;
+    far.subnets[index].unknown = Unknown::Discover;
+    let mut asks = of(Ask::new(3).uefi());
+    is_silent(&meets(&asks, true, &far), Reason::UnknownHost);
+    asks.ciaddr = "10.50.0.77";
+    asks.to = ip("10.99.0.2");
+    let told = meets(&asks, true, &far);
+    assert_eq!((told.kind, &told.host), (Kind::DhcpAck, &None), "{told:?}");
     // A system is the other server's.
     let system = of(Ask::new(1));
     is_silent(&meets(&system, false, &discovers), Reason::UnknownHost);
     is_silent(&meets(&system, true, &discovers), Reason::UnknownHost);
+}
+
+/// Two subnets on one link, one of them without a pool: what a machine has or has chosen there is none of
+/// the other's business.
+#[test]
+fn another_subnets_pool_is_not_for_a_machine_with_an_address() {
+    let mut snapshot = site(Unknown::Lease);
+    let mut other = snapshot.subnets[0].clone();
+    other.network = "10.97.0.0/24".parse().unwrap();
+    other.pool = None;
+    snapshot.subnets.push(other);
+    let mut arrival = arrival(Ask::new(1).to);
+    let both = ["10.99.0.2/24", "10.97.0.2/24"];
+    arrival.addresses = both.iter().map(|net| net.parse().unwrap()).collect();
+    let pool_of = |ask: Ask| asking_pool(&of(ask).request(), &arrival, &snapshot);
+    let at = |kind: u8| Ask::new(kind).with_ip(50, "10.97.0.9");
+    assert_eq!(pool_of(at(3)), None);
+    assert_eq!(pool_of(at(4)), None);
+    // A wish is granted by an address of the pool that there is.
+    assert_eq!(pool_of(at(1)).map(|(index, _)| index), Some(0));
+    let here = Ask::new(3).with_ip(50, "10.99.0.201");
+    assert_eq!(pool_of(here).map(|(index, _)| index), Some(0));
+}
+
+#[test]
+fn no_more_of_a_name_is_kept_than_a_name_can_have() {
+    let ask = Ask::new(3)
+        .with_ip(50, "10.99.0.200")
+        .with_ip(54, "10.99.0.2")
+        .with(12, &[b'n'; 255])
+        .with(12, &[b'n'; 255]);
+    let granted = decided(ask, Unknown::Lease, Some(free(Some("10.99.0.200"), None)));
+    let Some(LeaseAction::Change { lease, .. }) = granted.lease else {
+        panic!("not granted");
+    };
+    assert_eq!(lease.name.map(|name| name.len()), Some(255));
 }
 
 #[test]
