@@ -79,6 +79,12 @@ pub fn check(
     problems.extend(no_hash(snapshot));
 }
 
+/// How many kinds of hosts a configuration has: those of one kind differ in printed values only, and are proven
+/// by the rendering of one of them.
+pub fn kinds_of(snapshot: &Snapshot) -> usize {
+    kinds(snapshot).len()
+}
+
 /// A machine that nobody knows in each subnet that discovers.
 fn discovered(snapshot: &Snapshot) -> Vec<Host> {
     let subnets = snapshot.subnets.iter().enumerate();

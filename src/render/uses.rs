@@ -176,12 +176,27 @@ impl Uses {
             .any(|token| matches!(token, Word("self" | "super" | "caller" | "recursive")));
         if end == "}}"
             && let [Word("host"), Sign('.'), Word(field), filters @ ..] = tokens.as_slice()
-            && filters
-                .chunks(2)
-                .all(|pair| matches!(pair, [Sign('|'), Word(name)] if HARMLESS.contains(name)))
         {
-            self.printed.insert((*field).to_owned());
-            return rest;
+            // Another field where there is none of this.
+            let (other, filters) = match filters {
+                [
+                    Sign('|'),
+                    Word("default"),
+                    Sign('('),
+                    Word("host"),
+                    Sign('.'),
+                    Word(other),
+                    Sign(')'),
+                    after @ ..,
+                ] => (Some(*other), after),
+                all => (None, all),
+            };
+            if are_harmless(filters) {
+                self.printed.insert((*field).to_owned());
+                self.printed.extend(other.map(str::to_owned));
+                self.asked |= other.is_some();
+                return rest;
+            }
         }
         // A loop over links, and what is only printed of them.
         if let [
@@ -217,10 +232,7 @@ impl Uses {
                 [Sign('.'), Word(_), after_the_field @ ..] => after_the_field,
                 all => all,
             };
-            if filters
-                .chunks(2)
-                .all(|pair| matches!(pair, [Sign('|'), Word(name)] if HARMLESS.contains(name)))
-            {
+            if are_harmless(filters) {
                 self.printed.extend(["ip", "mac"].map(str::to_owned));
                 return rest;
             }
@@ -273,6 +285,13 @@ impl Uses {
         }
         rest
     }
+}
+
+/// Whether these are filters, each of which gives a text for any text.
+fn are_harmless(filters: &[Token<'_>]) -> bool {
+    filters
+        .chunks(2)
+        .all(|pair| matches!(pair, [Sign('|'), Word(name)] if HARMLESS.contains(name)))
 }
 
 /// Whether a text that others are joined to is the beginning of a template's name: `"TEXT" ~ name ~ "TEXT"`,
@@ -383,6 +402,24 @@ mod tests {
             "{% for link in host.links %}{% for mac in link.macs %}{% if mac == x %}{% endif %}{% endfor %}{% endfor %}",
         ] {
             assert!(of(text).whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_in_place_of_another_one_is_printed_too() {
+        let uses = of("{{ host.fqdn | default(host.name) | lower | shq }}");
+        assert!(
+            !uses.whole && uses.read.is_empty() && uses.asked,
+            "{uses:?}"
+        );
+        assert_eq!(names(&uses.printed), ["fqdn", "name"]);
+        for text in [
+            "{{ host.fqdn | default(host.name) | length }}",
+            "{{ host.fqdn | default(host.name ~ x) }}",
+            "{{ host.fqdn | default(host) }}",
+        ] {
+            let uses = of(text);
+            assert!(uses.whole || uses.read.contains("fqdn"), "{text}");
         }
     }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use bootwright::base::{Architecture, Firmware};
+use bootwright::base::{Architecture, Firmware, Lifecycle};
 use bootwright::config::snapshot::{Boot, TemplateText};
 use bootwright::config::{Problem, Severity, SourceMap, Span};
 use bootwright::render::load::InForce;
 use bootwright::render::{check, files};
 
-use crate::fixture::{Draft, Site, host, profile};
+use crate::fixture::{Draft, Site, host, profile, shipped_profile, shipped_snapshot};
 
 const KEYS: &str = "ssh_authorized_keys = ['ssh-ed25519 A']\n";
 
@@ -461,4 +461,33 @@ fn a_thousand_hosts_are_checked_in_reasonable_time() {
     assert_eq!(problems(&site), []);
     let took = begin.elapsed();
     assert!(took.as_secs() < 20, "{took:?}");
+}
+
+/// A hundred thousand hosts are proven by one rendering only as long as the shipped templates do nothing with
+/// a host's own values but print them.
+#[test]
+fn the_shipped_templates_look_at_no_hosts_own_values() {
+    for (name, profile) in shipped_snapshot().profiles() {
+        // What is shown to strangers is no profile of many hosts.
+        if profile.lifecycle != Lifecycle::Install {
+            continue;
+        }
+        let mut draft = Draft::shipped();
+        draft.profiles = vec![shipped_profile(name.as_str())];
+        let mut hosts: Vec<_> = (1..=200)
+            .map(|last| {
+                let mut host = host(&format!("web{last:03}"), last, KEYS);
+                host.profile = Some(name.clone());
+                host
+            })
+            .collect();
+        let own = hosts[0].own.clone();
+        for host in &mut hosts {
+            host.own = own.clone();
+        }
+        draft.hosts = hosts;
+        let site = draft.build();
+        let kinds = check::kinds_of(&site.snapshot);
+        assert_eq!(kinds, 1, "{name}: each kind is rendered by itself");
+    }
 }

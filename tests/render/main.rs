@@ -7,6 +7,7 @@ mod fixture;
 mod images;
 mod ipxe;
 mod layouts;
+mod manual;
 mod secrets;
 mod snippets;
 mod templates;
