@@ -1,11 +1,11 @@
 //! `bootwright install`, `cancel`, `local`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use super::args;
 use super::client::{Client, Refused};
-use super::output::Format;
+use super::output::{Format, agrees, on_a_terminal};
 use super::{runtime, table};
 use crate::base::time::show_duration;
 use crate::base::{Lifecycle, glob};
@@ -340,29 +340,20 @@ fn ask(hosts: &[String], overwrites: bool) -> anyhow::Result<()> {
             hosts.len()
         );
     }
-    let mut stderr = io::stderr();
-    write!(
-        stderr,
-        "Arm {} hosts: {names}?{} [y/N] ",
+    let question = format!(
+        "Arm {} hosts: {names}?{}",
         hosts.len(),
         if overwrites {
             " Their disks will be overwritten."
         } else {
             ""
         }
-    )?;
-    stderr.flush()?;
-    let mut reply = String::new();
-    io::stdin().lock().read_line(&mut reply)?;
-    if matches!(reply.trim(), "y" | "Y" | "yes") {
+    );
+    if agrees(&question)? {
         Ok(())
     } else {
         anyhow::bail!("nothing was armed")
     }
-}
-
-fn on_a_terminal() -> bool {
-    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Who stands behind root. The daemon takes it from root only.

@@ -298,8 +298,9 @@ mod tests {
     #[test]
     fn entries_make_one_name_and_one_link() {
         let mut entries = RockRidge::default();
-        entries.read(b"NM\x08\x01\x01abcNM\x07\x01\0deSL\x0f\x01\0\x04\0\0\x02..\x01\x02xCE\x1c\x01\x07\0\0\0....\x09\0\0\0....\x05\0\0\0....");
+        entries.read(b"NM\x08\x01\x01abcNM\x07\x01\0deSL\x0e\x01\0\x04\0\0\x02ab\0\x01xCE\x1c\x01\x07\0\0\0....\x09\0\0\0....\x05\0\0\0....");
         assert_eq!(entries.name.as_deref(), Some("abcde"));
+        assert_eq!(entries.link.as_deref(), Some("../ab/x"));
         assert_eq!(entries.goes_on, Some((7, 9, 5)));
         // An entry that is longer than the area, and one that has no length.
         for broken in [

@@ -1,7 +1,7 @@
 //! `assets list`, `verify` and `prune`.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::bail;
@@ -11,7 +11,7 @@ use super::configuration;
 use super::progress::size;
 use crate::assets::keep::{self, State, Users, prunable};
 use crate::assets::manifest::{Entry, Manifest};
-use crate::cli::output::Format;
+use crate::cli::output::{Format, agrees, on_a_terminal};
 use crate::cli::table;
 use crate::render::files::fetched_by;
 use crate::render::load::InForce;
@@ -396,15 +396,10 @@ pub(super) fn prune(
 }
 
 fn confirm(files: usize, bytes: u64) -> anyhow::Result<()> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !on_a_terminal() {
         bail!("nobody can be asked here: give --yes, or --dry-run to see what would go");
     }
-    let mut stderr = io::stderr();
-    write!(stderr, "Remove {files} files, {}? [y/N] ", size(bytes))?;
-    stderr.flush()?;
-    let mut reply = String::new();
-    io::stdin().lock().read_line(&mut reply)?;
-    if matches!(reply.trim(), "y" | "Y" | "yes") {
+    if agrees(&format!("Remove {files} files, {}?", size(bytes)))? {
         Ok(())
     } else {
         bail!("nothing was removed")
