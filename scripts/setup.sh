@@ -6,7 +6,7 @@
 #   scripts/setup.sh build     only what building needs
 #   scripts/setup.sh demo      what `make demo` needs
 #   scripts/setup.sh install   what `make install-test` needs
-#   scripts/setup.sh bench     what `make bench-dhcp` needs: other DHCP servers, which are not started
+#   scripts/setup.sh bench     what `make bench-dhcp` and `make bench-tftp` need: other servers, which are not started
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,12 +17,12 @@ BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-
 # A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
-CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
+CLIENTS=(busybox tftp-hpa isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
 # The packages' mirror of the installation test; a look into the installed disk.
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
-# The servers beside which DHCP is measured; taskset, chrt, unshare.
-PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base iproute2 util-linux)
+# The servers beside which DHCP and TFTP are measured; taskset, chrt, unshare.
+PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base tftpd-hpa iproute2 util-linux)
 
 case ${1:-all} in
 build) packages=("${BUILD[@]}") ;;

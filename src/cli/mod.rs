@@ -19,6 +19,7 @@ pub mod render;
 pub mod serve;
 pub mod show_events;
 pub mod table;
+pub mod transfers;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -88,6 +89,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         }
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
+        Command::Transfers => transfers::list(&client()?, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         other => later::refuse(other.name()),
     }

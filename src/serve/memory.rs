@@ -20,6 +20,7 @@ use crate::decide::delivery::Delivery;
 use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
 use crate::serve::heard::Watch;
+use crate::serve::transfers::Transfers;
 
 /// Reserved machines remembered.
 const MAX_HOSTS: usize = 200_000;
@@ -82,6 +83,7 @@ pub struct Sighting {
 pub struct Memory {
     inner: Arc<Mutex<Inner>>,
     others: Watch,
+    transfers: Transfers,
 }
 
 #[derive(Debug, Default)]
@@ -150,6 +152,11 @@ impl Memory {
     /// What was heard of other DHCP servers.
     pub const fn others(&self) -> &Watch {
         &self.others
+    }
+
+    /// The transfers by TFTP that are under way.
+    pub const fn transfers(&self) -> &Transfers {
+        &self.transfers
     }
 
     /// Takes note of a DHCP packet.

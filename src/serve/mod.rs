@@ -27,4 +27,5 @@ pub mod pulse;
 pub mod reload;
 pub mod script;
 pub mod tftp;
+pub mod transfers;
 pub mod why;
