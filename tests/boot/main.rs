@@ -201,8 +201,8 @@ fn comes_to_its_script_by_async_tftp(firmware: &str, loader: &str) {
     let site = Site::new();
     site.edit(
         "bootwright.toml",
-        "[[subnet]]\n",
-        "[tftp]\nengine = \"async-tftp\"\n\n[[subnet]]\n",
+        "[tftp]\n",
+        "[tftp]\nengine = \"async-tftp\"\n",
     );
     let ended = site.rehearse(&[
         "web01",

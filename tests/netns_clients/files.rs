@@ -58,8 +58,8 @@ fn boot_files_come_by_async_tftp_in_blocks_of_any_size() {
 
 fn by_tftp_in_blocks_of_any_size(engine: &'static str) {
     between(WEB01_MAC, move |lab| {
-        let table = format!("[tftp]\nengine = \"{engine}\"\n\n[[subnet]]\n");
-        lab.site.edit("bootwright.toml", "[[subnet]]\n", &table);
+        let table = format!("[tftp]\nengine = \"{engine}\"\n");
+        lab.site.edit("bootwright.toml", "[tftp]\n", &table);
         let _daemon = lab.site.serve();
         addresses(lab);
         let url = "tftp://10.99.0.2/ipxe/undionly.kpxe";
