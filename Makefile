@@ -1,5 +1,5 @@
 # What a developer types. Everything prints what it does and how far it is.
-.PHONY: help setup build demo test install-test bench-dhcp lint fmt fmt-check ci
+.PHONY: help setup build demo test install-test bench-dhcp bench-tftp lint fmt fmt-check ci
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,9 +24,12 @@ install-test: ## install a virtual machine for real: from its first network boot
 bench-dhcp: ## as root: DHCP beside Kea, ISC dhcpd and dnsmasq, half an hour; ARGS="--quick" for three minutes
 	@scripts/bench-dhcp.sh $(ARGS)
 
+bench-tftp: ## as root: TFTP beside dnsmasq and tftpd-hpa, half an hour; ARGS="--quick" for two minutes
+	@scripts/bench-tftp.sh $(ARGS)
+
 lint: ## clippy, warnings denied
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test boot --test netns_clients --test install --test validators --bench dhcp -- -D warnings
+	cargo clippy --locked --test boot --test netns_clients --test install --test validators --bench dhcp --bench tftp -- -D warnings
 
 fmt: ## format
 	cargo fmt --all

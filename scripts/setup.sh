@@ -7,7 +7,7 @@
 #   scripts/setup.sh demo      what `make demo` needs
 #   scripts/setup.sh install   what `make install-test` needs
 #   scripts/setup.sh validators  what the validators of the ready-made profiles need
-#   scripts/setup.sh bench     what `make bench-dhcp` needs: other DHCP servers, which are not started
+#   scripts/setup.sh bench     what `make bench-dhcp` and `make bench-tftp` need: other servers, which are not started
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-
 # A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
-CLIENTS=(busybox isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
+CLIENTS=(busybox tftp-hpa isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
 # What makes images and signatures for the tests of boot files.
 FILES=(xorriso genisoimage gnupg gpgv openssl tar)
 # The packages' mirror of the installation test; a look into the installed disk.
@@ -27,8 +27,8 @@ MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 # The validators of the answers' formats; scripts/setup-validators.sh brings the rest of them.
 VALIDATORS=(busybox dash debconf ignition libxml2-utils python3-venv shellcheck)
 
-# The servers beside which DHCP is measured; taskset, chrt, unshare.
-PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base iproute2 util-linux)
+# The servers beside which DHCP and TFTP are measured; taskset, chrt, unshare.
+PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base tftpd-hpa iproute2 util-linux)
 
 case ${1:-all} in
 build) packages=("${BUILD[@]}") ;;

@@ -39,8 +39,8 @@ impl Served {
     }
 
     fn of(site: Site, engine: TftpEngine) -> Self {
-        site.change(|snapshot| snapshot.server.tftp_engine = engine);
         static TAP: Once = Once::new();
+        site.change(|snapshot| snapshot.server.tftp_engine = engine);
         TAP.call_once(serve::tftp::install_tap);
         let config = site.ctx.config();
         let sockets = serve::tftp::Sockets::open(&config.snapshot, &site.ctx.links).unwrap();
@@ -138,6 +138,7 @@ both! {
     scripts_are_for_their_machine_only,
     three_hundred_at_once,
     one_client_cannot_take_all_transfers,
+    a_name_in_other_letters_is_found_and_told_of,
     stopping_lets_a_transfer_end_and_begins_none,
 }
 
@@ -535,6 +536,15 @@ fn stopping_lets_a_transfer_end_and_begins_none(engine: TftpEngine) {
     let mut client = served.client();
     client.ask("file", &[]);
     client.data(1);
+    let listed = served.site.ctx.memory.transfers().views();
+    let [one] = listed.as_slice() else {
+        panic!("{listed:?}");
+    };
+    assert_eq!((one.file.as_str(), one.size), ("file", Some(4_000)));
+    assert_eq!(
+        one.host.as_ref().map(ToString::to_string),
+        Some("web01".to_owned())
+    );
     served.cancel.cancel();
     let mut late = served.client();
     late.ask("file", &[]);
@@ -550,6 +560,39 @@ fn stopping_lets_a_transfer_end_and_begins_none(engine: TftpEngine) {
     let began = Instant::now();
     served.stop();
     assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(served.site.ctx.memory.transfers().views().is_empty());
+}
+
+fn a_name_in_other_letters_is_found_and_told_of(engine: TftpEngine) {
+    let mut served = Served::new(engine);
+    served.write("EFI/BOOT/grubx64.efi", b"grub");
+    served.write("twice/X", b"one");
+    served.write("twice/x", b"other");
+    for name in [
+        "\\EFI\\BOOT\\GRUBX64.EFI",
+        "//efi//boot/grubx64.efi",
+        "EFI/BOOT/grubx64.efi",
+    ] {
+        assert_eq!(served.fetch(name, &[]).unwrap().bytes, b"grub");
+        let event = served.event();
+        assert_eq!((event.kind, event.reason), (Kind::TftpSent, Reason::Done));
+        let hint = event.detail.unwrap_or_default();
+        let is_other = name != "EFI/BOOT/grubx64.efi";
+        assert_eq!(
+            hint.contains("upper and lower case"),
+            is_other,
+            "{name}: {hint}"
+        );
+    }
+    assert_eq!(served.fetch("twice/x", &[]).unwrap().bytes, b"other");
+    served.event();
+    assert_eq!(served.fetch("TWICE/X", &[]).unwrap_err().0, 1);
+    let event = served.event();
+    assert_eq!(
+        (event.kind, event.reason),
+        (Kind::TftpFailed, Reason::NotFound)
+    );
+    assert!(event.detail.unwrap().contains("several"));
 }
 
 /// What `async-tftp` cannot.

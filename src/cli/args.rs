@@ -76,6 +76,8 @@ pub enum Command {
         /// Name, MAC or address
         host: String,
     },
+    /// Show the files that are being sent by TFTP, how far they are and how fast
+    Transfers,
     /// Show what a machine would get, without serving it
     Render(Render),
     /// Boot a virtual machine through the configuration, in a network of its own

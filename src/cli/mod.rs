@@ -20,6 +20,7 @@ pub mod render;
 pub mod serve;
 pub mod show_events;
 pub mod table;
+pub mod transfers;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -92,6 +93,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         }
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
+        Command::Transfers => transfers::list(&client()?, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         other => later::refuse(other.name()),
     }

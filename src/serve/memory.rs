@@ -21,6 +21,7 @@ use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
 use crate::serve::bounded::Bounded;
 use crate::serve::heard::Watch;
+use crate::serve::transfers::Transfers;
 
 /// Reserved machines remembered.
 const MAX_HOSTS: usize = 200_000;
@@ -83,6 +84,7 @@ pub struct Sighting {
 pub struct Memory {
     inner: Arc<Mutex<Inner>>,
     others: Watch,
+    transfers: Transfers,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +130,11 @@ impl Memory {
     /// What was heard of other DHCP servers.
     pub const fn others(&self) -> &Watch {
         &self.others
+    }
+
+    /// The transfers by TFTP that are under way.
+    pub const fn transfers(&self) -> &Transfers {
+        &self.transfers
     }
 
     /// Takes note of a DHCP packet.

@@ -28,4 +28,5 @@ pub mod pulse;
 pub mod reload;
 pub mod script;
 pub mod tftp;
+pub mod transfers;
 pub mod why;

@@ -37,8 +37,9 @@ pub fn tftp(bytes: &[u8]) -> Result<(), String> {
         return Err(format!("{packet:?} is written as {written:?}"));
     }
     let options = match packet {
-        Packet::Read(Request { options, .. }) | Packet::Write(Request { options, .. }) => options,
-        Packet::Oack(options) => options,
+        Packet::Read(Request { options, .. })
+        | Packet::Write(Request { options, .. })
+        | Packet::Oack(options) => options,
         _ => return Ok(()),
     };
     let blksize = options.blksize.unwrap_or(MIN_BLKSIZE);

@@ -278,8 +278,8 @@ fn options(mut bytes: &[u8]) -> Options {
         } else if is("tsize") {
             options.tsize = options.tsize.or(value);
         } else if is("windowsize") {
-            let value = value.and_then(|n| u16::try_from(n).ok());
-            options.windowsize = options.windowsize.or(value.filter(|n| *n > 0));
+            let value = value.and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
+            options.windowsize = options.windowsize.or(value);
         }
     }
     options

@@ -195,6 +195,40 @@ fn a_uefi_machine_comes_to_its_answers() {
     site.is_clean();
 }
 
+/// The part that TFTP has in a boot, by the engine that is not the default.
+fn comes_to_its_script_by_async_tftp(firmware: &str, loader: &str) {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    site.edit(
+        "bootwright.toml",
+        "[tftp]\n",
+        "[tftp]\nengine = \"async-tftp\"\n",
+    );
+    let ended = site.rehearse(&[
+        "web01",
+        "--firmware",
+        firmware,
+        "--until",
+        "script",
+        "--timeout",
+        PATIENCE,
+    ]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    let sent = format!("boot loader {loader} sent");
+    assert_steps(&ended, &[&sent, "boot script with the installer served"]);
+    site.is_clean();
+}
+
+#[test]
+fn a_bios_machine_comes_to_its_script_by_async_tftp() {
+    comes_to_its_script_by_async_tftp("bios", "undionly.kpxe");
+}
+
+#[test]
+fn a_uefi_machine_comes_to_its_script_by_async_tftp() {
+    comes_to_its_script_by_async_tftp("uefi-x64", "snponly.efi");
+}
+
 #[test]
 fn an_installed_bios_machine_boots_its_disk() {
     let _turn = one_at_a_time();

@@ -220,6 +220,7 @@ mod values {
     mistake!(name_of_a_profile_file, "config/profiles/debian 12.toml" => GOOD_PROFILE);
     mistake!(ports, MAIN => main_with("[dhcp]\nport = 0\n[tftp]\nport = 65536\n[http]\nport = -1\n"));
     mistake!(two_services_on_one_port, MAIN => main_with("[dhcp]\nport = 6900\n[tftp]\nport = 6900\n"));
+    mistake!(tftp_engine, MAIN => main_with("[tftp]\nengine = \"dnsmasq\"\n"));
     mistake!(tftp_limits, MAIN => main_with("[tftp]\nmax_blksize = 4\nmax_windowsize = 0\n"));
     mistake!(lengths_of_time, MAIN => main_with("[dhcp]\nlease_time = \"1 hour\"\n[install]\narmed_for = \"24\"\nstalled_after = \"0s\"\nmax_attempts = 0\n"));
     mistake!(size_of_the_journal, MAIN => main_with("[journal]\nkeep = \"256\"\n"));
@@ -387,8 +388,6 @@ mod not_available {
 
     mistake!(later_in_the_server_file, MAIN => main_with(r#"[boot]
 secure = { uefi-x64 = "shim/shimx64.efi" }
-[tftp]
-engine = "dnsmasq"
 [assets]
 cache = "512MiB"
 [admin]

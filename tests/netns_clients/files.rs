@@ -1,4 +1,5 @@
-//! curl: boot files by TFTP and HTTP, scripts and answers for the machine itself and for nobody else.
+//! curl, busybox and tftp-hpa: boot files by TFTP (over both engines) and HTTP, scripts and answers for the machine
+//! itself and for nobody else.
 
 use std::process::{Command, Output};
 
@@ -47,7 +48,18 @@ fn fetch(lab: &Lab, from: &str, url: &str) -> (String, String) {
 
 #[test]
 fn boot_files_come_by_tftp_in_blocks_of_any_size() {
-    between(WEB01_MAC, |lab| {
+    by_tftp_in_blocks_of_any_size("native");
+}
+
+#[test]
+fn boot_files_come_by_async_tftp_in_blocks_of_any_size() {
+    by_tftp_in_blocks_of_any_size("async-tftp");
+}
+
+fn by_tftp_in_blocks_of_any_size(engine: &'static str) {
+    between(WEB01_MAC, move |lab| {
+        let table = format!("[tftp]\nengine = \"{engine}\"\n");
+        lab.site.edit("bootwright.toml", "[tftp]\n", &table);
         let _daemon = lab.site.serve();
         addresses(lab);
         let url = "tftp://10.99.0.2/ipxe/undionly.kpxe";
@@ -61,6 +73,32 @@ fn boot_files_come_by_tftp_in_blocks_of_any_size() {
         }
         let without_options = get(lab, &["--tftp-no-options", url]);
         assert!(without_options.stdout == boot_file("ipxe/undionly.kpxe"));
+        for blksize in ["512", "1024", "1428", "1468", "65464"] {
+            let mut command = Command::new("busybox");
+            command
+                .args(["tftp", "-g", "-b", blksize, "-l", "-"])
+                .args(["-r", "/ipxe/undionly.kpxe", "10.99.0.2"]);
+            let output = lab.client.output(command);
+            assert!(output.status.success(), "{blksize}: {output:?}");
+            let is_whole = output.stdout == boot_file("ipxe/undionly.kpxe");
+            assert!(is_whole, "busybox, {blksize}");
+        }
+        let got = lab.site.path("got");
+        let mut command = Command::new("tftp");
+        command
+            .args([
+                "-m",
+                "binary",
+                "10.99.0.2",
+                "-c",
+                "get",
+                "\\ipxe\\undionly.kpxe",
+            ])
+            .arg(&got);
+        let output = lab.client.output(command);
+        let is_whole = std::fs::read(&got).ok() == Some(boot_file("ipxe/undionly.kpxe"));
+        assert!(is_whole, "tftp-hpa: {output:?}");
+
         let sent = lab.site.event("tftp.sent");
         assert_eq!(sent["host"], "web01");
         assert_eq!(sent["bytes"], boot_file("ipxe/undionly.kpxe").len());

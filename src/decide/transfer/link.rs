@@ -202,10 +202,13 @@ pub(super) struct Came {
     pub(super) acknowledged: u64,
 }
 
+/// When it arrives, which one it is, where to, and its bytes.
+type Flying = Reverse<(Duration, u64, To, Vec<u8>)>;
+
 struct Link {
     weather: Weather,
     random: Random,
-    queue: BinaryHeap<Reverse<(Duration, u64, To, Vec<u8>)>>,
+    queue: BinaryHeap<Flying>,
     count: u64,
 }
 

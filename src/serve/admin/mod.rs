@@ -34,6 +34,7 @@ use super::hooks::{HookState, States};
 use super::leases::LeaseView;
 use super::listener::{Operator, serve_unix};
 use super::reload::{Cause, Outcome, Reloader};
+use super::transfers::TransferView;
 use crate::base::Timestamp;
 
 /// What the operators' plane stands on; cheap to clone.
@@ -73,6 +74,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/events", get(events::list))
         .route("/hooks", get(hooks))
         .route("/leases", get(leases))
+        .route("/transfers", get(transfers))
         .route("/probe", post(probe::probe))
         .route("/reload", post(reload));
     Router::new()
@@ -163,6 +165,11 @@ async fn leases(State(admin): State<Admin>) -> Result<Json<Vec<LeaseView>>, ApiE
     let in_force = ctx.config();
     let views = ctx.leases().views(&in_force.snapshot, ctx.now()).await?;
     Ok(Json(views))
+}
+
+/// The transfers by TFTP that are under way.
+async fn transfers(State(admin): State<Admin>) -> Json<Vec<TransferView>> {
+    Json(admin.ctx.memory.transfers().views())
 }
 
 /// 200 with the outcome, also when the configuration was refused: the request itself was done.

@@ -28,6 +28,7 @@ use crate::serve::assets::Asset;
 use crate::serve::context::Context;
 use crate::serve::pulse::Pulse;
 use crate::serve::script::{ScriptAnswer, ScriptAsk, serve_script};
+use crate::serve::transfers::{Begun, Listing};
 
 /// Bytes read from a file at once.
 const CHUNK: u64 = 64 * 1_024;
@@ -46,6 +47,8 @@ pub(super) struct About {
     pub(super) host: Option<HostName>,
     pub(super) mac: Option<HardwareAddr>,
     pub(super) began: Instant,
+    /// What is to be said besides.
+    pub(super) hint: Option<String>,
 }
 
 impl About {
@@ -77,7 +80,10 @@ impl About {
         event.bytes = Some(bytes);
         event.took_us = u64::try_from(self.began.elapsed().as_micros()).ok();
         event.generation = self.ctx.config().snapshot.generation;
-        event.detail = detail;
+        event.detail = match (detail, &self.hint) {
+            (Some(detail), Some(hint)) => Some(format!("{detail}; {hint}")),
+            (detail, hint) => detail.or_else(|| hint.clone()),
+        };
         self.ctx.journal.append(event);
     }
 }
@@ -94,6 +100,7 @@ pub(super) struct Body {
     failure: Option<(Reason, String)>,
     /// `None`: nobody's transfer.
     pulse: Option<Pulse>,
+    listing: Listing,
     /// What an engine says that knows; `None`: it is judged.
     said: Option<Outcome>,
     _permit: Permit,
@@ -174,7 +181,21 @@ impl Body {
     }
 
     fn new(about: About, permit: Permit, source: Source) -> Self {
+        let size = match &source {
+            Source::File(file) => Some(file.len),
+            Source::Text { text, .. } => u64::try_from(text.len()).ok(),
+            Source::Script(_) | Source::Rendering(_) => None,
+        };
+        let listing = about.ctx.memory.transfers().begin(Begun {
+            peer: about.peer,
+            host: about.host.clone(),
+            mac: about.mac,
+            file: about.file.clone(),
+            size,
+            since: about.ctx.now(),
+        });
         Self {
+            listing,
             source,
             block: 0,
             read: 0,
@@ -214,8 +235,9 @@ impl Body {
         matches!(self.source, Source::File(_))
     }
 
-    /// Bytes were acknowledged: they flow.
-    pub(super) fn note_progress(&mut self) {
+    /// So many bytes were acknowledged: they flow.
+    pub(super) fn note_progress(&mut self, bytes: u64) {
+        self.listing.arrived(bytes);
         if let (Source::File(file), Some(host), Some(pulse)) =
             (&self.source, &self.about.host, &mut self.pulse)
             && pulse.beat(self.about.ctx.now())
@@ -402,7 +424,7 @@ impl AsyncRead for Body {
             body.read += u64::try_from(count).unwrap_or_default();
             body.eof = count == 0;
             if count > 0 {
-                body.note_progress();
+                body.note_progress(body.read);
             }
         }
         Poll::Ready(result)

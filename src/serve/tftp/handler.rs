@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{About, Body};
 use super::limits::Limits;
+use super::spelling::{self, Found};
 use crate::base::without_tokens;
 use crate::decide::http::host_of;
 use crate::decide::tftp::{FileRequest, file_request};
 use crate::journal::event::{Kind, Reason};
-use crate::serve::assets::AssetError;
+use crate::serve::assets::{Asset, AssetError};
 use crate::serve::context::Context;
 use crate::serve::script::{ScriptAsk, Via, chain_script};
 use crate::wire::tftp::ErrorCode;
@@ -80,6 +81,7 @@ impl Requests {
                 .and_then(|peer| peer.mac)
                 .or_else(|| host.and_then(|host| host.mac())),
             began: Instant::now(),
+            hint: None,
         }
     }
 
@@ -142,8 +144,8 @@ impl Requests {
                 let size = u64::try_from(text.len()).ok();
                 Ok((Body::text(about, permit, text, Reason::ChainScript), size))
             }
-            FileRequest::Asset(path) => match self.ctx.assets.open(&path) {
-                Ok(asset) => {
+            FileRequest::Asset(path) => match self.open_asset(path, &mut about) {
+                Ok((path, asset)) => {
                     let size = Some(asset.len);
                     Ok((Body::file(about, permit, path, asset), size))
                 }
@@ -161,6 +163,30 @@ impl Requests {
                     Err(Refused::new(code, text))
                 }
             },
+        }
+    }
+
+    /// Opens a boot file, in other letters where there is none in these and one in those; under which path.
+    fn open_asset(&self, path: String, about: &mut About) -> Result<(String, Asset), AssetError> {
+        let error = match self.ctx.assets.open(&path) {
+            Ok(asset) => return Ok((path, asset)),
+            Err(error @ AssetError::NotFound(_)) => error,
+            Err(error) => return Err(error),
+        };
+        match spelling::find(&self.ctx.assets.root(), &path) {
+            Found::One(other) => {
+                let asset = self.ctx.assets.open(&other).map_err(|_| error)?;
+                about.hint = Some(format!(
+                    "the file is {other}: the name asked for differs in upper and lower case"
+                ));
+                Ok((other, asset))
+            }
+            Found::Several => {
+                about.hint =
+                    Some("several files have this name but for upper and lower case".to_owned());
+                Err(error)
+            }
+            Found::Nothing => Err(error),
         }
     }
 

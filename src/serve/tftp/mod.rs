@@ -14,6 +14,7 @@ mod handler;
 mod limits;
 mod native;
 mod outcome;
+mod spelling;
 mod tap;
 
 use std::collections::BTreeMap;

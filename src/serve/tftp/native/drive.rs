@@ -1,5 +1,6 @@
 //! Drives one transfer: what comes in, what the file gives, what goes out, and the time.
 
+use std::fmt::Write as _;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -166,7 +167,7 @@ impl Drive {
         if self.transfer.acknowledged() > before {
             let moved = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
             self.running.moved_ms.store(moved, Ordering::Relaxed);
-            self.body.note_progress();
+            self.body.note_progress(self.transfer.acknowledged());
         }
     }
 
@@ -258,7 +259,7 @@ impl Drive {
                     "the client did not acknowledge the options".to_owned()
                 };
                 if let Some(error) = trouble {
-                    text.push_str(&format!("; sending failed: {error}"));
+                    let _ = write!(text, "; sending failed: {error}");
                 }
                 outcome::failed(Reason::Timeout, text)
             }
