@@ -140,8 +140,23 @@ device = "/dev/disk/by-id/scsi-O'Brien & $HOME"
 mount  = "/srv/my data"
 "#;
 
-/// The password of many a test.
-const SECRETS: &str = "nasty = '''pa$$ 'word' & \"more\" <ü> `id` \\n %s'''\n";
+/// A password that breaks whatever does not quote it, and what a Talos cluster has.
+const SECRETS: &str = r#"
+nasty = '''pa$$ 'word' & "more" <ü> `id` \n %s'''
+talos-machine-token   = "abcdef.0123456789abcdef"
+talos-machine-ca-crt  = "LS0tLS1CRUdJTg=="
+talos-machine-ca-key  = "LS0tLS1CRUdJTg=="
+talos-cluster-id      = "MDEyMzQ1Njc4OQ=="
+talos-cluster-secret  = "MDEyMzQ1Njc4OQ=="
+talos-cluster-token   = "abcdef.0123456789abcdef"
+talos-cluster-ca-crt  = "LS0tLS1CRUdJTg=="
+talos-cluster-ca-key  = "LS0tLS1CRUdJTg=="
+talos-cluster-aescbc  = "MDEyMzQ1Njc4OQ=="
+talos-cluster-secretbox = "MDEyMzQ1Njc4OQ=="
+talos-cluster-aggregator-ca-crt = "LS0tLS1CRUdJTg=="
+talos-cluster-aggregator-ca-key = "LS0tLS1CRUdJTg=="
+talos-cluster-service-account-key = "LS0tLS1CRUdJTg=="
+"#;
 
 const SERVER: &str = r#"
 [server]
@@ -199,11 +214,21 @@ pub(crate) fn write(profile: &Profile, family: &str, folder: &Path) -> PathBuf {
             "[defaults]\nprofile = {:?}\n[defaults.vars]\n{}\n{}",
             profile.name,
             profile.vars,
-            HOSTS.replace("SNIPPETS", &quoted.join(", "))
+            range(profile.without).replace("SNIPPETS", &quoted.join(", "))
         ),
     )
     .unwrap();
     main
+}
+
+/// The hosts, without these. Each is a paragraph of [`HOSTS`].
+fn range(without: &[&str]) -> String {
+    let hosts = HOSTS.split("\n\n").filter(|host| {
+        without
+            .iter()
+            .all(|name| !host.contains(&format!("[hosts.{name}]\n")))
+    });
+    hosts.collect::<Vec<_>>().join("\n\n")
 }
 
 /// The snippets that work with a family.

@@ -17,6 +17,8 @@ pub(crate) enum Check {
     Agama,
     /// `xmllint`.
     Xml,
+    /// Python's own parser.
+    Toml,
     /// The scripts of its sections, which busybox runs.
     EsxiKickstart,
     /// cloud-init's schema; that of subiquity's autoinstall as far as it is known here; its commands.
@@ -110,6 +112,14 @@ const AGAMA: Answers = &[
 
 const ESXI: Answers = &[("boot.cfg", Check::Text), ("ks.cfg", Check::EsxiKickstart)];
 
+/// What ESXi cannot be installed without.
+const ESXI_VARS: &str = "esxi_modules = \"b.b00 --- jumpstrt.gz\"\nroot_password_hash = \"$6$salt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/\"";
+
+/// What Proxmox VE cannot be installed without.
+const PROXMOX_VARS: &str = "disk = \"/dev/sda\"\nroot_password_hash = \"$6$salt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/\"";
+
+const PROXMOX: Answers = &[("answer.toml", Check::Toml), ("first-boot.sh", Check::Sh)];
+
 const ALPINE: Answers = &[("install.sh", Check::Sh), ("postinstall.sh", Check::Sh)];
 
 const IGNITION: Answers = &[
@@ -163,14 +173,60 @@ pub(crate) const PROFILES: &[Profile] = &[
     profile("sles-15", AUTOYAST),
     profile("leap-16", AGAMA),
     profile("sles-16", AGAMA),
-    profile("esxi-7", ESXI),
-    profile("esxi-8", ESXI),
-    profile("smartos", &[]),
-    profile("smartos-setup", &[("answers.json", Check::Json)]),
-    profile("alpine-3.21", ALPINE),
-    profile("alpine-3.22", ALPINE),
-    profile("fedora-coreos", IGNITION),
-    profile("flatcar", IGNITION),
+    Profile {
+        vars: ESXI_VARS,
+        ..profile("esxi-7", ESXI)
+    },
+    Profile {
+        vars: ESXI_VARS,
+        ..profile("esxi-8", ESXI)
+    },
+    Profile {
+        vars: "platform = \"20260416T000037Z\"",
+        ..profile("smartos", &[])
+    },
+    Profile {
+        vars: "platform = \"20260416T000037Z\"\nroot_password_secret = \"nasty\"",
+        ..profile("smartos-setup", &[("answers.json", Check::Json)])
+    },
+    // Its installer has one name for the volume group.
+    Profile {
+        without: &["lvm"],
+        ..profile("alpine-3.21", ALPINE)
+    },
+    Profile {
+        without: &["lvm"],
+        ..profile("alpine-3.22", ALPINE)
+    },
+    // Images that are written as they are.
+    Profile {
+        without: &["lvm", "largest"],
+        ..profile("fedora-coreos", IGNITION)
+    },
+    Profile {
+        without: &["lvm", "largest", "raid", "raid-any"],
+        ..profile("flatcar", IGNITION)
+    },
+    // Its installer has one name for the volume group, and needs a full name of the host.
+    Profile {
+        vars: PROXMOX_VARS,
+        without: &["lvm", "bare", "guest"],
+        ..profile("proxmox-ve-8", PROXMOX)
+    },
+    Profile {
+        vars: PROXMOX_VARS,
+        without: &["lvm", "bare", "guest"],
+        ..profile("proxmox-ve-9", PROXMOX)
+    },
+    // Its installer asks for the disk, and knows one.
+    Profile {
+        vars: "disk = \"/dev/sda\"\ncluster = \"lab\"\nendpoint = \"https://10.99.0.9:6443\"",
+        ..profile("talos", &[("machine.yaml", Check::Yaml)])
+    },
+    Profile {
+        vars: "image = \"rescue\"",
+        ..profile("ramdisk", &[])
+    },
     Profile {
         vars: WINDOWS_VARS,
         ..profile("windows-11", WINDOWS)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::profiles::Check;
 use crate::rendered;
-use crate::tools::{distinct, of_venv, run};
+use crate::tools::{alike, distinct, of_venv, run};
 
 /// A script in a file of its own.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Script {
 /// What was found in answers.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// One of each text.
+    /// One of those that are alike.
     pub(crate) scripts: Vec<Script>,
     pub(crate) complaints: Vec<String>,
 }
@@ -70,6 +70,7 @@ pub(crate) fn structures(answers: &[(Check, &Path, &str)], folder: &Path) -> Fou
                 Check::Ignition => "ignition",
                 Check::Json => "json",
                 Check::Yaml => "yaml",
+                Check::Toml => "toml",
                 Check::EsxiKickstart => "esxi",
                 Check::Sh => "sh",
                 Check::Xml | Check::Text => return None,
@@ -95,7 +96,7 @@ pub(crate) fn structures(answers: &[(Check, &Path, &str)], folder: &Path) -> Fou
     for script in said["scripts"].as_array().unwrap() {
         let of = |key: &str| script[key].as_str().unwrap().to_owned();
         let bash = script["bash"].as_bool().unwrap();
-        if !seen.insert((of("text"), bash)) {
+        if !seen.insert((alike(&of("text")), bash)) {
             continue;
         }
         let file = folder.join(format!("{:03}.sh", found.scripts.len()));

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+import tomllib
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
@@ -294,6 +295,7 @@ KINDS = {
     "ignition": ignition,
     "json": lambda answer: json.loads(answer.text),
     "yaml": lambda answer: list(yaml.safe_load_all(answer.text)),
+    "toml": lambda answer: tomllib.loads(answer.text),
     "sh": shell("sh"),
 }
 

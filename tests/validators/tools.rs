@@ -83,16 +83,28 @@ pub(crate) fn assert_none(complaints: &[String]) {
     );
 }
 
-/// One of each text: most answers of most hosts are the same.
-pub(crate) fn distinct<'a, T>(
+/// One of each text: many answers of several hosts are the same.
+pub(crate) fn distinct<'a, T, K: Ord>(
     items: impl IntoIterator<Item = &'a T>,
-    text: impl Fn(&'a T) -> &'a str,
+    text: impl Fn(&'a T) -> K,
 ) -> Vec<&'a T> {
     let mut by_text = BTreeMap::new();
     for item in items {
         by_text.entry(text(item)).or_insert(item);
     }
     by_text.into_values().collect()
+}
+
+/// A text without its comments and figures: hosts differ in little more than addresses, which no tool looks
+/// at but for their form.
+pub(crate) fn alike(text: &str) -> String {
+    let lines = text.lines().filter(|line| {
+        let line = line.trim_start();
+        !line.starts_with('#') || line.starts_with("# shellcheck")
+    });
+    let mut rest: String = lines.flat_map(|line| [line, "\n"]).collect();
+    rest.retain(|c| !c.is_ascii_digit());
+    rest
 }
 
 /// `program ARG… FILE`.
