@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::output::Format;
+use crate::assets::AssetError;
 use crate::base::{Architecture, Clock as _, SystemClock};
 use crate::config::show;
 use crate::config::source::{DiskFiles, Files};
@@ -95,13 +96,18 @@ pub fn run(
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    match command {
+    let done = match command {
         Assets::Fetch(asked) => fetch::run(config, asked, format, out),
         Assets::AddIso(asked) => image::run(config, asked, format, out),
         Assets::Verify => keep::verify(config, format, out),
         Assets::List => keep::list(config, format, out),
         Assets::Prune(asked) => keep::prune(config, asked, format, out),
-    }
+    };
+    // Their sentences hold their causes already.
+    done.map_err(|error| match error.downcast_ref::<AssetError>() {
+        Some(known) => anyhow::Error::msg(known.to_string()),
+        None => error,
+    })
 }
 
 /// The configuration. Boot files can be brought only where it is known where they belong.
