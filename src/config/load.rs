@@ -83,11 +83,7 @@ impl Loader<'_> {
         let secrets = self.secrets(folder, server.secrets.as_ref());
         let input = Input {
             main: main.to_owned(),
-            main_span: Span {
-                source,
-                start: 0,
-                end: 0,
-            },
+            main_span: Span::new(source, 0..0),
             server,
             server_unsure,
             reservations,
@@ -264,11 +260,7 @@ impl Loader<'_> {
                     profile
                 })),
                 Err(bad) => {
-                    let start = Span {
-                        source,
-                        start: 0,
-                        end: 0,
-                    };
+                    let start = Span::new(source, 0..0);
                     let problem = Problem::error(bad.code, bad.message)
                         .at(start, format!("the name of this file: {}", bad.label));
                     self.problems.push(problem.help(format!(
@@ -299,11 +291,7 @@ impl Loader<'_> {
             }
             match self.read(&file, None, "") {
                 Some((source, text)) => {
-                    let span = Span {
-                        source,
-                        start: 0,
-                        end: 0,
-                    };
+                    let span = Span::new(source, 0..0);
                     let template = Template {
                         text,
                         span: Some(span),
