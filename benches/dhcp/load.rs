@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 
-use crate::packet::{self, ACK, DISCOVER, OFFER, RELAY, REQUEST, Reply, SERVER, Template};
+use crate::packet::{self, ACK, DISCOVER, OFFER, RELAY, REQUEST, Reply, SERVER, Template, Way};
+use crate::setup;
 
 /// A machine that is not answered for so long has lost its packet and begins anew.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -22,6 +23,7 @@ const PLACES: usize = 1 << 18;
 /// Sends and receives as a relay agent.
 pub struct Load {
     socket: UdpSocket,
+    way: Way,
     discover: Template,
     request: Template,
     hosts: u32,
@@ -97,12 +99,22 @@ pub struct Change {
 }
 
 impl Load {
-    pub fn new(hosts: u32) -> io::Result<Self> {
-        let socket = UdpSocket::bind(SocketAddrV4::new(RELAY, 67))?;
+    pub fn new(hosts: u32, way: Way) -> io::Result<Self> {
+        let socket = match way {
+            Way::Relay => UdpSocket::bind(SocketAddrV4::new(RELAY, 67))?,
+            Way::Direct => UdpSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68))?,
+        };
         // Its own losses would be taken for the server's.
         setsockopt(&socket, sockopt::RcvBufForce, &(256 << 20))?;
         setsockopt(&socket, sockopt::SndBufForce, &(64 << 20))?;
-        socket.connect(SocketAddrV4::new(SERVER, 67))?;
+        match way {
+            Way::Relay => socket.connect(SocketAddrV4::new(SERVER, 67))?,
+            // Not connected: what is broadcast would not be heard.
+            Way::Direct => {
+                setsockopt(&socket, sockopt::BindToDevice, &setup::LOAD_IFACE.into())?;
+                socket.set_broadcast(true)?;
+            }
+        }
         socket.set_nonblocking(true)?;
         let nothing = Handshake {
             xid: 0,
@@ -112,8 +124,9 @@ impl Load {
         };
         Ok(Self {
             socket,
-            discover: Template::new(DISCOVER),
-            request: Template::new(REQUEST),
+            way,
+            discover: Template::new(DISCOVER, way),
+            request: Template::new(REQUEST, way),
             hosts,
             under_way: vec![nothing; PLACES],
             waiting: VecDeque::new(),
@@ -215,7 +228,7 @@ impl Load {
         while since.elapsed() < patience {
             let xid = self.next_xid;
             self.next_xid = xid.wrapping_add(1).max(1);
-            let _ = self.socket.send(self.discover.fill(xid, 0));
+            let _ = send(&self.socket, self.way, self.discover.fill(xid, 0));
             let until = Instant::now() + Duration::from_millis(1);
             while Instant::now() < until {
                 if self.next(&mut outcome)?.is_some() {
@@ -264,7 +277,7 @@ impl Load {
                 };
                 let xid = self.next_xid;
                 self.next_xid = xid.wrapping_add(1).max(1);
-                let _ = self.socket.send(self.discover.fill(xid, host));
+                let _ = send(&self.socket, self.way, self.discover.fill(xid, host));
             }
             self.rest(due)?;
             while let Some(reply) = self.next(&mut outcome)? {
@@ -347,7 +360,7 @@ impl Load {
             begun: due,
         };
         self.waiting.push_back((due + PATIENCE, xid));
-        send(&self.socket, self.discover.fill(xid, host))
+        send(&self.socket, self.way, self.discover.fill(xid, host))
     }
 
     /// Takes in what has come, at most some of it; how many handshakes were finished.
@@ -362,7 +375,7 @@ impl Load {
             match one.step {
                 Step::Discovered if Self::is_for(&one, &reply, OFFER) => {
                     self.under_way[place].step = Step::Requested;
-                    send(&self.socket, self.request.fill(one.xid, one.host))?;
+                    send(&self.socket, self.way, self.request.fill(one.xid, one.host))?;
                 }
                 Step::Requested if Self::is_for(&one, &reply, ACK) => {
                     self.under_way[place].step = Step::Nothing;
@@ -408,7 +421,7 @@ impl Load {
     fn next(&mut self, outcome: &mut Outcome) -> io::Result<Option<Reply>> {
         loop {
             match self.socket.recv(&mut self.buffer) {
-                Ok(len) => match packet::read(&self.buffer[..len]) {
+                Ok(len) => match packet::read(&self.buffer[..len], self.way) {
                     Ok(reply) => return Ok(Some(reply)),
                     Err(what) => outcome.fault(what),
                 },
@@ -428,8 +441,12 @@ fn is_nothing(error: &io::Error) -> bool {
 }
 
 /// A full queue of the interface's loses what was sent, as a network would.
-fn send(socket: &UdpSocket, bytes: &[u8]) -> io::Result<()> {
-    match socket.send(bytes) {
+fn send(socket: &UdpSocket, way: Way, bytes: &[u8]) -> io::Result<()> {
+    let sent = match way {
+        Way::Relay => socket.send(bytes),
+        Way::Direct => socket.send_to(bytes, SocketAddrV4::new(Ipv4Addr::BROADCAST, 67)),
+    };
+    match sent {
         Ok(_) => Ok(()),
         Err(error) if is_nothing(&error) => Ok(()),
         Err(error) => Err(error),

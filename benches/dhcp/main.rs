@@ -28,6 +28,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use load::{Load, Outcome};
+use packet::Way;
 use report::{Key, Report, What};
 use servers::{Kind, Server};
 use setup::Cpu;
@@ -42,6 +43,8 @@ dhcp [--quick] [--rounds N] [--sizes N,N] [--servers NAME,NAME] [--no-realtime] 
   --seconds    how long each load lasts: 2, quick 1
   --no-realtime  a high priority instead of SCHED_RR, which is taken where it is allowed
   --only       of: closed, open, burst, reload (the start is always measured)
+  --direct     machines on the wire instead of behind a relay agent
+  --no-probe   Bootwright does not ask the wire who has a reserved address
   --out        where the tables go: target/bench-dhcp.md
   --folder     an empty folder on a real disk for the servers' files: one in /var/tmp, removed at the end
 
@@ -57,6 +60,8 @@ struct Plan {
     servers: Vec<Kind>,
     lasting: Duration,
     cpu: Cpu,
+    way: Way,
+    probe: bool,
     only: Option<Vec<String>>,
     out: PathBuf,
     folder: Option<PathBuf>,
@@ -74,6 +79,12 @@ impl Plan {
             args.len() != before
         };
         let quick = flag("--quick");
+        let way = if flag("--direct") {
+            Way::Direct
+        } else {
+            Way::Relay
+        };
+        let probe = !flag("--no-probe");
         let realtime = !flag("--no-realtime") && setup::realtime_is_allowed();
         if flag("--help") {
             return Err(USAGE.to_owned());
@@ -124,6 +135,8 @@ impl Plan {
                 .collect::<Result<_, _>>()?,
             lasting: Duration::from_secs_f64(number("--seconds", if quick { 1.0 } else { 2.0 })?),
             cpu: Cpu { realtime },
+            way,
+            probe,
             only: values.contains_key("--only").then(|| list("--only", "")),
             out: PathBuf::from(list("--out", "target/bench-dhcp.md").join(",")),
             folder: values.get("--folder").map(PathBuf::from),
@@ -238,8 +251,8 @@ fn measure(
     folder: &Path,
     report: &mut Report,
 ) -> io::Result<()> {
-    let mut load = Load::new(hosts)?;
-    let mut server = Server::start(kind, hosts, folder, plan.cpu)?;
+    let mut load = Load::new(hosts, plan.way)?;
+    let mut server = Server::start(kind, hosts, folder, plan.cpu, plan.probe)?;
     let mut put = |what: What, value: f64| report.put(Key { kind, hosts, what }, value);
     let patience = Plan::patience(kind, hosts);
     let Some(took) = load.first_answer(server.started(), patience)? else {
@@ -287,6 +300,7 @@ fn measure(
             &[2_000, 10_000, 50_000]
         };
         for &rate in rates {
+            rest();
             let mut outcome = load.open(rate, plan.lasting)?;
             tell(&format!("{rate}/s offered"), &mut outcome);
             put(What::Open(rate), outcome.rate());
@@ -305,6 +319,7 @@ fn measure(
     put(What::Memory, memory(server.pid())?);
     if plan.wants("reload") {
         server.prepare_move()?;
+        rest();
         let order = || server.put_in_place().and_then(|()| server.take_up());
         let change = load.change(order, patience)?;
         wrong += change.wrong;
@@ -325,6 +340,12 @@ fn measure(
         return Err(io::Error::other(why));
     }
     Ok(())
+}
+
+/// A core that real-time work has filled owes the rest of the machine some time, which the kernel takes as soon as
+/// it can: 50 ms that are not the next load's.
+fn rest() {
+    std::thread::sleep(Duration::from_secs(2));
 }
 
 /// The processor time of a process's threads so far.

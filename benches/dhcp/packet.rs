@@ -1,4 +1,5 @@
-//! The packets of the load: a UEFI machine's, as a relay agent passes them on; and the checking of replies.
+//! The packets of the load: a UEFI machine's, as a relay agent passes them on or from the wire itself; and the
+//! checking of replies.
 
 use std::net::Ipv4Addr;
 
@@ -16,6 +17,24 @@ pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 76, 0, 3);
 pub const BOOT_FILE: &str = "ipxe/snponly.efi";
 /// What the first reservation becomes when a reload is measured.
 pub const MOVED: Ipv4Addr = Ipv4Addr::new(10, 77, 200, 1);
+
+/// How the machines reach the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Through a relay agent.
+    Relay,
+    /// On the wire, with the broadcast flag: that is how the replies to so many can be heard on one interface.
+    Direct,
+}
+
+impl Way {
+    const fn giaddr(self) -> Ipv4Addr {
+        match self {
+            Self::Relay => RELAY,
+            Self::Direct => Ipv4Addr::UNSPECIFIED,
+        }
+    }
+}
 
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const XID: std::ops::Range<usize> = 4..8;
@@ -51,10 +70,13 @@ pub struct Template {
 
 impl Template {
     /// Of a DISCOVER or a REQUEST (RFC 2131 SELECTING) of a UEFI x64 network boot.
-    pub fn new(message_type: u8) -> Self {
+    pub fn new(message_type: u8, way: Way) -> Self {
         let mut bytes = vec![0; OPTIONS];
-        bytes[..4].copy_from_slice(&[1, 1, 6, 1]);
-        bytes[24..28].copy_from_slice(&RELAY.octets());
+        bytes[..4].copy_from_slice(&[1, 1, 6, u8::from(way == Way::Relay)]);
+        if way == Way::Direct {
+            bytes[10] = 0x80;
+        }
+        bytes[24..28].copy_from_slice(&way.giaddr().octets());
         bytes[236..240].copy_from_slice(&COOKIE);
         let mut put = |code: u8, value: &[u8]| {
             bytes.push(code);
@@ -115,13 +137,13 @@ pub struct Reply {
 }
 
 /// Reads a reply and checks what must be the same in each: the error says what is wrong with it.
-pub fn read(bytes: &[u8]) -> Result<Reply, &'static str> {
+pub fn read(bytes: &[u8], way: Way) -> Result<Reply, &'static str> {
     let head = bytes.get(..OPTIONS).ok_or("it is too short")?;
     if head[0] != 2 || head[236..240] != COOKIE {
         return Err("it is no reply");
     }
     let address = |at: usize| Ipv4Addr::new(head[at], head[at + 1], head[at + 2], head[at + 3]);
-    if address(24) != RELAY {
+    if address(24) != way.giaddr() {
         return Err("another giaddr");
     }
     let mut rest = &bytes[OPTIONS..];

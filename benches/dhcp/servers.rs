@@ -80,13 +80,14 @@ pub struct Server {
     folder: PathBuf,
     hosts: u32,
     cpu: Cpu,
+    probe: bool,
     child: Option<Child>,
     started: Instant,
 }
 
 impl Server {
     /// Writes its files and starts it.
-    pub fn start(kind: Kind, hosts: u32, folder: &Path, cpu: Cpu) -> io::Result<Self> {
+    pub fn start(kind: Kind, hosts: u32, folder: &Path, cpu: Cpu, probe: bool) -> io::Result<Self> {
         let folder = folder.join(kind.name().to_lowercase());
         let _ = fs::remove_dir_all(&folder);
         let _ = fs::remove_dir_all(folder.with_extension("next"));
@@ -96,6 +97,7 @@ impl Server {
             folder,
             hosts,
             cpu,
+            probe,
             child: None,
             started: Instant::now(),
         };
@@ -270,6 +272,7 @@ impl Server {
                 }
                 fs::create_dir(folder.join("state"))?;
                 fs::set_permissions(folder.join("state"), fs::Permissions::from_mode(0o750))?;
+                let probe = self.probe;
                 // Everything else is the default: journal and records on disk, privileges dropped.
                 fs::write(
                     folder.join("bootwright.toml"),
@@ -277,6 +280,7 @@ impl Server {
                         "[server]\ninterfaces = [\"{IFACE}\"]\ndomain = \"lab.example\"\nuser = \"nobody\"\n\
                          state_dir = \"state\"\nboot_assets = \"boot-assets\"\nprofiles = \"profiles\"\n\
                          templates = \"templates\"\nreservations = [\"reservations.toml\"]\n\n\
+                         [dhcp]\nconflict_probe = {probe}\n\n\
                          [[subnet]]\nname = \"lab\"\nnetwork = \"{NETWORK}/15\"\nserver = \"{SERVER}\"\n\
                          router = \"{ROUTER}\"\ndns = [\"{ROUTER}\"]\n"
                     ),

@@ -14,6 +14,9 @@ use crate::packet::{RELAY, SERVER};
 /// The servers' interface.
 pub const IFACE: &str = "srv0";
 
+/// The load's.
+pub const LOAD_IFACE: &str = "load0";
+
 /// What tells that the namespaces are there already.
 const INSIDE: &str = "BOOTWRIGHT_BENCH_INSIDE";
 
@@ -92,7 +95,7 @@ pub fn network() -> io::Result<Holder> {
     let _ = HOLDER.set(pid);
     run(&["ip", "link", "set", "lo", "up"])?;
     run(&[
-        "ip", "link", "add", "load0", "type", "veth", "peer", "name", IFACE,
+        "ip", "link", "add", LOAD_IFACE, "type", "veth", "peer", "name", IFACE,
     ])?;
     run(&["ip", "link", "set", IFACE, "netns", &pid.to_string()])?;
     run(&[
@@ -101,9 +104,9 @@ pub fn network() -> io::Result<Holder> {
         "add",
         &format!("{RELAY}/15"),
         "dev",
-        "load0",
+        LOAD_IFACE,
     ])?;
-    run(&["ip", "link", "set", "load0", "up"])?;
+    run(&["ip", "link", "set", LOAD_IFACE, "up"])?;
     in_server(&["ip", "link", "set", "lo", "up"])?;
     in_server(&[
         "ip",

@@ -110,11 +110,7 @@ impl Loader<'_> {
         let secrets = self.secrets(folder, server.secrets.as_ref());
         Some(Input {
             main: main.to_owned(),
-            main_span: Span {
-                source,
-                start: 0,
-                end: 0,
-            },
+            main_span: Span::new(source, 0..0),
             server,
             server_unsure,
             reservations,
@@ -292,11 +288,7 @@ impl Loader<'_> {
                     profile
                 })),
                 Err(bad) => {
-                    let start = Span {
-                        source,
-                        start: 0,
-                        end: 0,
-                    };
+                    let start = Span::new(source, 0..0);
                     let problem = Problem::error(bad.code, bad.message)
                         .at(start, format!("the name of this file: {}", bad.label));
                     self.problems.push(problem.help(format!(
@@ -327,11 +319,7 @@ impl Loader<'_> {
             }
             match self.read(&file, None, "") {
                 Some((source, text)) => {
-                    let span = Span {
-                        source,
-                        start: 0,
-                        end: 0,
-                    };
+                    let span = Span::new(source, 0..0);
                     let template = Template {
                         text,
                         span: Some(span),

@@ -102,11 +102,7 @@ struct Fault {
 
 impl Fault {
     fn problem(self, source: SourceId) -> Problem {
-        let span = |range: Range<usize>| Span {
-            source,
-            start: range.start,
-            end: range.end,
-        };
+        let span = |range: Range<usize>| Span::new(source, range);
         let code = if self.repeats {
             "written-twice"
         } else {

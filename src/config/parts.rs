@@ -68,7 +68,7 @@ fn in_parts(
         };
         file.take_in(&mut cx, table.get_ref());
         base += part.len();
-        std::thread::yield_now();
+        pace::give_way_now();
     }
     problems.append(&mut found);
     Some(file)

@@ -119,8 +119,8 @@ fn within(text: &str, span: Span) -> Range<usize> {
         }
         at
     };
-    let start = floor(span.start);
-    start..floor(span.end).max(start)
+    let start = floor(span.start());
+    start..floor(span.end()).max(start)
 }
 
 /// The last line: `2 errors, 1 warning in 3 files`, or that all is good and what there is.
@@ -281,14 +281,9 @@ pub fn report(problems: &[Problem], sources: &SourceMap, strict: bool) -> Report
 fn place(span: Span, sources: &SourceMap) -> Option<Place> {
     let source = sources.get(span.source)?;
     let range = within(&source.text, span);
-    let (line, column) = sources.line_column(Span {
-        start: range.start,
-        ..span
-    })?;
-    let (end_line, end_column) = sources.line_column(Span {
-        start: range.end,
-        ..span
-    })?;
+    let (line, column) = sources.line_column(Span::new(span.source, range.start..range.start))?;
+    let (end_line, end_column) =
+        sources.line_column(Span::new(span.source, range.end..range.end))?;
     Some(Place {
         file: source.path.display().to_string(),
         line,

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, Read as _};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::base::pace;
 
 /// Reads configuration files: the disk, or a map in memory in tests and for edits not yet written.
 pub trait Files {
@@ -42,17 +45,45 @@ pub trait Files {
 
 /// One file of a [`SourceMap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SourceId(u32);
+pub struct SourceId(
+    /// One more than its place in the map, so that a place that may be missing takes no more room.
+    NonZeroU32,
+);
 
 /// A run of bytes in one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     /// The file.
     pub source: SourceId,
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// These bytes of a file; no place in a file is beyond 4 GiB.
+    pub fn new(source: SourceId, range: Range<usize>) -> Self {
+        let narrow = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            source,
+            start: narrow(range.start),
+            end: narrow(range.end),
+        }
+    }
+
     /// First byte.
-    pub start: usize,
+    pub fn start(&self) -> usize {
+        usize::try_from(self.start).unwrap_or(usize::MAX)
+    }
+
     /// One past the last byte.
-    pub end: usize,
+    pub fn end(&self) -> usize {
+        usize::try_from(self.end).unwrap_or(usize::MAX)
+    }
+
+    /// Its bytes.
+    pub fn range(&self) -> Range<usize> {
+        self.start()..self.end()
+    }
 }
 
 /// One configuration file as it was read.
@@ -71,7 +102,7 @@ pub fn fingerprint(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     for part in text.as_bytes().chunks(64 << 10) {
         hasher.write(part);
-        std::thread::yield_now();
+        pace::give_way_now();
     }
     hasher.finish()
 }
@@ -117,14 +148,14 @@ impl SourceMap {
     }
 
     fn push(&mut self, source: Source) -> SourceId {
-        let id = SourceId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
         self.sources.push(source);
-        id
+        let count = u32::try_from(self.sources.len()).ok();
+        SourceId(count.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
     }
 
     /// The file of this id; `None` only for an id of another map.
     pub fn get(&self, id: SourceId) -> Option<&Source> {
-        self.sources.get(usize::try_from(id.0).ok()?)
+        self.sources.get(usize::try_from(id.0.get() - 1).ok()?)
     }
 
     /// All files, in the order in which they were read.
@@ -135,7 +166,7 @@ impl SourceMap {
     /// Line and column, both from 1, the column in characters.
     pub fn line_column(&self, span: Span) -> Option<(usize, usize)> {
         let text = &self.get(span.source)?.text;
-        let before = text.get(..span.start.min(text.len()))?;
+        let before = text.get(..span.start().min(text.len()))?;
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Some((
             before.matches('\n').count() + 1,
@@ -282,13 +313,7 @@ mod tests {
     fn lines_and_columns_count_from_one_and_in_characters() {
         let mut map = SourceMap::default();
         let source = map.add("a.toml", "ä = 1\nfoo = 2\n");
-        let at = |start| {
-            map.line_column(Span {
-                source,
-                start,
-                end: start,
-            })
-        };
+        let at = |start| map.line_column(Span::new(source, start..start));
         assert_eq!(at(0), Some((1, 1)));
         assert_eq!(at(2), Some((1, 2)));
         assert_eq!(at(7), Some((2, 1)));

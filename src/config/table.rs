@@ -32,11 +32,7 @@ pub(crate) struct Context<'p> {
 impl Context<'_> {
     /// A run of bytes as a place in this file.
     pub(crate) fn span(&self, range: Range<usize>) -> Span {
-        Span {
-            source: self.source,
-            start: self.base + range.start,
-            end: self.base + range.end,
-        }
+        Span::new(self.source, self.base + range.start..self.base + range.end)
     }
 
     /// Whether all tables of this name could be read: each part with a syntax error has the whole header
@@ -61,7 +57,7 @@ impl Context<'_> {
     fn is_broken(&self, span: Span) -> bool {
         self.broken
             .iter()
-            .any(|range| range.start <= span.start && span.start < range.end)
+            .any(|range| range.contains(&span.start()))
     }
 }
 

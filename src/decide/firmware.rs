@@ -58,19 +58,19 @@ pub fn told(request: &Request) -> Told {
 fn by_numbers(request: &Request, class: VendorClass) -> Told {
     let numbers = request.architectures();
     let known = |code: ClientSystemArchitecture| Some((code.firmware()?, code));
-    let in_93: Vec<_> = numbers.iter().copied().filter_map(known).collect();
+    let mut in_93 = numbers.clone().filter_map(known);
     let in_60 = class.arch().and_then(known);
     let of = |(firmware, code)| Told {
         firmware: Some(firmware),
         code: Some(code),
         doubt: None,
     };
-    match (in_93.first().copied(), in_60) {
+    match (in_93.clone().next(), in_60) {
         (Some(first), None) => of(first),
         (Some(first), Some(text)) => {
             // Of a list the one that the text confirms.
-            if let Some(agreed) = in_93.iter().find(|(firmware, _)| *firmware == text.0) {
-                return of(*agreed);
+            if let Some(agreed) = in_93.find(|(firmware, _)| *firmware == text.0) {
+                return of(agreed);
             }
             let (chosen, why) = match (is_uefi(request), first.0.is_uefi(), text.0.is_uefi()) {
                 (Some((uefi, why)), listed, texted) if listed != texted => {
@@ -87,7 +87,7 @@ fn by_numbers(request: &Request, class: VendorClass) -> Told {
             }
         }
         (None, Some(text)) => Told {
-            doubt: numbers.first().map(|code| {
+            doubt: numbers.clone().next().map(|code| {
                 format!(
                     "option 93 says {}, which is not known; taken for {} by the {} in option 60",
                     code.0, text.0, text.1.0
@@ -96,7 +96,7 @@ fn by_numbers(request: &Request, class: VendorClass) -> Told {
             ..of(text)
         },
         (None, None) => {
-            let code = numbers.first().copied().or_else(|| class.arch());
+            let code = numbers.clone().next().or_else(|| class.arch());
             let is_silent_rom = code.is_none() && matches!(class, VendorClass::Pxe { .. });
             let uefi = is_uefi(request).filter(|(uefi, _)| *uefi);
             match (is_silent_rom, uefi) {

@@ -418,7 +418,7 @@ impl<'a> Places<'a> {
         let (start, end) = error
             .range
             .or_else(|| line_range(&template.text, error.line))?;
-        Some(Span { source, start, end })
+        Some(Span::new(source, start..end))
     }
 
     /// A range within a TOML string: exact where the string is written as it is meant, else the whole
@@ -428,14 +428,13 @@ impl<'a> Places<'a> {
         let written = self
             .sources
             .get(span.source)
-            .and_then(|source| source.text.get(span.start..span.end));
+            .and_then(|source| source.text.get(span.range()));
         let offset = written.and_then(|written| written.find(text.text.as_str()));
         match (offset, range) {
-            (Some(offset), Some((start, end))) => Some(Span {
-                source: span.source,
-                start: span.start + offset + start,
-                end: span.start + offset + end,
-            }),
+            (Some(offset), Some((start, end))) => {
+                let begin = span.start() + offset;
+                Some(Span::new(span.source, begin + start..begin + end))
+            }
             _ => Some(span),
         }
     }

@@ -16,7 +16,7 @@ fn holds(files: &MemoryFiles) -> Result<(), TestCaseError> {
         for label in &problem.labels {
             let source = loaded.sources.get(label.span.source).expect("a source");
             prop_assert!(
-                source.text.get(label.span.start..label.span.end).is_some(),
+                source.text.get(label.span.range()).is_some(),
                 "{problem:?} points outside of its file"
             );
         }

@@ -31,7 +31,7 @@ fn shown(problems: &[Problem], sources: &SourceMap) -> String {
         for label in &problem.labels {
             let (line, column) = sources.line_column(label.span).unwrap();
             let source = sources.get(label.span.source).unwrap();
-            let text = &source.text[label.span.start..label.span.end];
+            let text = &source.text[label.span.range()];
             let _ = writeln!(
                 out,
                 "  {}:{line}:{column} `{text}` {}",
@@ -62,11 +62,7 @@ fn with_hosts(draft: &mut Draft, hosts: &[(&str, &str)]) {
     for (index, (name, vars)) in hosts.iter().enumerate() {
         let mut host = host(name, 11 + u8::try_from(index).unwrap(), vars);
         let start = text.find(&format!(".{name}]")).unwrap() + 1;
-        host.span = Some(Span {
-            source,
-            start,
-            end: start + name.len(),
-        });
+        host.span = Some(Span::new(source, start..start + name.len()));
         draft.hosts.push(host);
     }
 }
@@ -141,11 +137,7 @@ fn boot_texts_are_underlined_in_the_profile() {
         let start = written.find(&format!("\"{value}\"")).unwrap();
         TemplateText {
             text: value.to_owned(),
-            span: Some(Span {
-                source,
-                start,
-                end: start + value.len() + 2,
-            }),
+            span: Some(Span::new(source, start..start + value.len() + 2)),
         }
     };
     let mut own = profile("debian-12", "debian/preseed.cfg.j2");

@@ -172,11 +172,7 @@ impl Draft {
     /// Adds a template file.
     pub(crate) fn template(&mut self, name: &str, text: &str) -> SourceId {
         let source = self.sources.add(format!("config/templates/{name}"), text);
-        let span = Span {
-            source,
-            start: 0,
-            end: 0,
-        };
+        let span = Span::new(source, 0..0);
         self.templates.insert(
             name.to_owned(),
             Template {

@@ -120,11 +120,7 @@ fn syntax<'e>(
             "unclosed table" | "unclosed array table" => ("syntax", "this is no table header"),
             _ => ("syntax", "this is no TOML"),
         };
-        let place = Span {
-            source,
-            start,
-            end: start,
-        };
+        let place = Span::new(source, start..start);
         problems.push(
             Problem::error(code, format!("{message} in the file of secrets"))
                 .at(place, "in this line, which is not shown")
@@ -165,11 +161,7 @@ struct Reading<'p> {
 
 impl Reading<'_> {
     fn span(&self, range: Range<usize>) -> Span {
-        Span {
-            source: self.source,
-            start: range.start,
-            end: range.end,
-        }
+        Span::new(self.source, range)
     }
 
     /// Reports at a key: values are not even pointed to.

@@ -348,7 +348,7 @@ fn by_number<'a>(
     code: Option<ClientSystemArchitecture>,
     loaders: &'a BTreeMap<u16, String>,
 ) -> Option<&'a String> {
-    let numbers = request.architectures().into_iter().chain(code);
+    let numbers = request.architectures().chain(code);
     for number in numbers.filter(|number| number.firmware().is_none_or(|f| Some(f) == firmware)) {
         let configured = loaders.get(&number.0);
         if configured.is_some() || number.firmware().is_some() {

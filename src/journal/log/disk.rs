@@ -338,7 +338,7 @@ impl Writer {
                 while batch.len() < BATCH {
                     match taken.try_recv() {
                         Ok(message) => {
-                            std::thread::yield_now();
+                            pace::give_way_now();
                             self.take(message, &mut batch, &mut flushes);
                         }
                         Err(TryRecvError::Empty) => break,
@@ -529,8 +529,7 @@ fn commit(database: &Database, batch: &[Arc<Event>], keep: u64) -> Result<(), re
         let mut of = transaction.open_table(OF)?;
         let mut bytes = meta.get("bytes")?.map_or(0, |value| value.value());
         for event in batch {
-            // On a machine with one core packets wait for whoever does not.
-            std::thread::yield_now();
+            pace::give_way_now();
             let Ok(encoded) = postcard::to_extend(event.as_ref(), vec![EVENT_VERSION]) else {
                 continue;
             };

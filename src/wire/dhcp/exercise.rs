@@ -28,7 +28,7 @@ pub fn dhcp_request(bytes: &[u8]) -> Result<(), String> {
         request.max_message_size(),
         request.client_fqdn(),
         request.selected_link(),
-        request.architectures(),
+        request.architectures().count(),
         request.network_interface(),
         request.uuid(),
     );

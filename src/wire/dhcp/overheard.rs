@@ -176,7 +176,7 @@ mod tests {
             let is_firmware = posing == Posing::Firmware;
             assert_eq!(request.vendor_class().is_some(), is_firmware);
             assert_eq!(request.uuid().is_some(), is_firmware);
-            assert_eq!(request.architectures().len(), usize::from(is_firmware));
+            assert_eq!(request.architectures().count(), usize::from(is_firmware));
             // Not a reply.
             assert_eq!(read(&discover(CARD, CLIENT, 7, posing)), None);
         }

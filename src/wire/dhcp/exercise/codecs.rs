@@ -199,7 +199,7 @@ fn vendor_class(bytes: &[u8]) -> Result<(), String> {
 
 fn architectures(bytes: &[u8]) -> Result<(), String> {
     let request = discover(&[(93, bytes)])?;
-    let read: Vec<u16> = request.architectures().iter().map(|code| code.0).collect();
+    let read: Vec<u16> = request.architectures().map(|code| code.0).collect();
     let mut plain = Vec::new();
     let mut rest = bytes;
     while let [high, low, tail @ ..] = rest {
