@@ -262,10 +262,8 @@ fn who_has_leased_an_address_is_not_the_host_that_gets_it_next() {
         std::fs::write(&main, smaller).unwrap();
         let hosts = lab.site.path("config/reservations.toml");
         let mut text = std::fs::read_to_string(&hosts).unwrap();
-        text.push_str(&format!(
-            "\n[hosts.web09]\nmac = \"{WEB09}\"\nip = \"10.99.0.200\"\ngroup = \"web\"\n"
-        ));
-        std::fs::write(&hosts, text).unwrap();
+        text += "\n[hosts.web09]\nip = \"10.99.0.200\"\ngroup = \"web\"\nmac = ";
+        std::fs::write(&hosts, format!("{text}\"{WEB09}\"\n")).unwrap();
         lab.site.run(&["reload"]);
         lab.site.run(&["install", "web09"]);
         let script = script_of(lab, WEB09, "");
