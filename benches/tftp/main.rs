@@ -277,7 +277,10 @@ fn measure(
     let measured = report.entry((row, server.kind())).or_default();
     measured.rate.push(outcome.rate());
     measured.middle.push(middle);
-    measured.cpu.push(megabytes / cpu.as_secs_f64().max(0.001));
+    // Of a server that forks for each transfer, the time of its children is not known.
+    if server.kind() != Kind::TftpdHpa {
+        measured.cpu.push(megabytes / cpu.as_secs_f64().max(0.001));
+    }
     Ok(())
 }
 
@@ -303,10 +306,12 @@ fn table(
     for row in rows {
         let _ = write!(text, "| {} |", row.name());
         for &kind in &plan.servers {
-            let value = report
-                .get(&(*row, kind))
-                .map_or(f64::NAN, |m| median(of(m)));
-            let _ = write!(text, " {value:.digits$} |");
+            let values = report.get(&(*row, kind)).map_or(&[][..], &of);
+            if values.is_empty() {
+                text.push_str(" – |");
+            } else {
+                let _ = write!(text, " {:.digits$} |", median(values));
+            }
         }
         text.push('\n');
     }

@@ -227,6 +227,14 @@ impl Drive {
         match end {
             End::Done => outcome::sent(bytes, outcome::repeated(transfer.resent())),
             End::Probed => outcome::aborted(),
+            // It has looked whether the file is there, or will ask with other options.
+            End::Aborted(code, text) if !transfer.is_heard() => Outcome {
+                detail: Some(format!(
+                    "the client ended the transfer at its first packet: ERROR {} ({text})",
+                    code.number()
+                )),
+                ..outcome::aborted()
+            },
             End::Aborted(code, text) => outcome::failed(
                 Reason::Aborted,
                 format!(
