@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 RUST=1.95
-BUILD=(gcc libc6-dev)
+BUILD=(gcc libc6-dev make)
 # The virtual machine: QEMU, its UEFI firmware, iPXE, the installer it boots; the tools of its network.
 BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
 # A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.

@@ -180,7 +180,7 @@ impl Told {
     fn settings(&mut self, layer: &Layer, written: &WrittenLayer, sources: &SourceMap) {
         let as_written = |span: Span| {
             let source = sources.get(span.source)?;
-            let text = source.text.get(span.start..span.end)?;
+            let text = source.text.get(span.range())?;
             Some(toml::Value::String(text.trim_matches('"').to_owned()))
         };
         let written_spans = [
