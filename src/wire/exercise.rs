@@ -36,11 +36,11 @@ pub fn tftp(bytes: &[u8]) -> Result<(), String> {
     if Packet::read(&written) != Ok(packet) {
         return Err(format!("{packet:?} is written as {written:?}"));
     }
-    let options = match packet {
-        Packet::Read(Request { options, .. })
-        | Packet::Write(Request { options, .. })
-        | Packet::Oack(options) => options,
-        _ => return Ok(()),
+    let (Packet::Read(Request { options, .. })
+    | Packet::Write(Request { options, .. })
+    | Packet::Oack(options)) = packet
+    else {
+        return Ok(());
     };
     let blksize = options.blksize.unwrap_or(MIN_BLKSIZE);
     if !(MIN_BLKSIZE..=MAX_BLKSIZE).contains(&blksize) {
