@@ -20,7 +20,7 @@ use super::secrets::Secrets;
 use super::source::Span;
 use super::variables::Declarations;
 use crate::base::{
-    After, Architecture, FastMap, Firmware, GroupName, HardwareAddr, HostName, Lifecycle,
+    After, Architecture, FastHash, FastMap, Firmware, GroupName, HardwareAddr, HostName, Lifecycle,
     ProfileName, SubnetName, Uuid, pace,
 };
 use crate::journal::event::Kind;
@@ -851,7 +851,7 @@ impl Snapshot {
             templates,
             by_mac: Index::with_capacity(count),
             by_uuid: HashMap::new(),
-            by_ip: FastMap::with_capacity_and_hasher(count, Default::default()),
+            by_ip: FastMap::with_capacity_and_hasher(count, FastHash::default()),
             by_name: Index::with_capacity(count),
         };
         let hosts = &snapshot.hosts;

@@ -93,12 +93,11 @@ impl<T> Bounded<T> {
     where
         T: Default,
     {
-        let place = match self.place(mac) {
-            Some(place) => place,
-            None => {
-                self.insert(mac, T::default(), max);
-                self.place(mac)?
-            }
+        let place = if let Some(place) = self.place(mac) {
+            place
+        } else {
+            self.insert(mac, T::default(), max);
+            self.place(mac)?
         };
         let (_, value) = self.values.get_mut(place)?;
         Some(value)
