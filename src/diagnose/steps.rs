@@ -289,7 +289,7 @@ impl Progress {
                 Sighting::step(StepKind::Answers, what)
             }
             Kind::TftpFailed | Kind::HttpRefused => Sighting::remark_if(match event.reason {
-                Reason::Aborted => event.kind == Kind::TftpFailed,
+                Reason::Aborted => event.kind == Kind::TftpFailed && self.is_needed(event),
                 // Firmware, iPXE and installers try names that need not be there.
                 // A URL that the server named to break a loop, taken for a name.
                 Reason::NotFound if event.kind == Kind::TftpFailed && is_url(event) => false,

@@ -152,7 +152,7 @@ fn only_what_the_boot_needs_is_missed() {
         Reason::NotFound,
         tried
     ));
-    // What is refused for another reason always counts, a client that changes its mind never.
+    // What is refused for another reason always counts, a client that changes its mind about a file it does not need never.
     assert!(is_remark(&mut known, TftpFailed, Reason::Timeout, tried));
     assert!(!is_remark(&mut known, TftpFailed, Reason::Aborted, tried));
 }
