@@ -126,20 +126,16 @@ pub(super) fn ignition(text: &str) -> Vec<Finding> {
                     "an entry of `storage` has no `path`",
                 ));
             }
-            None => {}
             Some(path) if !path.starts_with('/') => findings.push(Finding::wrong(
                 file.line,
                 format!("the path `{}` does not begin with `/`", shortened(path)),
             )),
-            Some(path) => {
-                // Of version 2 there may be one on each file system.
-                if version_3 && !paths.insert(path) {
-                    findings.push(Finding::wrong(
-                        file.line,
-                        format!("the path `{}` stands twice in `storage`", shortened(path)),
-                    ));
-                }
-            }
+            // Of version 2 there may be one on each file system.
+            Some(path) if version_3 && !paths.insert(path) => findings.push(Finding::wrong(
+                file.line,
+                format!("the path `{}` stands twice in `storage`", shortened(path)),
+            )),
+            _ => {}
         }
         let source = file
             .get("contents")
