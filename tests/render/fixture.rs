@@ -277,7 +277,12 @@ pub(crate) fn check_shell(text: &str) {
     }
     if let Ok(out) = Command::new("shellcheck")
         // Two remarks on values that look as if they were meant for the shell.
-        .args(["--shell=sh", "--format=gcc", "--exclude=SC1003,SC2016"])
+        .args([
+            "--shell=sh",
+            "--severity=warning",
+            "--format=gcc",
+            "--exclude=SC1003,SC2016",
+        ])
         .arg(&file)
         .output()
     {

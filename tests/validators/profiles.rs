@@ -207,15 +207,15 @@ pub(crate) const PROFILES: &[Profile] = &[
         without: &["lvm", "largest", "raid", "raid-any"],
         ..profile("flatcar", IGNITION)
     },
-    // Its installer has one name for the volume group, and needs a full name of the host.
+    // Its installer has one name for the volume group, needs a full name of the host, and is told its disks.
     Profile {
         vars: PROXMOX_VARS,
-        without: &["lvm", "bare", "guest"],
+        without: &["lvm", "raid-any", "bare", "guest"],
         ..profile("proxmox-ve-8", PROXMOX)
     },
     Profile {
         vars: PROXMOX_VARS,
-        without: &["lvm", "bare", "guest"],
+        without: &["lvm", "raid-any", "bare", "guest"],
         ..profile("proxmox-ve-9", PROXMOX)
     },
     // Its installer asks for the disk, and knows one.
