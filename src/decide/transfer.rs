@@ -31,9 +31,6 @@ pub const FIRST_SENDS: u32 = 4;
 /// Silence after which a client that has acknowledged something is given up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The same once everything was sent: most such clients have their file, and only their last word was lost.
-pub const LAST_PATIENCE: Duration = Duration::from_secs(3);
-
 /// The longest `timeout` that is granted, in seconds: nobody may hold a transfer for minutes.
 pub const MAX_TIMEOUT: u8 = 10;
 
@@ -486,11 +483,7 @@ impl Transfer {
 
     fn patience(&self) -> Duration {
         let own = self.terms.timeout.map_or(0, u64::from);
-        let least = match self.sent_out() {
-            Some(_) => LAST_PATIENCE,
-            None => PATIENCE,
-        };
-        least.max(Duration::from_secs(own) * OWN_TIMEOUTS)
+        PATIENCE.max(Duration::from_secs(own) * OWN_TIMEOUTS)
     }
 
     /// Appends the packets that are to be sent now; `None`: nothing is, for now.

@@ -230,26 +230,6 @@ fn a_client_that_falls_silent_is_given_up() {
 }
 
 #[test]
-fn a_client_whose_last_word_was_lost_is_given_up_sooner() {
-    let mut it = transfer(asks(None, Some(4)), 700);
-    sends(&mut it, ms(0));
-    ack(&mut it, ms(1), 0);
-    assert_eq!(sends(&mut it, ms(1)), some([1, 2]));
-    let (mut now, mut times) = (ms(1), 0);
-    while let Some(due) = it.poll_timeout() {
-        (now, times) = (due, times + 1);
-        it.on_time(now);
-        sends(&mut it, now);
-    }
-    assert_eq!((it.end(), it.sent_out()), (Some(&End::Silent), Some(700)));
-    assert!(
-        now >= LAST_PATIENCE && now < Duration::from_secs(6),
-        "{now:?}"
-    );
-    assert!(times >= 6, "{times}");
-}
-
-#[test]
 fn a_clients_error_ends_it_at_once() {
     // A size probe.
     let probe = Options {
