@@ -455,13 +455,13 @@ fn a_thousand_hosts_are_checked_in_reasonable_time() {
     assert!(took.as_secs() < 20, "{took:?}");
 }
 
-/// A hundred thousand hosts are proven by one rendering only as long as the shipped templates do nothing with
-/// a host's own values but print them.
+/// A hundred thousand hosts are proven by one rendering only as long as the templates do nothing with a host's
+/// own values but print them. Those of other families than Debian's do more (templates/*/install.sh.j2 and
+/// what is handed on in base64): their hosts are rendered one by one.
 #[test]
 fn the_shipped_templates_look_at_no_hosts_own_values() {
     for (name, profile) in shipped_snapshot().profiles() {
-        // What is shown to strangers is no profile of many hosts.
-        if profile.lifecycle != Lifecycle::Install {
+        if !name.as_str().starts_with("debian-") {
             continue;
         }
         let mut draft = Draft::shipped();
