@@ -215,9 +215,9 @@ fn run(plan: &Plan) -> io::Result<()> {
         for row in Row::all(plan.quick) {
             eprintln!("round {round} of {}: {}", plan.rounds, row.name());
             for server in &mut running {
-                server.wake()?;
+                server.wake();
                 measure(plan, row, server, &load, &mut report)?;
-                server.sleep()?;
+                server.sleep();
             }
         }
         for server in &mut running {

@@ -96,13 +96,14 @@ impl Server {
                 fs::write(
                     own.join("bootwright.toml"),
                     format!(
-                        "[server]\ninterfaces = [\"{IFACE}\"]\nstate_dir = \"state\"\nboot_assets = {root:?}\n\
-                         profiles = {:?}\ntemplates = {:?}\nreservations = [\"reservations.toml\"]\n\n\
+                        "[server]\ninterfaces = [\"{IFACE}\"]\nstate_dir = \"state\"\nboot_assets = \"{}\"\n\
+                         profiles = \"{}\"\ntemplates = \"{}\"\nreservations = [\"reservations.toml\"]\n\n\
                          [dhcp]\nport = {}\nproxy_port = {}\n[http]\nport = {}\n[tftp]\nport = {}\n\
                          engine = \"{}\"\n\n\
                          [[subnet]]\nname = \"lab\"\nnetwork = \"10.76.0.0/15\"\nserver = \"{SERVER}\"\n",
-                        ours.join("profiles"),
-                        ours.join("templates"),
+                        root.display(),
+                        ours.join("profiles").display(),
+                        ours.join("templates").display(),
                         kind.port() - 100,
                         kind.port() - 200,
                         kind.port() + 100,
@@ -150,7 +151,7 @@ impl Server {
             .spawn()?;
         let mut server = Self { kind, child };
         server.answers(&own)?;
-        server.sleep()?;
+        server.sleep();
         Ok(server)
     }
 
@@ -199,7 +200,7 @@ impl Server {
         pids
     }
 
-    fn signal(&self, signal: Signal) -> io::Result<()> {
+    fn signal(&self, signal: Signal) {
         for path in self.pids() {
             let pid = path
                 .file_name()
@@ -209,17 +210,16 @@ impl Server {
                 let _ = kill(Pid::from_raw(pid), signal);
             }
         }
-        Ok(())
     }
 
     /// Lets it run.
-    pub fn wake(&self) -> io::Result<()> {
-        self.signal(Signal::SIGCONT)
+    pub fn wake(&self) {
+        self.signal(Signal::SIGCONT);
     }
 
     /// Stops it, so that it takes no time from another.
-    pub fn sleep(&self) -> io::Result<()> {
-        self.signal(Signal::SIGSTOP)
+    pub fn sleep(&self) {
+        self.signal(Signal::SIGSTOP);
     }
 
     /// Processor time so far, that of ended children included.
@@ -248,8 +248,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.wake();
-        let _ = self.signal(Signal::SIGTERM);
+        self.wake();
+        self.signal(Signal::SIGTERM);
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(3) {
             if !matches!(self.child.try_wait(), Ok(None)) {
