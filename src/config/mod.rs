@@ -19,6 +19,7 @@ pub mod options;
 mod parse;
 mod parts;
 pub mod problem;
+mod profile;
 pub mod secrets;
 pub mod show;
 pub mod snapshot;
