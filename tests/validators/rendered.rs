@@ -26,6 +26,8 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Rendered {
     pub(crate) answers: Vec<Answer>,
+    /// The boot scripts: `PROFILE/HOST/boot.ipxe` and the text.
+    pub(crate) scripts: Vec<(String, String)>,
     /// What is wrong with the profiles themselves or their entries.
     pub(crate) wrong: Vec<String>,
 }
@@ -45,6 +47,7 @@ pub(crate) fn all() -> &'static Rendered {
         }
         let mut rendered = Rendered {
             answers: Vec::new(),
+            scripts: Vec::new(),
             wrong: Vec::new(),
         };
         for profile in PROFILES {
@@ -95,6 +98,7 @@ fn render(profile: &Profile, folder: &Path, rendered: &mut Rendered) {
                         .wrong
                         .push(format!("{}: no iPXE script", told("boot.ipxe")));
                 }
+                rendered.scripts.push((told("boot.ipxe"), script));
             }
             Err(error) => rendered
                 .wrong

@@ -1,0 +1,514 @@
+#!/bin/sh
+# What Alpine's live system runs for plain: it installs itself on the disk, and starts the machine anew.
+#
+#   install     what the overlay's start script calls
+#   which-disk  by hand: says which disk would be taken, or why none
+
+umask 022
+root=${BOOTWRIGHT_ROOT:-}                # another root folder, for tests
+target=$root
+patience=${BOOTWRIGHT_PATIENCE:-20}      # seconds that disks may take to appear
+log=$root/var/log/bootwright-install.log
+
+# --- reports -------------------------------------------------------------------------------------
+
+post=
+if wget --help 2>&1 | grep -q -e --post-data; then post=yes; fi
+
+# Percent-encodes one line of printable ASCII; anything else is left out.
+encode() {
+    printf '%s' "$1" | tr '\n\t' '  ' | tr -cd ' -~' | cut -c1-700 | sed \
+        -e 's/%/%25/g' -e 's/ /%20/g' -e 's/"/%22/g' -e 's/#/%23/g' -e 's/&/%26/g' -e "s/'/%27/g" \
+        -e 's/+/%2B/g' -e 's/;/%3B/g' -e 's/</%3C/g' -e 's/=/%3D/g' -e 's/>/%3E/g' -e 's/?/%3F/g' \
+        -e 's/\[/%5B/g' -e 's/\\/%5C/g' -e 's/\]/%5D/g' -e 's/\^/%5E/g' -e 's/`/%60/g' -e 's/{/%7B/g' \
+        -e 's/|/%7C/g' -e 's/}/%7D/g'
+}
+
+# report EVENT MESSAGE
+report() {
+    case $1 in
+    started) url=http://10.99.0.2:8080/report/abcdefghijklmnopqrstuvwxyz/started ;;
+    progress) url=http://10.99.0.2:8080/report/abcdefghijklmnopqrstuvwxyz/progress ;;
+    installed) url=http://10.99.0.2:8080/report/abcdefghijklmnopqrstuvwxyz/installed ;;
+    failed) url=http://10.99.0.2:8080/report/abcdefghijklmnopqrstuvwxyz/failed ;;
+    *) return 1 ;;
+    esac
+    # Nobody waits for it where the answers were put into the initial RAM disk.
+    if [ -z "$url" ]; then return 0; fi
+    message=$(encode "$2")
+    for try in 1 2 3; do
+        if [ -n "$post" ]; then
+            wget -q -T 20 -t 1 -O /dev/null --post-data="message=$message" "$url" </dev/null >/dev/null 2>&1 && return 0
+        else
+            wget -q -O /dev/null "$url?message=$message" </dev/null >/dev/null 2>&1 && return 0
+        fi
+        sleep "$try"
+    done
+    return 1
+}
+
+# send_log FILE NAME: its last 4 MB, where this wget can post a file
+send_log() {
+    if [ -z "$post" ] || [ ! -s "$1" ]; then return 0; fi
+    tail -c 4000000 "$1" >"$root/tmp/bootwright.log"
+    wget -q -T 60 -t 1 -O /dev/null --header='Content-Type: text/plain' \
+        --post-file="$root/tmp/bootwright.log" http://10.99.0.2:8080/report/abcdefghijklmnopqrstuvwxyz/logs"/$2" </dev/null >/dev/null 2>&1
+    rm -f "$root/tmp/bootwright.log"
+}
+
+# On every console, and in the log.
+say() {
+    logger -t bootwright "$1" 2>/dev/null
+    cut -d ' ' -f 1 "$root/proc/consoles" 2>/dev/null | while read -r console; do
+        printf '\r\n*** Bootwright: %s\r\n' "$1" >"$root/dev/$console" 2>/dev/null
+    done
+}
+
+# Nothing more is done on this machine until somebody comes or it is started again.
+stop() {
+    say "$1"
+    report failed "$1"
+    send_log "$log" install.log
+    while sleep 60; do say "$1"; done
+}
+
+# step TEXT COMMAND…: is reported; when it fails nothing more is done
+step() {
+    text=$1
+    shift
+    report progress "$text"
+    say "$text"
+    echo "=== $text"
+    "$@" || stop "$text: status $?: $(tail -n 1 "$log" | cut -c 1-200)"
+}
+
+# --- the disk ------------------------------------------------------------------------------------
+# Names are those under /sys/block, where `!` stands for a slash.
+
+value() { cat "$root/sys/block/$1" 2>/dev/null; }
+
+# Whether it is a disk with something on it: no loop device, RAM disk, array, CD or empty reader.
+is_disk() {
+    if [ ! -e "$root/sys/block/$1/device" ]; then return 1; fi
+    case $1 in
+    sr* | fd* | st* | nbd* | mmcblk*boot* | mmcblk*rpmb) return 1 ;;
+    esac
+    case $(value "$1/device/type") in
+    1 | 5 | 7) return 1 ;;               # SCSI: tape, CD, optical memory
+    esac
+    if [ "$(value "$1/hidden")" = 1 ]; then return 1; fi
+    [ "$(value "$1/size")" -gt 0 ] 2>/dev/null
+}
+
+# Why a disk is not taken by itself; nothing for a fixed, writable one.
+drawback() {
+    if [ "$(value "$1/ro")" = 1 ]; then echo 'read-only'; return; fi
+    if [ "$(value "$1/removable")" = 1 ]; then echo 'removable'; return; fi
+    if [ "$(value "$1/device/type")" = SD ]; then echo 'SD card'; return; fi
+    case $(readlink -f "$root/sys/block/$1") in
+    */usb[0-9]*) echo 'USB'; return ;;
+    esac
+    case $(readlink -f "$root/sys/block/$1/device") in
+    */usb[0-9]*) echo 'USB' ;;
+    esac
+}
+
+# "vda (21 GB, QEMU HARDDISK)"
+describe() {
+    bytes=$(($(value "$1/size") * 512))
+    if [ "$bytes" -ge 1000000000 ]; then
+        text="$((bytes / 1000000000)) GB"
+    else
+        text="$((bytes / 1000000)) MB"
+    fi
+    model=$(value "$1/device/model")
+    if [ -z "$model" ]; then model=$(value "$1/device/name"); fi
+    model=$(printf '%s' "$model" | sed -e 's/  */ /g' -e 's/ $//')
+    but=$(drawback "$1")
+    printf '%s' "$(printf '%s' "$1" | tr '!' /) ($text${model:+, $model}${but:+, $but})"
+}
+
+seen_disks() {
+    all=
+    for path in "$root"/sys/block/*; do
+        if is_disk "${path##*/}"; then all="$all${all:+; }$(describe "${path##*/}")"; fi
+    done
+    echo "${all:-none}"
+}
+
+# Resolves what the operator wrote to a name under /sys/block. Sets `disk`, or `trouble`.
+named_disk() {
+    case $1 in
+    /dev/*) path=$1 ;;
+    disk/*) path=/dev/$1 ;;
+    by-*/*) path=/dev/disk/$1 ;;
+    *)
+        path=/dev/$1
+        if [ ! -e "$root$path" ] && [ -e "$root/dev/disk/by-id/$1" ]; then path=/dev/disk/by-id/$1; fi
+        ;;
+    esac
+    real=$(readlink -f "$root$path")
+    if [ -z "$real" ] || [ ! -e "$real" ]; then trouble="there is no $path"; return 1; fi
+    name=$(printf '%s' "${real#"$root"/dev/}" | tr / '!')
+    if [ ! -d "$root/sys/block/$name" ]; then
+        trouble="$path is a partition or no disk at all; name the whole disk"
+        return 1
+    fi
+    if ! is_disk "$name"; then trouble="$path is no disk that can be installed on"; return 1; fi
+    if [ "$(value "$name/ro")" = 1 ]; then trouble="$path is read-only"; return 1; fi
+    disk=$name
+}
+
+# Fixed, writable disks, the smallest first: a line with its size and its name for each.
+fixed_disks() {
+    for path in "$root"/sys/block/*; do
+        name=${path##*/}
+        if is_disk "$name" && [ -z "$(drawback "$name")" ]; then
+            echo "$(value "$name/size") $name"
+        fi
+    done | sort -n
+}
+
+# extreme_disks COUNT smallest|largest: so many of them. Sets `disk`, or `trouble`.
+extreme_disks() {
+    disk=
+    if [ "$(fixed_disks | grep -c .)" -lt "$1" ]; then
+        trouble="there is no fixed, writable disk"
+        if [ "$1" != 1 ]; then trouble="there are not $1 fixed, writable disks"; fi
+        return 1
+    fi
+    case $2 in
+    smallest) disk=$(fixed_disks | head -n "$1") ;;
+    *) disk=$(fixed_disks | tail -n "$1") ;;
+    esac
+    disk=$(printf '%s\n' "$disk" | cut -d ' ' -f 2)
+}
+
+# The only fixed, writable disk. Sets `disk`, or `trouble`.
+only_disk() {
+    disk=
+    count=$(fixed_disks | grep -c .)
+    if [ "$count" = 1 ]; then
+        disk=$(fixed_disks | cut -d ' ' -f 2)
+        return 0
+    fi
+    if [ "$count" = 0 ]; then
+        trouble='there is no fixed, writable disk'
+    else
+        trouble="there are $count disks, and vars.disk does not say which"
+    fi
+    return 1
+}
+
+# Sets `disk`, or `trouble`.
+find_disks() {
+    case ${1:-} in
+    '') only_disk ;;
+    smallest | largest) extreme_disks 1 "$1" ;;
+    *) named_disk "$1" ;;
+    esac
+}
+
+# Sets `disk` to the path of the disk to install on (of a RAID1 to those of both, with a space between), or
+# `trouble`. Drivers may still be at work.
+choose_disk() {
+    waited=0
+    disk=
+    while :; do
+        find_disks "$@"
+        if [ -n "$disk" ]; then
+            disk=$(for name in $disk; do printf '/dev/%s ' "$name" | tr '!' /; done)
+            disk=${disk% }
+            return 0
+        fi
+        # Waiting brings further disks, not fewer.
+        case $trouble in
+        'there are '[2-9]* | 'there are '[1-9][0-9]*) break ;;
+        esac
+        if [ "$waited" -ge "$patience" ]; then break; fi
+        sleep 2
+        waited=$((waited + 2))
+    done
+    trouble="$trouble. Disks: $(seen_disks)"
+    return 1
+}
+
+# What the operator wrote, as arguments of choose_disk.
+wanted_disk() { choose_disk ''; }
+
+# --- the live system, of which the installed one is a copy ---------------------------------------
+
+# Sets `card` to the name of the interface with a MAC address, of a real card.
+card_of() {
+    card=
+    for path in "$root"/sys/class/net/*; do
+        if [ -e "$path/device" ] && [ "$(cat "$path/address" 2>/dev/null)" = "$1" ]; then
+            card=${path##*/}
+            return 0
+        fi
+    done
+    return 1
+}
+
+# add_link NAME BOND VLAN ADDRESS ROUTER MAC…: one connection, `-` for what it does not have
+add_link() {
+    link=$1 bond=$2 vlan=$3 address=$4 router=$5
+    shift 5
+    cards='' missing='' up=
+    for mac in "$@"; do
+        if card_of "$mac"; then
+            cards="$cards${cards:+ }$card"
+            if [ -z "$up" ] && [ "$(cat "$root/sys/class/net/$card/carrier" 2>/dev/null)" = 1 ]; then up=$card; fi
+        else
+            missing="$missing $mac"
+        fi
+    done
+    if [ -z "$cards" ]; then
+        report progress "$link: no interface has the MAC address$missing: it is not configured"
+        return 0
+    fi
+    if [ "$bond" = - ]; then
+        # Of several ports the one with a cable.
+        interface=${up:-${cards%% *}}
+        wired=$interface
+    else
+        # The same ports again are another VLAN of the same bond.
+        wired=
+        number=0
+        for known in $bonds; do
+            if [ "${known#*=}" = "$(echo "$cards" | tr ' ' ,)" ]; then wired=${known%%=*}; fi
+            number=$((number + 1))
+        done
+        if [ -z "$wired" ]; then
+            wired=bond$number
+            bonds="$bonds $wired=$(echo "$cards" | tr ' ' ,)"
+            fresh=yes
+        else
+            fresh=
+        fi
+        interface=$wired
+    fi
+    if [ "$vlan" != - ]; then interface=$wired.$vlan; fi
+    case " $done " in
+    *" $interface "*)
+        report progress "$link: $interface is configured already; a VLAN of it needs its number in vars.vlans"
+        return 0
+        ;;
+    esac
+    done="$done $interface"
+    if [ "$bond" != - ] && [ "$vlan" != - ] && [ -n "$fresh" ]; then
+        printf '\nauto %s\niface %s inet manual\n' "$wired" "$wired"
+        bond_lines
+    fi
+    echo
+    echo "auto $interface"
+    if [ "$address" = - ]; then
+        echo "iface $interface inet dhcp"
+    else
+        echo "iface $interface inet static"
+        echo "    address $address"
+    fi
+    if [ "$router" != - ]; then echo "    gateway $router"; fi
+    if [ "$bond" != - ] && [ "$vlan" = - ]; then bond_lines; fi
+    any=yes
+}
+
+bond_lines() {
+    echo "    bond-members $cards"
+    echo "    bond-mode $bond"
+    echo "    bond-miimon 100"
+}
+
+write_network() {
+    done='' bonds='' any=
+    {
+        echo '# Written when Bootwright installed this machine.'
+        echo 'auto lo'
+        echo 'iface lo inet loopback'
+        add_link main - - 10.99.0.11/24 10.99.0.1 52:54:00:00:00:01
+    } >"$root/tmp/bootwright.interfaces" || return 1
+    # Better what the installer has found than nothing at all.
+    if [ -z "$any" ]; then return 0; fi
+    cat "$root/tmp/bootwright.interfaces" >"$target/etc/network/interfaces" || return 1
+    # The installed system may have a link here, to a file that only a running system has.
+    rm -f "$target/etc/resolv.conf"
+    {
+        printf 'search %s\n' lab.example
+        echo 'nameserver 10.99.0.1'
+        echo 'nameserver 10.99.0.3'
+    } >"$target/etc/resolv.conf" || return 1
+    return 0
+}
+
+# Reports and answers go without the proxy: the server knows the machine by its own address.
+proxied() {
+    "$@"
+}
+
+repositories() {
+    cat >/etc/apk/repositories <<'LIST' || return 1
+http://dl-cdn.alpinelinux.org/alpine/v3.22/main
+http://dl-cdn.alpinelinux.org/alpine/v3.22/community
+LIST
+    proxied apk update
+}
+
+settings() {
+    echo plain >/etc/hostname || return 1
+    hostname plain
+    {
+        echo '127.0.0.1 plain.lab.example plain localhost'
+        echo '::1 localhost ip6-localhost ip6-loopback'
+    } >/etc/hosts || return 1
+    setup-keymap us us || echo 'the keyboard keeps its layout'
+    proxied apk add openssh chrony tzdata || return 1
+    rc-update -q add sshd default || return 1
+    rc-update -q add chronyd default || return 1
+    zone=Etc/UTC
+    if [ ! -f "/usr/share/zoneinfo/$zone" ]; then echo "there is no time zone $zone"; return 1; fi
+    ln -sf "/usr/share/zoneinfo/$zone" /etc/localtime && echo "$zone" >/etc/timezone || return 1
+    sed -i -e '/^pool /d' -e '/^server /d' /etc/chrony/chrony.conf || return 1
+    cat >>/etc/chrony/chrony.conf <<'CONF' || return 1
+server 10.99.0.1 iburst
+CONF
+    for service in networking seedrng hostname bootmisc syslog; do
+        if [ -e "/etc/init.d/$service" ]; then rc-update -q add "$service" boot; fi
+    done
+    for service in acpid crond; do
+        if [ -e "/etc/init.d/$service" ]; then rc-update -q add "$service" default; fi
+    done
+    # The copy would install itself again.
+    rm -f /etc/local.d/bootwright.start
+    write_network
+}
+
+# --- the installed system ------------------------------------------------------------------------
+
+install_system() {
+    export ERASE_DISKS="$disk"
+    export KERNELOPTS=quiet
+    # shellcheck disable=SC2086
+    proxied setup-disk -m sys -k lts $disk </dev/null
+}
+
+# The root file system that has just been made, below /mnt.
+mount_system() {
+    target=$root/mnt
+    for part in /dev/vg0/lv_root /dev/md[0-9]* $(for one in $disk; do echo "$one"[0-9]* "$one"p[0-9]*; done); do
+        if [ -b "$part" ] && mount -t ext4 "$part" "$target" 2>/dev/null; then
+            if [ -f "$target/etc/alpine-release" ] && [ -f "$target/etc/fstab" ]; then
+                mount --bind /dev "$target/dev"
+                mount -t proc proc "$target/proc"
+                mount -t sysfs sys "$target/sys"
+                chroot "$target" mount -a -t ext4,vfat
+                return 0
+            fi
+            umount "$target"
+        fi
+    done
+    echo 'the new root file system was not found'
+    return 1
+}
+
+write_password() {
+    # An account without a password is not locked by `!` but by a hash that nothing matches: OpenSSH without PAM takes
+    # no keys for a locked one.
+    printf 'root:%s\n' '*' | chroot "$target" chpasswd -e
+}
+
+# At its first start the system does what is left for then (common/library.sh.j2, at_first_boot) and says that
+# it is up; the unit takes itself away afterwards. `$target` is the folder of the installed system.
+write_up() {
+    # It holds the token of this installation.
+    mkdir -p "$target/usr/local/sbin" || return 1
+    (umask 077 && cat >"$target/usr/local/sbin/bootwright-up") <<'SCRIPT' || return 1
+url=http://10.99.0.2:8080/report/abcdefghijklmnopqrstuvwxyz/up
+steps=/usr/local/lib/bootwright/first-boot.d
+logs=/var/log/bootwright
+mkdir -p "$logs"
+left=
+for step in "$steps"/*; do
+    [ -f "$step" ] || continue
+    name=${step##*/}
+    if sh "$step" >>"$logs/first-boot-$name.log" 2>&1; then
+        rm -f "$step"
+    else
+        left="$left+$name"
+    fi
+done
+message=up
+if [ -n "$left" ]; then message="up,+but+not+all+of+the+first+start+went+well:$left"; fi
+if command -v curl >/dev/null 2>&1; then
+    curl -fsS -m 20 -o /dev/null --data "message=$message" "$url" || exit 1
+else
+    wget -q -T 20 -O /dev/null "$url?message=$message" || exit 1
+fi
+rm -f /etc/systemd/system/bootwright-up.service /usr/local/sbin/bootwright-up \
+    /etc/systemd/system/multi-user.target.wants/bootwright-up.service /etc/local.d/bootwright-up.start
+SCRIPT
+    if [ -d "$target/etc/runlevels" ]; then
+        # OpenRC: what lies in local.d runs at each start, until it is gone.
+        mkdir -p "$target/etc/local.d" || return 1
+        printf '#!/bin/sh\nfor try in 1 2 3 4 5 6 7 8 9 10; do sh /usr/local/sbin/bootwright-up && break; sleep 30; done\n' \
+            >"$target/etc/local.d/bootwright-up.start" || return 1
+        chmod 755 "$target/etc/local.d/bootwright-up.start" || return 1
+        ln -sf /etc/init.d/local "$target/etc/runlevels/default/local"
+        return
+    fi
+    units=$target/etc/systemd/system
+    mkdir -p "$units/multi-user.target.wants" || return 1
+    cat >"$units/bootwright-up.service" <<'UNIT' || return 1
+[Unit]
+Description=Tell the boot server that this machine is up
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=1d
+StartLimitBurst=200
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /usr/local/sbin/bootwright-up
+TimeoutStartSec=1h
+Restart=on-failure
+RestartSec=30
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+    ln -sf ../bootwright-up.service "$units/multi-user.target.wants/bootwright-up.service"
+}
+
+# -------------------------------------------------------------------------------------------------
+
+case ${1:-} in
+install)
+    exec >"$log" 2>&1 </dev/null
+    report started "Alpine's live system has its answers"
+    step "reaching the mirror" repositories
+    wanted_disk || stop "nothing was written to any disk: $trouble"
+    step "preparing the system" settings
+    step "installing on $disk" install_system
+    step "opening the new system" mount_system
+    failures=
+    write_password || failures="$failures the password of root could not be set;"
+    write_up || failures="$failures the report of the first start could not be set up;"
+    sync
+    send_log "$log" install.log
+    report installed "installed${failures:+, but:$failures}"
+    chroot "$target" umount -a -r 2>/dev/null
+    reboot
+    ;;
+which-disk)
+    if wanted_disk; then
+        echo "$disk"
+    else
+        echo "$trouble" >&2
+        exit 1
+    fi
+    ;;
+*)
+    echo "usage: sh $0 install|which-disk" >&2
+    exit 2
+    ;;
+esac
+exit 0
