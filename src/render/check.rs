@@ -13,7 +13,7 @@ use super::kinds::{Kind, kinds};
 use super::lint::{self, Format, Weight};
 use super::uses::Uses;
 use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets};
-use crate::base::{Architecture, HardwareAddr, pace, suggest};
+use crate::base::{Architecture, HardwareAddr, Lifecycle, pace, suggest};
 use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText, list_key};
 use crate::config::{Problem, Snapshot, SourceMap, Span, stranger};
 
@@ -459,12 +459,21 @@ const WAYS_IN: [&str; 3] = [
     "ssh_authorized_keys",
 ];
 
-/// Hosts whose profile takes a password or keys, and which have neither.
+/// The families whose installed systems lock root unless one of them is given.
+const LOCK_ROOT: [&str; 7] = [
+    "debian", "ubuntu", "redhat", "suse", "coreos", "flatcar", "alpine",
+];
+
+/// Hosts whose profile takes a password or keys, and which have neither, nor users of their own.
 fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
     let concerned: BTreeSet<_> = snapshot
         .profiles()
         .values()
-        .filter(|profile| profile.family == "debian" && takes_ways_in(snapshot, profile))
+        .filter(|profile| {
+            profile.lifecycle == Lifecycle::Install
+                && LOCK_ROOT.contains(&profile.family.as_str())
+                && takes_ways_in(snapshot, profile)
+        })
         .map(|profile| &profile.name)
         .collect();
     let hosts = hosts_with(snapshot, |settings| {
@@ -474,6 +483,7 @@ fn nobody_gets_in(snapshot: &Snapshot) -> Option<Problem> {
             .is_some_and(|profile| concerned.contains(profile))
             && WAYS_IN
                 .iter()
+                .chain(&["users"])
                 .all(|name| is_empty(given(snapshot, settings, name)))
     });
     if hosts.is_empty() {
@@ -590,6 +600,7 @@ fn is_empty(value: Option<&toml::Value>) -> bool {
         None => true,
         Some(toml::Value::String(text)) => text.trim().is_empty(),
         Some(toml::Value::Array(values)) => values.is_empty(),
+        Some(toml::Value::Table(values)) => values.is_empty(),
         Some(_) => false,
     }
 }

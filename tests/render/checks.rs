@@ -229,10 +229,29 @@ fn nobody_gets_in() {
             ("web02", KEYS),
             ("web03", "root_password_hash = '$6$salt$hash'"),
             ("web04", "ssh_authorized_keys = []\nroot_password_hash = ''"),
+            ("web05", "[users.zoe]\nsudo = true"),
         ],
     );
     let site = draft.build();
     insta::assert_snapshot!("nobody-gets-in", shown(&problems(&site), &site.sources));
+    // Of each family whose installed systems lock root.
+    for name in [
+        "alma-9",
+        "ubuntu-24.04",
+        "leap-15",
+        "fedora-coreos",
+        "alpine-3.22",
+    ] {
+        let mut draft = Draft::shipped();
+        draft.profiles = vec![shipped_profile(name)];
+        let mut host = host("web01", 11, "");
+        host.profile = name.parse().ok();
+        draft.hosts = vec![host];
+        let site = draft.build();
+        let told = problems(&site);
+        let codes: Vec<_> = told.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, ["nobody-gets-in"], "{name}");
+    }
     // A profile that has no use for them is left alone.
     let site = one_template("nothing", &[("web01", "")]);
     assert_eq!(problems(&site), []);
