@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod asset;
 pub mod exercise;
+mod kept;
 pub mod logs;
 pub mod plane;
 pub mod ranges;
@@ -14,6 +15,7 @@ pub mod report;
 pub mod route;
 pub mod said;
 pub mod secret;
+mod source;
 pub mod webhook;
 
 use std::net::Ipv4Addr;
@@ -27,15 +29,17 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinError;
 
+use self::kept::KeptAnswers;
 use self::route::Route;
 use super::context::Context;
 use super::health::Health;
-use super::listener::Connection;
+use super::listener::{Connection, Handler, Turned, Watch};
 use super::script::{ScriptAsk, Via, chain_script, serve_script};
 use crate::config::snapshot::Host;
 use crate::decide::http::{Peer, host_of};
@@ -65,14 +69,92 @@ pub struct BootPlane {
     pub logs: PathBuf,
 }
 
+/// The boot plane as it answers requests; cheap to clone.
+#[derive(Clone)]
+pub struct Front {
+    plane: Arc<BootPlane>,
+    answers: Arc<KeptAnswers>,
+}
+
+impl Front {
+    /// Of this boot plane.
+    pub fn new(plane: BootPlane) -> Self {
+        Self {
+            plane: Arc::new(plane),
+            answers: Arc::default(),
+        }
+    }
+
+    /// Forgets answers that nobody has asked for lately. To be called now and then.
+    pub fn tidy(&self) {
+        self.answers.tidy(self.plane.ctx.now());
+    }
+}
+
 /// The boot plane as a service. Every request needs a [`Connection`] among its extensions.
 pub fn router(plane: BootPlane) -> Router {
-    Router::new().fallback(dispatch).with_state(plane)
+    routed(Front::new(plane))
+}
+
+/// The same, with what it has kept of earlier requests.
+pub fn routed(front: Front) -> Router {
+    let dispatched = |State(front): State<Front>, request: Request<Body>| async move {
+        match request.extensions().get::<Connection>().copied() {
+            Some(connection) => dispatch(front, connection, None, request).await,
+            None => refusal(StatusCode::NOT_FOUND),
+        }
+    };
+    Router::new().fallback(dispatched).with_state(front)
+}
+
+impl Handler for Front {
+    async fn handle(
+        self,
+        request: Request<Incoming>,
+        connection: Connection,
+        watch: Watch,
+    ) -> Response {
+        dispatch(self, connection, Some(watch), request.map(Body::new)).await
+    }
+
+    fn knows(&self, peer: Ipv4Addr) -> bool {
+        let ctx = &self.plane.ctx;
+        let in_force = ctx.config();
+        let snapshot = &in_force.snapshot;
+        snapshot
+            .subnets
+            .iter()
+            .any(|subnet| subnet.nat.contains(&peer))
+            || host_of(snapshot, ctx.peer(snapshot, peer)).is_some()
+    }
+
+    fn turned_away(&self, connection: Connection, why: Turned) {
+        let ctx = &self.plane.ctx;
+        let reason = match why {
+            Turned::Full => Reason::Overload,
+            Turned::Malformed(_) => Reason::BadRequest,
+        };
+        let in_force = ctx.config();
+        let mut event = Event::new(ctx.now(), Kind::HttpRefused, reason)
+            .ip(*connection.peer.ip())
+            .detail(format!("{why}, to {}", connection.local));
+        let who = ctx.peer(&in_force.snapshot, *connection.peer.ip());
+        if let Some(host) = host_of(&in_force.snapshot, who) {
+            event = event
+                .host(host.name.clone())
+                .mac(who.mac.or_else(|| host.mac()));
+        }
+        event.generation = in_force.snapshot.generation;
+        ctx.journal.append(event);
+    }
 }
 
 /// One request under way: who asks for what, and the configuration it is answered from.
 pub(crate) struct Visit {
-    pub(crate) plane: BootPlane,
+    pub(crate) plane: Arc<BootPlane>,
+    pub(crate) answers: Arc<KeptAnswers>,
+    /// `None`: there is no connection beneath.
+    pub(crate) watch: Option<Watch>,
     pub(crate) in_force: Arc<InForce>,
     pub(crate) peer: Ipv4Addr,
     /// Who that is.
@@ -189,10 +271,17 @@ impl Visit {
     }
 }
 
-async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Response {
-    let Some(connection) = request.extensions().get::<Connection>().copied() else {
-        return refusal(StatusCode::NOT_FOUND);
-    };
+async fn dispatch(
+    front: Front,
+    connection: Connection,
+    watch: Option<Watch>,
+    request: Request<Body>,
+) -> Response {
+    let Front { plane, answers } = front;
+    if let Some(response) = answers.again(&plane.ctx, connection, &request) {
+        return response;
+    }
+    let started = Instant::now();
     let in_force = plane.ctx.config();
     let peer = *connection.peer.ip();
     let visit = Visit {
@@ -201,9 +290,16 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
         peer,
         local: connection.local,
         shown: route::shown(request.uri().path()),
-        started: Instant::now(),
+        started,
         plane,
+        answers,
+        watch,
     };
+    if let Some(watch) = &visit.watch
+        && visit.peer_host().is_some()
+    {
+        watch.note_known();
+    }
     let route = Route::of(request.uri().path());
     let methods = route.methods();
     if !methods.contains(request.method()) && route != Route::NotFound {
