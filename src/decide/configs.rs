@@ -156,3 +156,131 @@ trait FirstGreatest: Iterator<Item = HardwareAddr> + Sized {
 }
 
 impl<I: Iterator<Item = HardwareAddr>> FirstGreatest for I {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    fn read(path: &str) -> Option<(BootLoader, Whose)> {
+        ConfigName::read(path).map(|name| (name.loader, name.whose))
+    }
+
+    #[test]
+    fn every_name_that_they_ask_for() {
+        let mac = Whose::Mac(testing::WEB01.parse().unwrap());
+        let uuid: Uuid = "e2e00000-0000-0000-0000-000000000001".parse().unwrap();
+        let digits = |text: &str| Whose::Address(text.to_owned());
+        let grub = |whose| Some((BootLoader::Grub, whose));
+        let pxelinux = |whose| Some((BootLoader::Pxelinux, whose));
+        for folder in [
+            "",
+            "grub/",
+            "boot/grub/",
+            "boot/grub2/",
+            "EFI/BOOT/",
+            "EFI/debian/",
+            "grub/x86_64-efi/",
+            "debian-installer/arm64/grub/",
+        ] {
+            let of = |name: &str| read(&format!("{folder}{name}"));
+            assert_eq!(of("grub.cfg"), grub(Whose::Asker), "{folder}");
+            assert_eq!(of("GRUB.CFG"), grub(Whose::Asker), "{folder}");
+            assert_eq!(of("grub.cfg-01-52-54-00-47-86-8e"), grub(mac.clone()));
+            assert_eq!(of("grub.cfg-52:54:00:47:86:8e"), grub(mac.clone()));
+            assert_eq!(of("grub.cfg-0A63000B"), grub(digits("0A63000B")));
+            assert_eq!(of("grub.cfg-0a63"), grub(digits("0A63")));
+            assert_eq!(of(&format!("grub.cfg-{uuid}")), grub(Whose::Uuid(uuid)));
+        }
+        for folder in [
+            "pxelinux.cfg/",
+            "pxelinux/pxelinux.cfg/",
+            "a/b/PXELINUX.CFG/",
+        ] {
+            let of = |name: &str| read(&format!("{folder}{name}"));
+            assert_eq!(of("01-52-54-00-47-86-8e"), pxelinux(mac.clone()));
+            assert_eq!(of("01-52-54-00-47-86-8E"), pxelinux(mac.clone()));
+            assert_eq!(of(&uuid.to_string()), pxelinux(Whose::Uuid(uuid)));
+            for length in 1..=8 {
+                let shortened = &"0A63000B"[..length];
+                assert_eq!(of(shortened), pxelinux(digits(shortened)));
+            }
+            assert_eq!(of("default"), pxelinux(Whose::Asker));
+        }
+        for other in [
+            "grub/grub.cfg.bak",
+            "grub.cfg-",
+            "grub.cfg-0A63000B9",
+            "grub.cfg-web01",
+            "my-grub.cfg",
+            "grub/x86_64-efi/command.lst",
+            "pxelinux.cfg",
+            "pxelinux.cfg/menu",
+            "pxelinux.cfg/01-52-54",
+            "pxelinux.cfg/x/default",
+            "default",
+            "",
+            "grüb.cfg",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_narrows_down_and_never_widens() {
+        let snapshot = testing::snapshot();
+        let host = testing::host(&snapshot, "web01");
+        let own: HardwareAddr = testing::WEB01.parse().unwrap();
+        let ip = host.ip.unwrap();
+        let of = |path: &str, peer: Peer| {
+            let name = ConfigName::read(path).unwrap();
+            machine(&name, &snapshot, peer, &|_| None)
+        };
+        let digits = in_hexadecimal(ip);
+        assert_eq!(of("grub/grub.cfg", ip.into()), Machine::Mac(own));
+        for length in 1..=8 {
+            let path = format!("pxelinux.cfg/{}", &digits[..length]);
+            assert_eq!(of(&path, ip.into()), Machine::Mac(own), "{path}");
+        }
+        assert_eq!(of("pxelinux.cfg/F", ip.into()), Machine::None);
+        // Whoever it is has no say in who it is.
+        let uuid = "pxelinux.cfg/00000000-0000-0000-0000-000000000009";
+        assert_eq!(of(uuid, ip.into()), Machine::Mac(own));
+        let other = "52:54:00:00:00:99".parse().unwrap();
+        assert_eq!(
+            of("pxelinux.cfg/01-52-54-00-00-00-99", ip.into()),
+            Machine::Mac(other)
+        );
+        // Of a stranger only the last name is answered, so that it tries them all.
+        let stranger = Peer::from(Ipv4Addr::new(10, 99, 0, 250));
+        let all = in_hexadecimal(stranger.ip);
+        assert_eq!(of(&format!("pxelinux.cfg/{all}"), stranger), Machine::None);
+        assert_eq!(of(uuid, stranger), Machine::None);
+        assert_eq!(of("pxelinux.cfg/default", stranger), Machine::Stranger);
+        assert_eq!(of("grub/grub.cfg", stranger), Machine::Stranger);
+        let leased = Peer {
+            mac: Some(other),
+            ..stranger
+        };
+        assert_eq!(of("grub/grub.cfg", leased), Machine::Mac(other));
+    }
+
+    #[test]
+    fn of_several_ports_the_one_that_boots() {
+        let mut host = (*testing::host(&testing::snapshot(), "web01")).clone();
+        let first = host.macs[0];
+        let second: HardwareAddr = "52:54:00:47:86:91".parse().unwrap();
+        host.macs.push(second);
+        let snapshot = testing::changed(|hosts| hosts[0] = host.clone());
+        let name = ConfigName::read("grub/grub.cfg").unwrap();
+        let peer = host.ip.unwrap().into();
+        let of = |seen: &dyn Fn(HardwareAddr) -> Option<Timestamp>| {
+            machine(&name, &snapshot, peer, seen)
+        };
+        assert_eq!(of(&|_| None), Machine::Mac(first));
+        let later = |mac| Some(Timestamp::from_secs(if mac == second { 9 } else { 5 }));
+        assert_eq!(of(&later), Machine::Mac(second));
+        let earlier = |mac| Some(Timestamp::from_secs(if mac == second { 1 } else { 5 }));
+        assert_eq!(of(&earlier), Machine::Mac(first));
+    }
+}
