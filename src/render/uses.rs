@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::snapshot::{Boot, Profile, Template};
+use crate::config::snapshot::{Boot, Profile, ProfileValue, Template};
 
 /// Filters that give a text for any text of one line.
 const HARMLESS: &[&str] = &[
@@ -37,6 +37,8 @@ pub(super) struct Uses {
     pub(super) whole: bool,
     /// Snippets are brought in somewhere, or at least looked at.
     pub(super) snippets: bool,
+    /// Boot files are named by `asset()` somewhere.
+    pub(super) assets: bool,
     /// Whether a field is there at all is asked somewhere.
     asked: bool,
     /// Templates that are brought in.
@@ -57,6 +59,11 @@ impl Uses {
         let mut uses = Self::default();
         for (_, text) in profile.boot.texts() {
             uses.add(&text.text);
+        }
+        for option in &profile.options {
+            if let ProfileValue::Text(text) = &option.value {
+                uses.add(&text.text);
+            }
         }
         let mut waiting: Vec<String> = profile
             .answers
@@ -258,6 +265,7 @@ impl Uses {
         for (index, token) in tokens.iter().enumerate() {
             self.link(index, &tokens);
             self.snippets |= *token == Word("snippets");
+            self.assets |= *token == Word("asset");
             let before = index.checked_sub(1).and_then(|index| tokens.get(index));
             if *token != Word("host") || before == Some(&Sign('.')) {
                 continue;
