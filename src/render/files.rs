@@ -1,6 +1,6 @@
 //! Which boot files a host needs, and which of them are not there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::kinds::kinds;
 use super::load::InForce;
@@ -132,6 +132,8 @@ pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem
             .filter(|(path, _)| !*seen.entry(path.clone()).or_insert_with(|| is_there(path)))
             .collect()
     };
+    // Rendering all of a profile for each kind anew would take as long as proving it.
+    let mut named_by: HashMap<_, Vec<String>> = HashMap::new();
     // Without a profile a host boots nothing over the network but what somebody arms it with.
     for kind in kinds(&config.snapshot) {
         // What a function is given is the same for all of them.
@@ -144,10 +146,17 @@ pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem
                 server: kind.subnet.example_server,
                 token: None,
             };
-            let absent = named(config, &view)
-                .into_iter()
-                .filter(|path| !is_named_there(is_there, path));
-            for path in absent {
+            let of_all = (
+                &kind.profile.name,
+                std::ptr::from_ref(kind.subnet),
+                std::sync::Arc::as_ptr(&kind.example.settings),
+                kind.names_own_files.then(|| kind.example.name.clone()),
+            );
+            let named = named_by
+                .entry(of_all)
+                .or_insert_with(|| named(config, &view));
+            let absent = named.iter().filter(|path| !is_named_there(is_there, path));
+            for path in absent.cloned() {
                 hosts_by_path
                     .entry((path, None))
                     .or_default()

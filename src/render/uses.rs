@@ -39,6 +39,8 @@ pub(super) struct Uses {
     pub(super) snippets: bool,
     /// Boot files are named by `asset()` somewhere.
     pub(super) assets: bool,
+    /// By what is the host's own.
+    pub(super) own_assets: bool,
     /// Whether a field is there at all is asked somewhere.
     asked: bool,
     /// Templates that are brought in.
@@ -262,10 +264,13 @@ impl Uses {
                 _ => self.any_include = true,
             }
         }
+        if tokens.contains(&Word("asset")) {
+            self.assets = true;
+            self.own_assets |= tokens.contains(&Word("host"));
+        }
         for (index, token) in tokens.iter().enumerate() {
             self.link(index, &tokens);
             self.snippets |= *token == Word("snippets");
-            self.assets |= *token == Word("asset");
             let before = index.checked_sub(1).and_then(|index| tokens.get(index));
             if *token != Word("host") || before == Some(&Sign('.')) {
                 continue;
@@ -429,6 +434,14 @@ mod tests {
             let uses = of(text);
             assert!(uses.whole || uses.read.contains("fqdn"), "{text}");
         }
+    }
+
+    #[test]
+    fn files_that_are_named_by_the_hosts_own_values_are_told_apart() {
+        let uses = of("{{ asset('a/' ~ arch) }}{{ host.name }}");
+        assert!(uses.assets && !uses.own_assets, "{uses:?}");
+        assert!(of("{{ asset('a/' ~ host.name) }}").own_assets);
+        assert!(!of("{{ vars.x }}").assets);
     }
 
     #[test]

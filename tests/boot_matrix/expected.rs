@@ -8,6 +8,9 @@ use bootwright::render::{AssetRef, RenderedBoot};
 use crate::machine::Seen;
 use crate::site::Site;
 
+/// An entry of the menus for machines without a reservation.
+const MENU: &str = "Boot the disk (d, or after 30 s)";
+
 /// What a stand-in kernel says last.
 const THE_END: &str = "stand-in: the end";
 
@@ -205,9 +208,8 @@ impl Expected {
         }
         let sign = match &boot {
             RenderedBoot::Script(script) if is_menu(script) => {
-                // iPXE draws it around the address.
                 console.clear();
-                host.mac().unwrap().to_string()
+                MENU.to_owned()
             }
             _ => THE_END.to_owned(),
         };

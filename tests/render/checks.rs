@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use bootwright::base::{Architecture, Firmware};
+use bootwright::base::{Architecture, Firmware, Token};
 use bootwright::config::fetch::{Fetch, FetchFile};
-use bootwright::config::snapshot::{Boot, TemplateText};
+use bootwright::config::snapshot::{Boot, ProfileOption, ProfileValue, TemplateText};
 use bootwright::config::{Problem, Severity, SourceMap, Span};
 use bootwright::render::load::InForce;
 use bootwright::render::{check, files};
@@ -381,6 +381,55 @@ fn files_that_texts_name_are_needed_as_well() {
         ),
         ["some/linux: bootwright assets fetch debian-12"]
     );
+}
+
+#[test]
+fn the_installer_of_proxmox_ve_is_told_its_answers_by_dhcp() {
+    let mut draft = Draft::shipped();
+    draft.profiles = vec![shipped_profile("proxmox-ve-9")];
+    let mut own = host(
+        "pve01",
+        11,
+        "disk = '/dev/sda'\nroot_password_hash = '$6$salt$hash'",
+    );
+    own.profile = "proxmox-ve-9".parse().ok();
+    draft.hosts = vec![own];
+    let site = draft.build();
+    let token = Token::from_bytes([7; 16]);
+    let options = site.renderer.options(&site.view(Some(&token))).unwrap();
+    let [option] = options.as_slice() else {
+        panic!("{options:?}");
+    };
+    let url = format!(
+        "http://10.99.0.2:8080/answers/{}/answer.toml",
+        token.reveal()
+    );
+    assert_eq!((option.code, option.force), (250, true));
+    assert_eq!(std::str::from_utf8(&option.data), Ok(url.as_str()));
+    // What comes out empty is not sent, what is too long is told.
+    let mut draft = Draft::shipped();
+    let mut own = profile("debian-12", "debian/preseed.cfg.j2");
+    let text = |code, text: &str| ProfileOption {
+        code,
+        value: ProfileValue::Text(TemplateText {
+            text: text.to_owned(),
+            span: None,
+        }),
+        force: false,
+    };
+    own.options = vec![
+        text(250, "{% if vars.x is defined %}x{% endif %}"),
+        text(251, "{{ 'x' * 1025 }}"),
+    ];
+    draft.profiles = vec![own];
+    with_hosts(&mut draft, &[("web01", KEYS)]);
+    let site = draft.build();
+    let found = shown(&problems(&site), &site.sources);
+    assert!(
+        found.contains("option 251 comes out with 1025 bytes"),
+        "{found}"
+    );
+    assert!(!found.contains("250"), "{found}");
 }
 
 #[test]
