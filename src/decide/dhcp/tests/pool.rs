@@ -35,6 +35,7 @@ fn site(unknown: Unknown) -> Snapshot {
         stalled_after: None,
         variables: std::collections::BTreeMap::new(),
         vars: toml::Table::new(),
+        options: Vec::new(),
         fetch: None,
         span: None,
     };
