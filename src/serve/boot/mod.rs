@@ -33,6 +33,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinError;
 
 use self::route::Route;
+use super::companion;
 use super::context::Context;
 use super::health::Health;
 use super::listener::Connection;
@@ -251,6 +252,7 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
             }
         }
         Route::Asset(path) => {
+            let path = companion::place(&visit.plane.ctx, visit.peer_host(), path).await;
             let (head, _body) = request.into_parts();
             asset::serve(visit, &path, &head.method, &head.headers).await
         }

@@ -35,6 +35,8 @@ fn site(unknown: Unknown) -> Snapshot {
         stalled_after: None,
         variables: std::collections::BTreeMap::new(),
         vars: toml::Table::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     };
