@@ -366,6 +366,17 @@ impl Memory {
                 (*loading.named == *path).then_some((loading.named_at, *mac))
             })
             .max();
+        if asked_last.is_none() && is_program(path) {
+            // Whoever fetches a further program was started itself.
+            for mac in macs {
+                let fetches = inner
+                    .loading(*mac)
+                    .and_then(|loading| loading.fetches.as_mut());
+                if let Some(fetches) = fetches {
+                    fetches.ran = true;
+                }
+            }
+        }
         if let Some((_, mac)) = asked_last
             && let Some(loading) = inner.loading(mac)
         {
@@ -425,6 +436,12 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a file is a program for UEFI, by its name.
+fn is_program(path: &str) -> bool {
+    let name = path.to_ascii_lowercase();
+    name.ends_with(".efi") || name.ends_with(".efi.signed")
 }
 
 impl Machine {

@@ -51,6 +51,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
         unknown: Unknown::Ignore,
         pool: None,
         options: Vec::new(),
+        secure_boot: None,
         span: None,
     }
 }
@@ -91,6 +92,8 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
         options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     };

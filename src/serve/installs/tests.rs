@@ -42,6 +42,7 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
         unknown: Unknown::Ignore,
         pool: None,
         options: Vec::new(),
+        secure_boot: None,
         span: None,
     };
     let hosts = hosts
@@ -635,6 +636,8 @@ async fn a_live_system_leaves_nothing_in_the_store() {
         variables: std::collections::BTreeMap::new(),
         vars: toml::Table::new(),
         options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     };

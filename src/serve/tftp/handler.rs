@@ -22,6 +22,7 @@ use crate::decide::http::host_of;
 use crate::decide::tftp::{FileRequest, file_request};
 use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::{Asset, AssetError};
+use crate::serve::companion;
 use crate::serve::context::Context;
 use crate::serve::script::{Configuration, ScriptAsk, Via, chain_script, configuration};
 use crate::wire::tftp::ErrorCode;
@@ -210,6 +211,10 @@ impl Requests {
             Err(error @ AssetError::NotFound(_)) => error,
             Err(error) => return Err(error),
         };
+        if let Some(found) = companion::open(&self.ctx, about.host.as_ref(), &path) {
+            about.hint = Some(format!("the file is {}", found.0));
+            return Ok(found);
+        }
         match spelling::find(&self.ctx.assets.root(), &path) {
             Found::One(other) => {
                 let asset = self.ctx.assets.open(&other).map_err(|_| error)?;
