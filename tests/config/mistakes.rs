@@ -420,8 +420,6 @@ mod not_available {
 
     mistake!(later_in_the_server_file, MAIN => main_with(r#"[boot]
 secure = { uefi-x64 = "shim/shimx64.efi" }
-[assets]
-cache = "512MiB"
 [admin]
 listen = "127.0.0.1:8081"
 tokens = "admin-tokens.toml"
@@ -448,6 +446,8 @@ conflict_probe = false
 router_advertisement = "off"
 [tftp]
 engine = "async-tftp"
+[assets]
+cache = "0MiB"
 [admin]
 [install]
 when_new = "install"
