@@ -628,7 +628,7 @@ mod tests {
         let (ip, other) = (Ipv4Addr::new(10, 99, 0, 11), "52:54:00:47:86:8f");
         let web01 = testing::host(&testing::snapshot(), "web01");
         let host = |macs: Vec<HardwareAddr>| Host {
-            macs,
+            macs: macs.into(),
             ..(*web01).clone()
         };
         let shared = host(vec![WEB01, other.parse().unwrap()]);

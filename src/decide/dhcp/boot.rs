@@ -455,7 +455,9 @@ enum Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn read(value: &'a str) -> Self {
-        let Some((scheme, rest)) = value.split_once("://") else {
+        // Most are paths, in which it is quicker to look for one byte.
+        let url = value.contains(':').then(|| value.split_once("://"));
+        let Some((scheme, rest)) = url.flatten() else {
             return Self::Path(value.trim_start_matches('/'));
         };
         match scheme.to_ascii_lowercase().as_str() {

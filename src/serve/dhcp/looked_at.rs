@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::{Architecture, HostName, ProfileName, Token};
+use crate::base::{Architecture, FastMap, HostName, ProfileName, Token};
 use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::BootFiles;
@@ -26,7 +26,7 @@ const MOST_HOSTS: usize = 4_096;
 /// Whether loaders are there, and what installations lack.
 #[derive(Debug, Default)]
 pub(super) struct LookedAt {
-    loaders: Mutex<HashMap<String, (Instant, bool)>>,
+    loaders: Mutex<FastMap<String, (Instant, bool)>>,
     lacking: Mutex<HashMap<Asked, (Instant, Option<String>)>>,
 }
 
@@ -153,7 +153,7 @@ impl<F: BootFiles> BootFiles for Remembered<'_, F> {
 /// From which address the kernel would answer a relay; remembered for a second, because a rack behind
 /// one relay asks a thousand times.
 #[derive(Debug, Default)]
-pub(super) struct Routes(Mutex<HashMap<Ipv4Addr, (Instant, Option<Ipv4Addr>)>>);
+pub(super) struct Routes(Mutex<FastMap<Ipv4Addr, (Instant, Option<Ipv4Addr>)>>);
 
 impl Routes {
     const FRESH: Duration = Duration::from_secs(1);

@@ -49,7 +49,7 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
         .iter()
         .map(|(name, n)| {
             let mut host = Host::new(host(name), 0);
-            host.macs = vec![mac(*n)];
+            host.macs = mac(*n).into();
             host.ip = Some(ip(*n));
             host.profile = Some(profile.parse().unwrap());
             host
