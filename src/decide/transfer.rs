@@ -148,7 +148,7 @@ pub struct Transfer {
     round_trip: RoundTrip,
     /// When something was sent last.
     sent_at: Duration,
-    /// When something new was acknowledged last; at first, when the first packet was sent.
+    /// When something new was acknowledged last, or when the first packet behind that was sent.
     moved_at: Duration,
     /// When to repeat; `None` while nothing is under way.
     due: Option<Duration>,
@@ -508,7 +508,13 @@ impl Transfer {
                 packets: 1,
             }
         } else {
-            self.blocks(to)?
+            // So long it was the file that was waited for, and not the client.
+            let was_idle = self.sent < self.base;
+            let batch = self.blocks(to)?;
+            if was_idle {
+                self.moved_at = now;
+            }
+            batch
         };
         self.sent_at = now;
         self.arm(now);
