@@ -19,6 +19,7 @@ use super::handler::Requests;
 use super::limits::Limits;
 use super::native::Native;
 use super::outcome::{RETRIES, TIMEOUT};
+use super::spelling::Spellings;
 use super::tap;
 use crate::config::snapshot::TftpEngine;
 use crate::serve::context::Context;
@@ -84,6 +85,7 @@ impl Engine {
             local: spec.address,
             iface: Arc::clone(&spec.iface),
             limits: limits.clone(),
+            spellings: Spellings::default(),
             closing: closing.clone(),
         };
         let run = Run {

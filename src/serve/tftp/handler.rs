@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{About, Body};
 use super::limits::Limits;
-use super::spelling::{self, Found};
+use super::spelling::{Found, Spellings};
 use crate::base::without_tokens;
 use crate::decide::http::host_of;
 use crate::decide::tftp::{FileRequest, file_request};
@@ -33,6 +33,7 @@ pub(super) struct Requests {
     pub(super) local: Ipv4Addr,
     pub(super) iface: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) spellings: Spellings,
     /// No new transfer is begun once this is set.
     pub(super) closing: CancellationToken,
 }
@@ -173,7 +174,10 @@ impl Requests {
             Err(error @ AssetError::NotFound(_)) => error,
             Err(error) => return Err(error),
         };
-        match spelling::find(&self.ctx.assets.root(), &path) {
+        match self
+            .spellings
+            .find(&self.ctx.assets.root(), &path, Instant::now())
+        {
             Found::One(other) => {
                 let asset = self.ctx.assets.open(&other).map_err(|_| error)?;
                 about.hint = Some(format!(
