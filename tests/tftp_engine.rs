@@ -512,12 +512,14 @@ fn three_hundred_at_once(engine: TftpEngine) {
 fn one_client_cannot_take_all_transfers(engine: TftpEngine) {
     let mut served = Served::new(engine);
     served.write("file", &pattern(5_000));
-    // Each is opened and left alone.
+    // Each is begun and left alone.
     let held: Vec<_> = (0..128)
         .map(|_| {
             let mut client = served.client();
             client.ask("file", &[]);
             client.data(1);
+            client.ack(1);
+            client.data(2);
             client
         })
         .collect();
@@ -624,6 +626,32 @@ mod native_only {
             ends.contains(&(Kind::TftpSent, Reason::Done, 5)),
             "{ends:?}"
         );
+    }
+
+    #[test]
+    fn who_forges_a_machines_address_takes_no_place_from_it() {
+        let mut served = served();
+        served.write("file", &pattern(5_000));
+        // Asked for, and never answered to.
+        let forged: Vec<_> = (0..128)
+            .map(|_| {
+                let mut client = served.client();
+                client.ask("file", &[]);
+                client.data(1);
+                client
+            })
+            .collect();
+        assert_eq!(served.fetch("file", &[]).unwrap().bytes.len(), 5_000);
+        let ends: Vec<_> = (0..2).map(|_| served.told()).collect();
+        assert!(
+            ends.contains(&(Kind::TftpFailed, Reason::Busy, 0)),
+            "{ends:?}"
+        );
+        assert!(
+            ends.contains(&(Kind::TftpSent, Reason::Done, 5_000)),
+            "{ends:?}"
+        );
+        drop(forged);
     }
 
     #[test]

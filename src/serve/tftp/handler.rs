@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{About, Body};
-use super::limits::Limits;
+use super::limits::{Holder, Limits};
 use super::spelling::{Found, Spellings};
 use crate::base::without_tokens;
 use crate::decide::http::host_of;
@@ -86,11 +86,13 @@ impl Requests {
         }
     }
 
-    /// Opens what this name stands for; with its size where that is known.
+    /// Opens what this name stands for; with its size where that is known. Who holds the transfer may lose its place
+    /// while its client has not answered.
     pub(super) fn open(
         &self,
         client: SocketAddr,
         name: &[u8],
+        holder: Option<Arc<Holder>>,
     ) -> Result<(Body, Option<u64>), Refused> {
         let mut about = self.about(client, &String::from_utf8_lossy(name));
         if self.closing.is_cancelled() {
@@ -102,7 +104,7 @@ impl Requests {
             );
             return Err(Refused::new(ErrorCode::Undefined, "the server is stopping"));
         }
-        let permit = match self.limits.take(client.ip()) {
+        let permit = match self.limits.take(client.ip(), holder) {
             Ok(permit) => permit,
             Err(why) => {
                 about.tell(Kind::TftpFailed, Reason::Busy, 0, Some(why));
@@ -217,7 +219,7 @@ impl Handler for Requests {
     ) -> Result<(Body, Option<u64>), TftpError> {
         // The engine has refused names that are no UTF-8.
         let name = path.to_str().unwrap_or_default();
-        Ok(self.open(*client, name.as_bytes())?)
+        Ok(self.open(*client, name.as_bytes(), None)?)
     }
 
     async fn write_req_open(

@@ -12,10 +12,11 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::socket::Connected;
-use super::{Running, Stop};
+use super::Running;
 use crate::decide::transfer::{End, Transfer};
 use crate::journal::event::Reason;
 use crate::serve::tftp::body::Body;
+use crate::serve::tftp::limits::Stop;
 use crate::serve::tftp::outcome::{self, Outcome};
 use crate::wire::tftp::{ErrorCode, netascii};
 
@@ -74,7 +75,7 @@ impl Alarm {
 impl Drive {
     /// Serves the client until the transfer has ended, and has its event say how.
     pub(super) async fn run(mut self) {
-        let mut stopped = pin!(self.running.stop.clone().cancelled_owned());
+        let mut stopped = pin!(self.running.holder.stop.clone().cancelled_owned());
         let mut alarm = Alarm::new();
         let mut out = Vec::new();
         let mut trouble = None;
@@ -87,7 +88,7 @@ impl Drive {
                 Woken::Time => self.transfer.on_time(now),
                 Woken::Data => {}
                 Woken::Stop => {
-                    let why = self.running.why.get().copied();
+                    let why = self.running.holder.why();
                     if why.is_none() {
                         self.transfer
                             .fail(ErrorCode::Undefined, "the server is stopping");
@@ -162,7 +163,7 @@ impl Drive {
     /// Lets others see how far it is.
     fn note(&mut self, now: Duration, before: u64) {
         if self.transfer.is_heard() {
-            self.running.heard.store(true, Ordering::Relaxed);
+            self.running.holder.note_heard();
         }
         if self.transfer.acknowledged() > before {
             let moved = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -215,7 +216,7 @@ impl Drive {
             ),
             Some(Stop::Evicted) => outcome::failed(
                 Reason::Busy,
-                "another client needed the place, and this one had not answered".to_owned(),
+                "another request needed the place, and the client had not answered".to_owned(),
             ),
             None => outcome::failed(Reason::Incomplete, "the server stopped".to_owned()),
         }
