@@ -655,6 +655,56 @@ mod native_only {
     }
 
     #[test]
+    fn a_rom_that_goes_on_to_the_next_file_has_the_last_one() {
+        let mut served = served();
+        served.write("loader", &pattern(1_000));
+        served.write("other", b"other");
+        let up_to_the_last_acknowledgement = |rom: &mut Client| {
+            rom.ask("loader", &[]);
+            rom.data(1);
+            rom.ack(1);
+            assert_eq!(rom.data(2).len(), 1_000 - 512);
+        };
+        let mut rom = served.client();
+        up_to_the_last_acknowledgement(&mut rom);
+        assert_eq!(rom.fetch("other", &[]).unwrap().bytes, b"other");
+        let mut ends = [served.event(), served.event()];
+        ends.sort_by_key(|event| event.file.as_deref() != Some("loader"));
+        let [loader, other] = ends;
+        let short = |event: &Event| (event.kind, event.reason, event.bytes);
+        assert_eq!(short(&loader), (Kind::TftpSent, Reason::Done, Some(1_000)));
+        assert!(loader.detail.unwrap().contains("another file"));
+        assert_eq!(short(&other), (Kind::TftpSent, Reason::Done, Some(5)));
+
+        // The same file again: it was not had.
+        let mut rom = served.client();
+        up_to_the_last_acknowledgement(&mut rom);
+        let again = rom.fetch("loader", &[("blksize", "1400")]);
+        assert_eq!(again.unwrap().bytes.len(), 1_000);
+        let ends: Vec<_> = (0..2).map(|_| served.told()).collect();
+        let failed =
+            |(kind, reason, _): &&_| (kind, reason) == (&Kind::TftpFailed, &Reason::Aborted);
+        assert_eq!(ends.iter().filter(failed).count(), 1, "{ends:?}");
+    }
+
+    #[test]
+    fn a_port_closed_before_any_block_was_acknowledged_is_no_whole_file() {
+        let mut served = served();
+        served.write("file", &pattern(1_000));
+        let mut client = served.client();
+        client.ask("file", &[("blksize", "1400")]);
+        assert!(matches!(client.next(), Packet::Oack(_)));
+        client.ack(0);
+        drop(client);
+        let event = served.event();
+        assert_eq!(
+            (event.kind, event.reason),
+            (Kind::TftpFailed, Reason::Incomplete)
+        );
+        assert!(event.detail.unwrap().contains("closed its port"));
+    }
+
+    #[test]
     fn a_request_that_comes_twice_gives_one_transfer() {
         let mut served = served();
         let bytes = pattern(3_000);

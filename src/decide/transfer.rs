@@ -247,8 +247,14 @@ impl Transfer {
         self.resent
     }
 
+    /// The whole file's bytes where the client most likely has it: all were sent, and of these it has acknowledged
+    /// some, which takes more than the options.
+    pub fn presumed_whole(&self) -> Option<u64> {
+        self.sent_out().filter(|_| self.acknowledged > 0)
+    }
+
     /// The whole file's bytes once all have been sent, with or without an acknowledgement.
-    pub fn sent_out(&self) -> Option<u64> {
+    fn sent_out(&self) -> Option<u64> {
         let size = || self.acknowledged + u64::try_from(self.ready()).unwrap_or_default();
         let all = || {
             self.last()

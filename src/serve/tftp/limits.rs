@@ -23,8 +23,10 @@ pub(super) const MAX_PER_CLIENT: usize = 128;
 /// Why a transfer is stopped from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The same port asks for something else, or anew.
+    /// The same port asks anew for the same file.
     AskedAnew,
+    /// The same port asks for another file.
+    AskedForAnother,
     /// Another request needs the place, and this client has never answered.
     Evicted,
 }

@@ -164,7 +164,12 @@ impl Native {
             if earlier.is_a_copy(bytes) {
                 return Ok(());
             }
-            earlier.holder.stop(Stop::AskedAnew);
+            let is_same = name_of(&earlier.request) == Some(request.name);
+            earlier.holder.stop(if is_same {
+                Stop::AskedAnew
+            } else {
+                Stop::AskedForAnother
+            });
         }
         let holder = Arc::new(Holder::new(self.abandon.child_token()));
         let held = Some(Arc::clone(&holder));

@@ -221,11 +221,26 @@ impl Drive {
     fn stopped(&self, why: Option<Stop>) -> Outcome {
         let bytes = self.transfer.acknowledged();
         match why {
-            Some(Stop::AskedAnew) if self.transfer.told_size_only() => outcome::aborted(),
-            Some(Stop::AskedAnew) => outcome::failed(
-                Reason::Aborted,
-                format!("the client asked anew from the same port after {bytes} bytes"),
-            ),
+            Some(Stop::AskedAnew | Stop::AskedForAnother) if self.transfer.told_size_only() => {
+                outcome::aborted()
+            }
+            Some(stop @ (Stop::AskedAnew | Stop::AskedForAnother)) => {
+                // Whoever has its file goes on to the next; what was lost is its last acknowledgement.
+                let whole = self.transfer.presumed_whole();
+                match whole.filter(|_| stop == Stop::AskedForAnother) {
+                    Some(all) => outcome::sent(
+                        all,
+                        Some(
+                            "the client asked for another file before its last acknowledgement came"
+                                .to_owned(),
+                        ),
+                    ),
+                    None => outcome::failed(
+                        Reason::Aborted,
+                        format!("the client asked anew from the same port after {bytes} bytes"),
+                    ),
+                }
+            }
             Some(Stop::Evicted) => outcome::failed(
                 Reason::Busy,
                 "another request needed the place, and the client had not answered".to_owned(),
@@ -256,7 +271,7 @@ impl Drive {
                 ),
             ),
             // Whoever has its file closes its port; what was lost is its last acknowledgement.
-            End::Gone => match transfer.sent_out().filter(|_| transfer.is_heard()) {
+            End::Gone => match transfer.presumed_whole() {
                 Some(all) => outcome::sent(
                     all,
                     Some(
