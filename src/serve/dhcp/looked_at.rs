@@ -3,7 +3,6 @@
 //! **Invariant:** nothing is remembered for longer than [`FRESH`] and [`Routes::FRESH`], and no map
 //! grows beyond its bound.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ const MOST_HOSTS: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct LookedAt {
     loaders: Mutex<FastMap<String, (Instant, bool)>>,
-    lacking: Mutex<HashMap<Asked, (Instant, Option<String>)>>,
+    lacking: Mutex<FastMap<Asked, (Instant, Option<String>)>>,
 }
 
 /// What was asked of a host's installation. Machines without a reservation have one name, and boot

@@ -11,8 +11,8 @@ mod socket;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
@@ -23,6 +23,7 @@ use self::drive::Drive;
 use self::socket::{Connected, send_once};
 use super::engine::Spec;
 use super::handler::{Refused, Requests};
+use super::limits::{Holder, Stop};
 use super::outcome;
 use crate::decide::transfer::{Caps, Terms, Transfer};
 use crate::journal::event::{Kind, Reason};
@@ -47,40 +48,22 @@ pub(super) struct Native {
     tasks: TaskTracker,
 }
 
-/// A transfer under way, as others see it.
+/// A transfer under way, as the port sees it that requests go to.
 #[derive(Debug)]
 struct Running {
     request: Vec<u8>,
     began: Instant,
-    stop: CancellationToken,
-    /// Why it is stopped; nothing: the server stops.
-    why: OnceLock<Stop>,
-    /// The client has answered.
-    heard: AtomicBool,
+    holder: Arc<Holder>,
     /// When something new was acknowledged last, in milliseconds since it began.
     moved_ms: AtomicU64,
 }
 
-/// Why a transfer is stopped from here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// The same port asks for something else, or anew.
-    AskedAnew,
-    /// Another client needs the place, and this one has never answered.
-    Evicted,
-}
-
 impl Running {
-    fn stop(&self, why: Stop) {
-        let _ = self.why.set(why);
-        self.stop.cancel();
-    }
-
     /// Whether the same request, come again, is a copy of the one that is being served.
     fn is_a_copy(&self, request: &[u8]) -> bool {
         let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
         let still = self.began.elapsed().saturating_sub(moved);
-        self.request == request && (still < ANEW || !self.heard.load(Ordering::Relaxed))
+        self.request == request && (still < ANEW || !self.holder.is_heard())
     }
 }
 
@@ -131,14 +114,13 @@ impl Native {
             let SocketAddr::V4(from) = from else {
                 continue;
             };
-            self.on_request(from, buffer.get(..len).unwrap_or_default())
-                .await;
+            self.on_request(from, buffer.get(..len).unwrap_or_default());
         }
     }
 
-    async fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
+    fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
         let refused = match Packet::read(bytes) {
-            Ok(Packet::Read(request)) => match self.begin(from, request, bytes).await {
+            Ok(Packet::Read(request)) => match self.begin(from, request, bytes) {
                 Ok(()) => return,
                 Err(refused) => refused,
             },
@@ -176,23 +158,22 @@ impl Native {
         send_once(self.spec.address, to, &packet);
     }
 
-    async fn begin(
-        &self,
-        from: SocketAddrV4,
-        request: Request<'_>,
-        bytes: &[u8],
-    ) -> Result<(), Refused> {
+    fn begin(&self, from: SocketAddrV4, request: Request<'_>, bytes: &[u8]) -> Result<(), Refused> {
         let earlier = self.lock().get(&from).cloned();
         if let Some(earlier) = earlier {
             if earlier.is_a_copy(bytes) {
                 return Ok(());
             }
-            earlier.stop(Stop::AskedAnew);
+            let is_same = name_of(&earlier.request) == Some(request.name);
+            earlier.holder.stop(if is_same {
+                Stop::AskedAnew
+            } else {
+                Stop::AskedForAnother
+            });
         }
-        if self.requests.limits.is_full() {
-            self.evict().await;
-        }
-        let (body, size) = self.requests.open(from.into(), request.name)?;
+        let holder = Arc::new(Holder::new(self.abandon.child_token()));
+        let held = Some(Arc::clone(&holder));
+        let (body, size) = self.requests.open(from.into(), request.name, held)?;
         let mut body = body.told();
         let socket = match Connected::open(self.spec.address, from) {
             Ok(socket) => socket,
@@ -209,9 +190,7 @@ impl Native {
         let running = Arc::new(Running {
             request: bytes.to_vec(),
             began: Instant::now(),
-            stop: self.abandon.child_token(),
-            why: OnceLock::new(),
-            heard: AtomicBool::new(false),
+            holder,
             moved_ms: AtomicU64::new(0),
         });
         self.lock().insert(from, Arc::clone(&running));
@@ -243,22 +222,6 @@ impl Native {
             }
         });
         Ok(())
-    }
-
-    /// Ends the oldest transfer whose client has never answered: who forges requests takes no places.
-    async fn evict(&self) {
-        let oldest = {
-            let all = self.lock();
-            let unheard = all
-                .values()
-                .filter(|running| !running.heard.load(Ordering::Relaxed));
-            unheard.min_by_key(|running| running.began).cloned()
-        };
-        if let Some(oldest) = oldest {
-            oldest.stop(Stop::Evicted);
-            // Its task runs on this thread, and gives its place back.
-            tokio::task::yield_now().await;
-        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddrV4, Arc<Running>>> {
