@@ -19,6 +19,7 @@ pub mod injected;
 mod kinds;
 pub mod lint;
 pub mod load;
+pub mod needs;
 pub mod paths;
 pub mod preseed;
 pub mod scripts;
@@ -45,6 +46,7 @@ pub use paths::AssetRef;
 #[derive(Debug, Clone, Default)]
 pub struct Renderer {
     templates: Arc<env::Templates>,
+    found: needs::Found,
 }
 
 /// For whom a text is rendered.
@@ -211,6 +213,7 @@ impl Renderer {
     pub fn new(snapshot: &Snapshot) -> Self {
         Self {
             templates: Arc::new(env::Templates::new(snapshot)),
+            found: needs::Found::default(),
         }
     }
 
