@@ -16,7 +16,8 @@ use ipnet::Ipv4Net;
 use super::index::{Hosts, Index};
 use super::options::ConfiguredOption;
 pub use super::profile::{
-    Answer, Arguments, Boot, ImageKind, Profile, Snippet, Template, TemplateText, list_key,
+    Answer, Arguments, Boot, ImageKind, Profile, ProfileOption, ProfileValue, Snippet, Template,
+    TemplateText, list_key,
 };
 use super::secrets::Secrets;
 use super::source::Span;
@@ -106,6 +107,8 @@ pub struct Server {
     pub stalled_after: Duration,
     /// Bytes of journal kept.
     pub journal_keep: u64,
+    /// Bytes of boot files kept in memory; 0: none is kept.
+    pub asset_cache: u64,
     /// Whether hosts that a reload adds are armed (`when_new = "install"`).
     pub install_new: bool,
     /// The file of secrets.
@@ -149,6 +152,7 @@ impl Default for Server {
             max_attempts: 3,
             stalled_after: Duration::from_secs(2_700),
             journal_keep: 256 << 20,
+            asset_cache: 512 << 20,
             install_new: false,
             secrets: None,
         }
