@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,15 +41,17 @@ pub(super) struct Holder {
     why: OnceLock<Stop>,
     /// The client has answered.
     heard: AtomicBool,
+    since: Instant,
 }
 
 impl Holder {
     /// One that nobody has heard of yet, stopped by this token.
-    pub(super) const fn new(stop: CancellationToken) -> Self {
+    pub(super) fn new(stop: CancellationToken) -> Self {
         Self {
             stop,
             why: OnceLock::new(),
             heard: AtomicBool::new(false),
+            since: Instant::now(),
         }
     }
 
@@ -117,6 +120,20 @@ impl Limits {
         self.own.wait().await;
     }
 
+    /// Whether there is a place for one more, that of a transfer whose client has not answered for so long among them.
+    pub(super) fn make_room(&self, unheard: Duration) -> bool {
+        let mut running = lock(&self.running);
+        if running.places.len() < MAX_TRANSFERS {
+            return true;
+        }
+        let evicted = running.evict(None, unheard);
+        drop(running);
+        if let Some(evicted) = &evicted {
+            evicted.stop(Stop::Evicted);
+        }
+        evicted.is_some()
+    }
+
     /// One more transfer to this client; the error says why not. Where there is no place left it gets that of the
     /// oldest transfer whose client has not answered, and so may lose its own to others until its client has.
     pub(super) fn take(
@@ -127,7 +144,7 @@ impl Limits {
         let mut running = lock(&self.running);
         let mut evicted = None;
         if running.count(client) >= MAX_PER_CLIENT {
-            evicted = running.evict(Some(client));
+            evicted = running.evict(Some(client), Duration::ZERO);
             if evicted.is_none() {
                 return Err(format!(
                     "{MAX_PER_CLIENT} transfers to {client} are running"
@@ -135,7 +152,7 @@ impl Limits {
             }
         }
         if running.places.len() >= MAX_TRANSFERS {
-            evicted = running.evict(None);
+            evicted = running.evict(None, Duration::ZERO);
             if evicted.is_none() {
                 return Err(format!("{MAX_TRANSFERS} transfers are running"));
             }
@@ -162,13 +179,15 @@ impl Running {
         self.by_client.get(&client).copied().unwrap_or_default()
     }
 
-    /// Takes the place of the oldest transfer, to this client or to anybody, whose client has not answered. It is still
-    /// to be stopped.
-    fn evict(&mut self, client: Option<IpAddr>) -> Option<Arc<Holder>> {
+    /// Takes the place of the oldest transfer, to this client or to anybody, whose client has not answered for so long.
+    /// It is still to be stopped.
+    fn evict(&mut self, client: Option<IpAddr>, unheard: Duration) -> Option<Arc<Holder>> {
         let (id, holder) = self.places.iter().find_map(|(id, place)| {
             let is_one = client.is_none_or(|client| place.client == client);
             let holder = place.gives_way.as_ref();
-            let holder = holder.filter(|holder| is_one && !holder.is_heard())?;
+            let holder = holder.filter(|holder| {
+                is_one && !holder.is_heard() && holder.since.elapsed() >= unheard
+            })?;
             Some((*id, Arc::clone(holder)))
         })?;
         self.give_back(id);

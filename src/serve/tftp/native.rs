@@ -5,9 +5,13 @@
 //!
 //! **Invariant:** one client port has one transfer. A copy of its request changes nothing; another request, or the same
 //! one once the transfer has stood still, ends it and begins anew: so a ROM with a fixed port is never deaf.
+//!
+//! Where all places are taken a request waits for one, instead of being refused: firmware that is refused goes on with
+//! its disk, and firmware that hears nothing asks again.
 
 mod drive;
 mod socket;
+mod waiting;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -16,11 +20,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::drive::Drive;
 use self::socket::{Connected, send_once};
+use self::waiting::{Next, Waiting};
 use super::engine::Spec;
 use super::handler::{Refused, Requests};
 use super::limits::{Holder, Stop};
@@ -35,6 +41,12 @@ const LONGEST: usize = 2_048;
 /// A request that comes again after the transfer has stood still for so long is meant anew, and no late copy.
 const ANEW: Duration = Duration::from_secs(1);
 
+/// A client that has not answered for so long gives its place to one that waits.
+const UNHEARD: Duration = Duration::from_secs(1);
+
+/// How often those that wait are looked at, besides whenever a place comes free.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// How long transfers have to say farewell when the engine is stopped.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -46,6 +58,11 @@ pub(super) struct Native {
     abandon: CancellationToken,
     running: Arc<Mutex<HashMap<SocketAddrV4, Arc<Running>>>>,
     tasks: TaskTracker,
+    waiting: Mutex<Waiting>,
+    /// A place has come free.
+    room: Arc<Notify>,
+    /// Where packets are put together.
+    out: Arc<Mutex<Vec<u8>>>,
 }
 
 /// A transfer under way, as the port sees it that requests go to.
@@ -75,6 +92,9 @@ impl Native {
             abandon,
             running: Arc::default(),
             tasks: TaskTracker::new(),
+            waiting: Mutex::default(),
+            room: Arc::default(),
+            out: Arc::default(),
         }
     }
 
@@ -99,6 +119,10 @@ impl Native {
             }
         };
         self.abandon.cancel();
+        while let Some(Next::Serve(from, bytes) | Next::Expired(from, bytes)) = self.next_waiting()
+        {
+            self.turn_away(from, &bytes, "the server is stopping");
+        }
         self.tasks.close();
         let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
         ended
@@ -107,15 +131,52 @@ impl Native {
     async fn listen(&self, listener: &UdpSocket) -> Result<(), String> {
         let mut buffer = [0; LONGEST];
         loop {
-            let (len, from) = listener
-                .recv_from(&mut buffer)
-                .await
-                .map_err(|error| error.to_string())?;
+            let is_waiting = !self.waiting().is_empty();
+            let (len, from) = tokio::select! {
+                biased;
+                () = self.room.notified(), if is_waiting => {
+                    self.serve_waiting();
+                    continue;
+                }
+                received = listener.recv_from(&mut buffer) => {
+                    received.map_err(|error| error.to_string())?
+                }
+                () = tokio::time::sleep(LOOK), if is_waiting => {
+                    self.serve_waiting();
+                    continue;
+                }
+            };
             let SocketAddr::V4(from) = from else {
                 continue;
             };
             self.on_request(from, buffer.get(..len).unwrap_or_default());
         }
+    }
+
+    /// Begins what waits, as far as there are places.
+    fn serve_waiting(&self) {
+        while self.has_room() {
+            match self.next_waiting() {
+                Some(Next::Serve(from, bytes)) => self.on_request(from, &bytes),
+                Some(Next::Expired(from, bytes)) => {
+                    self.turn_away(from, &bytes, "no place came free in time");
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn next_waiting(&self) -> Option<Next> {
+        self.waiting().pop(Instant::now())
+    }
+
+    /// Tells of a request that has waited in vain. Its client is told nothing: it does not listen any more.
+    fn turn_away(&self, from: SocketAddrV4, bytes: &[u8], why: &str) {
+        let name = name_of(bytes).unwrap_or_default();
+        let about = self
+            .requests
+            .about(from.into(), &String::from_utf8_lossy(name));
+        about.tell(Kind::TftpFailed, Reason::Busy, 0, Some(why.to_owned()));
     }
 
     fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
@@ -171,6 +232,9 @@ impl Native {
                 Stop::AskedForAnother
             });
         }
+        if !self.has_room() && self.waiting().push(from, bytes, Instant::now()) {
+            return Ok(());
+        }
         let holder = Arc::new(Holder::new(self.abandon.child_token()));
         let held = Some(Arc::clone(&holder));
         let (body, size) = self.requests.open(from.into(), request.name, held)?;
@@ -194,7 +258,8 @@ impl Native {
             moved_ms: AtomicU64::new(0),
         });
         self.lock().insert(from, Arc::clone(&running));
-        let all = Arc::clone(&self.running);
+        let (all, room) = (Arc::clone(&self.running), Arc::clone(&self.room));
+        let out = Arc::clone(&self.out);
         self.tasks.spawn(async move {
             let size = match size {
                 Some(size) => Some(size),
@@ -211,8 +276,10 @@ impl Native {
                 socket,
                 is_netascii: mode == Mode::Netascii,
                 running: Arc::clone(&running),
+                out,
             };
             drive.run().await;
+            room.notify_one();
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             if all
                 .get(&from)
@@ -222,6 +289,15 @@ impl Native {
             }
         });
         Ok(())
+    }
+
+    /// Whether another transfer can be begun.
+    fn has_room(&self) -> bool {
+        self.requests.limits.make_room(UNHEARD)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddrV4, Arc<Running>>> {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(super) struct Drive {
     pub(super) socket: Connected,
     pub(super) is_netascii: bool,
     pub(super) running: Arc<Running>,
+    /// Where packets are put together.
+    pub(super) out: Arc<Mutex<Vec<u8>>>,
 }
 
 /// What a transfer was woken for.
@@ -75,28 +77,40 @@ impl Alarm {
     }
 }
 
+/// The bytes have to be waited for.
+fn not_now() -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
 impl Drive {
     /// Serves the client until the transfer has ended, and has its event say how.
     pub(super) async fn run(mut self) {
         let mut stopped = pin!(self.running.holder.stop.clone().cancelled_owned());
         let mut alarm = Alarm::new();
-        let mut out = Vec::new();
         let mut trouble = None;
-        let mut woken = Woken::Time;
+        let mut woken = Woken::Data;
         let mut in_a_row = 0;
         loop {
             let now = self.running.began.elapsed();
             let mut is_drained = true;
             match woken {
                 Woken::Packet => is_drained = self.receive(now),
-                Woken::Time => self.transfer.on_time(now),
+                Woken::Time => {
+                    // What was left in the queue, so that nothing is repeated that was acknowledged.
+                    for _ in 0..IN_A_ROW {
+                        if self.receive(now) {
+                            break;
+                        }
+                    }
+                    self.transfer.on_time(now);
+                }
                 Woken::Data => {}
                 Woken::Stop => {
                     let why = self.running.holder.why();
                     if why.is_none() {
                         self.transfer
                             .fail(ErrorCode::Undefined, "the server is stopping");
-                        self.send(now, &mut out).await.ok();
+                        self.send(now).await.ok();
                     }
                     let outcome = self.stopped(why);
                     self.body.ended(outcome);
@@ -109,8 +123,10 @@ impl Drive {
             })
             .await;
             // A packet that cannot be sent is lost as others are: it is repeated, and tried again.
-            match self.send(now, &mut out).await {
-                Ok(()) => {}
+            match self.send(now).await {
+                // Whoever was answered now says the next word. Should there be another packet already, it is taken
+                // with the next one or when it is time to repeat: looking for it costs as much as a packet.
+                Ok(any) => is_drained |= any,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     self.transfer.on_refused();
                 }
@@ -153,7 +169,7 @@ impl Drive {
     /// Takes one packet; `false`: there may be another one. It is answered before the next is looked for.
     fn receive(&mut self, now: Duration) -> bool {
         let mut buffer = [0; LONGEST];
-        match self.socket.socket().try_recv(&mut buffer) {
+        match self.socket.receive(&mut buffer) {
             Ok(len) => {
                 let before = self.transfer.acknowledged();
                 let packet = buffer.get(..len).unwrap_or_default();
@@ -194,6 +210,20 @@ impl Drive {
             if wants == 0 || !(self.transfer.is_agreed() || self.body.is_file()) {
                 return any;
             }
+            if !self.is_netascii {
+                let (transfer, body) = (&mut self.transfer, &mut self.body);
+                match transfer.supply_with(|to| body.read_now(to).unwrap_or_else(not_now)) {
+                    Ok(()) => {
+                        any = true;
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => {
+                        self.transfer.fail(ErrorCode::Undefined, "transfer failed");
+                        return true;
+                    }
+                }
+            }
             match self.body.poll_part(cx, wants) {
                 Poll::Pending => return any,
                 Poll::Ready(Ok(part)) if self.is_netascii => {
@@ -208,14 +238,27 @@ impl Drive {
         }
     }
 
-    async fn send(&mut self, now: Duration, out: &mut Vec<u8>) -> io::Result<()> {
+    /// Sends what is to be sent; whether there was anything.
+    async fn send(&mut self, now: Duration) -> io::Result<bool> {
+        // All transfers put their packets down in the same place, unless one has to wait for its socket meanwhile.
+        let mut out = std::mem::take(&mut *self.lock_out());
+        let mut sent = Ok(false);
         loop {
             out.clear();
-            let Some(batch) = self.transfer.poll_transmit(now, out) else {
-                return Ok(());
+            let Some(batch) = self.transfer.poll_transmit(now, &mut out) else {
+                break;
             };
-            self.socket.send(out, batch).await?;
+            sent = self.socket.send(&out, batch).await.map(|()| true);
+            if sent.is_err() {
+                break;
+            }
         }
+        *self.lock_out() = out;
+        sent
+    }
+
+    fn lock_out(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stopped(&self, why: Option<Stop>) -> Outcome {
