@@ -16,22 +16,24 @@
     clippy::cast_sign_loss
 )]
 
+#[path = "../common/mod.rs"]
+#[allow(dead_code)]
+mod common;
 mod load;
-mod packet;
 mod report;
 mod servers;
-mod setup;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use common::packet::Way;
+use common::process::{cpu_time, memory};
+use common::setup::{self, Cpu};
 use load::{Load, Outcome};
-use packet::Way;
 use report::{Key, Report, What};
 use servers::{Kind, Server};
-use setup::Cpu;
 
 const USAGE: &str = "\
 dhcp [--quick] [--rounds N] [--sizes N,N] [--servers NAME,NAME] [--no-realtime] [--only WORD,WORD]
@@ -404,29 +406,4 @@ fn measure_probe(
 /// it can: 50 ms that are not the next load's.
 fn rest() {
     std::thread::sleep(Duration::from_secs(2));
-}
-
-/// The processor time of a process's threads so far.
-fn cpu_time(pid: u32) -> io::Result<Duration> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        let nanos = text.split(' ').next().and_then(|text| text.parse().ok());
-        sum += nanos.unwrap_or(0_u64);
-    }
-    Ok(Duration::from_nanos(sum))
-}
-
-/// The largest resident size of a process so far, in MiB.
-fn memory(pid: u32) -> io::Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = text.lines().find_map(|line| {
-        line.strip_prefix("VmHWM:")?
-            .trim()
-            .strip_suffix(" kB")?
-            .parse::<f64>()
-            .ok()
-    });
-    kib.map(|kib| kib / 1024.0)
-        .ok_or_else(|| io::Error::other("no VmHWM"))
 }

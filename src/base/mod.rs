@@ -7,6 +7,7 @@
 pub mod arch;
 pub mod glob;
 pub mod lifecycle;
+pub mod loader;
 pub mod mac;
 pub mod macs;
 pub mod map;
@@ -18,6 +19,7 @@ pub mod time;
 
 pub use arch::{Architecture, ClientSystemArchitecture, Firmware};
 pub use lifecycle::{After, AfterEvent, Lifecycle};
+pub use loader::BootLoader;
 pub use mac::HardwareAddr;
 pub use macs::Macs;
 pub use map::{FastHash, FastMap, FastSet};

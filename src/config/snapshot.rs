@@ -16,7 +16,8 @@ use ipnet::Ipv4Net;
 use super::index::{Hosts, Index};
 use super::options::ConfiguredOption;
 pub use super::profile::{
-    Answer, Arguments, Boot, ImageKind, Profile, Snippet, Template, TemplateText, list_key,
+    Answer, Arguments, Boot, ImageKind, Profile, ProfileOption, ProfileValue, SignedLoaders,
+    Snippet, Template, TemplateText, list_key,
 };
 use super::secrets::Secrets;
 use super::source::Span;
@@ -86,6 +87,8 @@ pub struct Server {
     pub loaders: BTreeMap<Firmware, String>,
     /// Boot loader by the number in option 93; wins over [`Server::loaders`].
     pub loaders_by_code: BTreeMap<u16, String>,
+    /// Shim by firmware, for machines with Secure Boot whose profile brings none: a path under `boot_assets`.
+    pub secure: BTreeMap<Firmware, String>,
     /// Whether iPXE is told at once that there is no IPv6 router (`router_advertisement = "ipxe"`).
     pub advertise_to_ipxe: bool,
     /// UDP port of TFTP (69).
@@ -106,6 +109,8 @@ pub struct Server {
     pub stalled_after: Duration,
     /// Bytes of journal kept.
     pub journal_keep: u64,
+    /// Bytes of boot files kept in memory; 0: none is kept.
+    pub asset_cache: u64,
     /// Whether hosts that a reload adds are armed (`when_new = "install"`).
     pub install_new: bool,
     /// The file of secrets.
@@ -139,6 +144,12 @@ impl Default for Server {
             .map(|(firmware, path)| (firmware, path.to_owned()))
             .into(),
             loaders_by_code: BTreeMap::new(),
+            secure: [
+                (Firmware::UefiX64, "shim/shimx64.efi"),
+                (Firmware::UefiArm64, "shim/shimaa64.efi"),
+            ]
+            .map(|(firmware, path)| (firmware, path.to_owned()))
+            .into(),
             advertise_to_ipxe: false,
             tftp_port: 69,
             tftp_max_blksize: 1_468,
@@ -149,6 +160,7 @@ impl Default for Server {
             max_attempts: 3,
             stalled_after: Duration::from_secs(2_700),
             journal_keep: 256 << 20,
+            asset_cache: 512 << 20,
             install_new: false,
             secrets: None,
         }
@@ -189,6 +201,8 @@ pub struct Subnet {
     pub pool: Option<Pool>,
     /// Further options, one of each code.
     pub options: Vec<ConfiguredOption>,
+    /// Whether its machines have Secure Boot switched on, where neither host, group nor profile says.
+    pub secure_boot: Option<bool>,
     /// Where it stands.
     pub span: Option<Span>,
 }
@@ -384,6 +398,9 @@ pub struct Settings {
     pub local_boot: LocalBoot,
     /// Whether it may be installed.
     pub install: InstallPolicy,
+    /// Whether its firmware has Secure Boot switched on, as far as these layers say; what holds is
+    /// [`Snapshot::secure_boot`].
+    pub secure_boot: Option<bool>,
     /// DHCP options of its own, its groups' and the defaults', one of each code; they win over those of
     /// the subnet.
     pub options: Box<[ConfiguredOption]>,
@@ -708,6 +725,17 @@ impl Snapshot {
     /// All templates, by path under `templates`.
     pub fn templates(&self) -> &BTreeMap<String, Template> {
         &self.templates
+    }
+
+    /// Whether a host's firmware runs signed programs only: what its own layers say, else its profile, else
+    /// its subnet. It cannot be seen in DHCP.
+    pub fn secure_boot(&self, host: &Host) -> bool {
+        let of_profile = || self.profile(host.profile.as_ref()?)?.secure_boot;
+        let of_subnet = || self.subnet_of(host)?.secure_boot;
+        host.secure_boot
+            .or_else(of_profile)
+            .or_else(of_subnet)
+            .unwrap_or(false)
     }
 
     /// The silence after which an installation with this profile has failed.

@@ -51,6 +51,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
         unknown: Unknown::Ignore,
         pool: None,
         options: Vec::new(),
+        secure_boot: None,
         span: None,
     }
 }
@@ -90,6 +91,9 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         stalled_after: None,
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
+        options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     };

@@ -84,6 +84,9 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
         stalled_after: None,
         variables,
         vars,
+        options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     }
@@ -145,6 +148,7 @@ impl Draft {
                 unknown: Unknown::Ignore,
                 pool: None,
                 options: Vec::new(),
+                secure_boot: None,
                 span: None,
             },
             more_subnets: Vec::new(),

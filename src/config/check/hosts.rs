@@ -440,6 +440,7 @@ impl<'a> Maker<'a> {
                 .install
                 .as_ref()
                 .map_or_else(|| usual_install(lifecycle), |install| install.value),
+            secure_boot: merged.secure_boot.as_ref().map(|flag| flag.value),
             options: merged.options.values().cloned().collect(),
             snippets: merged
                 .snippets

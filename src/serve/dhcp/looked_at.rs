@@ -3,12 +3,12 @@
 //! **Invariant:** nothing is remembered for longer than [`FRESH`] and [`Routes::FRESH`], and no map
 //! grows beyond its bound.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::{Architecture, FastMap, HostName, ProfileName};
+use crate::base::{Architecture, FastMap, HostName, ProfileName, Token};
+use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::BootFiles;
 
@@ -26,7 +26,7 @@ const MOST_HOSTS: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct LookedAt {
     loaders: Mutex<FastMap<String, (Instant, bool)>>,
-    lacking: Mutex<HashMap<Asked, (Instant, Option<String>)>>,
+    lacking: Mutex<FastMap<Asked, (Instant, Option<String>)>>,
 }
 
 /// What was asked of a host's installation. Machines without a reservation have one name, and boot
@@ -130,6 +130,16 @@ impl<F: BootFiles> BootFiles for Remembered<'_, F> {
         self.lacking(Lacking::File, host, profile, arch, || {
             self.files.missing_for(host, profile, arch)
         })
+    }
+
+    fn options_of(
+        &self,
+        host: &Host,
+        profile: &Profile,
+        token: &Token,
+        server: Ipv4Addr,
+    ) -> Vec<ConfiguredOption> {
+        self.files.options_of(host, profile, token, server)
     }
 
     fn missing_secret(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
