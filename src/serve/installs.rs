@@ -413,36 +413,44 @@ impl Installs {
         if !work.may_release {
             return Ok(());
         }
-        let stored = self.told(snapshot, self.store.records().await)?;
-        let mut waiting: Vec<HostName> = stored
-            .iter()
-            .map(|record| &record.value)
-            .chain(work.changes.iter().map(|change| &change.next))
-            .filter(|record| record.state == InstallState::Waiting)
-            .map(|record| record.host.clone())
-            .collect();
+        // Of thousands that boot at once mostly none waits: nothing is read but that.
+        let mut waiting = self.told(snapshot, self.store.waiting().await)?;
+        let own = work.changes.iter().map(|change| &change.next);
+        waiting.extend(
+            own.filter(|record| record.state == InstallState::Waiting)
+                .map(|record| record.host.clone()),
+        );
         waiting.sort();
         waiting.dedup();
-        let latest = |work: &Work, host: &HostName| {
-            work.latest(host).or_else(|| {
-                let at = stored.binary_search_by(|record| record.value.host.cmp(host));
-                stored.get(at.ok()?).cloned()
-            })
-        };
         for host in waiting {
-            let Some(current) = latest(work, &host) else {
+            let Some(current) = self.latest(snapshot, work, &host).await? else {
                 continue;
             };
-            let came = current.value.state == InstallState::Waiting
-                && current.value.after.as_ref().is_some_and(|after| {
-                    latest(work, &after.host)
-                        .is_some_and(|other| record::reached(&other.value, after.event))
-                });
+            let came = match &current.value.after {
+                Some(after) if current.value.state == InstallState::Waiting => self
+                    .latest(snapshot, work, &after.host)
+                    .await?
+                    .is_some_and(|other| record::reached(&other.value, after.event)),
+                _ => false,
+            };
             if came {
                 work.release(snapshot, &current, now);
             }
         }
         Ok(())
+    }
+
+    /// The record of a host as this work leaves it, or else as it is stored.
+    async fn latest(
+        &self,
+        snapshot: &Snapshot,
+        work: &Work,
+        host: &HostName,
+    ) -> Result<Option<Versioned<Record>>, StoreError> {
+        match work.latest(host) {
+            Some(record) => Ok(Some(record)),
+            None => self.told(snapshot, self.store.record(host).await),
+        }
     }
 
     /// Brings the records in line with a configuration that has taken effect: armings that no longer

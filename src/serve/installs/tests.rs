@@ -42,13 +42,14 @@ fn snapshot(profile: &str, hosts: &[(&str, u8)]) -> Snapshot {
         unknown: Unknown::Ignore,
         pool: None,
         options: Vec::new(),
+        secure_boot: None,
         span: None,
     };
     let hosts = hosts
         .iter()
         .map(|(name, n)| {
             let mut host = Host::new(host(name), 0);
-            host.macs = vec![mac(*n)];
+            host.macs = mac(*n).into();
             host.ip = Some(ip(*n));
             host.profile = Some(profile.parse().unwrap());
             host
@@ -631,6 +632,8 @@ fn profile(lifecycle: Lifecycle, boot: Boot) -> Profile {
         variables: std::collections::BTreeMap::new(),
         vars: toml::Table::new(),
         options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     }
