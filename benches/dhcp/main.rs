@@ -45,9 +45,10 @@ dhcp [--quick] [--rounds N] [--sizes N,N] [--servers NAME,NAME] [--no-realtime] 
   --baseline   another build of Bootwright: its program, measured in turn with this one
   --seconds    how long each load lasts: 2, quick 1
   --no-realtime  a high priority instead of SCHED_RR, which is taken where it is allowed
-  --only       of: closed, open, burst, reload (the start is always measured)
+  --only       of: closed, open, burst, reload, probe (the start is always measured)
   --direct     machines on the wire instead of behind a relay agent
-  --no-probe   Bootwright does not ask the wire who has a reserved address
+  --no-probe   Bootwright does not ask the wire who has a reserved address; what that question costs is measured
+               in any case (probe)
   --out        where the tables go: target/bench-dhcp.md
   --folder     an empty folder on a real disk for the servers' files: one in /var/tmp, removed at the end
 
@@ -242,7 +243,9 @@ fn run(plan: &Plan) -> io::Result<()> {
                     plan.rounds,
                     kind.name()
                 );
-                if let Err(error) = measure(plan, kind, hosts, &folder.0, &mut report) {
+                let measured = measure(plan, kind, hosts, &folder.0, &mut report)
+                    .and_then(|()| measure_probe(plan, kind, hosts, &folder.0, &mut report));
+                if let Err(error) = measured {
                     eprintln!("  {error}");
                     report.failed(kind, hosts, &error.to_string());
                 }
@@ -349,6 +352,52 @@ fn measure(
     put(What::Wrong, wrong as f64);
     if let Some(why) = server.ended() {
         return Err(io::Error::other(why));
+    }
+    Ok(())
+}
+
+/// What it costs to ask the wire who has a reserved address: the same load from the wire itself with and without.
+fn measure_probe(
+    plan: &Plan,
+    kind: Kind,
+    hosts: u32,
+    folder: &Path,
+    report: &mut Report,
+) -> io::Result<()> {
+    if !kind.is_bootwright() || !plan.wants("probe") {
+        return Ok(());
+    }
+    for probe in [true, false] {
+        let mut load = Load::new(hosts, Way::Direct)?;
+        let mut server = Server::start(kind, hosts, folder, plan.cpu, probe)?;
+        let patience = Plan::patience(kind, hosts);
+        if load.first_answer(server.started(), patience)?.is_none() {
+            let why = server.ended();
+            return Err(io::Error::other(why.unwrap_or_else(|| {
+                "no answer to a machine on the wire".to_owned()
+            })));
+        }
+        load.closed(4, Duration::from_millis(300))?;
+        let before = cpu_time(server.pid())?;
+        let mut outcome = load.closed(16, plan.lasting)?;
+        let cpu = cpu_time(server.pid())?.saturating_sub(before);
+        eprintln!(
+            "  on the wire, {} probe: {:.0}/s, p99 {:.0} us, wrong {} {:?}",
+            if probe { "with" } else { "without" },
+            outcome.rate(),
+            outcome.quantile(0.99),
+            outcome.wrong,
+            outcome.faults
+        );
+        let mut put = |what: What, value: f64| report.put(Key { kind, hosts, what }, value);
+        put(What::ProbeRate(probe), outcome.rate());
+        put(What::ProbeP50(probe), outcome.quantile(0.5));
+        put(What::ProbeP99(probe), outcome.quantile(0.99));
+        if outcome.done > 0 {
+            let each = cpu.as_secs_f64() * 1e6 / outcome.done as f64;
+            put(What::ProbeCpu(probe), each);
+        }
+        put(What::Wrong, outcome.wrong as f64);
     }
     Ok(())
 }

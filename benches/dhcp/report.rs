@@ -28,6 +28,11 @@ pub enum What {
     Start,
     InForce,
     Silence,
+    /// On the wire, with the question who has the address (or without it).
+    ProbeRate(bool),
+    ProbeP50(bool),
+    ProbeP99(bool),
+    ProbeCpu(bool),
     Wrong,
 }
 
@@ -174,6 +179,21 @@ impl Report {
                     What::Silence,
                     4,
                 ),
+            ],
+        );
+        self.table(
+            &mut text,
+            "Conflict probe, machines on the wire, 16 outstanding",
+            Better::Unsaid,
+            &[
+                ("handshakes/s, with it", What::ProbeRate(true), 0),
+                ("handshakes/s, without", What::ProbeRate(false), 0),
+                ("p50 with it, us", What::ProbeP50(true), 0),
+                ("p50 without, us", What::ProbeP50(false), 0),
+                ("p99 with it, us", What::ProbeP99(true), 0),
+                ("p99 without, us", What::ProbeP99(false), 0),
+                ("CPU per handshake with it, us", What::ProbeCpu(true), 1),
+                ("CPU per handshake without, us", What::ProbeCpu(false), 1),
             ],
         );
         let _ = writeln!(text, "Wrong answers (all rounds):");

@@ -156,7 +156,7 @@ impl Server {
     /// Whether it has ended by itself, and what it has said.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
-        let said = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let said = fs::read_to_string(self.log()).unwrap_or_default();
         let last: Vec<&str> = said.lines().rev().take(5).collect();
         Some(format!(
             "{} ended, {status}: {}",
@@ -180,6 +180,11 @@ impl Server {
             self.aside().join("moved"),
             self.folder.join(self.kind.file()),
         )
+    }
+
+    /// Where it logs: not in the folder of its configuration, which may be watched.
+    fn log(&self) -> PathBuf {
+        self.folder.with_extension("log")
     }
 
     /// A folder on the same disk that nobody watches.
@@ -273,7 +278,7 @@ impl Server {
                     .arg(format!("--dhcp-leasefile={}", file("leases").display()));
             }
         }
-        let log = File::create(file("log"))?;
+        let log = File::create(self.log())?;
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -148,7 +148,7 @@ pub struct Transfer {
     round_trip: RoundTrip,
     /// When something was sent last.
     sent_at: Duration,
-    /// When something new was acknowledged last; at first, when the first packet was sent.
+    /// When something new was acknowledged last, or when the first packet behind that was sent.
     moved_at: Duration,
     /// When to repeat; `None` while nothing is under way.
     due: Option<Duration>,
@@ -247,8 +247,14 @@ impl Transfer {
         self.resent
     }
 
+    /// The whole file's bytes where the client most likely has it: all were sent, and of these it has acknowledged
+    /// some, which takes more than the options.
+    pub fn presumed_whole(&self) -> Option<u64> {
+        self.sent_out().filter(|_| self.acknowledged > 0)
+    }
+
     /// The whole file's bytes once all have been sent, with or without an acknowledgement.
-    pub fn sent_out(&self) -> Option<u64> {
+    fn sent_out(&self) -> Option<u64> {
         let size = || self.acknowledged + u64::try_from(self.ready()).unwrap_or_default();
         let all = || {
             self.last()
@@ -531,7 +537,13 @@ impl Transfer {
                 packets: 1,
             }
         } else {
-            self.blocks(to)?
+            // So long it was the file that was waited for, and not the client.
+            let was_idle = self.sent < self.base;
+            let batch = self.blocks(to)?;
+            if was_idle {
+                self.moved_at = now;
+            }
+            batch
         };
         self.sent_at = now;
         self.arm(now);

@@ -74,6 +74,8 @@ pub fn prove(
         None => files.is_file(&folder.join(path)),
     };
     problems.extend(files::missing(&in_force, &is_there));
+    let head = |path: &str| files.head(&folder.join(path), files::HEAD).ok();
+    problems.extend(files::unsigned(&in_force, &is_there, &head));
     let at_top = files.names(folder).unwrap_or_default();
     problems.extend(files::hidden(&in_force, &is_there, &at_top));
     problems.extend(config::hook_warnings(files, &in_force.snapshot));

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::leases::Leases;
-use super::live::LiveSystems;
+use super::live::{LiveSystems, is_tool};
 use crate::base::{
     AfterEvent, Clock, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token,
 };
@@ -185,7 +185,7 @@ impl Installs {
         snapshot: &Snapshot,
         token: &Token,
     ) -> Result<Option<Record>, StoreError> {
-        if let Some(record) = self.live.by_token(snapshot, token) {
+        if let Some(record) = self.live.by_token(snapshot, token, self.clock.now()) {
             return Ok(Some(record));
         }
         let found = self.told(snapshot, self.store.by_token(token).await)?;
@@ -220,7 +220,7 @@ impl Installs {
         input: impl Fn(&Record) -> Input + Sync,
         context: &Context,
     ) -> Result<Applied, ApplyError> {
-        while let Some(record) = self.live.by_token(snapshot, token) {
+        while let Some(record) = self.live.by_token(snapshot, token, self.clock.now()) {
             if let Some(applied) = self.live_step(snapshot, record, &input, context) {
                 return Ok(applied);
             }
@@ -335,6 +335,7 @@ impl Installs {
         for _ in 0..TRIES {
             let now = self.clock.now();
             let mut work = Work::default();
+            let mut before: Vec<Record> = Vec::new();
             for &(host, make) in inputs {
                 let current = match work.latest(host) {
                     Some(current) => current,
@@ -345,6 +346,7 @@ impl Installs {
                             value: Record::new(host.clone()),
                         }),
                 };
+                before.push(current.value.clone());
                 work.take(snapshot, current, make, now, context);
             }
             let refused = work.refused.take();
@@ -362,6 +364,10 @@ impl Installs {
                     return Err(refused.map_or(ApplyError::Store(error), ApplyError::Refused));
                 }
             }
+            for change in &work.changes {
+                let armed = before.iter().find(|record| record.host == change.next.host);
+                self.tool_or_not(snapshot, armed, &change.next, now);
+            }
             work.events
                 .into_iter()
                 .for_each(|event| self.journal.append(event));
@@ -372,6 +378,29 @@ impl Installs {
         }
         let error = StoreError::Unavailable(format!("{TRIES} changes in a row met another one"));
         Err(ApplyError::Store(self.trouble(snapshot, error)))
+    }
+
+    /// A tool whose kernel was sent runs on under its token; whatever else becomes of a host ends that.
+    fn tool_or_not(
+        &self,
+        snapshot: &Snapshot,
+        armed: Option<&Record>,
+        next: &Record,
+        now: Timestamp,
+    ) {
+        let runs = armed.filter(|armed| {
+            armed.state.boots_installer()
+                && armed.state != InstallState::Armed
+                && next.state == InstallState::Local
+                // Sent by this server, just now.
+                && next.kernel_at == Some(now)
+                && Self::policy(snapshot, Some(armed)).kernel_is_known
+                && is_tool(snapshot, armed)
+        });
+        match runs {
+            Some(armed) => self.live.keep(armed, now),
+            None => self.live.forget(&next.host),
+        }
     }
 
     /// Arms the hosts that have waited for what this work brings about, in the same change of the store.

@@ -15,8 +15,8 @@ mod waiting;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
@@ -29,6 +29,7 @@ use self::socket::{Connected, send_once};
 use self::waiting::{Next, Waiting};
 use super::engine::Spec;
 use super::handler::{Refused, Requests};
+use super::limits::{Holder, Stop};
 use super::outcome;
 use crate::decide::transfer::{Caps, Terms, Transfer};
 use crate::journal::event::{Kind, Reason};
@@ -39,9 +40,6 @@ const LONGEST: usize = 2_048;
 
 /// A request that comes again after the transfer has stood still for so long is meant anew, and no late copy.
 const ANEW: Duration = Duration::from_secs(1);
-
-/// A client that has not answered for so long gives its place to one that waits.
-const UNHEARD: Duration = Duration::from_secs(1);
 
 /// How often those that wait are looked at, besides whenever a place comes free.
 const LOOK: Duration = Duration::from_millis(100);
@@ -64,40 +62,22 @@ pub(super) struct Native {
     out: Arc<Mutex<Vec<u8>>>,
 }
 
-/// A transfer under way, as others see it.
+/// A transfer under way, as the port sees it that requests go to.
 #[derive(Debug)]
 struct Running {
     request: Vec<u8>,
     began: Instant,
-    stop: CancellationToken,
-    /// Why it is stopped; nothing: the server stops.
-    why: OnceLock<Stop>,
-    /// The client has answered.
-    heard: AtomicBool,
+    holder: Arc<Holder>,
     /// When something new was acknowledged last, in milliseconds since it began.
     moved_ms: AtomicU64,
 }
 
-/// Why a transfer is stopped from here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// The same port asks for something else, or anew.
-    AskedAnew,
-    /// Another client needs the place, and this one has never answered.
-    Evicted,
-}
-
 impl Running {
-    fn stop(&self, why: Stop) {
-        let _ = self.why.set(why);
-        self.stop.cancel();
-    }
-
     /// Whether the same request, come again, is a copy of the one that is being served.
     fn is_a_copy(&self, request: &[u8]) -> bool {
         let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
         let still = self.began.elapsed().saturating_sub(moved);
-        self.request == request && (still < ANEW || !self.heard.load(Ordering::Relaxed))
+        self.request == request && (still < ANEW || !self.holder.is_heard())
     }
 }
 
@@ -152,30 +132,29 @@ impl Native {
             let (len, from) = tokio::select! {
                 biased;
                 () = self.room.notified(), if is_waiting => {
-                    self.serve_waiting().await;
+                    self.serve_waiting();
                     continue;
                 }
                 received = listener.recv_from(&mut buffer) => {
                     received.map_err(|error| error.to_string())?
                 }
                 () = tokio::time::sleep(LOOK), if is_waiting => {
-                    self.serve_waiting().await;
+                    self.serve_waiting();
                     continue;
                 }
             };
             let SocketAddr::V4(from) = from else {
                 continue;
             };
-            self.on_request(from, buffer.get(..len).unwrap_or_default())
-                .await;
+            self.on_request(from, buffer.get(..len).unwrap_or_default());
         }
     }
 
     /// Begins what waits, as far as there are places.
-    async fn serve_waiting(&self) {
-        while self.has_room().await {
+    fn serve_waiting(&self) {
+        while !self.requests.limits.must_wait() {
             match self.next_waiting() {
-                Some(Next::Serve(from, bytes)) => self.on_request(from, &bytes).await,
+                Some(Next::Serve(from, bytes)) => self.on_request(from, &bytes),
                 Some(Next::Expired(from, bytes)) => {
                     self.turn_away(from, &bytes, "no place came free in time");
                 }
@@ -197,9 +176,9 @@ impl Native {
         about.tell(Kind::TftpFailed, Reason::Busy, 0, Some(why.to_owned()));
     }
 
-    async fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
+    fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
         let refused = match Packet::read(bytes) {
-            Ok(Packet::Read(request)) => match self.begin(from, request, bytes).await {
+            Ok(Packet::Read(request)) => match self.begin(from, request, bytes) {
                 Ok(()) => return,
                 Err(refused) => refused,
             },
@@ -237,23 +216,25 @@ impl Native {
         send_once(self.spec.address, to, &packet);
     }
 
-    async fn begin(
-        &self,
-        from: SocketAddrV4,
-        request: Request<'_>,
-        bytes: &[u8],
-    ) -> Result<(), Refused> {
+    fn begin(&self, from: SocketAddrV4, request: Request<'_>, bytes: &[u8]) -> Result<(), Refused> {
         let earlier = self.lock().get(&from).cloned();
         if let Some(earlier) = earlier {
             if earlier.is_a_copy(bytes) {
                 return Ok(());
             }
-            earlier.stop(Stop::AskedAnew);
+            let is_same = name_of(&earlier.request) == Some(request.name);
+            earlier.holder.stop(if is_same {
+                Stop::AskedAnew
+            } else {
+                Stop::AskedForAnother
+            });
         }
-        if !self.has_room().await && self.waiting().push(from, bytes, Instant::now()) {
+        if self.requests.limits.must_wait() && self.waiting().push(from, bytes, Instant::now()) {
             return Ok(());
         }
-        let (body, size) = self.requests.open(from.into(), request.name)?;
+        let holder = Arc::new(Holder::new(self.abandon.child_token()));
+        let held = Some(Arc::clone(&holder));
+        let (body, size) = self.requests.open(from.into(), request.name, held)?;
         let mut body = body.told();
         let socket = match Connected::open(self.spec.address, from) {
             Ok(socket) => socket,
@@ -270,9 +251,7 @@ impl Native {
         let running = Arc::new(Running {
             request: bytes.to_vec(),
             began: Instant::now(),
-            stop: self.abandon.child_token(),
-            why: OnceLock::new(),
-            heard: AtomicBool::new(false),
+            holder,
             moved_ms: AtomicU64::new(0),
         });
         self.lock().insert(from, Arc::clone(&running));
@@ -307,30 +286,6 @@ impl Native {
             }
         });
         Ok(())
-    }
-
-    /// Whether another transfer can be begun. Where there is no place the oldest transfer whose client has never
-    /// answered gives up its own: who forges requests takes no places.
-    async fn has_room(&self) -> bool {
-        if !self.requests.limits.is_full() {
-            return true;
-        }
-        let oldest = {
-            let all = self.lock();
-            let unheard = all
-                .values()
-                .filter(|running| !running.heard.load(Ordering::Relaxed));
-            let oldest = unheard.min_by_key(|running| running.began);
-            oldest
-                .filter(|running| running.began.elapsed() >= UNHEARD)
-                .cloned()
-        };
-        if let Some(oldest) = oldest {
-            oldest.stop(Stop::Evicted);
-            // Its task runs on this thread, and gives its place back.
-            tokio::task::yield_now().await;
-        }
-        !self.requests.limits.is_full()
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
