@@ -109,6 +109,8 @@ pub struct Server {
     pub stalled_after: Duration,
     /// Bytes of journal kept.
     pub journal_keep: u64,
+    /// Bytes of boot files kept in memory; 0: none is kept.
+    pub asset_cache: u64,
     /// Whether hosts that a reload adds are armed (`when_new = "install"`).
     pub install_new: bool,
     /// The file of secrets.
@@ -158,6 +160,7 @@ impl Default for Server {
             max_attempts: 3,
             stalled_after: Duration::from_secs(2_700),
             journal_keep: 256 << 20,
+            asset_cache: 512 << 20,
             install_new: false,
             secrets: None,
         }

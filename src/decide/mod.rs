@@ -17,6 +17,7 @@
 )]
 
 pub mod cards;
+pub mod configs;
 pub mod delivery;
 pub mod dhcp;
 pub mod firmware;

@@ -706,20 +706,7 @@ fn script_not_fetched(subject: &Subject<'_>, attempt: &Attempt, before: &[Attemp
 
 fn boot_file_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     let mut causes = of_remarks(subject, attempt, &FILES);
-    let by_shim = attempt.has(StepKind::Grub);
-    if let Some(kernel) = attempt.step(StepKind::Kernel).filter(|_| by_shim) {
-        causes.push(
-            cause(
-                "shim-refuses-kernel",
-                "GRUB has fetched the kernel and not started it: refused by shim's signature check (Secure Boot), because it is not signed, or by another distribution than shim",
-                format!(
-                    "give {} the shim and GRUB of its own distribution (shim and grub in [boot] of its profile), and a kernel that is signed; the screen says: bad shim signature",
-                    subject.host
-                ),
-            )
-            .seen([kernel.what.clone()]),
-        );
-    }
+    causes.extend(refused_kernel(subject, attempt));
     causes.extend([
         cause(
             "boot-files",
@@ -735,8 +722,29 @@ fn boot_file_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause>
     causes
 }
 
+/// With Secure Boot: the kernel was fetched, and nothing after it.
+fn refused_kernel(subject: &Subject<'_>, attempt: &Attempt) -> Option<Cause> {
+    let kernel = attempt.step(StepKind::Kernel)?;
+    attempt.step(StepKind::Grub)?;
+    Some(
+        cause(
+            "shim-refuses-kernel",
+            "GRUB has fetched the kernel and not started it: refused by shim's signature check (Secure Boot), because it is not signed, or by another distribution than shim",
+            format!(
+                "give {} the shim and GRUB of its own distribution (shim and grub in [boot] of its profile), and a kernel that is signed; the screen says: bad shim signature",
+                subject.host
+            ),
+        )
+        .seen([kernel.what.clone()]),
+    )
+}
+
 fn installer_without_address(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     let mut causes = of_remarks(subject, attempt, &[Kind::InstallProgress]);
+    // A kernel without a RAM disk, or one whose RAM disk is not known.
+    if !attempt.has(StepKind::Initrd) {
+        causes.extend(refused_kernel(subject, attempt));
+    }
     causes.extend(of_remarks(subject, attempt, &DHCP));
     causes.extend([
         cause(

@@ -11,6 +11,7 @@ mod bounded;
 mod companion;
 pub mod context;
 pub mod dhcp;
+pub mod file_cache;
 pub mod foreign;
 pub mod health;
 pub mod heard;

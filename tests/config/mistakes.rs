@@ -386,9 +386,7 @@ mod modes {
 mod not_available {
     use super::*;
 
-    mistake!(later_in_the_server_file, MAIN => main_with(r#"[assets]
-cache = "512MiB"
-[admin]
+    mistake!(later_in_the_server_file, MAIN => main_with(r#"[admin]
 listen = "127.0.0.1:8081"
 tokens = "admin-tokens.toml"
 [store]
@@ -410,6 +408,8 @@ conflict_probe = false
 router_advertisement = "off"
 [tftp]
 engine = "async-tftp"
+[assets]
+cache = "0MiB"
 [admin]
 [install]
 when_new = "install"

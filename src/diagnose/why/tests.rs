@@ -315,6 +315,53 @@ fn a_loop_that_the_server_has_broken() {
     }
 }
 
+/// A boot by shim and GRUB, as far as some step.
+fn by_shim(fetched: &[&str]) -> Diagnosis {
+    let shim = "debian/12/x86_64/shimx64.efi";
+    let mut events = vec![
+        event(0, Kind::DhcpOffer, Reason::Loader, "uefi-x64", shim),
+        event(100, Kind::DhcpAck, Reason::Loader, "uefi-x64", shim),
+        event(300, Kind::TftpSent, Reason::Done, "", shim),
+    ];
+    for (file, ms) in fetched.iter().zip(1_000_i64..) {
+        let (kind, reason) = match *file {
+            "/boot/52-54-00-47-86-8e/grub.cfg" => (Kind::HttpScript, Reason::Installer),
+            file if file.contains("mmx64") => (Kind::TftpFailed, Reason::NotFound),
+            _ => (Kind::TftpSent, Reason::Done),
+        };
+        events.push(event(ms, kind, reason, "", file));
+    }
+    let expected = Expected {
+        answers: true,
+        shim: true,
+        ..Expected::default()
+    };
+    let booting = record(InstallState::Booting);
+    expecting(&expected, Some(&booting), &events, &[], 3_600_000)
+}
+
+#[test]
+fn with_secure_boot_each_signature_check_is_told_by_what_did_not_come() {
+    let grub = "debian/12/x86_64/grubx64.efi";
+    let script = "/boot/52-54-00-47-86-8e/grub.cfg";
+    let linux = "debian/12/x86_64/linux";
+    let firmware = by_shim(&[]);
+    assert_eq!(missing(&firmware), Some(StepKind::Grub));
+    assert_eq!(codes(&firmware)[0], "secure-boot");
+    assert!(firmware.causes[0].what.contains("third-party UEFI CA"));
+    let shim = by_shim(&[grub]);
+    assert_eq!(missing(&shim), Some(StepKind::Script));
+    assert_eq!(codes(&shim)[0], "shim-refuses-grub");
+    assert!(codes(&shim).len() > 1);
+    // shim starts its tool only when it has refused what it should have started.
+    let sure = by_shim(&[grub, "debian/12/x86_64/mmx64.efi"]);
+    assert_eq!(codes(&sure), ["shim-refuses-grub"]);
+    assert!(sure.causes[0].evidence[0].contains("mmx64.efi"), "{sure:?}");
+    let kernel = by_shim(&[grub, script, linux]);
+    assert_eq!(missing(&kernel), Some(StepKind::InstallerAddress));
+    assert_eq!(codes(&kernel)[0], "shim-refuses-kernel");
+}
+
 #[test]
 fn refusals_on_the_way_come_first() {
     let whole = whole_boot(0);
