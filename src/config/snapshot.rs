@@ -16,8 +16,8 @@ use ipnet::Ipv4Net;
 use super::index::{Hosts, Index};
 use super::options::ConfiguredOption;
 pub use super::profile::{
-    Answer, Arguments, Boot, ImageKind, Profile, SignedLoaders, Snippet, Template, TemplateText,
-    list_key,
+    Answer, Arguments, Boot, ImageKind, Profile, ProfileOption, ProfileValue, SignedLoaders, Snippet,
+    Template, TemplateText, list_key,
 };
 use super::secrets::Secrets;
 use super::source::Span;

@@ -27,11 +27,13 @@ pub use self::proxy::decide_at_proxy_port;
 use super::cards::{self, Held, Holding};
 use super::delivery::{Delivery, Heard};
 use super::loops::LoopGuard;
-use super::{Arrival, Destination, Facts, Stage};
+use super::{Arrival, Destination, Facts, Known, Stage};
 use crate::base::{HardwareAddr, HostName};
 use crate::config::Snapshot;
+use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Card, Host, Subnet};
 use crate::journal::event::{Kind, Reason};
+use crate::record::InstallState;
 use crate::wire::dhcp::request::BOOTREQUEST;
 use crate::wire::dhcp::{BootFile, Encoded, MessageType, OptionCode, Reply, Request, Written};
 use crate::wire::pxe;
@@ -608,7 +610,41 @@ impl Case<'_> {
     }
 
     fn configured(&self, lease: Lease) -> Vec<(u8, Arc<[u8]>)> {
-        options::configured(self.request, self.stage, self.host, self.subnet, lease)
+        let of_profile = self.of_profile();
+        options::configured(
+            self.request,
+            self.stage,
+            &of_profile,
+            self.host,
+            self.subnet,
+            lease,
+        )
+    }
+
+    /// What its profile has for the system that is installing this host: for the card that was armed, from the
+    /// script to the report of the end. They may hold the token of the arming.
+    fn of_profile(&self) -> Vec<ConfiguredOption> {
+        let Known::Record(record) = self.facts.known else {
+            return Vec::new();
+        };
+        let is_installing = matches!(
+            record.state,
+            InstallState::Booting | InstallState::Installing
+        );
+        if self.stage != Stage::Os || !is_installing || !record.macs.contains(&self.request.mac) {
+            return Vec::new();
+        }
+        let profile = record.profile.as_ref();
+        match (
+            profile.and_then(|name| self.snapshot.profile(name)),
+            &record.token,
+        ) {
+            (Some(profile), Some(token)) if !profile.options.is_empty() => self
+                .facts
+                .files
+                .options_of(self.host, profile, token, self.server),
+            _ => Vec::new(),
+        }
     }
 
     fn refuse_address(&self, asked: Ipv4Addr) -> Decision {

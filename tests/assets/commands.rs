@@ -147,6 +147,15 @@ fn what_is_missing_is_told_with_the_command_that_brings_it() {
         "config/profiles/plain.toml",
         "[boot]\nkind = \"linux\"\nkernel = \"a/linux\"\n",
     );
+    site.write(
+        "config/profiles/hand.toml",
+        "[boot]\nkind = \"linux\"\nkernel = \"hand/linux\"\n[fetch]\nby_hand = \"ask the vendor\"\n\
+         [[fetch.files]]\npath = \"hand/linux\"\nis = \"kernel\"\nfrom = \"images/amd64/linux\"\n",
+    );
+    let ran = site.run("assets fetch hand");
+    assert_eq!(ran.status, 1);
+    let words = "ask the vendor; with it: `bootwright assets fetch hand --from FILE`";
+    assert!(ran.err.contains(words), "{}", ran.err);
     let ran = site.run("assets fetch plain");
     assert!(ran.err.contains("add a [fetch] to"), "{}", ran.err);
     assert_eq!(site.run("assets fetch os-1 --arch mips").status, 2);

@@ -47,6 +47,38 @@ fn the_good_configuration_is_good() {
     insta::assert_snapshot!(shown(&good()), @"configuration is good: 1 host, 1 profile, 1 subnet");
 }
 
+mod options_of_profiles {
+    use super::*;
+
+    fn with_options(more: &str) -> String {
+        profile_with(
+            "family = \"debian\"\n",
+            &format!("family = \"debian\"\n{more}\n"),
+        )
+    }
+
+    #[test]
+    fn their_texts_are_templates() {
+        let good = with_options(
+            "options = [{ code = 250, text = \"{{ answers.url }}\" }, { code = 26, u16 = 1500 }]",
+        );
+        let text = shown(&with(&[(PROFILE, &good)]));
+        assert!(text.starts_with("configuration is good"), "{text}");
+    }
+
+    mistake!(option_of_a_live_profile, PROFILE => with_options("lifecycle = \"live\"\noptions = [{ code = 250, text = \"x\" }]"));
+    mistake!(option_with_a_reserved_code, PROFILE => with_options("options = [{ code = 53, u8 = 1 }]"));
+
+    #[test]
+    fn what_does_not_render_is_told_at_its_place() {
+        let bad = with_options("options = [{ code = 250, text = \"{{ vars.nothing }}\" }]");
+        let files = with(&[(PROFILE, &bad)]);
+        let loaded = bootwright::render::load::load(&files, std::path::Path::new(MAIN), 1);
+        let text = show::text(&loaded.problems, &loaded.sources, false, false);
+        insta::assert_snapshot!(text);
+    }
+}
+
 mod syntax {
     use super::*;
 

@@ -93,6 +93,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         vars: toml::Table::new(),
         secure_boot: None,
         signed: None,
+        options: Vec::new(),
         fetch: None,
         span: None,
     };

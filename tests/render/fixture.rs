@@ -86,6 +86,7 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
         vars,
         secure_boot: None,
         signed: None,
+        options: Vec::new(),
         fetch: None,
         span: None,
     }

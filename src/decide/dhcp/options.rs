@@ -79,18 +79,23 @@ fn is_wanted(request: &Request, code: OptionCode) -> bool {
     ALWAYS.contains(&code) || request.parameter_request_list().is_none() || request.asks_for(code)
 }
 
-/// What the configuration says beside that, nearest layer first: the host's options, the subnet's, its
-/// search list.
+/// What the configuration says beside that, nearest layer first: what the profile has for the system that
+/// installs, the host's options, the subnet's, its search list.
 pub(super) fn configured(
     request: &Request,
     stage: Stage,
+    of_profile: &[ConfiguredOption],
     host: &Host,
     subnet: &Subnet,
     lease: Lease,
 ) -> Vec<(u8, Arc<[u8]>)> {
     let mut found: Vec<(u8, Arc<[u8]>)> = Vec::new();
     let mut seen = [false; 256];
-    for ConfiguredOption { code, data, force } in host.options.iter().chain(&subnet.options) {
+    for ConfiguredOption { code, data, force } in of_profile
+        .iter()
+        .chain(&host.options)
+        .chain(&subnet.options)
+    {
         let Some(seen) = seen.get_mut(usize::from(*code)) else {
             continue;
         };

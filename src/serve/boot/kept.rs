@@ -2,7 +2,7 @@
 //!
 //! An installer fetches its answers several times within a second (for each question that it has, or to see
 //! whether they are there). The first time, all is done in order: may it have them, render, record, on disk.
-//! For [`GOOD_FOR`] after that the same machine is given the same text, as long as nothing has changed by
+//! For [`GOOD_FOR`] after that (twice that while one more of its requests does it again) the same machine is given the same text, as long as nothing has changed by
 //! which it could be another or none: configuration, record, address. Rendering the same once more is
 //! spared for longer; a password's hash alone takes milliseconds.
 //!
@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,19 @@ struct Kept {
     text: Text,
     since: Timestamp,
     given: Option<Given>,
+    /// Whether somebody has it recorded anew.
+    renewed: AtomicBool,
+}
+
+impl Kept {
+    /// Whether it is given without being recorded anew: of those that ask after [`GOOD_FOR`] one is not.
+    fn is_good(&self, given: &Given, now: Timestamp) -> bool {
+        if now < given.at {
+            return false;
+        }
+        let age = now.since(given.at);
+        age < GOOD_FOR || (age < 2 * GOOD_FOR && self.renewed.swap(true, Ordering::Relaxed))
+    }
 }
 
 impl KeptAnswers {
@@ -117,12 +131,11 @@ impl KeptAnswers {
         let given = kept.given.as_ref()?;
         let now = ctx.now();
         let in_force = ctx.in_force.load();
-        let is_good = now >= given.at
-            && now.since(given.at) < GOOD_FOR
-            && std::ptr::eq(kept.from.in_force.as_ptr(), Arc::as_ptr(&in_force))
+        let is_good = std::ptr::eq(kept.from.in_force.as_ptr(), Arc::as_ptr(&in_force))
             && (given.peer, given.local) == (*connection.peer.ip(), connection.local)
             && ctx.installs.version(&kept.from.host) == Some(given.version)
-            && ctx.peer(&in_force.snapshot, given.peer) == given.who;
+            && ctx.peer(&in_force.snapshot, given.peer) == given.who
+            && kept.is_good(given, now);
         if !is_good {
             return None;
         }
@@ -174,6 +187,7 @@ impl KeptAnswers {
             text,
             since,
             given,
+            renewed: AtomicBool::new(false),
         };
         kept.insert(path.to_owned(), Arc::new(entry));
     }

@@ -637,6 +637,7 @@ async fn a_live_system_leaves_nothing_in_the_store() {
         vars: toml::Table::new(),
         secure_boot: None,
         signed: None,
+        options: Vec::new(),
         fetch: None,
         span: None,
     };

@@ -37,6 +37,7 @@ fn site(unknown: Unknown) -> Snapshot {
         vars: toml::Table::new(),
         secure_boot: None,
         signed: None,
+        options: Vec::new(),
         fetch: None,
         span: None,
     };

@@ -19,7 +19,7 @@ impl BootFiles for NoSignedIpxe {
 }
 
 fn site(http: bool) -> Snapshot {
-    testing::site(
+    testing::changed_with(
         |hosts| hosts[0].secure_boot = Some(true),
         |profile| {
             profile.signed = Some(SignedLoaders {
@@ -97,7 +97,7 @@ fn the_nearest_says_whether_it_has_it() {
     snapshot.subnets[0].secure_boot = Some(false);
     assert!(of(&snapshot));
     let layers = |host, profile, subnet| {
-        let mut snapshot = testing::site(
+        let mut snapshot = testing::changed_with(
             |hosts| hosts[0].secure_boot = host,
             |its| {
                 its.secure_boot = profile;
@@ -139,7 +139,7 @@ fn a_signed_ipxe_is_taken_where_it_is_there_and_a_loader_of_the_host_in_any_case
         url.ends_with("/assets/ipxeboot/x86_64-sb/snponly-shim.efi"),
         "{url}"
     );
-    let own = testing::site(
+    let own = testing::changed_with(
         |hosts| {
             hosts[0].secure_boot = Some(true);
             hosts[0].loader = Some("own/signed.efi".to_owned());
