@@ -17,6 +17,8 @@ BUILD=(gcc libc6-dev make)
 BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
 # A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
+# Other boot loaders than iPXE.
+LOADERS=(pxelinux syslinux-common syslinux-efi grub-efi-amd64-signed)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
 CLIENTS=(busybox tftp-hpa isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
 # What makes images and signatures for the tests of boot files.
@@ -25,7 +27,7 @@ FILES=(xorriso genisoimage gnupg gpgv openssl tar)
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
 # The validators of the answers' formats; scripts/setup-validators.sh brings the rest of them.
-VALIDATORS=(busybox dash debconf ignition libxml2-utils python3-venv shellcheck)
+VALIDATORS=(busybox dash debconf grub-common ignition libxml2-utils python3-venv shellcheck)
 
 # The servers beside which DHCP and TFTP are measured; taskset, chrt, unshare.
 PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base tftpd-hpa iproute2 util-linux)
@@ -36,7 +38,7 @@ demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
 bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;
 validators) packages=("${BUILD[@]}" "${VALIDATORS[@]}") ;;
-*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${LOADERS[@]}" "${CLIENTS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
 esac
 
 installed() {

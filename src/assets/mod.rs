@@ -70,6 +70,7 @@ const fn of_package(
     Builtin {
         path,
         in_package,
+        package: None,
         elsewhere,
         looks,
         optional,
@@ -79,6 +80,8 @@ const fn of_package(
 struct Builtin {
     path: &'static str,
     in_package: &'static str,
+    /// The package, where it is another one than that of the other files.
+    package: Option<&'static str>,
     /// Where a build of its own has it.
     elsewhere: Option<&'static str>,
     looks: Looks,
@@ -140,14 +143,107 @@ const DEBIAN_12: &[Builtin] = &[
     ),
 ];
 
-/// The names of [`builtin`].
-pub const BUILTIN: [&str; 2] = ["ipxe", "debian-12"];
+/// PXELINUX, its kin for UEFI, and those of their modules that its configurations name.
+const PXELINUX: &[Builtin] = &[
+    of_package(
+        "pxelinux/pxelinux.0",
+        "usr/lib/PXELINUX/pxelinux.0",
+        None,
+        Looks::Pxe,
+        false,
+    ),
+    of_package(
+        "pxelinux/lpxelinux.0",
+        "usr/lib/PXELINUX/lpxelinux.0",
+        None,
+        Looks::Pxe,
+        false,
+    ),
+    module(
+        "pxelinux/ldlinux.c32",
+        "usr/lib/syslinux/modules/bios/ldlinux.c32",
+    ),
+    module(
+        "pxelinux/libcom32.c32",
+        "usr/lib/syslinux/modules/bios/libcom32.c32",
+    ),
+    module(
+        "pxelinux/libutil.c32",
+        "usr/lib/syslinux/modules/bios/libutil.c32",
+    ),
+    module(
+        "pxelinux/mboot.c32",
+        "usr/lib/syslinux/modules/bios/mboot.c32",
+    ),
+    module(
+        "pxelinux/linux.c32",
+        "usr/lib/syslinux/modules/bios/linux.c32",
+    ),
+    module(
+        "pxelinux/chain.c32",
+        "usr/lib/syslinux/modules/bios/chain.c32",
+    ),
+    of_syslinux_efi(
+        "pxelinux/efi64/syslinux.efi",
+        "usr/lib/SYSLINUX.EFI/efi64/syslinux.efi",
+    ),
+    module(
+        "pxelinux/efi64/ldlinux.e64",
+        "usr/lib/syslinux/modules/efi64/ldlinux.e64",
+    ),
+    of_syslinux_efi(
+        "pxelinux/efi32/syslinux.efi",
+        "usr/lib/SYSLINUX.EFI/efi32/syslinux.efi",
+    ),
+    module(
+        "pxelinux/efi32/ldlinux.e32",
+        "usr/lib/syslinux/modules/efi32/ldlinux.e32",
+    ),
+];
 
-/// What can be fetched without a declaration: the network boot loader, and Debian 12's installer.
+/// A module of SYSLINUX, as the package for all firmware has it.
+const fn module(path: &'static str, name: &'static str) -> Builtin {
+    Builtin {
+        path,
+        in_package: name,
+        package: Some("syslinux-common"),
+        elsewhere: None,
+        looks: Looks::Any,
+        optional: false,
+    }
+}
+
+const fn of_syslinux_efi(path: &'static str, name: &'static str) -> Builtin {
+    Builtin {
+        path,
+        in_package: name,
+        package: Some("syslinux-efi"),
+        elsewhere: None,
+        looks: Looks::Efi,
+        // Of use on UEFI only.
+        optional: true,
+    }
+}
+
+/// GRUB for UEFI as Debian signs it, made for the network. One for BIOS is made by grub-mknetdir.
+const GRUB: &[Builtin] = &[of_package(
+    "grub/grub{{ efi_arch }}.efi",
+    "usr/lib/grub/{{ grub_arch }}-efi-signed/grubnet{{ efi_arch }}.efi.signed",
+    None,
+    Looks::Efi,
+    false,
+)];
+
+/// The names of [`builtin`].
+pub const BUILTIN: [&str; 4] = ["ipxe", "debian-12", "grub", "pxelinux"];
+
+/// What can be fetched without a declaration: the network boot loaders, and Debian 12's installer.
 pub fn builtin(name: &str) -> Option<Fetch> {
     let (package, files) = match name {
         "ipxe" => ("ipxe", IPXE),
         "debian-12" => ("debian-installer-12-netboot-{{ debian_arch }}", DEBIAN_12),
+        "grub" => ("grub-efi-{{ debian_arch }}-signed", GRUB),
+        "pxelinux" => ("pxelinux", PXELINUX),
         _ => return None,
     };
     Some(Fetch {
@@ -158,6 +254,7 @@ pub fn builtin(name: &str) -> Option<Fetch> {
                 path: file.path.to_owned(),
                 from: file.elsewhere.map(str::to_owned),
                 in_package: Some(file.in_package.to_owned()),
+                package: file.package.map(str::to_owned),
                 looks: file.looks,
                 optional: file.optional,
                 ..FetchFile::default()

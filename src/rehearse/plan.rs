@@ -215,10 +215,10 @@ impl Plan {
             None if installed => None,
             None => return Err(PlanError::NoProfile(name)),
         };
-        let loader = host
-            .loader
-            .clone()
-            .or_else(|| snapshot.server.loaders.get(&loaded_by(firmware)).cloned());
+        let loader = snapshot
+            .server
+            .loader_of(&host, loaded_by(firmware))
+            .map(str::to_owned);
         let expected = Expected {
             host: name.clone(),
             mac,

@@ -3,6 +3,7 @@
 
 use super::context::{Context, KnownOwned};
 use super::installs::Installs;
+use crate::base::Firmware;
 use crate::config::snapshot::Host;
 use crate::diagnose::{Diagnosis, Expected, Loads, Subject, diagnose};
 use crate::journal::Filter;
@@ -59,7 +60,12 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
         .and_then(|name| snapshot.profile(name));
     let expected = profile.map_or_else(Expected::default, |profile| Expected {
         // Which one it is without that, the journal tells.
-        loader: host.loader.clone(),
+        loader: match host.named_loader() {
+            None => host.loader.clone(),
+            Some(_) => firmware_seen(ctx, host)
+                .and_then(|firmware| snapshot.server.loader_of(host, firmware))
+                .map(str::to_owned),
+        },
         loads: ctx
             .boot(in_force, host, profile)
             .map_or(Loads::Unknown, |boot| Loads::from(&boot)),
@@ -78,4 +84,10 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
         is_off,
     };
     diagnose(&subject, &events, &others, ctx.now())
+}
+
+/// The firmware that a host's own packets told.
+fn firmware_seen(ctx: &Context, host: &Host) -> Option<Firmware> {
+    let mut macs = host.boot_macs().into_iter();
+    macs.find_map(|mac| ctx.memory.get(mac)?.firmware)
 }

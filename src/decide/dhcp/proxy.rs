@@ -343,6 +343,10 @@ impl Meeting<'_> {
                 .options
                 .push(DhcpOption::ClientMachineIdentifier(raw.to_vec()));
         }
+        if let Some(prefix) = answer.path_prefix(self.stage, self.snapshot, server) {
+            let prefix: std::sync::Arc<[u8]> = prefix.into_bytes().into();
+            reply.configured.push((boot::PATH_PREFIX, prefix));
+        }
         let is_bios_pxe = matches!(
             self.stage,
             Stage::Pxe {
