@@ -846,3 +846,91 @@ fn beside_another_server() {
     assert_eq!(missing(&deaf), Some(StepKind::Loader));
     assert_eq!(codes(&deaf)[0], "proxy-port-blocked");
 }
+
+/// A boot by PXELINUX: no address of its own, configuration and files by TFTP.
+fn by_pxelinux() -> Vec<Event> {
+    let loader = "pxelinux/pxelinux.0";
+    let sent = |ms, file| event(ms, Kind::TftpSent, Reason::Done, "", file);
+    vec![
+        event(0, Kind::DhcpOffer, Reason::Loader, "bios", loader),
+        event(1_000, Kind::DhcpAck, Reason::Loader, "bios", loader),
+        sent(1_300, loader),
+        sent(1_400, "pxelinux/ldlinux.c32"),
+        event(
+            1_600,
+            Kind::TftpSent,
+            Reason::Installer,
+            "",
+            "pxelinux/pxelinux.cfg/01-52-54-00-47-86-8e",
+        ),
+        sent(1_700, "debian/12/x86_64/linux"),
+        sent(1_900, "debian/12/x86_64/initrd.gz"),
+        event(9_000, Kind::DhcpAck, Reason::NetworkOnly, "os", ""),
+    ]
+}
+
+#[test]
+fn a_boot_by_another_loader_takes_no_address_of_ipxes() {
+    let whole = by_pxelinux();
+    let booting = InstallState::Booting;
+    for (after, step, words) in [
+        (3, StepKind::Script, "PXELINUX fetching its configuration"),
+        (4, StepKind::Script, "PXELINUX fetching its configuration"),
+        (5, StepKind::Kernel, "PXELINUX fetching the kernel"),
+        (
+            7,
+            StepKind::InstallerAddress,
+            "the installer taking its address",
+        ),
+        (8, StepKind::Answers, "the installer fetching its answers"),
+    ] {
+        let found = cut(booting, &whole[..after]);
+        assert_eq!(missing(&found), Some(step), "after {after}");
+        assert_eq!(found.missing.as_ref().unwrap().what, words);
+        assert!(!codes(&found).contains(&"link-reset"), "after {after}");
+    }
+    let found = cut(booting, &whole[..3]);
+    assert!(codes(&found).contains(&"loader-files"), "{found:?}");
+    assert_eq!(
+        found.last_step.unwrap(),
+        "the firmware fetching its boot loader"
+    );
+    // Its module was asked for and is not there.
+    let mut events = whole[..3].to_vec();
+    let (failed, absent) = (Kind::TftpFailed, Reason::NotFound);
+    events.push(event(1_400, failed, absent, "", "pxelinux/ldlinux.c32"));
+    let found = cut(booting, &events);
+    assert_eq!(codes(&found)[0], absent.code());
+    // A name that another machine has no configuration under says nothing.
+    let mut events = whole[..4].to_vec();
+    let by_uuid = "pxelinux/pxelinux.cfg/e2e00000-0000-0000-0000-000000000001";
+    events.push(event(1_500, failed, absent, "", by_uuid));
+    assert!(cut(booting, &events).boot.unwrap().remarks.is_empty());
+    // An operator's own file of that name is no script.
+    let mut events = whole[..4].to_vec();
+    events.push(event(
+        1_600,
+        Kind::TftpSent,
+        Reason::Done,
+        "",
+        "pxelinux/pxelinux.cfg/default",
+    ));
+    assert_eq!(missing(&cut(booting, &events)), Some(StepKind::Script));
+    // What the loader cannot do is said.
+    let mut events = whole[..4].to_vec();
+    let unable = event(
+        1_600,
+        Kind::TftpSent,
+        Reason::LoaderUnable,
+        "",
+        "grub/grub.cfg",
+    );
+    events.push(unable.detail("GRUB cannot boot this: the profile is a whole script of iPXE's"));
+    let found = cut(booting, &events);
+    assert_eq!(codes(&found)[0], "loader-unable");
+    assert!(
+        found.causes[0]
+            .remedy
+            .contains("loader = \"ipxe\" in [hosts.web01]")
+    );
+}

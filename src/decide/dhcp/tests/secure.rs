@@ -1,7 +1,8 @@
 //! Machines with Secure Boot: which loader they are named, and what is said when it is of no use.
 
 use super::*;
-use crate::config::snapshot::SignedLoaders;
+use crate::base::Architecture;
+use crate::config::snapshot::{Profile, SignedLoaders};
 use crate::decide::BootFiles;
 
 const SHIM: &str = "debian/12/x86_64/shimx64.efi";
