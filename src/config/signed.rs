@@ -26,7 +26,7 @@ const SIGNED_IPXE: [(Firmware, &str, &str); 6] = [
     ),
     (
         Firmware::UefiX64,
-        "ipxeboot/x86_64-sb/shimx64.efi",
+        "ipxeboot/x86_64-sb/ipxe-shim.efi",
         "ipxeboot/x86_64-sb/ipxe.efi",
     ),
     (
@@ -41,7 +41,7 @@ const SIGNED_IPXE: [(Firmware, &str, &str); 6] = [
     ),
     (
         Firmware::UefiArm64,
-        "ipxeboot/arm64-sb/shimaa64.efi",
+        "ipxeboot/arm64-sb/ipxe-shim.efi",
         "ipxeboot/arm64-sb/ipxe.efi",
     ),
     (

@@ -52,9 +52,13 @@ fn needed_by(
         .and_then(|name| snapshot.profile(name));
     let arch = usual_architecture(host, profile.map(AsRef::as_ref));
     let mut files = Vec::new();
-    if let Some(loader) = &host.loader {
+    let own = host
+        .loader
+        .as_ref()
+        .filter(|_| host.named_loader().is_none());
+    if let Some(loader) = own {
         files.extend(AssetRef::parse(loader).map(|asset| (asset, None)));
-    } else if snapshot.secure_boot(host) {
+    } else if snapshot.boots_signed(host) {
         let profile = profile.map(AsRef::as_ref);
         let uefi = usual_firmware(arch)
             .iter()
@@ -66,7 +70,7 @@ fn needed_by(
         let usual = usual_firmware(arch);
         for firmware in usual {
             let only = (usual.len() > 1).then_some(*firmware);
-            let loader = snapshot.server.loaders.get(firmware);
+            let loader = snapshot.server.loader_of(host, *firmware);
             let asset = loader.and_then(|loader| AssetRef::parse(loader).ok());
             files.extend(asset.map(|asset| (asset, only)));
         }
@@ -310,6 +314,17 @@ pub fn hidden(
         })
         .collect();
     folders.insert(String::new());
+    let configurations: Vec<String> = folders
+        .iter()
+        .map(String::as_str)
+        .chain(["grub/", "boot/grub/"])
+        .flat_map(|folder| {
+            ["grub.cfg", "pxelinux.cfg/default"].map(|name| format!("{folder}{name}"))
+        })
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .filter(|path| is_there(path))
+        .collect();
     let scripts = folders
         .iter()
         .map(|folder| format!("{folder}autoexec.ipxe"))
@@ -333,6 +348,13 @@ pub fn hidden(
             )
             .help("take the file away; a script of your own is a profile with `kind = \"script\"`, or `kind = \"chain\"` and another name")
         })
+        .chain(configurations.into_iter().map(|path| {
+            Problem::warning(
+                "boot-file-hidden",
+                format!("the boot file `{path}` is not what machines with a reservation get: under this name each gets its own configuration, and only other machines get the file"),
+            )
+            .help("take the file away, or leave it for machines without a reservation")
+        }))
         .collect()
 }
 
@@ -358,9 +380,12 @@ pub fn fetched_by(snapshot: &Snapshot, path: &str) -> Option<String> {
     });
     declared.or_else(|| match path.split('/').next() {
         Some("ipxe") => Some(format!("{FETCH} ipxe")),
+        Some("shim") => Some(format!("{FETCH} shim")),
         _ if path == "alpine/bootwright.apkovl.tar.gz" => {
             Some("scripts/alpine-overlay.sh".to_owned())
         }
+        Some("pxelinux") => Some(format!("{FETCH} pxelinux")),
+        Some("grub") if path.ends_with(".efi") => Some(format!("{FETCH} grub")),
         _ if path.starts_with("debian/12/") => Some(format!("{FETCH} debian-12")),
         _ => None,
     })
