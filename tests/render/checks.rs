@@ -565,7 +565,7 @@ fn boot_files_behind_a_rendered_name_are_told() {
     draft.hosts[0].loader = Some("site/own.kpxe".to_owned());
     let mut second = draft.hosts[0].clone();
     second.name = "web02".parse().unwrap();
-    second.macs = vec!["52:54:00:47:86:99".parse().unwrap()];
+    second.macs = vec!["52:54:00:47:86:99".parse().unwrap()].into();
     second.loader = Some("pxelinux".to_owned());
     draft.hosts.push(second);
     let config = in_force(&draft.build());
