@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootwright::base::{Firmware, TestClock};
+use bootwright::base::{BootLoader, Firmware, TestClock};
 use bootwright::decide::Stage;
 use bootwright::journal::event::{Kind, Reason};
 use bootwright::record::{Input, InstallState};
@@ -18,6 +18,7 @@ use support::{Site, WEB01, WEB01_IP, WEB02_IP, at};
 
 fn ask(mac: &str, peer: Ipv4Addr) -> ScriptAsk {
     ScriptAsk {
+        loader: BootLoader::Ipxe,
         mac: mac.parse().unwrap(),
         peer,
         local: Ipv4Addr::LOCALHOST,
@@ -306,8 +307,8 @@ async fn a_machine_that_got_the_name_of_one_under_installation_is_not_installed(
     site.change_hosts(|hosts| {
         for host in hosts {
             host.uuid = None;
-            let mac = if host.macs == [one] { two } else { one };
-            host.macs = vec![mac];
+            let mac = if *host.macs == [one] { two } else { one };
+            host.macs = mac.into();
         }
     });
     let ask_as = |mac: &str, peer| ask(mac, peer);

@@ -6,30 +6,64 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::packet::{BOOT_FILE, MASK, MOVED, NETWORK, ROUTER, SERVER, address, mac};
-use crate::setup::{self, Cpu, IFACE};
+use crate::common::ours::write_boot_files;
+use crate::common::packet::{BOOT_FILE, MASK, MOVED, NETWORK, ROUTER, address, colons, mac};
+use crate::common::process::copy;
+use crate::common::setup::{self, Cpu, IFACE, SERVER};
 
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Bootwright,
+    /// Another build of it, to be compared with.
+    Baseline,
     Kea,
     Dhcpd,
     Dnsmasq,
 }
 
+/// The program of [`Kind::Baseline`].
+static BASELINE: OnceLock<PathBuf> = OnceLock::new();
+
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Bootwright, Self::Kea, Self::Dhcpd, Self::Dnsmasq];
+    pub const ALL: [Self; 5] = [
+        Self::Bootwright,
+        Self::Baseline,
+        Self::Kea,
+        Self::Dhcpd,
+        Self::Dnsmasq,
+    ];
+
+    /// Says which build of Bootwright the baseline is.
+    pub fn set_baseline(program: PathBuf) {
+        let _ = BASELINE.set(program);
+    }
+
+    /// Whether this is Bootwright, of this build or another one.
+    pub const fn is_bootwright(self) -> bool {
+        matches!(self, Self::Bootwright | Self::Baseline)
+    }
+
+    /// The program of a build of Bootwright.
+    fn bootwright(self) -> &'static Path {
+        let baseline = BASELINE.get().filter(|_| self == Self::Baseline);
+        baseline.map_or(
+            Path::new(env!("CARGO_BIN_EXE_bootwright")),
+            PathBuf::as_path,
+        )
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bootwright => "Bootwright",
+            Self::Baseline => "baseline",
             Self::Kea => "Kea",
             Self::Dhcpd => "dhcpd",
             Self::Dnsmasq => "dnsmasq",
@@ -39,7 +73,7 @@ impl Kind {
     /// The file of its reservations.
     const fn file(self) -> &'static str {
         match self {
-            Self::Bootwright => "reservations.toml",
+            Self::Bootwright | Self::Baseline => "reservations.toml",
             Self::Kea => "kea.json",
             Self::Dhcpd => "dhcpd.conf",
             Self::Dnsmasq => "hosts",
@@ -55,10 +89,10 @@ impl Kind {
     /// What it says of itself.
     pub fn version(self) -> String {
         let (program, arg) = match self {
-            Self::Bootwright => (env!("CARGO_BIN_EXE_bootwright"), "--version"),
-            Self::Kea => ("kea-dhcp4", "-v"),
-            Self::Dhcpd => ("dhcpd", "--version"),
-            Self::Dnsmasq => ("dnsmasq", "--version"),
+            Self::Bootwright | Self::Baseline => (self.bootwright(), "--version"),
+            Self::Kea => (Path::new("kea-dhcp4"), "-v"),
+            Self::Dhcpd => (Path::new("dhcpd"), "--version"),
+            Self::Dnsmasq => (Path::new("dnsmasq"), "--version"),
         };
         let output = Command::new(program).arg(arg).output();
         let text = output.map_or_else(
@@ -122,7 +156,7 @@ impl Server {
     /// Whether it has ended by itself, and what it has said.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
-        let said = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let said = fs::read_to_string(self.log()).unwrap_or_default();
         let last: Vec<&str> = said.lines().rev().take(5).collect();
         Some(format!(
             "{} ended, {status}: {}",
@@ -146,6 +180,11 @@ impl Server {
             self.aside().join("moved"),
             self.folder.join(self.kind.file()),
         )
+    }
+
+    /// Where it logs: not in the folder of its configuration, which may be watched.
+    fn log(&self) -> PathBuf {
+        self.folder.with_extension("log")
     }
 
     /// A folder on the same disk that nobody watches.
@@ -188,9 +227,9 @@ impl Server {
         let file = |name: &str| self.folder.join(name);
         let mut command = setup::in_server_namespace(self.cpu);
         match self.kind {
-            Kind::Bootwright => {
+            Kind::Bootwright | Kind::Baseline => {
                 command
-                    .arg(env!("CARGO_BIN_EXE_bootwright"))
+                    .arg(self.kind.bootwright())
                     .args(["serve", "--config"])
                     .arg(file("bootwright.toml"));
             }
@@ -239,7 +278,7 @@ impl Server {
                     .arg(format!("--dhcp-leasefile={}", file("leases").display()));
             }
         }
-        let log = File::create(file("log"))?;
+        let log = File::create(self.log())?;
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -253,23 +292,11 @@ impl Server {
     fn configure(&self) -> io::Result<()> {
         let folder = &self.folder;
         match self.kind {
-            Kind::Bootwright => {
+            Kind::Bootwright | Kind::Baseline => {
                 let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
                 copy(&ours.join("profiles"), &folder.join("profiles"))?;
                 copy(&ours.join("templates"), &folder.join("templates"))?;
-                for file in [
-                    BOOT_FILE,
-                    "ipxe/undionly.kpxe",
-                    "ipxe/snponly-arm64.efi",
-                    "debian/12/x86_64/linux",
-                    "debian/12/x86_64/initrd.gz",
-                    "debian/12/aarch64/linux",
-                    "debian/12/aarch64/initrd.gz",
-                ] {
-                    let path = folder.join("boot-assets").join(file);
-                    fs::create_dir_all(path.parent().unwrap_or(folder))?;
-                    fs::write(path, b"a boot file")?;
-                }
+                write_boot_files(&folder.join("boot-assets"))?;
                 fs::create_dir(folder.join("state"))?;
                 fs::set_permissions(folder.join("state"), fs::Permissions::from_mode(0o750))?;
                 let probe = self.probe;
@@ -303,7 +330,7 @@ impl Server {
             (host, colons(mac(host)), ip)
         });
         match self.kind {
-            Kind::Bootwright => {
+            Kind::Bootwright | Kind::Baseline => {
                 text.push_str("[defaults]\nprofile = \"debian-12\"\n\n[defaults.vars]\ntimezone = \"Europe/Oslo\"\n\n");
                 for (host, mac, ip) in hosts {
                     let _ = write!(
@@ -377,22 +404,4 @@ fn kea_head(folder: &Path) -> String {
         leases.display(),
         options.join(",")
     )
-}
-
-fn colons(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

@@ -7,7 +7,9 @@
 pub mod arch;
 pub mod glob;
 pub mod lifecycle;
+pub mod loader;
 pub mod mac;
+pub mod macs;
 pub mod map;
 pub mod names;
 pub mod pace;
@@ -17,7 +19,9 @@ pub mod time;
 
 pub use arch::{Architecture, ClientSystemArchitecture, Firmware};
 pub use lifecycle::{After, AfterEvent, Lifecycle};
+pub use loader::BootLoader;
 pub use mac::HardwareAddr;
+pub use macs::Macs;
 pub use map::{FastHash, FastMap, FastSet};
 pub use names::{GroupName, HostName, ProfileName, SubnetName, Token, Uuid, without_tokens};
 pub use range::AddrRange;

@@ -71,6 +71,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
         unknown: Unknown::Ignore,
         pool: None,
         options: Vec::new(),
+        secure_boot: None,
         span: None,
     }
 }
@@ -78,7 +79,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
 fn reserved(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
     let mut host = Host::new(name.parse().unwrap(), subnet);
     host.domain = Some("lab.example".to_owned());
-    host.macs = vec![mac.parse().unwrap()];
+    host.macs = vec![mac.parse().unwrap()].into();
     host.ip = ip.parse().ok();
     host.profile = "debian-12".parse().ok();
     host
@@ -98,12 +99,25 @@ pub(crate) fn snapshot() -> Snapshot {
 
 /// The same after a change of its hosts.
 pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
+    site(change, |_| {})
+}
+
+/// The same after a change of its profile.
+pub(crate) fn with_profile(change: impl FnOnce(&mut Profile)) -> Snapshot {
+    site(|_| {}, change)
+}
+
+/// The same after a change of both.
+pub(crate) fn site(
+    change: impl FnOnce(&mut Vec<Host>),
+    change_profile: impl FnOnce(&mut Profile),
+) -> Snapshot {
     let mut hosts = vec![
         reserved("web01", WEB01, "10.99.0.11", 0),
         reserved("far01", "52:54:00:00:50:01", "10.50.0.11", 1),
     ];
     change(&mut hosts);
-    let profile = Profile {
+    let mut profile = Profile {
         name: "debian-12".parse().unwrap(),
         title: "Debian 12".to_owned(),
         family: "debian".to_owned(),
@@ -118,9 +132,13 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         stalled_after: None,
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
+        options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     };
+    change_profile(&mut profile);
     Snapshot::new(
         Server::default(),
         vec![subnet("lab", "10.99.0.0/24"), subnet("far", "10.50.0.0/24")],
@@ -141,7 +159,7 @@ pub(crate) fn record(name: &str, state: InstallState) -> Record {
         state,
         profile: host.profile.clone(),
         file_profile: host.profile.clone(),
-        macs: host.macs.clone(),
+        macs: host.macs.to_vec(),
         ip: host.ip,
         token: Some(Token::from_bytes([7; 16])),
         ..Record::new(host.name.clone())

@@ -189,6 +189,8 @@ closed_set! {
         LoopNoFile = "loop/no-boot-file",
         /// The firmware fetches the loader again and again and never runs it.
         RefusedByFirmware = "refused-by-firmware",
+        /// Shim runs, fetches GRUB again and again, and GRUB asks for nothing.
+        RefusedByShim = "refused-by-shim",
         // --- DHCP, not answered or refused
         /// No reservation has this hardware address.
         UnknownHost = "unknown-host",
@@ -292,6 +294,8 @@ closed_set! {
         UnknownAnswer = "unknown-answer",
         /// The template could not be rendered.
         RenderFailed = "render-failed",
+        /// The boot loader that asks cannot boot what its profile names.
+        LoaderUnable = "loader-unable",
         /// The store could not be read or written.
         StoreUnavailable = "store-unavailable",
         /// The report changes nothing in this state.

@@ -20,7 +20,7 @@ use super::console::{self, Screen};
 use super::plan::Plan;
 use super::qemu::{self, Disk, Guest, GuestFirmware, Image};
 use super::scratch::Scratch;
-use super::story::{Line, Milestone, Step, Story};
+use super::story::{Fetched, Line, Milestone, Step, Story};
 use super::{disk, netns};
 use crate::base::Token;
 use crate::config::snapshot::InstallPolicy;
@@ -37,6 +37,8 @@ use crate::serve::why::why;
 const MEMORY: u32 = 1_024;
 /// How often console, child and time are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// What EDK2 says on its console of a program that its signature check refuses.
+const REFUSED: &str = "Access Denied";
 /// Lines of the console that are kept for the report of a failure.
 const TAIL: usize = 12;
 
@@ -76,6 +78,8 @@ pub enum End {
     TimedOut,
     /// The virtual machine ended by itself; what it said last.
     MachineEnded(String),
+    /// The firmware's signature check refused a boot loader.
+    Refused,
     /// A host that is installed was given its installer.
     OfferedInstaller,
     /// The rehearsal was ended by a signal of this name.
@@ -95,6 +99,8 @@ pub struct Outcome {
     pub missing: Option<Step>,
     /// Why an installer's boot did not come further, as far as its packets tell.
     pub diagnosis: Option<Diagnosis>,
+    /// What the machine has fetched from this server, in order.
+    pub fetched: Vec<Fetched>,
     /// The last lines of the console, without control sequences.
     pub console: Vec<String>,
     /// How long the machine was on.
@@ -205,6 +211,7 @@ fn guest(plan: &Plan, scratch: &Scratch) -> Result<Guest, RehearseError> {
     .map_err(failed())?;
     Ok(Guest {
         firmware: plan.firmware,
+        secure_boot: plan.secure_boot,
         image,
         mac: plan.mac,
         tap: plan.wiring.tap.clone(),
@@ -288,11 +295,17 @@ async fn watch(
     let mut story = Story::new(plan.expected.clone(), power_on);
     let mut machine = start(&plan.tools.setpriv, &plan.tools.qemu, guest)?;
     tell(Told::Note(&format!(
-        "machine switched on: {}, {}",
+        "machine switched on: {}{}, {}",
         plan.firmware.describe(),
+        if plan.secure_boot {
+            " with Secure Boot"
+        } else {
+            ""
+        },
         plan.mac
     )));
     let mut screen = Screen::default();
+    let mut fetched = Vec::new();
     let mut console = tokio::fs::File::open(&guest.console)
         .await
         .map_err(io_error("the machine's console cannot be read"))?;
@@ -302,6 +315,7 @@ async fn watch(
         tokio::select! {
             event = events.recv() => match event {
                 Ok(event) => {
+                    fetched.extend(story.fetched(&event));
                     for line in story.take(&event) {
                         tell(Told::Line(&line));
                     }
@@ -316,11 +330,18 @@ async fn watch(
                     tell(Told::Console(&new));
                     screen.write(&new);
                 }
+                // The firmware's own words, of a program that it does not run.
+                if plan.secure_boot && screen.shows(REFUSED) {
+                    break End::Refused;
+                }
                 if plan.until == Milestone::Disk
                     && screen.shows(disk::SIGN)
                     && let Some(line) = story.console_shows_disk(ctx.now())
                 {
                     tell(Told::Line(&line));
+                }
+                if plan.until_shown.as_deref().is_some_and(|sign| screen.shows(sign)) {
+                    break End::Reached;
                 }
                 if let Ok(Some(status)) = machine.try_wait() {
                     break End::MachineEnded(last_words(&mut machine, status).await);
@@ -333,18 +354,21 @@ async fn watch(
         if story.offered_installer() {
             break End::OfferedInstaller;
         }
-        if story.reached(plan.until) {
+        if plan.until_shown.is_none() && story.reached(plan.until) {
             break End::Reached;
         }
     };
     let took = ctx.now().since(power_on);
     let _ = machine.kill().await;
+    while let Ok(event) = events.try_recv() {
+        fetched.extend(story.fetched(&event));
+    }
     let rest = read_on(&mut console).await;
     screen.write(&rest);
     let diagnosis = if end == End::Reached || plan.expected.installed {
         None
     } else {
-        let is_off = matches!(end, End::MachineEnded(_));
+        let is_off = matches!(end, End::MachineEnded(_) | End::Refused);
         Some(why(ctx, &ctx.config(), &plan.host, is_off).await)
     };
     Ok(Outcome {
@@ -354,6 +378,7 @@ async fn watch(
         last: story.last(),
         missing: story.missing(),
         lines: story.lines().to_vec(),
+        fetched,
         console: screen.tail(TAIL),
         took,
     })

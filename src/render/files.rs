@@ -1,14 +1,16 @@
 //! Which boot files a host needs, and which of them are not there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::kinds::kinds;
 use super::load::InForce;
 use super::uses::Uses;
-use super::{AssetRef, View, check};
+use super::{AssetRef, RenderedBoot, View, check};
 use crate::base::{Architecture, Firmware, HardwareAddr, pace};
+use crate::config::signed::{self, IsThere};
 use crate::config::snapshot::{Host, Profile};
 use crate::config::{Problem, Snapshot};
+use crate::wire::looks;
 
 /// The architecture that a host's boot files are for when none was seen: its own, else the profile's
 /// first one, else x86_64.
@@ -32,12 +34,17 @@ fn usual_firmware(arch: Architecture) -> &'static [Firmware] {
 /// The boot files of a host: its loaders, then what its profile loads, with the architecture they are
 /// for. A boot text that cannot be rendered gives nothing here; `check` reports it.
 pub fn needed(config: &InForce, host: &Host) -> Vec<(AssetRef, Architecture)> {
-    let (arch, files) = needed_by(config, host);
+    // A signed iPXE, which may be there, is the operator's own.
+    let (arch, files) = needed_by(config, host, &|_| false);
     files.into_iter().map(|(asset, _)| (asset, arch)).collect()
 }
 
 /// The same files, each with the firmware that alone needs it, where the machine may have another one.
-fn needed_by(config: &InForce, host: &Host) -> (Architecture, Vec<(AssetRef, Option<Firmware>)>) {
+fn needed_by(
+    config: &InForce,
+    host: &Host,
+    is_there: IsThere<'_>,
+) -> (Architecture, Vec<(AssetRef, Option<Firmware>)>) {
     let snapshot = &config.snapshot;
     let profile = host
         .profile
@@ -47,6 +54,14 @@ fn needed_by(config: &InForce, host: &Host) -> (Architecture, Vec<(AssetRef, Opt
     let mut files = Vec::new();
     if let Some(loader) = &host.loader {
         files.extend(AssetRef::parse(loader).map(|asset| (asset, None)));
+    } else if snapshot.secure_boot(host) {
+        let profile = profile.map(AsRef::as_ref);
+        let uefi = usual_firmware(arch)
+            .iter()
+            .filter(|firmware| firmware.is_uefi());
+        let signed =
+            uefi.flat_map(|firmware| signed::needed(snapshot, profile, *firmware, is_there));
+        files.extend(signed.filter_map(|path| Some((AssetRef::parse(&path).ok()?, None))));
     } else {
         let usual = usual_firmware(arch);
         for firmware in usual {
@@ -72,13 +87,58 @@ fn needed_by(config: &InForce, host: &Host) -> (Architecture, Vec<(AssetRef, Opt
     (arch, files)
 }
 
+/// The boot files that a host's kernel command line, script and answers name by `asset()`, beside those that its
+/// boot loads. A folder stands for what the profile's `[fetch]` brings into it; where that is nothing, it is the
+/// folder itself. What cannot be rendered names nothing; `check` reports it.
+pub fn named(config: &InForce, view: &View<'_>) -> Vec<String> {
+    let renderer = &config.renderer;
+    let prepared = renderer.prepare(view);
+    let boot = renderer.prepared_boot(&prepared).ok();
+    for answer in &view.profile.answers {
+        let _ = renderer.prepared_answer(&prepared, &answer.name);
+    }
+    let loaded = boot.as_ref().map(RenderedBoot::paths).unwrap_or_default();
+    let brought: Vec<String> = view
+        .profile
+        .fetch
+        .iter()
+        .flat_map(|fetch| fetch.for_arch(view.arch).files)
+        .filter(|file| !file.optional)
+        .map(|file| file.path)
+        .collect();
+    let mut found = BTreeSet::new();
+    for path in prepared.named_files() {
+        if loaded.contains(&path.as_str()) {
+            continue;
+        }
+        let within = format!("{path}/");
+        let is_within = |file: &str| file.starts_with(&within);
+        let mut beneath = brought.iter().filter(|file| is_within(file)).peekable();
+        if beneath.peek().is_some() {
+            found.extend(
+                beneath
+                    .filter(|file| !loaded.contains(&file.as_str()))
+                    .cloned(),
+            );
+        } else if !loaded.iter().any(|file| is_within(file)) {
+            found.insert(path);
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Whether a file or folder that a template names is there.
+pub fn is_named_there(is_there: &dyn Fn(&str) -> bool, path: &str) -> bool {
+    is_there(path) || is_there(&format!("{path}/"))
+}
+
 /// A warning for each boot file that some host with a profile needs and that is not there.
-/// `is_there` is asked with paths under `boot_assets`.
+/// `is_there` is asked with paths under `boot_assets`; those of folders end with `/`.
 pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem> {
     let mut hosts_by_path: BTreeMap<(String, Option<Firmware>), Vec<&Host>> = BTreeMap::new();
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
     let mut missing_of = |host: &Host| -> Vec<(String, Option<Firmware>)> {
-        let needed = needed_by(config, host).1;
+        let needed = needed_by(config, host, is_there).1;
         let paths = needed.into_iter().filter_map(|(asset, only)| match asset {
             AssetRef::Path(path) => Some((path, only)),
             AssetRef::Url(_) => None,
@@ -87,8 +147,37 @@ pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem
             .filter(|(path, _)| !*seen.entry(path.clone()).or_insert_with(|| is_there(path)))
             .collect()
     };
+    // Rendering all of a profile for each kind anew would take as long as proving it.
+    let mut named_by: HashMap<_, Vec<String>> = HashMap::new();
     // Without a profile a host boots nothing over the network but what somebody arms it with.
     for kind in kinds(&config.snapshot) {
+        // What a function is given is the same for all of them.
+        if kind.names_files {
+            let view = View {
+                snapshot: &config.snapshot,
+                host: &kind.example,
+                profile: kind.profile,
+                arch: usual_architecture(&kind.example, Some(kind.profile)),
+                server: kind.subnet.example_server,
+                token: None,
+            };
+            let of_all = (
+                &kind.profile.name,
+                std::ptr::from_ref(kind.subnet),
+                std::sync::Arc::as_ptr(&kind.example.settings),
+                kind.names_own_files.then(|| kind.example.name.clone()),
+            );
+            let named = named_by
+                .entry(of_all)
+                .or_insert_with(|| named(config, &view));
+            let absent = named.iter().filter(|path| !is_named_there(is_there, path));
+            for path in absent.cloned() {
+                hosts_by_path
+                    .entry((path, None))
+                    .or_default()
+                    .extend(&kind.hosts);
+            }
+        }
         // One looks for all of them, unless the files' names hold something of the host.
         if Uses::of_paths(&kind.profile.boot).is_nothing() {
             for missing in missing_of(&kind.example) {
@@ -137,6 +226,53 @@ pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem
             check::at_host(problem, &hosts)
         })
         .collect()
+}
+
+/// So many bytes of a boot file tell whether it is signed.
+pub const HEAD: usize = 4_096;
+
+/// A warning for each kernel or program that hosts with Secure Boot are to run and that bears no signature at all.
+/// `head` gives the first [`HEAD`] bytes of a file under `boot_assets`.
+pub fn unsigned(
+    config: &InForce,
+    is_there: IsThere<'_>,
+    head: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> Vec<Problem> {
+    let snapshot = &config.snapshot;
+    let mut signed: BTreeMap<String, bool> = BTreeMap::new();
+    let mut hosts_by_path: BTreeMap<String, Vec<&Host>> = BTreeMap::new();
+    for kind in kinds(snapshot) {
+        if !snapshot.secure_boot(&kind.example) {
+            continue;
+        }
+        let needed = needed_by(config, &kind.example, is_there).1;
+        let paths = needed.into_iter().filter_map(|(asset, _)| match asset {
+            AssetRef::Path(path) => Some(path),
+            AssetRef::Url(_) => None,
+        });
+        // Of what is no program, such as an initial RAM disk, nothing is said.
+        for path in paths.filter(|path| is_there(path)) {
+            let is_signed = *signed.entry(path.clone()).or_insert_with(|| {
+                head(&path)
+                    .and_then(|head| looks::is_signed(&head))
+                    .unwrap_or(true)
+            });
+            if !is_signed {
+                hosts_by_path.entry(path).or_default().extend(&kind.hosts);
+            }
+        }
+    }
+    let problem = |(path, mut hosts): (String, Vec<&Host>)| {
+        hosts.sort_by_key(|host| host.span);
+        let names = check::host_names(&hosts);
+        let problem = Problem::warning(
+            "unsigned-boot-file",
+            format!("the boot file `{path}` is not signed: with Secure Boot it is refused, and {names} cannot boot it"),
+        )
+        .help("take a signed build of it, or write `secure_boot = false` and switch it off in the firmware's setup");
+        check::at_host(problem, &hosts)
+    };
+    hosts_by_path.into_iter().map(problem).collect()
 }
 
 /// A warning for each boot file that hides behind a rendered script of the same name (design section 3).
@@ -207,16 +343,24 @@ pub fn fetched_by(snapshot: &Snapshot, path: &str) -> Option<String> {
     let declared = profiles.find_map(|profile| {
         let fetch = profile.fetch.as_ref()?;
         let arch = fetch.brings(path)?;
+        let from = if fetch.is_by_hand() {
+            " --from IMAGE"
+        } else {
+            ""
+        };
         Some(match arch {
-            Architecture::X86_64 => format!("{FETCH} {}", profile.name),
+            Architecture::X86_64 => format!("{FETCH} {}{from}", profile.name),
             other if !fetch.is_per_arch() || profile.arch.first() == Some(&other) => {
-                format!("{FETCH} {}", profile.name)
+                format!("{FETCH} {}{from}", profile.name)
             }
-            other => format!("{FETCH} {} --arch {other}", profile.name),
+            other => format!("{FETCH} {} --arch {other}{from}", profile.name),
         })
     });
     declared.or_else(|| match path.split('/').next() {
         Some("ipxe") => Some(format!("{FETCH} ipxe")),
+        _ if path == "alpine/bootwright.apkovl.tar.gz" => {
+            Some("scripts/alpine-overlay.sh".to_owned())
+        }
         _ if path.starts_with("debian/12/") => Some(format!("{FETCH} debian-12")),
         _ => None,
     })

@@ -69,8 +69,13 @@ pub fn prove(
     check::check(&snapshot, &renderer, &sources, &mut problems);
     let in_force = InForce { snapshot, renderer };
     let folder = &in_force.snapshot.server.boot_assets;
-    let is_there = |path: &str| files.is_file(&folder.join(path));
+    let is_there = |path: &str| match path.strip_suffix('/') {
+        Some(below) => files.is_dir(&folder.join(below)),
+        None => files.is_file(&folder.join(path)),
+    };
     problems.extend(files::missing(&in_force, &is_there));
+    let head = |path: &str| files.head(&folder.join(path), files::HEAD).ok();
+    problems.extend(files::unsigned(&in_force, &is_there, &head));
     let at_top = files.names(folder).unwrap_or_default();
     problems.extend(files::hidden(&in_force, &is_there, &at_top));
     problems.extend(config::hook_warnings(files, &in_force.snapshot));

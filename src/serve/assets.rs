@@ -159,6 +159,11 @@ impl AssetTree {
         self.open(path).is_ok()
     }
 
+    /// Whether there is a folder of this path, files of which may be served.
+    pub fn is_folder(&self, path: &str) -> bool {
+        matches!(self.open(path), Err(AssetError::NotAFile(_)))
+    }
+
     /// All files that may be served, by path.
     pub fn list(&self) -> io::Result<Vec<Listed>> {
         let root = self.root();

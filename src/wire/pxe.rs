@@ -30,11 +30,10 @@ impl VendorClass {
     /// Reads option 60. Firmware compares the beginning only, and so does this.
     pub fn read(raw: Option<&[u8]>) -> Self {
         let raw = raw.unwrap_or_default();
-        let arch = arch(raw);
-        if raw.starts_with(PXE_CLIENT.as_bytes()) {
-            Self::Pxe { arch }
-        } else if raw.starts_with(HTTP_CLIENT.as_bytes()) {
-            Self::Http { arch }
+        if let Some(rest) = raw.strip_prefix(PXE_CLIENT.as_bytes()) {
+            Self::Pxe { arch: arch(rest) }
+        } else if let Some(rest) = raw.strip_prefix(HTTP_CLIENT.as_bytes()) {
+            Self::Http { arch: arch(rest) }
         } else {
             Self::Other
         }
@@ -49,11 +48,22 @@ impl VendorClass {
     }
 }
 
-fn arch(raw: &[u8]) -> Option<ClientSystemArchitecture> {
-    let text = String::from_utf8_lossy(raw);
-    let (_, rest) = text.split_once(":Arch:")?;
-    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok().map(ClientSystemArchitecture)
+/// The number after `:Arch:` in what comes after the name, where it stands first as a rule.
+fn arch(rest: &[u8]) -> Option<ClientSystemArchitecture> {
+    const ARCH: &[u8] = b":Arch:";
+    let digits = rest.strip_prefix(ARCH).or_else(|| {
+        let at = rest.windows(ARCH.len()).position(|part| part == ARCH)?;
+        rest.get(at + ARCH.len()..)
+    })?;
+    let len = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let digits = digits.get(..len).filter(|digits| !digits.is_empty())?;
+    let number = digits.iter().try_fold(0_u16, |number, digit| {
+        number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
+    });
+    number.map(ClientSystemArchitecture)
 }
 
 /// Option 43 for a BIOS that is to boot the file which the same message names: discovery of boot servers
@@ -102,6 +112,14 @@ mod tests {
         assert_eq!(
             read("PXEClient:Arch:99999:"),
             VendorClass::Pxe { arch: None }
+        );
+        assert_eq!(
+            read("PXEClient:Arch::UNDI"),
+            VendorClass::Pxe { arch: None }
+        );
+        assert_eq!(
+            VendorClass::read(Some(b"PXEClient\xff:Arch:65535\xff")),
+            VendorClass::Pxe { arch: arch(65_535) }
         );
         assert_eq!(read("udhcp 1.35.0"), VendorClass::Other);
         assert_eq!(read("d-i:Arch:00007").arch(), None);

@@ -11,6 +11,7 @@ use crate::wire::looks::Looks;
 const FETCH: Keys = Keys {
     known: &[
         "mirror",
+        "by_hand",
         "package",
         "keyring",
         "keyring_package",
@@ -43,6 +44,7 @@ const FILE: Keys = Keys {
         "in_stream",
         "member",
         "in_package",
+        "package",
         "is",
         "sha256",
         "signature",
@@ -64,6 +66,7 @@ pub(crate) fn read(cx: &mut Context<'_>, profile: &mut Reader<'_, '_>) -> Option
     let table = profile.table(cx, "fetch")?;
     let mut reader = Reader::open(cx, table, "[fetch]", header, &FETCH);
     let mirror = reader.parsed(cx, "mirror", mirror);
+    let by_hand = reader.parsed(cx, "by_hand", values::line);
     let package = reader.parsed(cx, "package", package);
     let keyring = reader.list(cx, "keyring", true, keyring);
     let keyring_package = reader.parsed(cx, "keyring_package", package_name);
@@ -116,6 +119,7 @@ pub(crate) fn read(cx: &mut Context<'_>, profile: &mut Reader<'_, '_>) -> Option
     profile.ok &= reader.ok;
     reader.ok.then(|| Fetch {
         mirror: mirror.map(|mirror| mirror.value),
+        by_hand: by_hand.map(|by_hand| by_hand.value),
         package: package.map(|package| package.value),
         keyring: keyring.map_or_else(Vec::new, |list| {
             list.value.into_iter().map(|file| file.value).collect()
@@ -138,6 +142,7 @@ fn file(cx: &mut Context<'_>, entry: &mut Reader<'_, '_>, streamed: bool) -> Opt
     let in_stream = entry.parsed(cx, "in_stream", pointer);
     let member = entry.parsed(cx, "member", place);
     let in_package = entry.parsed(cx, "in_package", place);
+    let own_package = entry.parsed(cx, "package", package);
     let sha256 = entry.parsed(cx, "sha256", sha256);
     let signature = entry.parsed(cx, "signature", signature);
     let optional = entry.flag(cx, "optional");
@@ -178,6 +183,7 @@ fn file(cx: &mut Context<'_>, entry: &mut Reader<'_, '_>, streamed: bool) -> Opt
         in_stream: value(in_stream),
         member: value(member),
         in_package: value(in_package),
+        package: value(own_package),
         looks: looks.map_or(Looks::Any, |looks| looks.value),
         sha256: value(sha256),
         signature: signature.map(|signature| signature.value),
@@ -190,10 +196,10 @@ fn placeholders(text: &str) -> Result<(), Bad> {
     unknown_placeholder(text).map_or(Ok(()), |name| {
         Err(Bad::new(
             "bad-value",
-            format!("there is no `{name}` in [fetch]"),
+            format!("`{name}` cannot be put in here"),
             "only the architecture can be put in",
         )
-        .help("write {{ arch }} (x86_64, aarch64) or {{ debian_arch }} (amd64, arm64)"))
+        .help("write {{ arch }} (x86_64, aarch64), {{ debian_arch }} (amd64, arm64) or {{ efi_arch }} (x64, aa64)"))
     })
 }
 
@@ -202,7 +208,7 @@ fn bare(text: &str) -> String {
 }
 
 /// A path, as boot files have it; the placeholders apart.
-fn place(text: &str) -> Result<String, Bad> {
+pub(super) fn place(text: &str) -> Result<String, Bad> {
     placeholders(text)?;
     if values::is_url(text) {
         return Err(

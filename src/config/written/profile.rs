@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Written, fetch};
+use super::{Written, fetch, options};
 use crate::base::{Architecture, Lifecycle, ProfileName};
 use crate::config::fetch::Fetch;
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Arguments, Boot, ImageKind, TemplateText};
+use crate::config::snapshot::{
+    Arguments, Boot, ImageKind, ProfileOption, SignedLoaders, TemplateText,
+};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader};
 use crate::config::values::{self, Bad};
@@ -24,8 +26,11 @@ pub(crate) struct ProfileFile {
     pub family: Option<Written<&'static str>>,
     pub arch: Option<Written<Vec<Written<Architecture>>>>,
     pub lifecycle: Option<Written<Lifecycle>>,
+    pub secure_boot: Option<Written<bool>>,
     pub boot: Option<WrittenBoot>,
     pub answers: Vec<AnswerEntry>,
+    /// DHCP options for the system that installs.
+    pub options: Vec<Written<ProfileOption>>,
     pub stalled_after: Option<Written<Duration>>,
     /// The files that declare its variables, by path under `templates`.
     pub variables: Vec<Written<String>>,
@@ -42,6 +47,8 @@ pub(crate) struct WrittenBoot {
     pub boot: Boot,
     /// The template that a script names.
     pub template: Option<Written<String>>,
+    /// The distribution's signed loaders.
+    pub signed: Option<SignedLoaders>,
 }
 
 /// One `[[answers]]`.
@@ -58,8 +65,10 @@ const PROFILE: Keys = Keys {
         "family",
         "arch",
         "lifecycle",
+        "secure_boot",
         "boot",
         "answers",
+        "options",
         "stalled_after",
         "variables",
         "vars",
@@ -82,11 +91,23 @@ const PROFILE: Keys = Keys {
 
 const BOOT: Keys = Keys {
     known: &[
-        "kind", "kernel", "initrd", "cmdline", "url", "template", "modules", "file", "files",
+        "kind",
+        "kernel",
+        "initrd",
+        "cmdline",
+        "url",
+        "template",
+        "modules",
+        "file",
+        "files",
         "image",
+        "shim",
+        "grub",
+        "grub_http",
     ],
     later: &[],
     hints: &[
+        ("secure_boot", "it stands above [boot]"),
         ("args", "did you mean `cmdline`?"),
         ("append", "did you mean `cmdline`?"),
     ],
@@ -160,10 +181,26 @@ impl ProfileFile {
             &[Lifecycle::Install, Lifecycle::Live, Lifecycle::Once]
                 .map(|lifecycle| (lifecycle.as_str(), Choice::Is(lifecycle))),
         );
+        let secure_boot = reader.flag(cx, "secure_boot");
         let stalled_after = reader.parsed(cx, "stalled_after", values::duration);
         let variables = reader.list(cx, "variables", true, values::line);
         let vars = vars::read(cx, &mut reader);
         let boot = Self::boot(cx, &mut reader);
+        let options = options::read_of_profile(cx, &mut reader);
+        if let (Some(span), Some(lifecycle)) = (reader.key_span(cx, "options"), &lifecycle)
+            && lifecycle.value != Lifecycle::Install
+        {
+            let bad = Bad::new(
+                "profile-options",
+                format!(
+                    "`options` are for what installs, and this profile's `lifecycle` is \"{}\"",
+                    lifecycle.value.as_str()
+                ),
+                "is never sent",
+            );
+            let help = "give them to the hosts, their group or the subnet";
+            reader.bad(cx, span, bad.help(help));
+        }
         let fetch = fetch::read(cx, &mut reader);
         let mut answers: Vec<AnswerEntry> = Vec::new();
         for (table, header) in reader.tables(cx, "answers") {
@@ -194,8 +231,10 @@ impl ProfileFile {
             family,
             arch,
             lifecycle,
+            secure_boot,
             boot,
             answers,
+            options,
             stalled_after,
             variables: variables.map(|list| list.value).unwrap_or_default(),
             vars,
@@ -235,10 +274,37 @@ impl ProfileFile {
             .map_or("linux", |(kind, _)| kind);
             boot.missing(cx, "kind", format!("write `kind = \"{guess}\"`"));
         }
-        let read = kind.and_then(|kind| kind_of_boot(cx, &mut boot, kind.value));
+        let mut read = kind.and_then(|kind| kind_of_boot(cx, &mut boot, kind.value));
+        let signed = signed(cx, &mut boot);
+        if let Some(read) = &mut read {
+            read.signed = signed;
+        }
         profile.ok &= boot.ok;
         read
     }
+}
+
+/// The keys that name signed loaders.
+const SIGNED: [&str; 3] = ["shim", "grub", "grub_http"];
+
+/// The distribution's signed loaders.
+fn signed(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) -> Option<SignedLoaders> {
+    let shim = boot.parsed(cx, "shim", fetch::place);
+    let grub = boot.parsed(cx, "grub", fetch::place);
+    let http = boot.flag(cx, "grub_http");
+    for key in ["grub", "grub_http"] {
+        if let Some(span) = boot.key_span(cx, key).filter(|_| !boot.has("shim")) {
+            let problem = Problem::error("missing-key", format!("`{key}` without `shim`"))
+                .at(span, "shim is what loads GRUB")
+                .help("write where the distribution's shim lies under boot_assets: `shim = \"…\"`");
+            boot.report(cx, problem);
+        }
+    }
+    Some(SignedLoaders {
+        shim: shim?.value,
+        grub: grub.map(|grub| grub.value),
+        http: http.is_none_or(|http| http.value),
+    })
 }
 
 fn kind_of_boot(
@@ -255,10 +321,13 @@ fn kind_of_boot(
         Kind::Chain => ("chain", &["url"]),
         Kind::Script => ("script", &["template"]),
     };
+    // The kinds that GRUB loads.
+    let can_be_signed = matches!(kind, Kind::Linux | Kind::Image(ImageKind::Efi));
     for key in BOOT
         .known
         .iter()
         .filter(|key| **key != "kind" && !keys.contains(key))
+        .filter(|key| !(SIGNED.contains(key) && can_be_signed))
     {
         if let Some(span) = boot.key_span(cx, key) {
             let problem = Problem::error(
@@ -292,6 +361,7 @@ fn kind_of_boot(
                     cmdline,
                 },
                 template: None,
+                signed: None,
             })
         }
         Kind::Image(kind) => image(cx, boot, kind),
@@ -305,6 +375,7 @@ fn kind_of_boot(
             Some(WrittenBoot {
                 boot: Boot::Chain { url: template(url) },
                 template: None,
+                signed: None,
             })
         }
         Kind::Script => {
@@ -321,6 +392,7 @@ fn kind_of_boot(
                     template: name.value.clone(),
                 },
                 template: Some(name),
+                signed: None,
             })
         }
     }
@@ -372,6 +444,7 @@ fn image(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>, kind: ImageKind) -> Op
             cmdline: cmdline(cx, boot),
         },
         template: None,
+        signed: None,
     })
 }
 

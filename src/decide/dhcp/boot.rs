@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::{Words, joined};
 use crate::base::{ClientSystemArchitecture, Firmware, Timestamp};
 use crate::config::Snapshot;
-use crate::config::snapshot::{Boot, Host, LocalBoot};
+use crate::config::signed::{self, Signed, is_signed_ipxe};
+use crate::config::snapshot::{Boot, Host, LocalBoot, Profile};
 use crate::decide::firmware;
 use crate::decide::loops::{Asking, LoopGuard, loop_guard};
 use crate::decide::plan::{self, Plan};
@@ -18,29 +21,31 @@ use crate::decide::{Facts, Known, Stage};
 use crate::journal::event::Reason;
 use crate::render::base_url;
 use crate::wire::dhcp::{MessageType, Request};
-use crate::wire::names::clean_path;
+use crate::wire::names::clean;
 
 /// What a reply says about booting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BootAnswer {
     /// The boot file: a TFTP name or a URL.
-    pub(super) file: Option<String>,
+    pub(super) file: Option<Arc<str>>,
     /// The server of a boot file by TFTP, when it is another one (of a `tftp://` URL).
     pub(super) server: Option<Ipv4Addr>,
     /// Why.
     pub(super) reason: Reason,
     /// What somebody has to know beyond the reason.
-    pub(super) note: Option<String>,
+    pub(super) note: Option<Words>,
     /// The loader that firmware is named, as a path under `boot_assets`.
-    pub(super) loader: Option<String>,
+    pub(super) loader: Option<Arc<str>>,
     /// Why it is told as a loop, in an event of its own.
     pub(super) looped: Option<Reason>,
     /// What is done about a loop.
     pub(super) guard: LoopGuard,
+    /// The loader is a signed one, for firmware with Secure Boot.
+    signed: bool,
 }
 
 impl BootAnswer {
-    fn file(file: impl Into<String>, reason: Reason) -> Self {
+    fn file(file: impl Into<Arc<str>>, reason: Reason) -> Self {
         Self {
             file: Some(file.into()),
             server: None,
@@ -49,6 +54,7 @@ impl BootAnswer {
             loader: None,
             looped: None,
             guard: LoopGuard::Pass,
+            signed: false,
         }
     }
 
@@ -57,19 +63,16 @@ impl BootAnswer {
             file: None,
             server: None,
             reason,
-            note,
+            note: note.map(Words::Owned),
             loader: None,
             looped: None,
             guard: LoopGuard::Pass,
+            signed: false,
         }
     }
 
-    fn with_note(mut self, note: impl Into<String>) -> Self {
-        let note = note.into();
-        self.note = Some(match self.note.take() {
-            Some(before) => format!("{before}; {note}"),
-            None => note,
-        });
+    fn with_note(mut self, note: impl Into<Words>) -> Self {
+        self.note = joined(self.note.take(), Some(note.into()));
         self
     }
 
@@ -77,10 +80,7 @@ impl BootAnswer {
     pub(super) fn with_doubt(mut self, request: &Request, stage: Stage) -> Self {
         let doubt = stage.is_boot().then(|| firmware::told(request).doubt);
         if let Some(doubt) = doubt.flatten() {
-            self.note = Some(match self.note.take() {
-                Some(note) => format!("{note}; {doubt}"),
-                None => doubt,
-            });
+            self = self.with_note(doubt);
         }
         self
     }
@@ -91,6 +91,9 @@ impl BootAnswer {
 const FULLER_IPXE: &str = "ipxe/ipxe.pxe";
 
 const CANNOT_BOOT_LINUX: &str = "this iPXE cannot boot a Linux kernel (option 175)";
+
+const THEN_DISK_LOCAL: &str = "then the machine boots its disk: nothing is asked for";
+const THEN_DISK_INSTALLED: &str = "then the machine boots its disk: it is installed";
 
 /// Decides about booting.
 pub(super) fn boot(
@@ -152,14 +155,11 @@ pub(super) fn boot(
             if needs_linux && !linux {
                 let mut answer = match firmware {
                     Some(firmware) if firmware.is_uefi() => {
-                        loader(request, stage, snapshot, facts, host, server)
+                        loader(request, stage, snapshot, facts, host, &plan, server)
                     }
                     _ => fuller_ipxe(facts),
                 };
-                answer.note = Some(match answer.note.take() {
-                    Some(note) => format!("{CANNOT_BOOT_LINUX}; {note}"),
-                    None => CANNOT_BOOT_LINUX.to_owned(),
-                });
+                answer.note = joined(Some(CANNOT_BOOT_LINUX.into()), answer.note.take());
                 // Where the fuller one is no better it would go on for ever.
                 break_loop(&mut answer, request, stage, facts, at, script);
                 return answer;
@@ -172,18 +172,28 @@ pub(super) fn boot(
             }
         }
         Stage::Pxe { .. } | Stage::HttpBoot { .. } => {
-            let mut answer = loader(request, stage, snapshot, facts, host, server);
+            let mut answer = loader(request, stage, snapshot, facts, host, &plan, server);
             break_loop(&mut answer, request, stage, facts, at, || {
                 script_url(request, snapshot, server)
             });
             match (&answer.file, plan) {
                 (Some(_), Plan::Disk { reason, detail }) if answer.guard == LoopGuard::Pass => {
-                    let why = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
-                    answer.with_note(format!("then {}{why}", reason.sentence()))
+                    answer.with_note(then_its_disk(reason, detail.as_deref()))
                 }
                 _ => answer,
             }
         }
+    }
+}
+
+/// What comes after the loader of a machine that boots its disk.
+fn then_its_disk(reason: Reason, detail: Option<&str>) -> Words {
+    match (reason, detail) {
+        // What nearly every packet is told.
+        (Reason::DiskLocal, None) => THEN_DISK_LOCAL.into(),
+        (Reason::DiskInstalled, None) => THEN_DISK_INSTALLED.into(),
+        (reason, None) => format!("then {}", reason.sentence()).into(),
+        (reason, Some(detail)) => format!("then {} ({detail})", reason.sentence()).into(),
     }
 }
 
@@ -208,7 +218,8 @@ fn break_loop(
     let asking = Asking {
         loader,
         is_discover: request.message_type() == Some(MessageType::Discover),
-        takes_script: !matches!(stage, Stage::HttpBoot { .. }),
+        // Firmware that runs signed programs only runs no text at all.
+        takes_script: !matches!(stage, Stage::HttpBoot { .. }) && !answer.signed,
         armed_at: match facts.known {
             Known::Record(record) => record.armed_at,
             Known::Nothing | Known::Unavailable => None,
@@ -221,17 +232,22 @@ fn break_loop(
         LoopGuard::NoBootFile { .. } => BootAnswer::none(Reason::LoopNoFile, None),
     };
     let refused = guard.never_ran() && stage.firmware().is_some_and(Firmware::is_uefi);
-    broken.note = Some(format!(
+    let by_shim = answer.signed && !is_signed_ipxe(loader) && !guard.never_ran();
+    let told = format!(
         "{loader} was fetched {} times and {}",
         guard.fetches(),
         match (refused, guard.never_ran()) {
             (true, _) => "never run",
+            _ if by_shim => "GRUB never asked for its configuration",
             (false, true) => "iPXE never asked for an address",
             (false, false) => "iPXE never asked for its script",
         }
-    ));
+    );
+    broken.note = Some(told.into());
     broken.looped = Some(if refused {
         Reason::RefusedByFirmware
+    } else if by_shim {
+        Reason::RefusedByShim
     } else {
         broken.reason
     });
@@ -260,7 +276,7 @@ fn disk_without_file(stage: Stage, form: LocalBoot) -> bool {
 fn fuller_ipxe(facts: &Facts<'_>) -> BootAnswer {
     if facts.files.is_there(FULLER_IPXE) {
         BootAnswer {
-            loader: Some(FULLER_IPXE.to_owned()),
+            loader: Some(FULLER_IPXE.into()),
             ..BootAnswer::file(FULLER_IPXE, Reason::Loader)
         }
     } else {
@@ -271,14 +287,15 @@ fn fuller_ipxe(facts: &Facts<'_>) -> BootAnswer {
     }
 }
 
-/// The boot loader for firmware: the host's own, else the one for the number that its firmware tells,
-/// else the one for its firmware.
+/// The boot loader for firmware: the host's own, else a signed one where it has Secure Boot, else the one for the
+/// number that its firmware tells, else the one for its firmware.
 fn loader(
     request: &Request,
     stage: Stage,
     snapshot: &Snapshot,
     facts: &Facts<'_>,
     host: &Host,
+    plan: &Plan,
     server: Ipv4Addr,
 ) -> BootAnswer {
     let (firmware, code) = match stage {
@@ -286,11 +303,51 @@ fn loader(
         Stage::Ipxe { .. } | Stage::Os => (stage.firmware(), None),
     };
     let settings = &snapshot.server;
+    let has_secure_boot = host.loader.is_none() && snapshot.secure_boot(host);
+    if let Some(firmware) = firmware.filter(|firmware| has_secure_boot && firmware.is_uefi()) {
+        let by_http = matches!(stage, Stage::HttpBoot { .. });
+        let profile = to_boot(snapshot, host, plan);
+        return match signed::loader(snapshot, profile, firmware, by_http, &|path| {
+            facts.files.is_there(path)
+        }) {
+            Signed::Loader(shim) => BootAnswer {
+                signed: true,
+                ..named(&shim, stage, snapshot, facts, server)
+            },
+            Signed::Missing(why) => BootAnswer::none(
+                Reason::NoLoader,
+                Some(format!("{why} (secure_boot = true)")),
+            ),
+        };
+    }
     let by_code = by_number(request, firmware, code, &settings.loaders_by_code);
     let by_firmware = || firmware.and_then(|firmware| settings.loaders.get(&firmware));
     let Some(value) = host.loader.as_ref().or(by_code).or_else(by_firmware) else {
         return no_loader_configured(stage, firmware, code.map(|code| code.0));
     };
+    named(value, stage, snapshot, facts, server)
+}
+
+/// The profile whose loader a machine gets: the one that it is installed with; for its disk any does.
+fn to_boot<'a>(snapshot: &'a Snapshot, host: &Host, plan: &'a Plan) -> Option<&'a Profile> {
+    match plan {
+        Plan::Install { profile, .. } => Some(profile),
+        Plan::Disk { .. } => {
+            let name = host.profile.as_ref()?;
+            snapshot.profile(name).map(AsRef::as_ref)
+        }
+    }
+}
+
+/// What firmware is told of a loader that was chosen.
+fn named(
+    value: &str,
+    stage: Stage,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    server: Ipv4Addr,
+) -> BootAnswer {
+    let settings = &snapshot.server;
     match Loader::read(value) {
         Loader::Path(path) if !facts.files.is_there(path) => {
             BootAnswer::none(Reason::NoLoader, Some(format!("{path} is not there")))
@@ -315,7 +372,11 @@ fn loader(
                 _ => BootAnswer::file(path, Reason::Loader),
             };
             // As it will be asked for.
-            answer.loader = clean_path(path.as_bytes()).ok();
+            let clean = clean(path.as_bytes()).ok();
+            answer.loader = match (clean, &answer.file) {
+                (Some(clean), Some(file)) if *clean == **file => Some(Arc::clone(file)),
+                (clean, _) => clean.map(Arc::from),
+            };
             answer
         }
         Loader::Tftp(address, path) if matches!(stage, Stage::Pxe { .. }) => BootAnswer {
@@ -394,7 +455,9 @@ enum Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn read(value: &'a str) -> Self {
-        let Some((scheme, rest)) = value.split_once("://") else {
+        // Most are paths, in which it is quicker to look for one byte.
+        let url = value.contains(':').then(|| value.split_once("://"));
+        let Some((scheme, rest)) = url.flatten() else {
             return Self::Path(value.trim_start_matches('/'));
         };
         match scheme.to_ascii_lowercase().as_str() {
@@ -418,4 +481,21 @@ fn escaped(path: &str) -> String {
         .remove(b'~')
         .remove(b'+');
     utf8_percent_encode(path, &KEPT).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nearly_every_packet_is_told_is_what_its_reason_says() {
+        for reason in [Reason::DiskLocal, Reason::DiskInstalled, Reason::DiskFailed] {
+            let expected = format!("then {}", reason.sentence());
+            assert_eq!(then_its_disk(reason, None), expected);
+            assert_eq!(
+                then_its_disk(reason, Some("why")),
+                format!("{expected} (why)")
+            );
+        }
+    }
 }

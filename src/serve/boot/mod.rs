@@ -37,10 +37,12 @@ use tokio::task::JoinError;
 
 use self::kept::KeptAnswers;
 use self::route::Route;
+use super::companion;
 use super::context::Context;
 use super::health::Health;
 use super::listener::{Connection, Handler, Turned, Watch};
-use super::script::{ScriptAsk, Via, chain_script, serve_script};
+use super::script::{Configuration, ScriptAsk, Via, chain_script, configuration, serve_script};
+use crate::base::{BootLoader, HardwareAddr};
 use crate::config::snapshot::Host;
 use crate::decide::http::{Peer, host_of};
 use crate::journal::event::{Event, Kind, Reason};
@@ -323,30 +325,39 @@ async fn dispatch(
         Route::Script(mac) => {
             let identity = route::identity(request.uri().query());
             let ask = ScriptAsk {
-                mac,
-                peer: visit.peer,
-                local: visit.local,
                 uuid: identity.uuid,
                 serial: identity.serial,
                 identified: identity.told,
                 waiting: identity.waiting,
-                via: Via::Http,
-                file: visit.shown.clone(),
-                preview: request.method() == Method::HEAD,
+                ..ask(&visit, mac, BootLoader::Ipxe, request.method())
             };
-            // In a task of its own: a client that hangs up while the record is being written must
-            // not leave the event unwritten.
-            let ctx = visit.plane.ctx.clone();
-            match tokio::spawn(async move { serve_script(&ctx, ask).await }).await {
-                Ok(answer) => script(answer.text),
-                Err(error) => visit.refuse(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    Reason::TaskFailed,
-                    error.to_string(),
-                ),
+            machine_script(&visit, ask).await
+        }
+        Route::Config(name, path) => {
+            let snapshot = &visit.in_force.snapshot;
+            let (ctx, head) = (&visit.plane.ctx, request.method() == Method::HEAD);
+            match configuration(ctx, snapshot, visit.who, &name, path.as_deref(), Via::Http) {
+                Configuration::Machine(mac, uuid) => {
+                    let ask = ScriptAsk {
+                        uuid,
+                        ..ask(&visit, mac, name.loader, request.method())
+                    };
+                    machine_script(&visit, ask).await
+                }
+                Configuration::Stranger(text) => {
+                    told_script(&visit, Reason::UnknownHost, text, head)
+                }
+                Configuration::File => match path {
+                    Some(path) => {
+                        let (head, _body) = request.into_parts();
+                        asset::serve(visit, &path, &head.method, &head.headers).await
+                    }
+                    None => visit.refuse(StatusCode::NOT_FOUND, Reason::NotFound, None),
+                },
             }
         }
         Route::Asset(path) => {
+            let path = companion::place(&visit.plane.ctx, visit.peer_host(), path).await;
             let (head, _body) = request.into_parts();
             asset::serve(visit, &path, &head.method, &head.headers).await
         }
@@ -384,9 +395,45 @@ async fn whole(work: impl Future<Output = Response> + Send + 'static) -> Respons
     })
 }
 
+/// The request for a machine's script, in the language of this loader.
+fn ask(visit: &Visit, mac: HardwareAddr, loader: BootLoader, method: &Method) -> ScriptAsk {
+    ScriptAsk {
+        mac,
+        loader,
+        peer: visit.peer,
+        local: visit.local,
+        uuid: None,
+        serial: None,
+        identified: false,
+        waiting: false,
+        via: Via::Http,
+        file: visit.shown.clone(),
+        preview: method == Method::HEAD,
+    }
+}
+
+/// A machine's own script. In a task of its own: a client that hangs up while the record is being written
+/// must not leave the event unwritten.
+async fn machine_script(visit: &Visit, ask: ScriptAsk) -> Response {
+    let ctx = visit.plane.ctx.clone();
+    match tokio::spawn(async move { serve_script(&ctx, ask).await }).await {
+        Ok(answer) => script(answer.text),
+        Err(error) => visit.refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Reason::TaskFailed,
+            error.to_string(),
+        ),
+    }
+}
+
 fn chain(visit: &Visit, head: bool) -> Response {
     let text = chain_script(&visit.plane.ctx, visit.peer, visit.local);
-    let mut event = visit.event(Kind::HttpScript, Reason::ChainScript);
+    told_script(visit, Reason::ChainScript, text, head)
+}
+
+/// A script that is nobody's own, and its event.
+fn told_script(visit: &Visit, reason: Reason, text: String, head: bool) -> Response {
+    let mut event = visit.event(Kind::HttpScript, reason);
     if head {
         event.detail = Some("HEAD: nothing was sent".to_owned());
     }

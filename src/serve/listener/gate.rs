@@ -42,7 +42,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            total: 4_096,
+            // Ten thousand machines that are switched on together wait for their scripts at the same time.
+            total: 12_288,
             per_peer: 512,
             first_byte: Duration::from_secs(10),
             head: Duration::from_secs(10),
