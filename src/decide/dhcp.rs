@@ -580,6 +580,15 @@ impl Case<'_> {
         } else {
             boot::BootAnswer::none(Reason::NicDoesNotBoot, None)
         };
+        if let Some(prefix) = answer.path_prefix(self.stage, self.snapshot, self.server)
+            && reply
+                .configured
+                .iter()
+                .all(|(code, _)| *code != boot::PATH_PREFIX)
+        {
+            let prefix: Arc<[u8]> = prefix.into_bytes().into();
+            reply.configured.push((boot::PATH_PREFIX, prefix));
+        }
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
             reply.siaddr = tftp;

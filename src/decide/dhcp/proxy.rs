@@ -342,6 +342,10 @@ impl Meeting<'_> {
         if let Some(raw) = request.machine_identifier() {
             options.put(OptionCode::ClientMachineIdentifier, raw);
         }
+        if let Some(prefix) = answer.path_prefix(self.stage, self.snapshot, server) {
+            let prefix: Arc<[u8]> = prefix.into_bytes().into();
+            reply.configured.push((boot::PATH_PREFIX, prefix));
+        }
         let is_bios_pxe = matches!(
             self.stage,
             Stage::Pxe {

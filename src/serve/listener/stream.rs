@@ -23,6 +23,14 @@ const REFUSED: &[u8] = b"\0\r\n\r\n";
 /// unread is reset, and the reply lost with it.
 const LINGER: usize = 256 << 10;
 
+/// Whether a call is to be made once more when the socket takes more, or at once.
+fn comes_again(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
 /// More follows at once: no packet is sent for this alone (`send(2)`).
 const MSG_MORE: i32 = 0x8000;
 
@@ -117,7 +125,7 @@ impl<F: FnMut(Fault) + Unpin> Line<F> {
                         .part_went(u64::try_from(sent).unwrap_or_default());
                     return Poll::Ready(Ok(sent));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if comes_again(&error) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -131,7 +139,7 @@ impl<F: FnMut(Fault) + Unpin> Line<F> {
                 socket2::SockRef::from(&self.stream).send_vectored_with_flags(bufs, MSG_MORE)
             });
             match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if comes_again(&error) => {}
                 sent => return Poll::Ready(sent),
             }
         }

@@ -3,6 +3,9 @@
 //! **Invariant:** a place is given over at once and as a whole: whoever gets that of a transfer whose client has never
 //! answered holds it from then on, whenever the other one's task ends. So who forges requests takes no places, neither
 //! from others nor, by its address, from the machine that has it.
+//!
+//! Before that an engine that can have a request wait looks at [`Limits::must_wait`]: of a thousand machines that ask at
+//! once all have not answered for a moment, and none shall lose its place to the next thousand.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -20,6 +23,10 @@ pub(super) const MAX_TRANSFERS: usize = 1_000;
 /// Transfers to one address at once: many, because the engine holds one that a client has given up for
 /// five seconds, and because several machines may stand behind one address.
 pub(super) const MAX_PER_CLIENT: usize = 128;
+
+/// How long a transfer has before its place is given to a request that can wait. Longer than any machine takes for its
+/// first answer, also when a thousand of them are served at once.
+const UNHEARD: Duration = Duration::from_millis(500);
 
 /// Why a transfer is stopped from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +48,15 @@ pub(super) struct Holder {
     why: OnceLock<Stop>,
     /// The client has answered.
     heard: AtomicBool,
-    since: Instant,
 }
 
 impl Holder {
     /// One that nobody has heard of yet, stopped by this token.
-    pub(super) fn new(stop: CancellationToken) -> Self {
+    pub(super) const fn new(stop: CancellationToken) -> Self {
         Self {
             stop,
             why: OnceLock::new(),
             heard: AtomicBool::new(false),
-            since: Instant::now(),
         }
     }
 
@@ -93,6 +98,7 @@ struct Running {
 #[derive(Debug)]
 struct Place {
     client: IpAddr,
+    since: Instant,
     /// Who gives way to others while its client has not answered; nobody: it is held to the end.
     gives_way: Option<Arc<Holder>>,
 }
@@ -120,18 +126,14 @@ impl Limits {
         self.own.wait().await;
     }
 
-    /// Whether there is a place for one more, that of a transfer whose client has not answered for so long among them.
-    pub(super) fn make_room(&self, unheard: Duration) -> bool {
-        let mut running = lock(&self.running);
-        if running.places.len() < MAX_TRANSFERS {
-            return true;
-        }
-        let evicted = running.evict(None, unheard);
-        drop(running);
-        if let Some(evicted) = &evicted {
-            evicted.stop(Stop::Evicted);
-        }
-        evicted.is_some()
+    /// Whether a request had better wait: all places are taken, and who has not answered yet was asked only just now.
+    pub(super) fn must_wait(&self) -> bool {
+        let running = lock(&self.running);
+        let is_full = running.places.len() >= MAX_TRANSFERS;
+        is_full
+            && !running
+                .oldest_unheard(None)
+                .is_some_and(|(_, place)| place.since.elapsed() >= UNHEARD)
     }
 
     /// One more transfer to this client; the error says why not. Where there is no place left it gets that of the
@@ -144,7 +146,7 @@ impl Limits {
         let mut running = lock(&self.running);
         let mut evicted = None;
         if running.count(client) >= MAX_PER_CLIENT {
-            evicted = running.evict(Some(client), Duration::ZERO);
+            evicted = running.evict(Some(client));
             if evicted.is_none() {
                 return Err(format!(
                     "{MAX_PER_CLIENT} transfers to {client} are running"
@@ -152,7 +154,7 @@ impl Limits {
             }
         }
         if running.places.len() >= MAX_TRANSFERS {
-            evicted = running.evict(None, Duration::ZERO);
+            evicted = running.evict(None);
             if evicted.is_none() {
                 return Err(format!("{MAX_TRANSFERS} transfers are running"));
             }
@@ -161,7 +163,15 @@ impl Limits {
         let place = running.last;
         *running.by_client.entry(client).or_default() += 1;
         let gives_way = holder;
-        running.places.insert(place, Place { client, gives_way });
+        let since = Instant::now();
+        running.places.insert(
+            place,
+            Place {
+                client,
+                since,
+                gives_way,
+            },
+        );
         drop(running);
         if let Some(evicted) = evicted {
             evicted.stop(Stop::Evicted);
@@ -179,19 +189,22 @@ impl Running {
         self.by_client.get(&client).copied().unwrap_or_default()
     }
 
-    /// Takes the place of the oldest transfer, to this client or to anybody, whose client has not answered for so long.
-    /// It is still to be stopped.
-    fn evict(&mut self, client: Option<IpAddr>, unheard: Duration) -> Option<Arc<Holder>> {
-        let (id, holder) = self.places.iter().find_map(|(id, place)| {
-            let is_one = client.is_none_or(|client| place.client == client);
-            let holder = place.gives_way.as_ref();
-            let holder = holder.filter(|holder| {
-                is_one && !holder.is_heard() && holder.since.elapsed() >= unheard
-            })?;
-            Some((*id, Arc::clone(holder)))
-        })?;
+    /// Takes the place of the oldest transfer, to this client or to anybody, whose client has not answered. It is still
+    /// to be stopped.
+    fn evict(&mut self, client: Option<IpAddr>) -> Option<Arc<Holder>> {
+        let (id, place) = self.oldest_unheard(client)?;
+        let (id, holder) = (*id, place.gives_way.clone()?);
         self.give_back(id);
         Some(holder)
+    }
+
+    /// The oldest transfer, to this client or to anybody, whose client has not answered.
+    fn oldest_unheard(&self, client: Option<IpAddr>) -> Option<(&u64, &Place)> {
+        self.places.iter().find(|(_, place)| {
+            let is_one = client.is_none_or(|client| place.client == client);
+            let holder = place.gives_way.as_ref();
+            is_one && holder.is_some_and(|holder| !holder.is_heard())
+        })
     }
 
     fn give_back(&mut self, place: u64) {

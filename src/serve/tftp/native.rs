@@ -41,9 +41,6 @@ const LONGEST: usize = 2_048;
 /// A request that comes again after the transfer has stood still for so long is meant anew, and no late copy.
 const ANEW: Duration = Duration::from_secs(1);
 
-/// A client that has not answered for so long gives its place to one that waits.
-const UNHEARD: Duration = Duration::from_secs(1);
-
 /// How often those that wait are looked at, besides whenever a place comes free.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -155,7 +152,7 @@ impl Native {
 
     /// Begins what waits, as far as there are places.
     fn serve_waiting(&self) {
-        while self.has_room() {
+        while !self.requests.limits.must_wait() {
             match self.next_waiting() {
                 Some(Next::Serve(from, bytes)) => self.on_request(from, &bytes),
                 Some(Next::Expired(from, bytes)) => {
@@ -232,7 +229,7 @@ impl Native {
                 Stop::AskedForAnother
             });
         }
-        if !self.has_room() && self.waiting().push(from, bytes, Instant::now()) {
+        if self.requests.limits.must_wait() && self.waiting().push(from, bytes, Instant::now()) {
             return Ok(());
         }
         let holder = Arc::new(Holder::new(self.abandon.child_token()));
@@ -289,11 +286,6 @@ impl Native {
             }
         });
         Ok(())
-    }
-
-    /// Whether another transfer can be begun.
-    fn has_room(&self) -> bool {
-        self.requests.limits.make_room(UNHEARD)
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {

@@ -76,6 +76,7 @@ fn transfer(ctx: &Context, text: String) -> (Drive, std::net::UdpSocket) {
             holder: Arc::new(Holder::new(CancellationToken::new())),
             moved_ms: AtomicU64::new(0),
         }),
+        out: Arc::default(),
     };
     (drive, client)
 }
