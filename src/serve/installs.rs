@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::leases::Leases;
-use super::live::{LiveSystems, is_tool};
+use super::live::LiveSystems;
 use crate::base::{
     AfterEvent, Clock, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token,
 };
@@ -366,7 +366,8 @@ impl Installs {
             }
             for change in &work.changes {
                 let armed = before.iter().find(|record| record.host == change.next.host);
-                self.tool_or_not(snapshot, armed, &change.next, now);
+                let known = |armed: &Record| Self::policy(snapshot, Some(armed)).kernel_is_known;
+                self.live.follow(snapshot, armed, &change.next, known, now);
             }
             work.events
                 .into_iter()
@@ -378,29 +379,6 @@ impl Installs {
         }
         let error = StoreError::Unavailable(format!("{TRIES} changes in a row met another one"));
         Err(ApplyError::Store(self.trouble(snapshot, error)))
-    }
-
-    /// A tool whose kernel was sent runs on under its token; whatever else becomes of a host ends that.
-    fn tool_or_not(
-        &self,
-        snapshot: &Snapshot,
-        armed: Option<&Record>,
-        next: &Record,
-        now: Timestamp,
-    ) {
-        let runs = armed.filter(|armed| {
-            armed.state.boots_installer()
-                && armed.state != InstallState::Armed
-                && next.state == InstallState::Local
-                // Sent by this server, just now.
-                && next.kernel_at == Some(now)
-                && Self::policy(snapshot, Some(armed)).kernel_is_known
-                && is_tool(snapshot, armed)
-        });
-        match runs {
-            Some(armed) => self.live.keep(armed, now),
-            None => self.live.forget(&next.host),
-        }
     }
 
     /// Arms the hosts that have waited for what this work brings about, in the same change of the store.

@@ -20,7 +20,7 @@ use crate::record::{InstallState, Record};
 const TOOL: Duration = Duration::from_secs(86_400);
 
 /// Whether what a record was armed with is a tool for one boot, and one with answers.
-pub(super) fn is_tool(snapshot: &Snapshot, record: &Record) -> bool {
+fn is_tool(snapshot: &Snapshot, record: &Record) -> bool {
     let profile = record.profile.as_ref();
     profile
         .and_then(|name| snapshot.profile(name))
@@ -52,18 +52,39 @@ impl LiveSystems {
         record
     }
 
-    /// Takes note that a tool runs whose host's arming was this record until now.
-    pub(super) fn keep(&self, armed: &Record, now: Timestamp) {
-        let record = Record {
-            changed_at: Some(now),
-            ..armed.clone()
-        };
-        self.lock().insert(record.host.clone(), record);
-    }
-
-    /// What was served to a host is over: something else was asked for.
-    pub(super) fn forget(&self, host: &HostName) {
-        self.lock().remove(host);
+    /// A record has changed. A tool whose kernel was sent runs on under its token; whatever else becomes of a host
+    /// ends what was served to it. `armed` is the record before, and `kernel_is_known` tells whether this server sends
+    /// its kernel.
+    pub(super) fn follow(
+        &self,
+        snapshot: &Snapshot,
+        armed: Option<&Record>,
+        next: &Record,
+        kernel_is_known: impl Fn(&Record) -> bool,
+        now: Timestamp,
+    ) {
+        let runs = armed.filter(|armed| {
+            matches!(
+                armed.state,
+                InstallState::Booting | InstallState::Installing
+            ) && next.state == InstallState::Local
+                // Sent just now.
+                && next.kernel_at == Some(now)
+                && kernel_is_known(armed)
+                && is_tool(snapshot, armed)
+        });
+        match runs {
+            Some(armed) => {
+                let record = Record {
+                    changed_at: Some(now),
+                    ..armed.clone()
+                };
+                self.lock().insert(record.host.clone(), record);
+            }
+            None => {
+                self.lock().remove(&next.host);
+            }
+        }
     }
 
     /// The boot with this token, while its host is still served that way. All are compared.

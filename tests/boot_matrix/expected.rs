@@ -276,7 +276,8 @@ impl Expected {
             .ok_or("  its console shows no command line")?;
         let shown = example_token(shown);
         // Behind the name of the image, where iPXE gives it.
-        if shown == *line || shown.ends_with(&format!(" {line}")) {
+        let behind = shown.split_once(' ').map_or("", |(_, rest)| rest);
+        if shown == *line || behind == line {
             Ok(format!(
                 "{} files, {} characters of command line",
                 self.fetched.len(),
