@@ -43,6 +43,26 @@ pub struct Profile {
     pub span: Option<Span>,
 }
 
+/// A DHCP option that a profile has for the system that installs.
+#[derive(Debug, Clone)]
+pub struct ProfileOption {
+    /// Its code.
+    pub code: u8,
+    /// Its value.
+    pub value: ProfileValue,
+    /// Whether it is sent to a system that does not ask for it as well.
+    pub force: bool,
+}
+
+/// The value of a profile's DHCP option.
+#[derive(Debug, Clone)]
+pub enum ProfileValue {
+    /// Rendered for each host as a template.
+    Text(TemplateText),
+    /// As it stands on the wire.
+    Bytes(Arc<[u8]>),
+}
+
 /// The signed loaders of a distribution, by which its signed kernel boots under Secure Boot. Paths are below
 /// `boot_assets`, and may hold the placeholders of [`super::fetch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,26 +86,6 @@ impl SignedLoaders {
     pub fn grub(&self, arch: Architecture) -> Option<String> {
         self.grub.as_ref().map(|grub| expand(grub, arch))
     }
-}
-
-/// A DHCP option that a profile has for the system that installs.
-#[derive(Debug, Clone)]
-pub struct ProfileOption {
-    /// Its code.
-    pub code: u8,
-    /// Its value.
-    pub value: ProfileValue,
-    /// Whether it is sent to a system that does not ask for it as well.
-    pub force: bool,
-}
-
-/// The value of a profile's DHCP option.
-#[derive(Debug, Clone)]
-pub enum ProfileValue {
-    /// Rendered for each host as a template.
-    Text(TemplateText),
-    /// As it stands on the wire.
-    Bytes(Arc<[u8]>),
 }
 
 /// A fragment of a shell script that is run inside the installed system.

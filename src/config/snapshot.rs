@@ -23,7 +23,7 @@ use super::secrets::Secrets;
 use super::source::Span;
 use crate::base::{
     After, Architecture, BootLoader, FastHash, FastMap, Firmware, GroupName, HardwareAddr,
-    HostName, ProfileName, SubnetName, Uuid, pace,
+    HostName, Macs, ProfileName, SubnetName, Uuid, pace,
 };
 use crate::journal::event::Kind;
 
@@ -391,7 +391,7 @@ pub struct Host {
     pub name: HostName,
     /// The hardware addresses of its first network card: several for the ports of a bond, or for ports of
     /// which any may boot; empty while the name and address are only held.
-    pub macs: Vec<HardwareAddr>,
+    pub macs: Macs,
     /// Its reserved address; `None` only where another server gives addresses ([`Mode::Proxy`],
     /// [`Mode::Off`]).
     pub ip: Option<Ipv4Addr>,
@@ -492,7 +492,7 @@ impl Host {
     pub fn new(name: HostName, subnet: usize) -> Self {
         Self {
             name,
-            macs: Vec::new(),
+            macs: Macs::default(),
             ip: None,
             subnet,
             span: None,
@@ -657,7 +657,7 @@ impl Snapshot {
     pub fn new(
         server: Server,
         subnets: Vec<Subnet>,
-        hosts: Vec<Host>,
+        hosts: Vec<impl Into<Arc<Host>>>,
         profiles: Vec<Profile>,
         templates: BTreeMap<String, Template>,
     ) -> Self {

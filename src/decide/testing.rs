@@ -79,7 +79,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
 fn reserved(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
     let mut host = Host::new(name.parse().unwrap(), subnet);
     host.domain = Some("lab.example".to_owned());
-    host.macs = vec![mac.parse().unwrap()];
+    host.macs = vec![mac.parse().unwrap()].into();
     host.ip = ip.parse().ok();
     host.profile = "debian-12".parse().ok();
     host
@@ -159,7 +159,7 @@ pub(crate) fn record(name: &str, state: InstallState) -> Record {
         state,
         profile: host.profile.clone(),
         file_profile: host.profile.clone(),
-        macs: host.macs.clone(),
+        macs: host.macs.to_vec(),
         ip: host.ip,
         token: Some(Token::from_bytes([7; 16])),
         ..Record::new(host.name.clone())

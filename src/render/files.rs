@@ -6,7 +6,7 @@ use super::kinds::kinds;
 use super::load::InForce;
 use super::uses::Uses;
 use super::{AssetRef, RenderedBoot, View, check};
-use crate::base::{Architecture, Firmware, HardwareAddr, pace};
+use crate::base::{Architecture, BootLoader, Firmware, HardwareAddr, pace};
 use crate::config::signed::{self, IsThere};
 use crate::config::snapshot::{Host, Profile};
 use crate::config::{Problem, Snapshot};
@@ -280,7 +280,8 @@ pub fn unsigned(
 }
 
 /// A warning for each boot file that hides behind a rendered script of the same name (design section 3).
-/// Looked at is where iPXE asks: at the top, beside the loaders, and in the folder of each MAC.
+/// Looked at is where loaders ask: at the top, beside themselves, GRUB in its usual folders, and iPXE in the folder of
+/// each MAC.
 /// `at_top` are the names in `boot_assets` itself.
 pub fn hidden(
     config: &InForce,
@@ -299,29 +300,37 @@ pub fn hidden(
             own.push(loader);
         }
     }
-    let mut folders: BTreeSet<String> = loaders
+    let named = Firmware::ALL.into_iter().flat_map(|firmware| {
+        let files = own.iter().filter_map(|loader| loader.parse().ok());
+        files.filter_map(move |loader| snapshot.server.loader_by_name(loader, firmware))
+    });
+    let mut folders = BTreeSet::from([String::new()]);
+    let mut configurations: BTreeSet<String> = [
+        "grub.cfg",
+        "grub/grub.cfg",
+        "boot/grub/grub.cfg",
+        "pxelinux.cfg/default",
+    ]
+    .map(str::to_owned)
+    .into();
+    for loader in loaders
         .chain(snapshot.server.loaders_by_code.values())
-        .chain(own)
-        .filter_map(|loader| match AssetRef::parse(loader) {
-            Ok(AssetRef::Path(path)) => Some(path),
-            _ => None,
-        })
-        .map(|path| {
-            path.rfind('/')
-                .and_then(|end| path.get(..=end))
-                .unwrap_or_default()
-                .to_owned()
-        })
-        .collect();
-    folders.insert(String::new());
-    let configurations: Vec<String> = folders
-        .iter()
+        .chain(own.iter().copied())
         .map(String::as_str)
-        .chain(["grub/", "boot/grub/"])
-        .flat_map(|folder| {
-            ["grub.cfg", "pxelinux.cfg/default"].map(|name| format!("{folder}{name}"))
-        })
-        .collect::<BTreeSet<_>>()
+        .chain(named)
+    {
+        let Ok(AssetRef::Path(path)) = AssetRef::parse(loader) else {
+            continue;
+        };
+        let end = path.rfind('/').map_or(0, |at| at + 1);
+        let folder = path.get(..end).unwrap_or_default();
+        match BootLoader::of_file(&path) {
+            BootLoader::Ipxe => folders.insert(folder.to_owned()),
+            BootLoader::Grub => configurations.insert(format!("{folder}grub.cfg")),
+            BootLoader::Pxelinux => configurations.insert(format!("{folder}pxelinux.cfg/default")),
+        };
+    }
+    let configurations: Vec<String> = configurations
         .into_iter()
         .filter(|path| is_there(path))
         .collect();

@@ -21,6 +21,7 @@ mod kinds;
 pub mod lint;
 pub mod load;
 pub mod loaders;
+pub mod needs;
 pub mod paths;
 pub mod preseed;
 mod pxelinux;
@@ -52,6 +53,7 @@ pub use paths::AssetRef;
 #[derive(Debug, Clone, Default)]
 pub struct Renderer {
     templates: Arc<env::Templates>,
+    found: needs::Found,
 }
 
 /// For whom a text is rendered.
@@ -226,6 +228,7 @@ impl Renderer {
     pub fn new(snapshot: &Snapshot) -> Self {
         Self {
             templates: Arc::new(env::Templates::new(snapshot)),
+            found: needs::Found::default(),
         }
     }
 

@@ -14,7 +14,6 @@ use crate::base::{BootLoader, ClientSystemArchitecture, Firmware, Timestamp};
 use crate::config::Snapshot;
 use crate::config::signed::{self, Signed, is_signed_ipxe};
 use crate::config::snapshot::{Boot, Host, LocalBoot, Profile};
-use crate::decide::firmware;
 use crate::decide::loops::{Asking, LoopGuard, loop_guard};
 use crate::decide::plan::{self, Plan};
 use crate::decide::{Facts, Known, Stage};
@@ -77,12 +76,11 @@ impl BootAnswer {
     }
 
     /// Adds what is odd about the way in which the firmware tells its architecture.
-    pub(super) fn with_doubt(mut self, request: &Request, stage: Stage) -> Self {
-        let doubt = stage.is_boot().then(|| firmware::told(request).doubt);
-        if let Some(doubt) = doubt.flatten() {
-            self = self.with_note(doubt);
+    pub(super) fn with_doubt(self, doubt: Option<&str>, stage: Stage) -> Self {
+        match doubt.filter(|_| stage.is_boot()) {
+            Some(doubt) => self.with_note(doubt.to_owned()),
+            None => self,
         }
-        self
     }
 }
 
@@ -501,7 +499,9 @@ enum Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn read(value: &'a str) -> Self {
-        let Some((scheme, rest)) = value.split_once("://") else {
+        // Most are paths, in which it is quicker to look for one byte.
+        let url = value.contains(':').then(|| value.split_once("://"));
+        let Some((scheme, rest)) = url.flatten() else {
             return Self::Path(value.trim_start_matches('/'));
         };
         match scheme.to_ascii_lowercase().as_str() {

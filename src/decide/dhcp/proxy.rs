@@ -257,6 +257,7 @@ impl Meeting<'_> {
             );
             return self.silent(Reason::NoSubnet, Some(detail));
         };
+        let (_, doubt) = Stage::told(self.request);
         let answer = boot::boot(
             self.request,
             self.stage,
@@ -266,7 +267,7 @@ impl Meeting<'_> {
             server,
             self.arrival.at,
         )
-        .with_doubt(self.request, self.stage);
+        .with_doubt(doubt.as_deref(), self.stage);
         let outcome = match &answer.file {
             None => Outcome::Ignore,
             Some(file) => {

@@ -6,6 +6,7 @@ mod configured;
 mod machine;
 mod pool;
 mod secure;
+mod signed;
 
 use std::net::SocketAddrV4;
 

@@ -35,9 +35,9 @@ fn site(unknown: Unknown) -> Snapshot {
         stalled_after: None,
         variables: std::collections::BTreeMap::new(),
         vars: toml::Table::new(),
+        options: Vec::new(),
         secure_boot: None,
         signed: None,
-        options: Vec::new(),
         fetch: None,
         span: None,
     };
