@@ -369,7 +369,13 @@ async fn watch(
         None
     } else {
         let is_off = matches!(end, End::MachineEnded(_) | End::Refused);
-        Some(why(ctx, &ctx.config(), &plan.host, is_off).await)
+        let mut found = why(ctx, &ctx.config(), &plan.host, is_off).await;
+        if end == End::Refused {
+            // The firmware goes on with its next boot entry at once, of which there is nothing to tell.
+            found.causes = vec![refused(plan)];
+            found.last_step = None;
+        }
+        Some(found)
     };
     Ok(Outcome {
         // Where nothing came of the machine, its cables and switches are not to blame: it has none.
@@ -382,6 +388,24 @@ async fn watch(
         console: screen.tail(TAIL),
         took,
     })
+}
+
+/// Why the firmware stopped, of which its console has told.
+fn refused(plan: &Plan) -> crate::diagnose::Cause {
+    let host = &plan.host.name;
+    let remedy = if plan.expected.boot.shim {
+        format!("bring shim and GRUB anew: bootwright assets fetch with the profile of {host}")
+    } else {
+        format!(
+            "write secure_boot = true in [hosts.{host}], so that it gets the signed shim of its distribution, or switch Secure Boot off in the firmware's setup"
+        )
+    };
+    crate::diagnose::Cause {
+        code: "secure-boot".to_owned(),
+        what: "the loader was fetched and never run: refused by the firmware's signature check (Secure Boot)".to_owned(),
+        evidence: vec![format!("its console says: {REFUSED}")],
+        remedy,
+    }
 }
 
 /// Starts QEMU as a child of this thread, which must be the main one: it gets SIGKILL when it ends.

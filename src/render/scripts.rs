@@ -132,6 +132,14 @@ fn installer(
         );
     }
     script.push_str("\nset step boot\necho Bootwright: starting\n");
+    // A signed iPXE holds the kernel against the keys of its distribution's shim (ipxe.org/cmd/shim); it does nothing
+    // where there is no Secure Boot, and older builds do not know it.
+    if let (RenderedBoot::Linux { .. }, Some(signed)) = (boot, &view.profile.signed)
+        && view.snapshot.boots_signed(view.host)
+    {
+        let shim = AssetRef::Path(signed.shim(view.arch));
+        let _ = writeln!(script, "shim {} ||", url(urls, &shim));
+    }
     match boot {
         RenderedBoot::Chain(_) => script.push_str("chain next ||\n"),
         _ => script.push_str("boot ||\n"),
