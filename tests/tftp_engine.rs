@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use bootwright::base::TestClock;
+use bootwright::base::{Firmware, TestClock};
 use bootwright::config::snapshot::TftpEngine;
 use bootwright::journal::event::{Event, Kind, Reason};
 use bootwright::record::InstallState;
@@ -139,6 +139,7 @@ both! {
     three_hundred_at_once,
     one_client_cannot_take_all_transfers,
     a_name_in_other_letters_is_found_and_told_of,
+    what_shim_loads_is_found_wherever_it_looks,
     stopping_lets_a_transfer_end_and_begins_none,
 }
 
@@ -595,6 +596,38 @@ fn a_name_in_other_letters_is_found_and_told_of(engine: TftpEngine) {
         (Kind::TftpFailed, Reason::NotFound)
     );
     assert!(event.detail.unwrap().contains("several"));
+}
+
+fn what_shim_loads_is_found_wherever_it_looks(engine: TftpEngine) {
+    let mut served = Served::new(engine);
+    served.write("signed/grubx64.efi", b"grub");
+    // Nobody has Secure Boot: only its own name is its name.
+    assert_eq!(served.fetch("EFI/BOOT/GRUBX64.EFI", &[]).unwrap_err().0, 1);
+    served.event();
+    served.site.change(|snapshot| {
+        let shim = "signed/shimx64.efi".to_owned();
+        snapshot.server.secure.insert(Firmware::UefiX64, shim);
+        for subnet in &mut snapshot.subnets {
+            subnet.secure_boot = Some(true);
+        }
+    });
+    for name in [
+        "signed/grubx64.efi",
+        "grubx64.efi",
+        "/grubx64.efi",
+        "signed//grubx64.efi",
+        "signed\\grubx64.efi",
+        "\\EFI\\BOOT\\GRUBX64.EFI",
+        "Signed/GrubX64.efi",
+    ] {
+        assert_eq!(served.fetch(name, &[]).unwrap().bytes, b"grub", "{name}");
+        let event = served.event();
+        assert_eq!((event.kind, event.reason), (Kind::TftpSent, Reason::Done));
+    }
+    for name in ["mmx64.efi", "revocations.efi", "grubaa64.efi"] {
+        assert_eq!(served.fetch(name, &[]).unwrap_err().0, 1, "{name}");
+        assert_eq!(served.event().reason, Reason::NotFound);
+    }
 }
 
 /// What `async-tftp` cannot.

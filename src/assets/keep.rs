@@ -9,7 +9,7 @@ use super::AssetError;
 use super::builtin;
 use super::manifest::{Entry, Lock, Manifest, NAME, STAGING};
 use super::place::measure;
-use crate::base::Architecture;
+use crate::base::{Architecture, Firmware};
 use crate::config::Snapshot;
 use crate::config::fetch::may_be;
 use crate::config::snapshot::Profile;
@@ -152,16 +152,25 @@ fn is_named(snapshot: &Snapshot, given: &BTreeSet<&str>, path: &str, entry: &Ent
         .loaders
         .values()
         .chain(server.loaders_by_code.values());
-    let own = snapshot
-        .hosts()
-        .iter()
-        .filter_map(|host| host.loader.as_ref());
-    if loaders.chain(own).any(|loader| loader == path) {
-        return true;
-    }
-    if builtin(&entry.name).is_some_and(|fetch| fetch.brings(path).is_some())
-        && entry.name == "ipxe"
-    {
+    let own = snapshot.hosts().iter().flat_map(|host| {
+        let named = host.named_loader();
+        let files = Firmware::ALL
+            .into_iter()
+            .filter_map(move |firmware| server.loader_by_name(named?, firmware));
+        files.chain(host.loader.as_deref())
+    });
+    let mut named = loaders.map(String::as_str).chain(own);
+    if let Some(fetch) = builtin(&entry.name).filter(|fetch| fetch.brings(path).is_some()) {
+        // A loader needs its modules as well.
+        let is_needed = match entry.name.as_str() {
+            "ipxe" => true,
+            "pxelinux" => named.any(|loader| fetch.brings(loader).is_some()),
+            _ => named.any(|loader| loader == path),
+        };
+        if is_needed {
+            return true;
+        }
+    } else if named.any(|loader| loader == path) {
         return true;
     }
     let by_profile = |profile: &Profile| {

@@ -196,16 +196,108 @@ const SHIM: &[Builtin] = &[
     ),
 ];
 
-/// The names of [`builtin`].
-pub const BUILTIN: [&str; 3] = ["ipxe", "debian-12", "shim"];
+/// PXELINUX, its kin for UEFI, and those of their modules that its configurations name.
+const PXELINUX: &[Builtin] = &[
+    of_package(
+        "pxelinux/pxelinux.0",
+        "usr/lib/PXELINUX/pxelinux.0",
+        None,
+        Looks::Pxe,
+        false,
+    ),
+    of_package(
+        "pxelinux/lpxelinux.0",
+        "usr/lib/PXELINUX/lpxelinux.0",
+        None,
+        Looks::Pxe,
+        false,
+    ),
+    module(
+        "pxelinux/ldlinux.c32",
+        "usr/lib/syslinux/modules/bios/ldlinux.c32",
+    ),
+    module(
+        "pxelinux/libcom32.c32",
+        "usr/lib/syslinux/modules/bios/libcom32.c32",
+    ),
+    module(
+        "pxelinux/libutil.c32",
+        "usr/lib/syslinux/modules/bios/libutil.c32",
+    ),
+    module(
+        "pxelinux/mboot.c32",
+        "usr/lib/syslinux/modules/bios/mboot.c32",
+    ),
+    module(
+        "pxelinux/linux.c32",
+        "usr/lib/syslinux/modules/bios/linux.c32",
+    ),
+    module(
+        "pxelinux/chain.c32",
+        "usr/lib/syslinux/modules/bios/chain.c32",
+    ),
+    of_syslinux_efi(
+        "pxelinux/efi64/syslinux.efi",
+        "usr/lib/SYSLINUX.EFI/efi64/syslinux.efi",
+    ),
+    module(
+        "pxelinux/efi64/ldlinux.e64",
+        "usr/lib/syslinux/modules/efi64/ldlinux.e64",
+    ),
+    of_syslinux_efi(
+        "pxelinux/efi32/syslinux.efi",
+        "usr/lib/SYSLINUX.EFI/efi32/syslinux.efi",
+    ),
+    module(
+        "pxelinux/efi32/ldlinux.e32",
+        "usr/lib/syslinux/modules/efi32/ldlinux.e32",
+    ),
+];
 
-/// What can be fetched without a declaration: the network boot loader, Debian 12's installer, and Debian's signed
-/// loaders.
+/// A module of SYSLINUX, as the package for all firmware has it.
+const fn module(path: &'static str, name: &'static str) -> Builtin {
+    Builtin {
+        path,
+        in_package: name,
+        package: Some("syslinux-common"),
+        elsewhere: None,
+        looks: Looks::Any,
+        optional: false,
+    }
+}
+
+const fn of_syslinux_efi(path: &'static str, name: &'static str) -> Builtin {
+    Builtin {
+        path,
+        in_package: name,
+        package: Some("syslinux-efi"),
+        elsewhere: None,
+        looks: Looks::Efi,
+        // Of use on UEFI only.
+        optional: true,
+    }
+}
+
+/// GRUB for UEFI as Debian signs it, made for the network. One for BIOS is made by grub-mknetdir.
+const GRUB: &[Builtin] = &[of_package(
+    "grub/grub{{ efi_arch }}.efi",
+    "usr/lib/grub/{{ grub_arch }}-efi-signed/grubnet{{ efi_arch }}.efi.signed",
+    None,
+    Looks::Efi,
+    false,
+)];
+
+/// The names of [`builtin`].
+pub const BUILTIN: [&str; 5] = ["ipxe", "debian-12", "grub", "pxelinux", "shim"];
+
+/// What can be fetched without a declaration: the network boot loaders, Debian 12's installer, and Debian's signed loaders.
 pub fn builtin(name: &str) -> Option<Fetch> {
     let (package, files) = match name {
         "ipxe" => ("ipxe", IPXE),
         "debian-12" => ("debian-installer-12-netboot-{{ debian_arch }}", DEBIAN_12),
         "shim" => ("shim-signed", SHIM),
+        "grub" => ("grub-efi-{{ debian_arch }}-signed", GRUB),
+        "pxelinux" => ("pxelinux", PXELINUX),
         _ => return None,
     };
     Some(Fetch {

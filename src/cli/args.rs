@@ -184,9 +184,9 @@ pub struct Render {
     /// Name, MAC or address
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub host: Option<String>,
-    /// One answer file, boot.ipxe or cmdline; without it all of them
+    /// One answer file, boot.ipxe, grub.cfg, pxelinux.cfg or cmdline; without it all of them
     pub name: Option<String>,
-    /// The boot script for this loader: ipxe
+    /// The text for this boot loader: ipxe, grub or pxelinux
     #[arg(long, value_name = "STAGE", conflicts_with = "all")]
     pub stage: Option<String>,
     /// Write into this file, or this folder, instead of printing

@@ -164,7 +164,11 @@ fn show_outcome(out: &mut dyn Write, plan: &Plan, outcome: &Outcome) -> io::Resu
     match (found, outcome.missing) {
         // It came to its end, if not to the one that was expected.
         (Some(found), _) if found.missing.is_none() => writeln!(out, "  {}", found.verdict)?,
-        (_, Some(step)) => writeln!(out, "  missing step: {}", step.describe())?,
+        (_, Some(step)) => writeln!(
+            out,
+            "  missing step: {}",
+            step.describe_by(plan.expected.boot.boot_loader())
+        )?,
         (_, None) => {}
     }
     if let Some(found) = found {

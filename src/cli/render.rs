@@ -21,6 +21,7 @@ pub(super) use self::items::find;
 use self::items::{How, Preview, Rendered};
 use self::place::Mode;
 use super::output::Format;
+use crate::base::BootLoader;
 use crate::config::show;
 use crate::config::source::{DiskFiles, Files};
 use crate::render::load::InForce;
@@ -31,9 +32,9 @@ use crate::render::{check, load};
 pub struct Asked {
     /// The host: name, MAC or address. `None`: all of them.
     pub host: Option<String>,
-    /// One answer file, `boot.ipxe` or `cmdline`; otherwise all of them.
+    /// One answer file, `boot.ipxe`, `grub.cfg`, `pxelinux.cfg` or `cmdline`; otherwise all of them.
     pub name: Option<String>,
-    /// The boot loader whose script is asked for: `ipxe`; `grub` and `pxelinux` come later.
+    /// The boot loader whose script is asked for: `ipxe`, `grub` or `pxelinux`.
     pub stage: Option<String>,
     /// Secrets in clear, into a file.
     pub with_secrets: bool,
@@ -100,12 +101,10 @@ pub fn run_with(
 
 /// What makes no sense, or would show what must not be shown.
 fn usage(asked: &Asked) -> anyhow::Result<()> {
-    match asked.stage.as_deref() {
-        None | Some("ipxe") => {}
-        Some(stage @ ("grub" | "pxelinux")) => {
-            bail!("--stage {stage} is not available in this version; --stage ipxe is")
-        }
-        Some(other) => bail!("--stage {other}: ipxe, grub and pxelinux are the stages"),
+    if let Some(other) = asked.stage.as_deref()
+        && other.parse::<BootLoader>().is_err()
+    {
+        bail!("--stage {other}: ipxe, grub and pxelinux are the stages");
     }
     if let (Some(stage), Some(name)) = (&asked.stage, &asked.name) {
         bail!("give either the answer {name} or --stage {stage}");
@@ -148,7 +147,7 @@ fn one_host(
     };
     let texts = match (&asked.name, &asked.stage) {
         (Some(name), _) => vec![preview.one(name, how)?],
-        (None, Some(_)) => vec![preview.script()?],
+        (None, Some(stage)) => vec![preview.script(stage.parse().unwrap_or_default())?],
         (None, None) => preview.all(how)?,
     };
     // Only what concerns this host's URLs.

@@ -22,8 +22,8 @@ pub use super::profile::{
 use super::secrets::Secrets;
 use super::source::Span;
 use crate::base::{
-    After, Architecture, FastHash, FastMap, Firmware, GroupName, HardwareAddr, HostName, Macs,
-    ProfileName, SubnetName, Uuid, pace,
+    After, Architecture, BootLoader, FastHash, FastMap, Firmware, GroupName, HardwareAddr,
+    HostName, Macs, ProfileName, SubnetName, Uuid, pace,
 };
 use crate::journal::event::Kind;
 
@@ -115,6 +115,48 @@ pub struct Server {
     pub install_new: bool,
     /// The file of secrets.
     pub secrets: Option<PathBuf>,
+}
+
+impl Server {
+    /// The boot loader of a host with this firmware: its own one, or that of its firmware. One that is a
+    /// loader's name alone (`loader = "pxelinux"`) stands for the file of that loader which fits.
+    pub fn loader_of<'a>(&'a self, host: &'a Host, firmware: Firmware) -> Option<&'a str> {
+        match (host.loader.as_deref(), host.named_loader()) {
+            (_, Some(named)) => self.loader_by_name(named, firmware),
+            (Some(own), None) => Some(own),
+            (None, None) => self.loaders.get(&firmware).map(String::as_str),
+        }
+    }
+
+    /// Which boot loaders a host may meet: of every firmware that its architecture may have; where it names
+    /// none, as far as that is known.
+    pub fn boot_loaders(&self, host: &Host) -> Vec<BootLoader> {
+        let mut loaders: Vec<BootLoader> = Firmware::ALL
+            .into_iter()
+            .filter(|firmware| {
+                host.arch.is_none_or(|arch| {
+                    arch == firmware.architecture() || Firmware::usual_for(arch) == *firmware
+                })
+            })
+            .filter_map(|firmware| self.loader_of(host, firmware))
+            .map(BootLoader::of_file)
+            .collect();
+        loaders.sort_unstable();
+        loaders.dedup();
+        if loaders.is_empty() {
+            loaders.push(BootLoader::Ipxe);
+        }
+        loaders
+    }
+
+    /// The file of a boot loader: that of `[boot] loaders` where it is one of this loader's, else where
+    /// `assets fetch` puts it. `None`: there is none for this firmware.
+    pub fn loader_by_name(&self, loader: BootLoader, firmware: Firmware) -> Option<&str> {
+        let configured = self.loaders.get(&firmware).map(String::as_str);
+        configured
+            .filter(|file| BootLoader::of_file(file) == loader)
+            .or(loader.usual_file(firmware))
+    }
 }
 
 impl Default for Server {
@@ -441,6 +483,11 @@ impl DerefMut for Own {
 }
 
 impl Host {
+    /// The boot loader that `loader` names by its name alone, such as `pxelinux`.
+    pub fn named_loader(&self) -> Option<BootLoader> {
+        self.loader.as_deref()?.parse().ok()
+    }
+
     /// A host with nothing but its name, in the subnet of this index.
     pub fn new(name: HostName, subnet: usize) -> Self {
         Self {
@@ -736,6 +783,13 @@ impl Snapshot {
             .or_else(of_profile)
             .or_else(of_subnet)
             .unwrap_or(false)
+    }
+
+    /// Whether a host gets a signed loader where its firmware is UEFI: it has Secure Boot, and names no other loader than
+    /// GRUB, which shim leads to.
+    pub fn boots_signed(&self, host: &Host) -> bool {
+        let names_another = host.loader.is_some() && host.named_loader() != Some(BootLoader::Grub);
+        !names_another && self.secure_boot(host)
     }
 
     /// The silence after which an installation with this profile has failed.

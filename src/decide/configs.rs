@@ -53,6 +53,7 @@ impl ConfigName {
                 return None;
             }
             match rest.strip_prefix('-') {
+                Some("") => return None,
                 Some(suffix) => (BootLoader::Grub, suffix),
                 None if rest.is_empty() => (BootLoader::Grub, ""),
                 None => return None,

@@ -102,7 +102,7 @@ pub fn decide(
     snapshot: &Snapshot,
     facts: &Facts<'_>,
 ) -> Decision {
-    let stage = Stage::of(request);
+    let (stage, doubt) = Stage::told(request);
     let nobody = |reason, detail| ignored(stage, None, reason, detail);
     if request.op != BOOTREQUEST {
         return nobody(Reason::NotARequest, Some(format!("op {}", request.op)));
@@ -175,6 +175,7 @@ pub fn decide(
         server,
         identifier: request.server_identifier_override().unwrap_or(server),
         at_home: card.subnet == Some(index),
+        doubt: doubt.as_deref(),
     };
     let mut decision = match message_type {
         None => case.bootp(),
@@ -303,6 +304,8 @@ struct Case<'a> {
     identifier: Ipv4Addr,
     /// Whether that is the network card's own subnet.
     at_home: bool,
+    /// What is odd about the way in which its firmware tells its architecture.
+    doubt: Option<&'a str>,
 }
 
 impl Case<'_> {
@@ -573,10 +576,19 @@ impl Case<'_> {
                 self.server,
                 self.arrival.at,
             )
-            .with_doubt(request, self.stage)
+            .with_doubt(self.doubt, self.stage)
         } else {
             boot::BootAnswer::none(Reason::NicDoesNotBoot, None)
         };
+        if let Some(prefix) = answer.path_prefix(self.stage, self.snapshot, self.server)
+            && reply
+                .configured
+                .iter()
+                .all(|(code, _)| *code != boot::PATH_PREFIX)
+        {
+            let prefix: Arc<[u8]> = prefix.into_bytes().into();
+            reply.configured.push((boot::PATH_PREFIX, prefix));
+        }
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
             reply.siaddr = tftp;

@@ -42,8 +42,18 @@ impl Stage {
     /// From this packet alone: what the machine did before never makes it iPXE, or its next cold boot
     /// would get the script.
     pub fn of(request: &Request) -> Self {
+        Self::told(request).0
+    }
+
+    /// The same, and what is odd about the way in which it tells its architecture.
+    pub fn told(request: &Request) -> (Self, Option<String>) {
+        let told = firmware::told(request);
+        (Self::with(request, &told), told.doubt)
+    }
+
+    fn with(request: &Request, told: &Told) -> Self {
         let class = VendorClass::read(request.vendor_class());
-        let Told { firmware, code, .. } = firmware::told(request);
+        let Told { firmware, code, .. } = *told;
         if is_ipxe(request) {
             // An iPXE that tells nothing is taken to have HTTP and whatever it needs for Linux.
             let features = request.ipxe_features();

@@ -99,16 +99,16 @@ pub(crate) fn snapshot() -> Snapshot {
 
 /// The same after a change of its hosts.
 pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
-    site(change, |_| {})
+    changed_with(change, |_| {})
 }
 
 /// The same after a change of its profile.
 pub(crate) fn with_profile(change: impl FnOnce(&mut Profile)) -> Snapshot {
-    site(|_| {}, change)
+    changed_with(|_| {}, change)
 }
 
-/// The same after a change of both.
-pub(crate) fn site(
+/// The same after a change of its profile as well.
+pub(crate) fn changed_with(
     change: impl FnOnce(&mut Vec<Host>),
     change_profile: impl FnOnce(&mut Profile),
 ) -> Snapshot {
@@ -132,9 +132,9 @@ pub(crate) fn site(
         stalled_after: None,
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
-        options: Vec::new(),
         secure_boot: None,
         signed: None,
+        options: Vec::new(),
         fetch: None,
         span: None,
     };

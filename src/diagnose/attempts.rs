@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::steps::{self, Expected, Progress, Sent, Stage, StepKind, is_preview, is_script};
-use crate::base::{HardwareAddr, HostName, Timestamp};
+use crate::base::{BootLoader, HardwareAddr, HostName, Timestamp};
 use crate::journal::event::{Event, Kind, Reason};
 
 /// Silence after which firmware or iPXE that asks again is another boot: longer than the longest pause
@@ -60,6 +60,9 @@ pub struct Attempt {
     pub ended: Timestamp,
     /// The firmware, as events name it; `None` when it was not seen.
     pub firmware: Option<String>,
+    /// The boot loader that was named to the firmware.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader: Option<String>,
     /// Where it was sent.
     pub sent: Sent,
     /// The steps, in the order of their time.
@@ -83,6 +86,7 @@ impl Attempt {
             began: at,
             ended: at,
             firmware: None,
+            loader: None,
             sent: Sent::Undecided,
             steps: Vec::new(),
             remarks: Vec::new(),
@@ -91,6 +95,12 @@ impl Attempt {
             loader_fetches: 0,
             system_seen: false,
         }
+    }
+
+    /// Which boot loader it was to be: the one that was named, else the expected one.
+    pub fn boot_loader(&self, expected: &Expected) -> BootLoader {
+        let named = self.loader.as_deref().map(BootLoader::of_file);
+        named.unwrap_or_else(|| expected.boot_loader())
     }
 
     /// Whether a step was reached.
@@ -196,6 +206,9 @@ impl Grouping<'_> {
         };
         let seen = self.progress.read(event);
         attempt.sent = self.progress.sent();
+        if let (None, Some(named)) = (&attempt.loader, self.progress.named()) {
+            attempt.loader = Some(named.to_owned());
+        }
         if is_dhcp(event) {
             match Stage::of(event) {
                 Stage::Firmware(firmware) => {

@@ -13,7 +13,7 @@ use super::attempts::{Attempt, Remark};
 use super::loops::{fruitless_fetches, is_brought_about, of_loop};
 use super::steps::{ANOTHER_SERVER, Sent, StepKind};
 use super::why::Subject;
-use crate::base::{HardwareAddr, Timestamp};
+use crate::base::{BootLoader, HardwareAddr, Timestamp};
 use crate::config::snapshot::InstallPolicy;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::InstallState;
@@ -401,7 +401,10 @@ fn why_missing(
         StepKind::IpxeAddress if attempt.firmware.is_none() => offer_not_taken(subject, attempt),
         StepKind::Grub | StepKind::IpxeAddress => loader_not_run(subject, attempt, before),
         StepKind::Script if attempt.has(StepKind::Grub) => grub_not_run(subject, attempt),
-        StepKind::Script => script_not_fetched(subject, attempt, before),
+        StepKind::Script => match attempt.boot_loader(subject.expected) {
+            BootLoader::Ipxe => script_not_fetched(subject, attempt, before),
+            loader => configuration_not_fetched(subject, attempt, before, loader),
+        },
         StepKind::Kernel | StepKind::Initrd => boot_file_not_fetched(subject, attempt),
         StepKind::InstallerAddress => installer_without_address(subject, attempt),
         StepKind::Answers => answers_not_fetched(subject, attempt),
@@ -569,11 +572,12 @@ fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
 fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) -> Vec<Cause> {
     let fetches = fruitless_fetches(attempt, before);
     let is_shim = subject.expected.shim;
-    let counted = if is_shim {
-        format!("shim was fetched {fetches} times and never asked for GRUB")
-    } else {
-        format!("the loader was fetched {fetches} times and iPXE never asked for an address")
+    let never = match attempt.boot_loader(subject.expected) {
+        _ if is_shim => "shim never asked for GRUB".to_owned(),
+        BootLoader::Ipxe => "iPXE never asked for an address".to_owned(),
+        other => format!("{} never asked for its configuration", other.title()),
     };
+    let counted = format!("the loader was fetched {fetches} times and {never}");
     let mut causes = of_remarks(subject, attempt, &DHCP);
     let secure_boot = if is_shim {
         cause(
@@ -704,28 +708,57 @@ fn script_not_fetched(subject: &Subject<'_>, attempt: &Attempt, before: &[Attemp
     causes
 }
 
+/// GRUB and PXELINUX take no address of their own: what comes after them is their configuration.
+fn configuration_not_fetched(
+    subject: &Subject<'_>,
+    attempt: &Attempt,
+    before: &[Attempt],
+    loader: BootLoader,
+) -> Vec<Cause> {
+    let mut causes = of_remarks(subject, attempt, &FILES);
+    // It was asked for, and this is what came of it.
+    if attempt.remarked(Reason::LoaderUnable).is_some() {
+        return causes;
+    }
+    for found in loader_not_run(subject, attempt, before) {
+        // They leave the link as it is.
+        let is_told = causes.iter().any(|had| had.code == found.code);
+        if !is_told && found.code != "link-reset" {
+            causes.push(found);
+        }
+    }
+    let files = match loader {
+        BootLoader::Pxelinux => cause(
+            "loader-files",
+            "PXELINUX found no ldlinux.c32 (on UEFI ldlinux.e64) beside itself, or one of another version",
+            "bootwright assets fetch pxelinux brings them together",
+        ),
+        BootLoader::Ipxe | BootLoader::Grub => cause(
+            "loader-files",
+            "GRUB was not made for the network, or after UEFI HTTP Boot, and waits at its prompt",
+            "take one that was: bootwright assets fetch grub; have UEFI boot by PXE and not by HTTP",
+        ),
+    };
+    causes.push(files);
+    causes
+}
+
 fn boot_file_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     let mut causes = of_remarks(subject, attempt, &FILES);
-    let by_shim = attempt.has(StepKind::Grub);
-    if let Some(kernel) = attempt.step(StepKind::Kernel).filter(|_| by_shim) {
-        causes.push(
-            cause(
-                "shim-refuses-kernel",
-                "GRUB has fetched the kernel and not started it: refused by shim's signature check (Secure Boot), because it is not signed, or by another distribution than shim",
-                format!(
-                    "give {} the shim and GRUB of its own distribution (shim and grub in [boot] of its profile), and a kernel that is signed; the screen says: bad shim signature",
-                    subject.host
-                ),
-            )
-            .seen([kernel.what.clone()]),
-        );
-    }
+    causes.extend(refused_kernel(subject, attempt));
     causes.extend([
-        cause(
-            "boot-files",
-            "the file is cut short, is another one than the script says, or this iPXE cannot boot it",
-            "bootwright assets list; the machine's screen shows iPXE's error and its number (ipxe.org/NUMBER)",
-        ),
+        match attempt.boot_loader(subject.expected) {
+            BootLoader::Ipxe => cause(
+                "boot-files",
+                "the file is cut short, is another one than the script says, or this iPXE cannot boot it",
+                "bootwright assets list; the machine's screen shows iPXE's error and its number (ipxe.org/NUMBER)",
+            ),
+            loader => cause(
+                "boot-files",
+                format!("the file is cut short, or {loader} cannot boot it", loader = loader.title()),
+                "bootwright assets list; the machine's screen shows what it says",
+            ),
+        },
         cause(
             "memory",
             "the machine has too little memory for kernel and initial RAM disk",
@@ -735,8 +768,29 @@ fn boot_file_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause>
     causes
 }
 
+/// With Secure Boot: the kernel was fetched, and nothing after it.
+fn refused_kernel(subject: &Subject<'_>, attempt: &Attempt) -> Option<Cause> {
+    let kernel = attempt.step(StepKind::Kernel)?;
+    attempt.step(StepKind::Grub)?;
+    Some(
+        cause(
+            "shim-refuses-kernel",
+            "GRUB has fetched the kernel and not started it: refused by shim's signature check (Secure Boot), because it is not signed, or by another distribution than shim",
+            format!(
+                "give {} the shim and GRUB of its own distribution (shim and grub in [boot] of its profile), and a kernel that is signed; the screen says: bad shim signature",
+                subject.host
+            ),
+        )
+        .seen([kernel.what.clone()]),
+    )
+}
+
 fn installer_without_address(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     let mut causes = of_remarks(subject, attempt, &[Kind::InstallProgress]);
+    // A kernel without a RAM disk, or one whose RAM disk is not known.
+    if !attempt.has(StepKind::Initrd) {
+        causes.extend(refused_kernel(subject, attempt));
+    }
     causes.extend(of_remarks(subject, attempt, &DHCP));
     causes.extend([
         cause(

@@ -11,12 +11,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Lifecycle;
+use crate::base::{BootLoader, Lifecycle};
 use crate::config::signed::{self, is_grub, is_mok_manager};
+use crate::decide::configs::ConfigName;
 use crate::decide::delivery::BOTH_WAYS;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::scripts::IPXE_FAILED_AT;
 use crate::render::{AssetRef, RenderedBoot};
+use crate::wire::names::clean_path;
 
 /// A step of a boot, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,6 +88,17 @@ impl StepKind {
             Self::Up => "the installed system reporting that it is up",
         }
     }
+
+    /// The same in a boot by this loader: `GRUB fetching its configuration`.
+    pub fn describe_by(self, loader: BootLoader) -> String {
+        let words = self.describe();
+        match loader {
+            BootLoader::Ipxe => words.to_owned(),
+            BootLoader::Grub | BootLoader::Pxelinux => words
+                .replace("iPXE", loader.title())
+                .replace("boot script", "configuration"),
+        }
+    }
 }
 
 /// Where a boot was sent.
@@ -153,6 +166,14 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// The boot loader; iPXE where nothing else is known.
+    pub fn boot_loader(&self) -> BootLoader {
+        self.loader
+            .as_deref()
+            .map(BootLoader::of_file)
+            .unwrap_or_default()
+    }
+
     /// Whether a boot that does not take this step has stopped before it.
     pub fn is_on_the_way(&self, step: StepKind) -> bool {
         match step {
@@ -163,9 +184,10 @@ impl Expected {
                 Loads::Script(_) => false,
             },
             StepKind::Initrd => self.initrd().any(|file| file.path().is_some()),
+            // The others go on with the address of their firmware.
+            StepKind::IpxeAddress => !self.shim && self.boot_loader() == BootLoader::Ipxe,
             StepKind::Answers => self.answers,
             StepKind::Grub => self.shim,
-            StepKind::IpxeAddress => !self.shim,
             // What runs from memory does not end by a report.
             StepKind::Installed => self.lifecycle == Lifecycle::Install,
             // Not every installer tells that it has begun, nor every system that it is up.
@@ -270,6 +292,11 @@ impl Progress {
             has_kernel: false,
             is_as_expected: false,
         }
+    }
+
+    /// The boot loader that was named to the firmware.
+    pub fn named(&self) -> Option<&str> {
+        self.named.as_deref()
     }
 
     /// Where it was sent so far.
@@ -579,6 +606,7 @@ impl Progress {
             .into_iter()
             .chain(loads.into_iter().map(text))
             .any(|needed| is_same_file(file, needed))
+            || is_core_module(file)
             || event.kind == Kind::HttpRefused && self.may_guess()
     }
 }
@@ -615,7 +643,20 @@ pub fn is_script(event: &Event) -> bool {
                 ["boot.ipxe", "autoexec.ipxe"]
                     .iter()
                     .any(|name| file.ends_with(name))
+                    // With this reason it was a file of the operator's.
+                    || event.reason != Reason::Done && is_configuration(file)
             })
+}
+
+/// Whether this is a name of GRUB's or PXELINUX's configuration.
+fn is_configuration(file: &str) -> bool {
+    clean_path(file.as_bytes()).is_ok_and(|path| ConfigName::read(&path).is_some())
+}
+
+/// Whether this is the module without which PXELINUX does nothing.
+fn is_core_module(file: &str) -> bool {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
+    matches!(name, "ldlinux.c32" | "ldlinux.e64" | "ldlinux.e32")
 }
 
 /// Whether a boot script was only looked at.

@@ -8,7 +8,7 @@ use super::causes::{self, Cause};
 use super::foreign;
 use super::loops;
 use super::steps::{Expected, Sent, StepKind};
-use crate::base::{HardwareAddr, HostName, Timestamp};
+use crate::base::{BootLoader, HardwareAddr, HostName, Timestamp};
 use crate::config::snapshot::InstallPolicy;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::{InstallState, Policy, Record};
@@ -111,6 +111,10 @@ pub fn diagnose(
     let current = boot
         .as_ref()
         .filter(|boot| armed_at.is_none_or(|armed| boot.ended >= armed));
+    let loader = boot.as_ref().map_or_else(
+        || subject.expected.boot_loader(),
+        |boot| boot.boot_loader(subject.expected),
+    );
     let mut diagnosis = Diagnosis {
         host: subject.host.clone(),
         at: now,
@@ -121,7 +125,7 @@ pub fn diagnose(
         last_step: boot
             .as_ref()
             .and_then(Attempt::furthest)
-            .map(|step| step.describe().to_owned()),
+            .map(|step| step.describe_by(loader)),
         missing: None,
         verdict: String::new(),
         causes: Vec::new(),
@@ -168,16 +172,16 @@ pub fn diagnose(
             causes
         };
         diagnosis.verdict = match (under_way, diagnosis.causes.is_empty()) {
-            (true, true) => format!("it is under way; next comes {}", step.describe()),
+            (true, true) => format!("it is under way; next comes {}", step.describe_by(loader)),
             (true, false) => format!(
                 "it is under way, but not all went well; next comes {}",
-                step.describe()
+                step.describe_by(loader)
             ),
-            (false, _) => format!("the step that did not come: {}", step.describe()),
+            (false, _) => format!("the step that did not come: {}", step.describe_by(loader)),
         };
         diagnosis.missing = Some(Missing {
             step,
-            what: step.describe().to_owned(),
+            what: step.describe_by(loader),
             under_way,
         });
     } else {
@@ -212,14 +216,15 @@ impl Diagnosis {
         else {
             return;
         };
+        let loader = boot.boot_loader(subject.expected);
         self.verdict = format!(
             "{}; in its last boot of the installer, the step that did not come: {}",
             self.verdict,
-            step.describe()
+            step.describe_by(loader)
         );
         self.missing = Some(Missing {
             step,
-            what: step.describe().to_owned(),
+            what: step.describe_by(loader),
             under_way: false,
         });
         for cause in causes::of_missing(subject, boot, before, step) {
@@ -244,7 +249,9 @@ fn missing(subject: &Subject<'_>, boot: &Attempt) -> Option<StepKind> {
             StepKind::FirmwareOffer | StepKind::FirmwareAddress | StepKind::Loader => {
                 boot.firmware.is_some()
             }
-            StepKind::IpxeAddress => !script_only,
+            StepKind::IpxeAddress => {
+                !script_only && boot.boot_loader(subject.expected) == BootLoader::Ipxe
+            }
             StepKind::InstallerAddress => {
                 boot.firmware.is_some() || boot.has(StepKind::IpxeAddress)
             }

@@ -243,12 +243,12 @@ impl Plan {
             None if installed => None,
             None => return Err(PlanError::NoProfile(name)),
         };
-        let is_signed = has_secure_boot && host.loader.is_none() && firmware.is_uefi();
+        let is_signed = snapshot.boots_signed(&host) && firmware.is_uefi();
         let (loader, further) = if is_signed {
             signed_loaders(snapshot, &name, profile.as_deref(), firmware)?
         } else {
-            let usual = || snapshot.server.loaders.get(&loaded_by(firmware)).cloned();
-            (host.loader.clone().or_else(usual), Vec::new())
+            let usual = snapshot.server.loader_of(&host, loaded_by(firmware));
+            (usual.map(str::to_owned), Vec::new())
         };
         let expected = Expected {
             host: name.clone(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::base::{HardwareAddr, HostName, Timestamp};
+use crate::base::{BootLoader, HardwareAddr, HostName, Timestamp};
 use crate::diagnose::attempts::is_about;
 use crate::diagnose::steps::{self, Progress, Sent};
 use crate::diagnose::{self, StepKind};
@@ -68,6 +68,14 @@ impl Step {
         match self {
             Self::Boot(step) => step.describe(),
             Self::Disk => "the machine booting its disk",
+        }
+    }
+
+    /// The same in a boot by this loader.
+    pub fn describe_by(self, loader: BootLoader) -> String {
+        match self {
+            Self::Boot(step) => step.describe_by(loader),
+            Self::Disk => self.describe().to_owned(),
         }
     }
 }

@@ -11,9 +11,10 @@ use std::net::Ipv4Addr;
 
 use super::kinds::{Kind, kinds};
 use super::lint::{self, Format, Weight};
+use super::loaders::{Boots, Texts, Transport};
 use super::uses::Uses;
 use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets};
-use crate::base::{Architecture, HardwareAddr, Lifecycle, pace, suggest};
+use crate::base::{Architecture, BootLoader, HardwareAddr, Lifecycle, pace, suggest};
 use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText, list_key};
 use crate::config::{Problem, Snapshot, SourceMap, Span, stranger};
 
@@ -173,6 +174,54 @@ fn check_host<'a>(
             token: None,
         };
         check_view(renderer, &view, findings);
+        check_loaders(renderer, &view, findings);
+    }
+}
+
+/// Whether the boot loader that a host meets can do what its profile says. iPXE can do everything.
+fn check_loaders<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findings<'a>) {
+    let mut loaders = view.snapshot.server.boot_loaders(view.host);
+    if view.profile.signed.is_some() && view.snapshot.boots_signed(view.host) {
+        loaders.push(BootLoader::Grub);
+        loaders.sort_unstable();
+        loaders.dedup();
+    }
+    let mut others = loaders
+        .into_iter()
+        .filter(|loader| *loader != BootLoader::Ipxe)
+        .peekable();
+    if others.peek().is_none() {
+        return;
+    }
+    // What cannot be rendered is told already.
+    let Ok(boot) = renderer.boot(view) else {
+        return;
+    };
+    for loader in others {
+        let texts = Texts {
+            loader,
+            transport: Transport::Tftp,
+        };
+        let boots = Boots {
+            view,
+            attempt: 1,
+            max_attempts: view.snapshot.server.max_attempts,
+            nic: view.host.mac(),
+        };
+        if let Err(unable) = texts.install(&boots, &boot) {
+            findings.add(
+                "loader-unable",
+                RenderError {
+                    help: Some("give these hosts loader = \"ipxe\", or another profile".to_owned()),
+                    ..RenderError::new(
+                        format!("profiles/{}.toml [boot]", view.profile.name),
+                        "loader-unable",
+                        unable.to_string(),
+                    )
+                },
+                Some(view.host),
+            );
+        }
     }
 }
 
@@ -324,7 +373,10 @@ impl Finding<'_> {
             }
             _ => format!("`{}`: {}{for_hosts}", error.template, error.message),
         };
-        let mut problem = if matches!(self.code, "init-environment" | "answer-doubtful") {
+        let mut problem = if matches!(
+            self.code,
+            "init-environment" | "answer-doubtful" | "loader-unable"
+        ) {
             Problem::warning(self.code, message)
         } else {
             Problem::error(self.code, message)

@@ -6,7 +6,7 @@ use super::kinds::kinds;
 use super::load::InForce;
 use super::uses::Uses;
 use super::{AssetRef, RenderedBoot, View, check};
-use crate::base::{Architecture, Firmware, HardwareAddr, pace};
+use crate::base::{Architecture, BootLoader, Firmware, HardwareAddr, pace};
 use crate::config::signed::{self, IsThere};
 use crate::config::snapshot::{Host, Profile};
 use crate::config::{Problem, Snapshot};
@@ -52,9 +52,13 @@ fn needed_by(
         .and_then(|name| snapshot.profile(name));
     let arch = usual_architecture(host, profile.map(AsRef::as_ref));
     let mut files = Vec::new();
-    if let Some(loader) = &host.loader {
+    let own = host
+        .loader
+        .as_ref()
+        .filter(|_| host.named_loader().is_none());
+    if let Some(loader) = own {
         files.extend(AssetRef::parse(loader).map(|asset| (asset, None)));
-    } else if snapshot.secure_boot(host) {
+    } else if snapshot.boots_signed(host) {
         let profile = profile.map(AsRef::as_ref);
         let uefi = usual_firmware(arch)
             .iter()
@@ -66,7 +70,7 @@ fn needed_by(
         let usual = usual_firmware(arch);
         for firmware in usual {
             let only = (usual.len() > 1).then_some(*firmware);
-            let loader = snapshot.server.loaders.get(firmware);
+            let loader = snapshot.server.loader_of(host, *firmware);
             let asset = loader.and_then(|loader| AssetRef::parse(loader).ok());
             files.extend(asset.map(|asset| (asset, only)));
         }
@@ -276,7 +280,8 @@ pub fn unsigned(
 }
 
 /// A warning for each boot file that hides behind a rendered script of the same name (design section 3).
-/// Looked at is where iPXE asks: at the top, beside the loaders, and in the folder of each MAC.
+/// Looked at is where loaders ask: at the top, beside themselves, GRUB in its usual folders, and iPXE in the folder of
+/// each MAC.
 /// `at_top` are the names in `boot_assets` itself.
 pub fn hidden(
     config: &InForce,
@@ -295,21 +300,40 @@ pub fn hidden(
             own.push(loader);
         }
     }
-    let mut folders: BTreeSet<String> = loaders
+    let named = Firmware::ALL.into_iter().flat_map(|firmware| {
+        let files = own.iter().filter_map(|loader| loader.parse().ok());
+        files.filter_map(move |loader| snapshot.server.loader_by_name(loader, firmware))
+    });
+    let mut folders = BTreeSet::from([String::new()]);
+    let mut configurations: BTreeSet<String> = [
+        "grub.cfg",
+        "grub/grub.cfg",
+        "boot/grub/grub.cfg",
+        "pxelinux.cfg/default",
+    ]
+    .map(str::to_owned)
+    .into();
+    for loader in loaders
         .chain(snapshot.server.loaders_by_code.values())
-        .chain(own)
-        .filter_map(|loader| match AssetRef::parse(loader) {
-            Ok(AssetRef::Path(path)) => Some(path),
-            _ => None,
-        })
-        .map(|path| {
-            path.rfind('/')
-                .and_then(|end| path.get(..=end))
-                .unwrap_or_default()
-                .to_owned()
-        })
+        .chain(own.iter().copied())
+        .map(String::as_str)
+        .chain(named)
+    {
+        let Ok(AssetRef::Path(path)) = AssetRef::parse(loader) else {
+            continue;
+        };
+        let end = path.rfind('/').map_or(0, |at| at + 1);
+        let folder = path.get(..end).unwrap_or_default();
+        match BootLoader::of_file(&path) {
+            BootLoader::Ipxe => folders.insert(folder.to_owned()),
+            BootLoader::Grub => configurations.insert(format!("{folder}grub.cfg")),
+            BootLoader::Pxelinux => configurations.insert(format!("{folder}pxelinux.cfg/default")),
+        };
+    }
+    let configurations: Vec<String> = configurations
+        .into_iter()
+        .filter(|path| is_there(path))
         .collect();
-    folders.insert(String::new());
     let scripts = folders
         .iter()
         .map(|folder| format!("{folder}autoexec.ipxe"))
@@ -333,6 +357,13 @@ pub fn hidden(
             )
             .help("take the file away; a script of your own is a profile with `kind = \"script\"`, or `kind = \"chain\"` and another name")
         })
+        .chain(configurations.into_iter().map(|path| {
+            Problem::warning(
+                "boot-file-hidden",
+                format!("the boot file `{path}` is not what machines with a reservation get: under this name each gets its own configuration, and only other machines get the file"),
+            )
+            .help("take the file away, or leave it for machines without a reservation")
+        }))
         .collect()
 }
 
@@ -358,9 +389,12 @@ pub fn fetched_by(snapshot: &Snapshot, path: &str) -> Option<String> {
     });
     declared.or_else(|| match path.split('/').next() {
         Some("ipxe") => Some(format!("{FETCH} ipxe")),
+        Some("shim") => Some(format!("{FETCH} shim")),
         _ if path == "alpine/bootwright.apkovl.tar.gz" => {
             Some("scripts/alpine-overlay.sh".to_owned())
         }
+        Some("pxelinux") => Some(format!("{FETCH} pxelinux")),
+        Some("grub") if path.ends_with(".efi") => Some(format!("{FETCH} grub")),
         _ if path.starts_with("debian/12/") => Some(format!("{FETCH} debian-12")),
         _ => None,
     })

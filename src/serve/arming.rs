@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use crate::base::suggest::nearest;
-use crate::base::{After, Architecture, HostName, ProfileName, Token};
+use crate::base::{After, Architecture, Firmware, HostName, ProfileName, Token};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, InstallPolicy, Profile};
 use crate::config::variables::unmet;
@@ -441,10 +441,15 @@ pub fn missing_files(
         .boot_macs()
         .into_iter()
         .find_map(|mac| ctx.memory.get(mac)?.firmware)
-        .and_then(|firmware| loaders.get(&firmware));
-    let is_loader = |path: &String| match (&host.loader, own) {
-        (Some(loader), _) | (None, Some(loader)) => path == loader,
-        (None, None) => loaders.values().any(|loader| loader == path),
+        .and_then(|firmware| snapshot.server.loader_of(host, firmware));
+    let is_loader = |path: &String| match (&host.loader, host.named_loader(), own) {
+        (Some(loader), None, _) => path == loader,
+        (_, _, Some(loader)) => path == loader,
+        (_, Some(named), None) => Firmware::ALL
+            .into_iter()
+            .filter_map(|firmware| snapshot.server.loader_by_name(named, firmware))
+            .any(|loader| loader == path),
+        (None, None, None) => loaders.values().any(|loader| loader == path),
     };
     let mut as_armed = host.clone();
     as_armed.profile = Some(profile.name.clone());

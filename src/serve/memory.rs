@@ -637,6 +637,15 @@ mod tests {
         assert!(memory.fetches(other).unwrap().ran);
         memory.note_script(&[WEB01, other]);
         assert_eq!(memory.fetches(other), Some(Fetches::default()));
+        // Shim, which the firmware refuses or runs: then it fetches GRUB.
+        let shim = "debian/12/x86_64/shimx64.efi";
+        memory.note_loader(other, shim, LoopGuard::Pass, true, at(7));
+        memory.note_sent(&[other], shim, at(8));
+        memory.note_sent(&[other], "debian/12/x86_64/linux", at(9));
+        assert!(!memory.fetches(other).unwrap().ran);
+        memory.note_sent(&[other], "debian/12/x86_64/grubx64.efi", at(9));
+        assert!(memory.fetches(other).unwrap().ran);
+        assert_eq!(count(other), Some(1));
     }
 
     #[test]

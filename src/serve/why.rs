@@ -3,8 +3,8 @@
 
 use super::context::{Context, KnownOwned};
 use super::installs::Installs;
-use crate::base::{Architecture, Firmware};
-use crate::config::signed::signed_ipxe;
+use crate::base::Firmware;
+use crate::config::signed::{Signed, is_signed_ipxe, loader};
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::plan::architecture;
 use crate::diagnose::{Diagnosis, Expected, Loads, Subject, diagnose};
@@ -60,17 +60,25 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
         .and_then(|record| record.profile.as_ref())
         .or(host.profile.as_ref())
         .and_then(|name| snapshot.profile(name));
-    let expected = profile.map_or_else(Expected::default, |profile| Expected {
-        // Which one it is without that, the journal tells.
-        loader: host.loader.clone(),
-        loads: ctx
-            .boot(in_force, host, profile)
-            .map_or(Loads::Unknown, |boot| Loads::from(&boot)),
-        answers: !profile.answers.is_empty(),
-        lifecycle: profile.lifecycle,
-        shim: host.loader.is_none()
-            && snapshot.secure_boot(host)
-            && !has_signed_ipxe(ctx, host, profile),
+    let expected = profile.map_or_else(Expected::default, |profile| {
+        let signed = signed_loader(ctx, in_force, host, profile);
+        Expected {
+            shim: signed
+                .as_deref()
+                .is_some_and(|loader| !is_signed_ipxe(loader)),
+            // Which one it is without that, the journal tells.
+            loader: signed.or_else(|| match host.named_loader() {
+                None => host.loader.clone(),
+                Some(_) => firmware_seen(ctx, host)
+                    .and_then(|firmware| snapshot.server.loader_of(host, firmware))
+                    .map(str::to_owned),
+            }),
+            loads: ctx
+                .boot(in_force, host, profile)
+                .map_or(Loads::Unknown, |boot| Loads::from(&boot)),
+            answers: !profile.answers.is_empty(),
+            lifecycle: profile.lifecycle,
+        }
     });
     let macs = host.all_macs();
     let subject = Subject {
@@ -86,11 +94,28 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
     diagnose(&subject, &events, &others, ctx.now())
 }
 
-/// Whether a host with Secure Boot is led to its script by a signed iPXE.
-fn has_signed_ipxe(ctx: &Context, host: &Host, profile: &Profile) -> bool {
-    let firmware = match architecture(host, Some(profile), ctx.architecture_seen(host)) {
-        Architecture::Aarch64 => Firmware::UefiArm64,
-        _ => Firmware::UefiX64,
-    };
-    signed_ipxe(firmware, &|path| ctx.assets.is_there(path)).is_some()
+/// The signed loader of a host with Secure Boot; `None`: it has none, or is none.
+fn signed_loader(
+    ctx: &Context,
+    in_force: &InForce,
+    host: &Host,
+    profile: &Profile,
+) -> Option<String> {
+    let snapshot = &in_force.snapshot;
+    let arch = architecture(host, Some(profile), ctx.architecture_seen(host));
+    let firmware = firmware_seen(ctx, host).unwrap_or(Firmware::usual_for(arch));
+    if !snapshot.boots_signed(host) || !firmware.is_uefi() {
+        return None;
+    }
+    let is_there = |path: &str| ctx.assets.is_there(path);
+    match loader(snapshot, Some(profile), firmware, false, &is_there) {
+        Signed::Loader(shim) => Some(shim),
+        Signed::Missing(_) => None,
+    }
+}
+
+/// The firmware that a host's own packets told.
+fn firmware_seen(ctx: &Context, host: &Host) -> Option<Firmware> {
+    let mut macs = host.boot_macs().into_iter();
+    macs.find_map(|mac| ctx.memory.get(mac)?.firmware)
 }

@@ -4,6 +4,7 @@
 //! Each run has a folder of its own for configuration, boot files and temporary files, so that what a
 //! rehearsal leaves behind would be seen.
 
+mod secure;
 mod site;
 
 use nix::sys::signal::Signal;
@@ -155,6 +156,83 @@ fn a_bios_machine_comes_to_its_answers() {
         ended.output
     );
     assert!(ended.output.contains("hostname=web01"));
+    site.is_clean();
+}
+
+/// PXELINUX in iPXE's place: it takes over from the ROM, and goes on with the address that the ROM has.
+#[test]
+fn a_bios_machine_comes_to_its_answers_by_pxelinux() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    site.fetch("pxelinux");
+    site.set("web01", "loader = \"pxelinux\"");
+    let ended = site.rehearse(&[
+        "web01",
+        "--firmware",
+        "bios",
+        "--console",
+        "--timeout",
+        PATIENCE,
+    ]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    assert_steps(
+        &ended,
+        &[
+            "boot file pxelinux/pxelinux.0",
+            "boot loader pxelinux.0 sent",
+            "boot script with the installer served",
+            &format!("kernel sent, {}", site.megabytes("debian/12/x86_64/linux")),
+            &format!(
+                "initial RAM disk sent, {}",
+                site.megabytes("debian/12/x86_64/initrd.gz")
+            ),
+            "the installer has its address 10.99.0.11",
+            "answers sent: preseed.cfg",
+        ],
+    );
+    assert_no_step(&ended, &["iPXE has its address"]);
+    for words in [
+        "PXELINUX 6.",
+        "Bootwright: web01 is to be installed with debian-12",
+        "] Linux version ",
+        "BOOTIF=01-52-54-00-47-86-8e",
+        "hostname=web01",
+    ] {
+        assert!(ended.output.contains(words), "{words}: {}", ended.output);
+    }
+    site.is_clean();
+}
+
+/// GRUB as Debian signs it: it asks for `/grub/grub.cfg` and nothing else.
+#[test]
+fn a_uefi_machine_comes_to_its_kernel_by_grub() {
+    let _turn = one_at_a_time();
+    let site = Site::new();
+    site.fetch("grub");
+    site.set("web02", "loader = \"grub\"");
+    let ended = site.rehearse(&[
+        "web02",
+        "--firmware",
+        "uefi-x64",
+        "--until",
+        "kernel",
+        "--console",
+        "--timeout",
+        PATIENCE,
+    ]);
+    assert_eq!(ended.status, Some(0), "{}", ended.output);
+    assert_steps(
+        &ended,
+        &[
+            "boot file grub/grubx64.efi",
+            "boot loader grubx64.efi sent",
+            "boot script with the installer served",
+            "kernel sent",
+        ],
+    );
+    assert_no_step(&ended, &["iPXE has its address"]);
+    let words = "Bootwright: web02 is to be installed with debian-12";
+    assert!(ended.output.contains(words), "{}", ended.output);
     site.is_clean();
 }
 

@@ -35,16 +35,26 @@ impl Site {
     /// With the boot files of the Debian packages.
     pub(crate) fn new() -> Self {
         let site = Self::without_boot_files();
-        let output = site
-            .command(&["assets", "fetch", "ipxe", "debian-12"])
-            .output()
-            .unwrap();
+        site.fetch(&["ipxe", "debian-12"]);
+        site
+    }
+
+    /// Brings boot files.
+    pub(crate) fn fetch(&self, what: &[&str]) {
+        let mut command = self.command(&["assets", "fetch"]);
+        let output = command.args(what).output().unwrap();
         assert!(
             output.status.success(),
             "boot files: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        site
+    }
+
+    /// Brings further boot files.
+    pub(crate) fn fetch(&self, name: &str) {
+        let output = self.command(&["assets", "fetch", name]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
     }
 
     pub(crate) fn without_boot_files() -> Self {

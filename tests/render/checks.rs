@@ -563,6 +563,11 @@ fn boot_files_behind_a_rendered_name_are_told() {
     let mut draft = Draft::shipped();
     with_hosts(&mut draft, &[("web01", "")]);
     draft.hosts[0].loader = Some("site/own.kpxe".to_owned());
+    let mut second = draft.hosts[0].clone();
+    second.name = "web02".parse().unwrap();
+    second.macs = vec!["52:54:00:47:86:99".parse().unwrap()].into();
+    second.loader = Some("pxelinux".to_owned());
+    draft.hosts.push(second);
     let config = in_force(&draft.build());
     let mac = config.snapshot.hosts()[0].mac().unwrap().dashed();
     let mut asked = BTreeSet::new();
@@ -579,10 +584,21 @@ fn boot_files_behind_a_rendered_name_are_told() {
         "ipxe/autoexec.ipxe",
         "site/autoexec.ipxe",
         script.as_str(),
+        "grub.cfg",
+        "grub/grub.cfg",
+        "boot/grub/grub.cfg",
+        "pxelinux.cfg/default",
+        "pxelinux/pxelinux.cfg/default",
+        "pxelinux/efi64/pxelinux.cfg/default",
+        "pxelinux/efi32/pxelinux.cfg/default",
     ] {
         assert!(asked.remove(path), "{path}");
     }
     assert_eq!(asked, BTreeSet::new());
+    let machines = all
+        .iter()
+        .filter(|problem| problem.message.contains("only other machines"));
+    assert_eq!(machines.count(), 7);
     assert_eq!(files::hidden(&config, &|_| false, &at_top), []);
 }
 

@@ -112,6 +112,22 @@ fn xml() {
 }
 
 #[test]
+fn grub_configurations() {
+    let configurations = &rendered::all().grub;
+    assert!(configurations.len() > 500, "{}", configurations.len());
+    // It says nothing of what it can read, and reads standard input.
+    let complaints = for_each(configurations, |(told, text)| {
+        match tools::run(&mut Command::new("grub-script-check"), text) {
+            Ok(said) if said.is_empty() => Ok(()),
+            Ok(said) | Err(said) => Err(format!("{told}: {said}")),
+        }
+    });
+    assert_none(&complaints);
+    let broken = "if true; then\necho 'x'\n";
+    assert!(tools::run(&mut Command::new("grub-script-check"), broken).is_err());
+}
+
+#[test]
 fn ignition() {
     let answers = with(|check| check == Check::Ignition);
     let empty = r#"{"ignition": {"version": "3.3.0"}}"#;

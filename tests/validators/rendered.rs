@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use bootwright::base::Token;
+use bootwright::base::{BootLoader, Token};
 use bootwright::config::source::DiskFiles;
 use bootwright::render::load::load;
+use bootwright::render::loaders::{Boots, Texts, Transport};
 use bootwright::render::{View, files, scripts};
 
 use crate::hosts;
@@ -28,6 +29,8 @@ pub(crate) struct Rendered {
     pub(crate) answers: Vec<Answer>,
     /// The boot scripts: `PROFILE/HOST/boot.ipxe` and the text.
     pub(crate) scripts: Vec<(String, String)>,
+    /// GRUB's configurations in the same way, of the profiles that GRUB can boot.
+    pub(crate) grub: Vec<(String, String)>,
     /// What is wrong with the profiles themselves or their entries.
     pub(crate) wrong: Vec<String>,
 }
@@ -48,6 +51,7 @@ pub(crate) fn all() -> &'static Rendered {
         let mut rendered = Rendered {
             answers: Vec::new(),
             scripts: Vec::new(),
+            grub: Vec::new(),
             wrong: Vec::new(),
         };
         for profile in PROFILES {
@@ -99,6 +103,21 @@ fn render(profile: &Profile, folder: &Path, rendered: &mut Rendered) {
                         .push(format!("{}: no iPXE script", told("boot.ipxe")));
                 }
                 rendered.scripts.push((told("boot.ipxe"), script));
+                let boots = Boots {
+                    view: &view,
+                    attempt: 1,
+                    max_attempts: 3,
+                    nic: host.mac(),
+                };
+                for (name, transport) in [
+                    ("grub.cfg", Transport::Tftp),
+                    ("http/grub.cfg", Transport::Http),
+                ] {
+                    let loader = BootLoader::Grub;
+                    if let Ok(text) = (Texts { loader, transport }).install(&boots, &boot) {
+                        rendered.grub.push((told(name), text));
+                    }
+                }
             }
             Err(error) => rendered
                 .wrong

@@ -54,7 +54,7 @@ pub(super) fn write(
         .iter()
         .filter_map(|host| {
             let profile = snapshot.profile(host.profile.as_ref()?)?;
-            let files = names(profile).into_iter();
+            let files = names(snapshot, host, profile).into_iter();
             let paths = files.map(|name| format!("{}/{name}", host.name)).collect();
             Some((&**host, paths))
         })

@@ -5,21 +5,22 @@ use std::net::Ipv4Addr;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use crate::base::{HardwareAddr, suggest};
+use crate::base::{BootLoader, HardwareAddr, suggest};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Host, Profile};
 use crate::render::load::InForce;
-use crate::render::{Prepared, RenderedAnswer, RenderedBoot, Renderer, View, files, scripts};
+use crate::render::loaders::{Boots, Texts, Transport};
+use crate::render::{Prepared, RenderedAnswer, RenderedBoot, Renderer, View, files};
 
-/// The name of the boot script.
-const SCRIPT: &str = "boot.ipxe";
+/// What can be shown of every profile.
+const OTHERS: &str = "boot.ipxe, grub.cfg, pxelinux.cfg and cmdline";
 /// The name of the kernel's command line.
 const CMDLINE: &str = "cmdline";
 
 /// A text of a host.
 #[derive(Debug, Serialize)]
 pub(super) struct Rendered {
-    /// Its name: an answer's, [`SCRIPT`] or [`CMDLINE`].
+    /// Its name: an answer's, a boot loader's text's, or [`CMDLINE`].
     pub(super) name: String,
     pub(super) content_type: String,
     pub(super) text: String,
@@ -65,9 +66,23 @@ impl<'a> Preview<'a> {
         })
     }
 
-    /// The boot script of iPXE.
-    pub(super) fn script(&self) -> anyhow::Result<Rendered> {
-        Ok(self.script_of(&self.boot()?))
+    /// The text of a boot loader, with boot files by the protocol that it usually has.
+    pub(super) fn script(&self, loader: BootLoader) -> anyhow::Result<Rendered> {
+        let boots = Boots {
+            view: &self.view,
+            attempt: 1,
+            max_attempts: self.view.snapshot.server.max_attempts,
+            nic: self.view.host.mac(),
+        };
+        let texts = Texts {
+            loader,
+            transport: match loader {
+                BootLoader::Ipxe => Transport::Http,
+                BootLoader::Grub | BootLoader::Pxelinux => Transport::Tftp,
+            },
+        };
+        let text = texts.install(&boots, &self.boot()?)?;
+        Ok(plain(loader.text_name(), text))
     }
 
     fn boot(&self) -> anyhow::Result<RenderedBoot> {
@@ -80,11 +95,6 @@ impl<'a> Preview<'a> {
         Ok(self.renderer.prepared_boot(&prepared)?)
     }
 
-    fn script_of(&self, boot: &RenderedBoot) -> Rendered {
-        let attempts = self.view.snapshot.server.max_attempts;
-        plain(SCRIPT, scripts::install(&self.view, boot, 1, attempts))
-    }
-
     fn cmdline_of(&self, boot: &RenderedBoot) -> Option<Rendered> {
         let line = boot.command_line(self.view.host)?;
         Some(plain(CMDLINE, format!("{line}\n")))
@@ -92,7 +102,7 @@ impl<'a> Preview<'a> {
 
     /// Everything.
     pub(super) fn all(&self, how: How) -> anyhow::Result<Vec<Rendered>> {
-        let names = names(self.view.profile);
+        let names = names(self.view.snapshot, self.view.host, self.view.profile);
         names.iter().map(|name| self.one(name, how)).collect()
     }
 
@@ -112,8 +122,13 @@ impl<'a> Preview<'a> {
         if let Some(answer) = self.answer(name, how)? {
             return Ok(answer);
         }
+        let loader = BootLoader::ALL
+            .into_iter()
+            .find(|loader| loader.text_name() == name);
+        if let Some(loader) = loader {
+            return self.script(loader);
+        }
         match name {
-            SCRIPT => self.script(),
             CMDLINE => self.cmdline_of(&self.boot()?).with_context(|| {
                 format!(
                     "the profile {} starts no kernel, so there is no command line",
@@ -159,15 +174,22 @@ impl<'a> Preview<'a> {
     }
 }
 
-/// The names of all texts that a host with this profile has, in order. An answer wins over another text of
-/// its name.
-pub(super) fn names(profile: &Profile) -> Vec<&str> {
+/// The names of all texts that a host with this profile has, in order: the text of iPXE, or of the loader
+/// that the host has instead. An answer wins over another text of its name.
+pub(super) fn names<'a>(snapshot: &Snapshot, host: &Host, profile: &'a Profile) -> Vec<&'a str> {
+    let mut loaders = snapshot.server.boot_loaders(host);
+    // Only iPXE can boot a script of iPXE's.
+    if matches!(profile.boot, Boot::Script { .. }) {
+        loaders = vec![BootLoader::Ipxe];
+    }
     let answers = profile.answers.iter().map(|answer| answer.name.as_str());
-    let cmdline =
+    let cmdline: Option<&'a str> =
         matches!(profile.boot, Boot::Linux { .. } | Boot::Image { .. }).then_some(CMDLINE);
-    [Some(SCRIPT), cmdline]
+    let scripts = loaders
         .into_iter()
-        .flatten()
+        .map(|loader| -> &'a str { loader.text_name() });
+    scripts
+        .chain(cmdline)
         .filter(|name| answers.clone().all(|answer| answer != *name))
         .chain(answers.clone())
         .collect()
@@ -231,12 +253,12 @@ fn no_such_answer(profile: &Profile, asked: &str) -> String {
         .collect();
     if names.is_empty() {
         return format!(
-            "the profile {} has no answers; {SCRIPT} and {CMDLINE} can be shown",
+            "the profile {} has no answers; {OTHERS} can be shown",
             profile.name
         );
     }
     format!(
-        "the profile {} has no answer {asked}; it has {} ({SCRIPT} and {CMDLINE} can be shown too)",
+        "the profile {} has no answer {asked}; it has {} ({OTHERS} can be shown too)",
         profile.name,
         names.join(", ")
     )

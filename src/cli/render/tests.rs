@@ -69,6 +69,24 @@ fn one_text_is_printed_as_it_is() {
 }
 
 #[test]
+fn each_boot_loader_has_its_own_text() {
+    let shown = |name, stage| render(SERVER, "a", name, stage, Format::Text).unwrap().0;
+    for (stage, name, kernel) in [
+        (
+            "ipxe",
+            "boot.ipxe",
+            "kernel --name linux http://10.0.0.1:8080/assets/k ",
+        ),
+        ("grub", "grub.cfg", "  if linux (tftp,10.0.0.1)/k "),
+        ("pxelinux", "pxelinux.cfg", "  LINUX 10.0.0.1::k\n"),
+    ] {
+        let text = shown(None, Some(stage));
+        assert!(text.contains(kernel), "{text}");
+        assert_eq!(shown(Some(name), None), text);
+    }
+}
+
+#[test]
 fn everything_is_printed_under_headings() {
     let (out, _) = render(SERVER, "a", None, None, Format::Text).unwrap();
     let headings: Vec<&str> = out.lines().filter(|line| line.starts_with("==>")).collect();
@@ -111,13 +129,10 @@ fn what_cannot_be_shown_says_why() {
     let why = |host, name, stage| render(SERVER, host, name, stage, Format::Text).unwrap_err();
     assert_eq!(
         why("a", Some("three"), None),
-        "the profile p has no answer three; it has one, two (boot.ipxe and cmdline can be shown too)"
+        "the profile p has no answer three; it has one, two (boot.ipxe, grub.cfg, pxelinux.cfg and cmdline can be shown too)"
     );
     assert!(why("zzzzzz", None, None).starts_with("there is no host zzzzzz"));
     assert!(why("b", None, None).starts_with("b has no profile"));
-    for stage in ["grub", "pxelinux"] {
-        assert!(why("a", None, Some(stage)).contains("is not available in this version"));
-    }
     assert!(why("a", None, Some("lilo")).contains("are the stages"));
     let wrong = render("server = 5", "a", None, None, Format::Text).unwrap_err();
     assert!(wrong.contains("c/bootwright.toml"), "{wrong}");

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Input;
 use super::networks::Network;
-use crate::base::{Architecture, ProfileName};
+use crate::base::{Architecture, BootLoader, ProfileName};
 use crate::config::merge::Merged;
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Boot, InstallPolicy, Subnet};
@@ -78,7 +78,8 @@ impl<'a> Checks<'a> {
             }
             return;
         }
-        if let Some(loader) = &merged.loader {
+        let own = merged.loader.as_ref();
+        if let Some(loader) = own.filter(|own| own.value != BootLoader::Grub.as_str()) {
             if self.told.insert((said.span, loader.span)) {
                 problems.push(
                     Problem::warning(

@@ -10,11 +10,10 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Words, joined};
-use crate::base::{ClientSystemArchitecture, Firmware, Timestamp};
+use crate::base::{BootLoader, ClientSystemArchitecture, Firmware, Timestamp};
 use crate::config::Snapshot;
 use crate::config::signed::{self, Signed, is_signed_ipxe};
 use crate::config::snapshot::{Boot, Host, LocalBoot, Profile};
-use crate::decide::firmware;
 use crate::decide::loops::{Asking, LoopGuard, loop_guard};
 use crate::decide::plan::{self, Plan};
 use crate::decide::{Facts, Known, Stage};
@@ -77,12 +76,11 @@ impl BootAnswer {
     }
 
     /// Adds what is odd about the way in which the firmware tells its architecture.
-    pub(super) fn with_doubt(mut self, request: &Request, stage: Stage) -> Self {
-        let doubt = stage.is_boot().then(|| firmware::told(request).doubt);
-        if let Some(doubt) = doubt.flatten() {
-            self = self.with_note(doubt);
+    pub(super) fn with_doubt(self, doubt: Option<&str>, stage: Stage) -> Self {
+        match doubt.filter(|_| stage.is_boot()) {
+            Some(doubt) => self.with_note(doubt.to_owned()),
+            None => self,
         }
-        self
     }
 }
 
@@ -218,8 +216,11 @@ fn break_loop(
     let asking = Asking {
         loader,
         is_discover: request.message_type() == Some(MessageType::Discover),
-        // Firmware that runs signed programs only runs no text at all.
-        takes_script: !matches!(stage, Stage::HttpBoot { .. }) && !answer.signed,
+        // Firmware that runs signed programs only runs no text at all, and the script is iPXE's: a ROM that is to load
+        // another loader would take its URL for a name.
+        takes_script: !matches!(stage, Stage::HttpBoot { .. })
+            && !answer.signed
+            && BootLoader::of_file(loader) == BootLoader::Ipxe,
         armed_at: match facts.known {
             Known::Record(record) => record.armed_at,
             Known::Nothing | Known::Unavailable => None,
@@ -239,7 +240,11 @@ fn break_loop(
         match (refused, guard.never_ran()) {
             (true, _) => "never run",
             _ if by_shim => "GRUB never asked for its configuration",
-            (false, true) => "iPXE never asked for an address",
+            (false, true) => match BootLoader::of_file(loader) {
+                BootLoader::Ipxe => "iPXE never asked for an address",
+                BootLoader::Grub => "GRUB never asked for its configuration",
+                BootLoader::Pxelinux => "PXELINUX never asked for its configuration",
+            },
             (false, false) => "iPXE never asked for its script",
         }
     );
@@ -254,6 +259,33 @@ fn break_loop(
     broken.loader.clone_from(&answer.loader);
     broken.guard = guard;
     *answer = broken;
+}
+
+/// Option 210 (RFC 5071): where PXELINUX looks for everything. It makes the one that knows HTTP use it.
+pub(super) const PATH_PREFIX: u8 = 210;
+
+impl BootAnswer {
+    /// The folder of the loader as a URL, for a PXELINUX that fetches by HTTP (`lpxelinux.0`) and is loaded
+    /// by TFTP.
+    pub(super) fn path_prefix(
+        &self,
+        stage: Stage,
+        snapshot: &Snapshot,
+        server: Ipv4Addr,
+    ) -> Option<String> {
+        let loader = self.loader.as_deref().filter(|_| self.file.is_some())?;
+        let (folder, name) = match loader.rsplit_once('/') {
+            Some((folder, name)) => (format!("{}/", escaped(folder)), name),
+            None => (String::new(), loader),
+        };
+        let is_pxe = matches!(stage, Stage::Pxe { .. });
+        (is_pxe && self.guard == LoopGuard::Pass && name.eq_ignore_ascii_case("lpxelinux.0")).then(
+            || {
+                let base = base_url(server, snapshot.server.http_port);
+                format!("{base}/assets/{folder}")
+            },
+        )
+    }
 }
 
 /// Whether a machine that boots its disk gets no boot file at all (design section 3.3). A BIOS goes
@@ -303,7 +335,7 @@ fn loader(
         Stage::Ipxe { .. } | Stage::Os => (stage.firmware(), None),
     };
     let settings = &snapshot.server;
-    let has_secure_boot = host.loader.is_none() && snapshot.secure_boot(host);
+    let has_secure_boot = snapshot.boots_signed(host);
     if let Some(firmware) = firmware.filter(|firmware| has_secure_boot && firmware.is_uefi()) {
         let by_http = matches!(stage, Stage::HttpBoot { .. });
         let profile = to_boot(snapshot, host, plan);
@@ -322,7 +354,19 @@ fn loader(
     }
     let by_code = by_number(request, firmware, code, &settings.loaders_by_code);
     let by_firmware = || firmware.and_then(|firmware| settings.loaders.get(&firmware));
-    let Some(value) = host.loader.as_ref().or(by_code).or_else(by_firmware) else {
+    let value = match (host.loader.as_ref(), host.named_loader()) {
+        (_, Some(named)) => {
+            let file = firmware.and_then(|firmware| settings.loader_by_name(named, firmware));
+            if let (None, Some(firmware)) = (file, firmware) {
+                let note = format!("there is no {} for {firmware}", named.title());
+                return BootAnswer::none(Reason::NoLoader, Some(note));
+            }
+            file
+        }
+        (Some(own), None) => Some(own.as_str()),
+        (None, None) => by_code.or_else(by_firmware).map(String::as_str),
+    };
+    let Some(value) = value else {
         return no_loader_configured(stage, firmware, code.map(|code| code.0));
     };
     named(value, stage, snapshot, facts, server)

@@ -158,6 +158,7 @@ pub(super) fn decide(
             )),
         );
     };
+    let (_, doubt) = Stage::told(request);
     let case = |ip, subnet| Case {
         request,
         arrival,
@@ -177,6 +178,7 @@ pub(super) fn decide(
         server,
         identifier: request.server_identifier_override().unwrap_or(server),
         at_home: true,
+        doubt: doubt.as_deref(),
     };
     let asks = Asks {
         request,

@@ -257,6 +257,7 @@ impl Meeting<'_> {
             );
             return self.silent(Reason::NoSubnet, Some(detail));
         };
+        let (_, doubt) = Stage::told(self.request);
         let answer = boot::boot(
             self.request,
             self.stage,
@@ -266,7 +267,7 @@ impl Meeting<'_> {
             server,
             self.arrival.at,
         )
-        .with_doubt(self.request, self.stage);
+        .with_doubt(doubt.as_deref(), self.stage);
         let outcome = match &answer.file {
             None => Outcome::Ignore,
             Some(file) => {
@@ -340,6 +341,10 @@ impl Meeting<'_> {
         // PXE 2.1 section 2.2.3: the client finds its own UUID in what is meant for it.
         if let Some(raw) = request.machine_identifier() {
             options.put(OptionCode::ClientMachineIdentifier, raw);
+        }
+        if let Some(prefix) = answer.path_prefix(self.stage, self.snapshot, server) {
+            let prefix: Arc<[u8]> = prefix.into_bytes().into();
+            reply.configured.push((boot::PATH_PREFIX, prefix));
         }
         let is_bios_pxe = matches!(
             self.stage,

@@ -5,6 +5,8 @@ mod cards;
 mod configured;
 mod machine;
 mod pool;
+mod secure;
+mod signed;
 
 use std::net::SocketAddrV4;
 
@@ -12,6 +14,7 @@ use super::super::testing::{self, AllThere, Missing, WEB01};
 use super::super::{BootFiles, Known};
 use super::*;
 use crate::base::Timestamp;
+use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::LocalBoot;
 use crate::decide::loops::Fetches;
 use crate::record::{InstallState, Record};
@@ -713,6 +716,115 @@ fn loaders_by_host_number_and_firmware() {
             .remove(&crate::base::Firmware::UefiIa32);
     };
     assert_eq!(with(&no_ia32, &pxe(&[0, 6])), (Reason::NoLoader, None));
+}
+
+#[test]
+fn a_loader_by_its_name_fits_the_firmware() {
+    let with = |loader: &str, ask: &Ask| {
+        let mut snapshot = testing::changed(|hosts| hosts[0].loader = Some(loader.to_owned()));
+        let own = crate::base::Firmware::UefiIa32;
+        let path = "own/grubia32.efi".to_owned();
+        snapshot.server.loaders.insert(own, path);
+        answer_with(ask, &snapshot, Known::Record(&armed()), &AllThere)
+    };
+    let pxe = |code: u8| Ask::new(1).with(60, b"PXEClient").with(93, &[0, code]);
+    for (loader, ask, file) in [
+        ("pxelinux", Ask::new(1).bios(), "pxelinux/pxelinux.0"),
+        (
+            "pxelinux",
+            Ask::new(1).uefi(),
+            "pxelinux/efi64/syslinux.efi",
+        ),
+        ("grub", Ask::new(1).bios(), "grub/i386-pc/core.0"),
+        ("grub", Ask::new(1).uefi(), "grub/grubx64.efi"),
+        ("grub", pxe(11), "grub/grubaa64.efi"),
+        // What [boot] loaders says, where it is that loader.
+        ("grub", pxe(6), "own/grubia32.efi"),
+        ("ipxe", pxe(6), "ipxe/snponly-ia32.efi"),
+        ("ipxe", Ask::new(1).bios(), "ipxe/undionly.kpxe"),
+        (
+            "grub",
+            Ask::new(1).http_boot(),
+            "http://10.99.0.2:8080/assets/grub/grubx64.efi",
+        ),
+    ] {
+        let decision = with(loader, &ask);
+        assert_eq!(decision.boot_file.as_deref(), Some(file), "{loader}");
+    }
+    let none = with("pxelinux", &pxe(11));
+    assert_eq!((none.reason, &none.boot_file), (Reason::NoLoader, &None));
+    assert_eq!(
+        none.detail.as_deref(),
+        Some("there is no PXELINUX for uefi-arm64")
+    );
+}
+
+#[test]
+fn pxelinux_with_http_is_told_where_its_files_are() {
+    let prefix = |loader: &str, ask: &Ask, own: &[(u8, &str)]| {
+        let snapshot = testing::changed(|hosts| {
+            hosts[0].loader = Some(loader.to_owned());
+            hosts[0].options = own
+                .iter()
+                .map(|(code, text)| ConfiguredOption {
+                    code: *code,
+                    data: text.as_bytes().into(),
+                    force: true,
+                })
+                .collect();
+        });
+        let decision = answer_with(ask, &snapshot, Known::Record(&armed()), &AllThere);
+        let options = &sent(&decision).0.configured;
+        let found: Vec<_> = options.iter().filter(|(code, _)| *code == 210).collect();
+        assert!(found.len() < 2);
+        found
+            .first()
+            .map(|(_, data)| String::from_utf8(data.to_vec()).unwrap())
+    };
+    let bios = Ask::new(1).bios();
+    assert_eq!(
+        prefix("pxe linux/lpxelinux.0", &bios, &[]).as_deref(),
+        Some("http://10.99.0.2:8080/assets/pxe%20linux/")
+    );
+    assert_eq!(
+        prefix("lpxelinux.0", &bios, &[]).as_deref(),
+        Some("http://10.99.0.2:8080/assets/")
+    );
+    assert_eq!(prefix("pxelinux", &bios, &[]), None);
+    assert_eq!(
+        prefix("lpxelinux.0", &Ask::new(1).ipxe(&[19, 1, 1, 24, 1, 1]), &[]),
+        None
+    );
+    assert_eq!(
+        prefix("lpxelinux.0", &bios, &[(210, "http://own/")]).as_deref(),
+        Some("http://own/")
+    );
+}
+
+#[test]
+fn a_loop_of_another_loader_is_not_sent_to_a_script_of_ipxes() {
+    let mut fetches = Fetches::default();
+    for secs in [30, 20, 10] {
+        fetches.note("pxelinux/pxelinux.0", Timestamp::from_secs(-secs));
+    }
+    let record = armed();
+    let facts = Facts {
+        known: Known::Record(&record),
+        files: &AllThere,
+        fetches: Some(&fetches),
+        held: &[],
+        delivery: Delivery::default(),
+        route_source: None,
+        pool: None,
+    };
+    let ask = Ask::new(1).bios();
+    let snapshot = testing::changed(|hosts| hosts[0].loader = Some("pxelinux".to_owned()));
+    let decision = decide(&ask.request(), &arrival(ask.to), &snapshot, &facts);
+    assert_eq!(decision.boot_file, None);
+    assert_eq!(decision.looped, Some(Reason::LoopNoFile));
+    let told =
+        "pxelinux/pxelinux.0 was fetched 3 times and PXELINUX never asked for its configuration";
+    assert_eq!(decision.detail.as_deref(), Some(told));
 }
 
 #[test]

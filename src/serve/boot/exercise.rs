@@ -5,12 +5,20 @@ use super::route::{self, Route};
 use super::{said, webhook};
 use crate::base::Token;
 use crate::decide::tftp::file_request;
+use crate::wire::framing::Framing;
 
 /// Reads `bytes` as three lines: path and query, content type, and the rest as a body. The error is a
 /// sentence that names the property that does not hold.
 pub fn http_request(bytes: &[u8]) -> Result<(), String> {
     // A panic is the finding here; whatever TFTP makes of the name is not wanted.
     let _ = file_request(bytes);
+    let cut = bytes.len() / 2;
+    let (before, behind) = bytes.split_at_checked(cut).unwrap_or_default();
+    let mut in_pieces = Framing::new();
+    let pieces = in_pieces.take(before).and_then(|()| in_pieces.take(behind));
+    if Framing::new().take(bytes).is_ok() != pieces.is_ok() {
+        return Err("a stream whose pieces make a difference".to_owned());
+    }
     let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
     let mut line = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
     let (target, content_type) = (line(), line());

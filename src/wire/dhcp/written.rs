@@ -38,7 +38,14 @@ impl Written {
     /// sent.
     pub fn put(&mut self, code: OptionCode, data: &[u8]) {
         let code = u8::from(code);
-        write_parts(code, data, &mut self.bytes);
+        match u8::try_from(data.len()) {
+            Ok(0) => return,
+            Ok(len) => {
+                self.bytes.extend_from_slice(&[code, len]);
+                self.bytes.extend_from_slice(data);
+            }
+            Err(_) => write_parts(code, data, &mut self.bytes),
+        }
         self.end(code);
     }
 

@@ -39,15 +39,15 @@ static void end_line(void)
 /* A stand-in file holds `<<stand-in:PATH>>`. Prints each path between two addresses. */
 static void print_marks(const u8 *from, const u8 *to)
 {
-    const char *mark = "<<stand-in" ":";
-    for (; from + 11 < to; from++) {
+    const char *mark = "<<stand-in"; /* without its end, which this program would find in itself */
+    for (; from + 12 < to; from++) {
         u32 same = 0;
-        while (same < 11 && from[same] == (u8)mark[same])
+        while (same < 10 && from[same] == (u8)mark[same])
             same++;
-        if (same < 11)
+        if (same < 10 || from[10] != ':')
             continue;
         put(' ');
-        for (from += 11; from < to && *from != '>'; from++)
+        for (from += 11; from < to && *from > ' ' && *from < 0x7f && *from != '>'; from++)
             put(*from);
     }
 }
