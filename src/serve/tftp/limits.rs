@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Transfers at once. Each holds two descriptors and at most about 160 kB.
+/// Transfers at once. Each holds two descriptors and a window of its file, 25 to 95 kB.
 pub(super) const MAX_TRANSFERS: usize = 1_000;
 
 /// Transfers to one address at once: many, because the engine holds one that a client has given up for
