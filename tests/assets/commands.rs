@@ -554,7 +554,7 @@ fn an_image_takes_after_a_profile_of_its_own_version_only() {
     let profile = |version: &str| {
         let text = format!(
             "family = \"redhat\"\n[boot]\nkind = \"linux\"\nkernel = \"el/{version}/{{{{ arch }}}}/vmlinuz\"\ninitrd = \"el/{version}/{{{{ arch }}}}/initrd.img\"\n\
-             cmdline = \"inst.ks={{{{ answers.url }}}}\"\n[[answers]]\nname = \"ks.cfg\"\ntemplate = \"ks.j2\"\n[fetch]\nmirror = \"http://127.0.0.1:9\"\nsums = [{{ path = \".treeinfo\" }}]\n\
+             cmdline = \"inst.ks={{{{ answers.url }}}}\"\n[[answers]]\nname = \"ks.cfg\"\ntemplate = \"ks.j2\"\n[fetch]\nmirror = \"http://127.0.0.1:9\"\nsums = [{{ path = \"SHA256SUMS\" }}]\n\
              [[fetch.files]]\npath = \"el/{version}/{{{{ arch }}}}/vmlinuz\"\nfrom = \"images/pxeboot/vmlinuz\"\nis = \"kernel\"\n\
              [[fetch.files]]\npath = \"el/{version}/{{{{ arch }}}}/initrd.img\"\nfrom = \"images/pxeboot/initrd.img\"\nis = \"initrd\"\n"
         );
