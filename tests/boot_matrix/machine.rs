@@ -40,6 +40,7 @@ pub(crate) fn run(config: &str, host: &str, firmware: &str, sign: &str) -> ExitC
     let host = in_force.snapshot.host(&host.parse().unwrap()).unwrap();
     let ask = Ask {
         firmware: Some(firmware.parse::<GuestFirmware>().unwrap()),
+        secure_boot: false,
         until: if sign.is_empty() {
             Milestone::Answers
         } else {
