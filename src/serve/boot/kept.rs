@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -116,17 +116,16 @@ impl Kept {
 
 impl KeptAnswers {
     /// An answer that was given to the same machine a moment ago, with its event written.
-    pub(crate) fn again(
+    pub(crate) fn again<B>(
         &self,
         ctx: &Context,
         connection: Connection,
-        request: &Request<Body>,
+        request: &Request<B>,
     ) -> Option<Response> {
         let path = request.uri().path();
         if request.method() != Method::GET || !path.starts_with("/answers/") {
             return None;
         }
-        let started = Instant::now();
         let kept = self.find(path)?;
         let given = kept.given.as_ref()?;
         let now = ctx.now();
@@ -150,7 +149,7 @@ impl KeptAnswers {
                 event.iface = ctx.links.owner_of(given.local).map(|link| link.name);
                 event.generation = in_force.snapshot.generation;
                 event.bytes = u64::try_from(kept.text.bytes.len()).ok();
-                event.took_us = u64::try_from(started.elapsed().as_micros()).ok();
+                event.took_us = u64::try_from(ctx.now().since(now).as_micros()).ok();
                 event
             });
         Some(kept.text.clone().response())

@@ -102,7 +102,10 @@ pub fn router(plane: BootPlane) -> Router {
 pub fn routed(front: Front) -> Router {
     let dispatched = |State(front): State<Front>, request: Request<Body>| async move {
         match request.extensions().get::<Connection>().copied() {
-            Some(connection) => dispatch(front, connection, None, request).await,
+            Some(connection) => match front.answers.again(&front.plane.ctx, connection, &request) {
+                Some(response) => response,
+                None => dispatch(front, connection, None, request).await,
+            },
             None => refusal(StatusCode::NOT_FOUND),
         }
     };
@@ -116,7 +119,12 @@ impl Handler for Front {
         connection: Connection,
         watch: Watch,
     ) -> Response {
-        dispatch(self, connection, Some(watch), request.map(Body::new)).await
+        if let Some(response) = self.answers.again(&self.plane.ctx, connection, &request) {
+            return response;
+        }
+        let request = request.map(Body::new);
+        // Boxed: each request moves what this holds, and that is a lot.
+        Box::pin(dispatch(self, connection, Some(watch), request)).await
     }
 
     fn knows(&self, peer: Ipv4Addr) -> bool {
@@ -280,9 +288,6 @@ async fn dispatch(
     request: Request<Body>,
 ) -> Response {
     let Front { plane, answers } = front;
-    if let Some(response) = answers.again(&plane.ctx, connection, &request) {
-        return response;
-    }
     let started = Instant::now();
     let in_force = plane.ctx.config();
     let peer = *connection.peer.ip();
