@@ -164,7 +164,7 @@ fn a_bios_machine_comes_to_its_answers() {
 fn a_bios_machine_comes_to_its_answers_by_pxelinux() {
     let _turn = one_at_a_time();
     let site = Site::new();
-    site.fetch("pxelinux");
+    site.fetch(&["pxelinux"]);
     site.set("web01", "loader = \"pxelinux\"");
     let ended = site.rehearse(&[
         "web01",
@@ -208,7 +208,7 @@ fn a_bios_machine_comes_to_its_answers_by_pxelinux() {
 fn a_uefi_machine_comes_to_its_kernel_by_grub() {
     let _turn = one_at_a_time();
     let site = Site::new();
-    site.fetch("grub");
+    site.fetch(&["grub"]);
     site.set("web02", "loader = \"grub\"");
     let ended = site.rehearse(&[
         "web02",

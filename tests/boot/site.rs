@@ -50,13 +50,6 @@ impl Site {
         );
     }
 
-    /// Brings further boot files.
-    pub(crate) fn fetch(&self, name: &str) {
-        let output = self.command(&["assets", "fetch", name]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{name}: {said}");
-    }
-
     pub(crate) fn without_boot_files() -> Self {
         let site = Self(tempfile::tempdir().unwrap());
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
