@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::snapshot::{Boot, Hook, Host, Nic, Own, Profile, Server, Snapshot, Subnet};
+use super::snapshot::{Boot, Hook, Host, Nic, Own, Profile, San, Server, Snapshot, Subnet};
 use super::variables::Declarations;
 use crate::base::{HostName, ProfileName, SubnetName, pace};
 
@@ -349,6 +349,14 @@ fn same_boot(old: &Boot, new: &Boot) -> bool {
     let kinds = match (old, new) {
         (Boot::Script { template }, Boot::Script { template: new }) => template == new,
         (Boot::Image { kind, .. }, Boot::Image { kind: new, .. }) => kind == new,
+        (Boot::Local { drive }, Boot::Local { drive: new }) => drive == new,
+        (Boot::San(old), Boot::San(new)) => {
+            let secrets = |san: &San| {
+                [&san.login, &san.target_login]
+                    .map(|login| login.as_ref().map(|login| login.secret.clone()))
+            };
+            old.drive == new.drive && secrets(old) == secrets(new)
+        }
         _ => std::mem::discriminant(old) == std::mem::discriminant(new),
     };
     kinds && texts(old) == texts(new)

@@ -16,7 +16,8 @@ use ipnet::Ipv4Net;
 use super::index::{Hosts, Index};
 use super::options::ConfiguredOption;
 pub use super::profile::{
-    Answer, Arguments, Boot, ImageKind, Profile, Snippet, Template, TemplateText, list_key,
+    Answer, Arguments, Boot, Chap, ImageKind, Profile, San, SanTarget, Snippet, Template,
+    TemplateText, list_key,
 };
 use super::secrets::Secrets;
 use super::source::Span;

@@ -15,7 +15,7 @@ use crate::base::Lifecycle;
 use crate::decide::delivery::BOTH_WAYS;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::scripts::IPXE_FAILED_AT;
-use crate::render::{AssetRef, RenderedBoot};
+use crate::render::{AssetRef, RenderedBoot, RenderedTarget};
 
 /// A step of a boot, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,6 +113,8 @@ pub enum Loads {
     },
     /// What a script of the profile's own says, or another one that is chained to.
     Script(Option<AssetRef>),
+    /// A disk: by HTTP the one of this image, which is read in pieces.
+    Disk(Option<AssetRef>),
 }
 
 impl From<&RenderedBoot> for Loads {
@@ -126,7 +128,12 @@ impl From<&RenderedBoot> for Loads {
                 kernel: image.clone(),
                 initrd: files.iter().map(|(file, _)| file.clone()).collect(),
             },
-            RenderedBoot::Chain(script) => Self::Script(Some(script.clone())),
+            RenderedBoot::San(san) => Self::Disk(match &san.target {
+                RenderedTarget::Image(image) => Some(image.clone()),
+                RenderedTarget::Iscsi(_) => None,
+            }),
+            RenderedBoot::Local { .. } => Self::Disk(None),
+            RenderedBoot::Chain { script, .. } => Self::Script(Some(script.clone())),
             RenderedBoot::Script(_) => Self::Script(None),
         }
     }
@@ -153,6 +160,7 @@ impl Expected {
             StepKind::Kernel => match &self.loads {
                 Loads::Unknown => true,
                 Loads::Linux { kernel, .. } => kernel.path().is_some(),
+                Loads::Disk(image) => image.as_ref().is_some_and(|image| image.path().is_some()),
                 Loads::Script(_) => false,
             },
             StepKind::Initrd => self.initrd().any(|file| file.path().is_some()),
@@ -168,7 +176,7 @@ impl Expected {
     fn initrd(&self) -> impl Iterator<Item = &AssetRef> {
         match &self.loads {
             Loads::Linux { initrd, .. } => initrd.as_slice(),
-            Loads::Unknown | Loads::Script(_) => &[],
+            Loads::Unknown | Loads::Script(_) | Loads::Disk(_) => &[],
         }
         .iter()
     }
@@ -503,6 +511,13 @@ impl Progress {
                 };
             }
         }
+        if let Loads::Disk(Some(image)) = &self.expected.loads
+            && is_same_file(file, text(image))
+        {
+            self.has_kernel = true;
+            self.is_as_expected = true;
+            return Sighting::step(StepKind::Kernel, format!("{name} is read as a disk"));
+        }
         if !self.has_script && self.is_loader(file) {
             let what = format!("boot loader {name} sent{size}");
             return Sighting::step(StepKind::Loader, what);
@@ -552,7 +567,7 @@ impl Progress {
         let loads = match &self.expected.loads {
             Loads::Unknown => Vec::new(),
             Loads::Linux { kernel, initrd } => std::iter::once(kernel).chain(initrd).collect(),
-            Loads::Script(script) => script.iter().collect(),
+            Loads::Script(file) | Loads::Disk(file) => file.iter().collect(),
         };
         self.loader()
             .into_iter()

@@ -353,16 +353,13 @@ impl Install<'_> {
             token: record.token.as_ref(),
         };
         let boot = self.in_force.renderer.boot(&view)?;
-        let script = if self.without_http {
-            scripts::install_by_tftp
-        } else {
-            scripts::install
-        };
-        Ok(script(
+        let (attempt, most) = (record.attempt, snapshot.server.max_attempts);
+        Ok(scripts::install_for_machine(
             &view,
             &boot,
-            record.attempt,
-            snapshot.server.max_attempts,
+            attempt,
+            most,
+            self.without_http,
         ))
     }
 

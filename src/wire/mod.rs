@@ -19,6 +19,7 @@ pub mod dhcp;
 pub mod exercise;
 pub mod frame;
 pub mod ipxe;
+pub mod iscsi;
 pub mod iso;
 pub mod looks;
 pub mod names;

@@ -47,6 +47,11 @@ fn the_good_configuration_is_good() {
     insta::assert_snapshot!(shown(&good()), @"configuration is good: 1 host, 1 profile, 1 subnet");
 }
 
+/// A profile with this `[boot]`.
+fn of_boot(keys: &str) -> String {
+    format!("title = \"x\"\nfamily = \"other\"\n[boot]\n{keys}\n")
+}
+
 mod syntax {
     use super::*;
 
@@ -131,6 +136,13 @@ mod keys {
     mistake!(boot_missing, PROFILE => "title = \"x\"\n");
     mistake!(modules_of_a_linux_kernel, PROFILE => profile_with("kind = \"linux\"", "kind = \"multiboot\""));
     mistake!(wimboot_without_files, PROFILE => profile_with("kind = \"linux\"", "kind = \"wimboot\""));
+    mistake!(sanboot_of_nothing, PROFILE => profile_with("kind = \"linux\"", "kind = \"sanboot\""));
+    mistake!(sanboot_that_is_good, PROFILE => of_boot("kind = \"sanboot\"\ntarget = \"iscsi:10.99.0.5::::iqn.2026-01.example.lab:{{ host.name }}\"\ninitiator = \"iqn.2026-01.example.lab:x\""));
+    mistake!(sanboot_of_an_image_and_a_target, PROFILE => of_boot("kind = \"sanboot\"\nimage = \"a.iso\"\ntarget = \"iscsi:10.99.0.5::::iqn.2026-01.x\""));
+    mistake!(sanboot_of_an_image_with_a_login, PROFILE => of_boot("kind = \"sanboot\"\nimage = \"a.iso\"\nusername = \"x\"\npassword_secret = \"y\"\ndrive = 3"));
+    mistake!(sanboot_with_half_a_login, PROFILE => of_boot("kind = \"sanboot\"\ntarget = \"iscsi:10.99.0.5::::iqn.2026-01.x\"\nusername = \"x\"\ntarget_username = \"y\""));
+    mistake!(sanboot_with_a_password, PROFILE => of_boot("kind = \"sanboot\"\ntarget = \"iscsi:10.99.0.5:17:::iqn.2026-01.x\"\nusername = \"x\"\npassword = \"hunter2\"\npassword_secret = \"correct horse\"\ninitiator = \"Me\""));
+    mistake!(local_that_would_install, PROFILE => of_boot("kind = \"local\""));
     mistake!(paths_that_lead_out, PROFILE => profile_with("kind = \"linux\"", "kind = \"multiboot\"\nmodules = [\"../../etc/shadow type=rootfs\"]"));
     mistake!(kind_missing, PROFILE => profile_with("kind = \"linux\"\n", ""));
     mistake!(kernel_missing, PROFILE => profile_with("kernel = \"debian/12/{{ arch }}/linux\"\n", ""));

@@ -6,6 +6,7 @@ pub(crate) mod hook;
 pub(crate) mod hosts;
 pub(crate) mod options;
 pub(crate) mod profile;
+pub(crate) mod san;
 pub(crate) mod secrets;
 pub(crate) mod server;
 
