@@ -376,7 +376,9 @@ fn can_reach(
 ) -> Result<(), PlanError> {
     let (host, profile) = (host.clone(), profile.name.clone());
     match until {
-        Milestone::Kernel if !matches!(expected.loads, Loads::Linux { .. }) => {
+        Milestone::Kernel
+            if !matches!(expected.loads, Loads::Linux { .. } | Loads::Disk(Some(_))) =>
+        {
             Err(PlanError::NoKernel { host, profile })
         }
         Milestone::Answers if !expected.answers => Err(PlanError::NoAnswers { host, profile }),

@@ -48,8 +48,8 @@ pub(super) fn read(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) -> Option<Wr
             None
         }
         (None, Some(_)) => {
-            let target = boot.parsed(cx, "target", root_path)?;
-            Some(SanTarget::Iscsi(template(target)))
+            let target = boot.parsed(cx, "target", root_path);
+            target.map(|target| SanTarget::Iscsi(template(target)))
         }
         (Some(_), None) => {
             for key in OF_TARGETS {
@@ -61,8 +61,8 @@ pub(super) fn read(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) -> Option<Wr
                     boot.report(cx, problem);
                 }
             }
-            let image = boot.parsed(cx, "image", template_path)?;
-            Some(SanTarget::Image(template(image)))
+            let image = boot.parsed(cx, "image", template_path);
+            image.map(|image| SanTarget::Image(template(image)))
         }
         (None, None) => {
             needed(
