@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::mirror::Mirror;
 use super::snapshot::{Boot, Hook, Host, Nic, Own, Profile, San, Server, Snapshot, Subnet};
 use super::variables::Declarations;
 use crate::base::{HostName, ProfileName, SubnetName, pace};
@@ -70,6 +71,9 @@ impl SnapshotDiff {
         diff.settings(&old.server, &new.server);
         if !same_hooks(&old.hooks, &new.hooks) {
             diff.server.push("[[hook]]");
+        }
+        if !same_mirrors(&old.mirrors, &new.mirrors) {
+            diff.server.push("[[mirror]]");
         }
         diff
     }
@@ -219,6 +223,17 @@ fn same_hooks(old: &[Hook], new: &[Hook]) -> bool {
     let without_place = |hook: &Hook| Hook {
         span: None,
         ..hook.clone()
+    };
+    old.iter()
+        .map(without_place)
+        .eq(new.iter().map(without_place))
+}
+
+/// Whether mirrors differ at most in their place in the file.
+fn same_mirrors(old: &[Mirror], new: &[Mirror]) -> bool {
+    let without_place = |mirror: &Mirror| Mirror {
+        span: None,
+        ..mirror.clone()
     };
     old.iter()
         .map(without_place)

@@ -15,6 +15,7 @@ pub mod fetch;
 mod index;
 pub mod load;
 mod merge;
+pub mod mirror;
 pub mod options;
 mod parse;
 mod parts;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 
 use super::index::{Hosts, Index};
+use super::mirror::Mirror;
 use super::options::ConfiguredOption;
 pub use super::profile::{
     Answer, Arguments, Boot, Chap, ImageKind, Profile, San, SanTarget, Snippet, Template,
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub secrets: Secrets,
     /// Who is told of events.
     pub hooks: Vec<Hook>,
+    /// Folders of boot files that are brought from elsewhere.
+    pub mirrors: Vec<Mirror>,
     /// Snippets that hosts may name: `templates/snippets/NAME.sh.j2`.
     pub snippets: BTreeMap<String, Snippet>,
     hosts: Hosts,
@@ -589,6 +592,13 @@ pub enum HookTarget {
 }
 
 impl Snapshot {
+    /// The mirror that a boot file is brought by, and what it is called there. `path` is a clean one.
+    pub fn mirror_of<'s>(&'s self, path: &'s str) -> Option<(&'s Mirror, &'s str)> {
+        self.mirrors
+            .iter()
+            .find_map(|mirror| Some((mirror, mirror.below(path)?)))
+    }
+
     /// Puts a checked configuration together. The caller (`config::check`) has refused what is used
     /// twice; should two hosts share an address here, the first one keeps it.
     pub fn new(
@@ -605,6 +615,7 @@ impl Snapshot {
             subnets,
             secrets: Secrets::default(),
             hooks: Vec::new(),
+            mirrors: Vec::new(),
             snippets: BTreeMap::new(),
             hosts: Hosts::new(hosts),
             profiles: profiles

@@ -296,14 +296,16 @@ impl Progress {
                 let what = format!("answers sent: {}{}", base_name(event), size(event));
                 Sighting::step(StepKind::Answers, what)
             }
-            Kind::TftpFailed | Kind::HttpRefused => Sighting::remark_if(match event.reason {
-                Reason::Aborted => event.kind == Kind::TftpFailed && self.is_needed(event),
-                // Firmware, iPXE and installers try names that need not be there.
-                // A URL that the server named to break a loop, taken for a name.
-                Reason::NotFound if event.kind == Kind::TftpFailed && is_url(event) => false,
-                Reason::NotFound => self.is_needed(event),
-                _ => true,
-            }),
+            Kind::TftpFailed | Kind::HttpRefused | Kind::MirrorFailed => {
+                Sighting::remark_if(match event.reason {
+                    Reason::Aborted => event.kind == Kind::TftpFailed && self.is_needed(event),
+                    // Firmware, iPXE and installers try names that need not be there.
+                    // A URL that the server named to break a loop, taken for a name.
+                    Reason::NotFound if event.kind == Kind::TftpFailed && is_url(event) => false,
+                    Reason::NotFound => self.is_needed(event),
+                    _ => true,
+                })
+            }
             Kind::ReportIgnored if event.reason == Reason::SignOfLife => begun(event),
             Kind::ReportIgnored => Sighting::remark_if(event.reason != Reason::NoChange),
             Kind::InstallStarted if event.reason == Reason::Reported => begun(event),
@@ -332,6 +334,7 @@ impl Progress {
             | Kind::ReportLog
             | Kind::SecretServed
             | Kind::HookFailed
+            | Kind::MirrorFetched
             | Kind::InstallWaiting
             | Kind::InstallArmed
             | Kind::InstallBooting

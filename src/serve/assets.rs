@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
+use super::mirror::Mirrors;
 use crate::wire::names::clean_path;
 
 /// Folders below the root beyond this depth are not listed.
@@ -25,6 +26,7 @@ const MAX_DEPTH: usize = 32;
 #[derive(Debug, Clone)]
 pub struct AssetTree {
     root: Arc<RwLock<Arc<Path>>>,
+    mirrors: Mirrors,
 }
 
 /// A boot file, opened. The descriptor stays with the bytes it was opened on: a file put in its place
@@ -97,12 +99,27 @@ impl AssetTree {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: Arc::new(RwLock::new(root.into().into())),
+            mirrors: Mirrors::default(),
         }
     }
 
     /// The folder.
     pub fn root(&self) -> Arc<Path> {
         Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is brought from elsewhere when it is asked for.
+    pub const fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
+    }
+
+    /// The same over another folder.
+    #[must_use]
+    pub fn with_root(&self, root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: Arc::new(RwLock::new(root.into().into())),
+            ..self.clone()
+        }
     }
 
     /// Another folder, from the next request on.

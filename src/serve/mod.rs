@@ -20,6 +20,7 @@ pub mod listener;
 mod live;
 pub mod logs;
 pub mod memory;
+pub mod mirror;
 pub mod ndp;
 pub mod newcomers;
 mod packet;

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod asset;
 pub mod exercise;
 pub mod logs;
+mod mirrored;
 pub mod plane;
 pub mod ranges;
 pub mod report;
@@ -252,6 +253,9 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
         }
         Route::Asset(path) => {
             let (head, _body) = request.into_parts();
+            if let Some(wanted) = mirrored::wanted(&visit, &path) {
+                return mirrored::serve(visit, wanted, &head.method, &head.headers).await;
+            }
             asset::serve(visit, &path, &head.method, &head.headers).await
         }
         Route::Answer { token, name } => whole(answer::serve(visit, token, name, request)).await,
