@@ -397,6 +397,7 @@ fn boot_files(
         .filter(|loader| !loader.contains("://"))
         .into_iter()
         .chain(boot.map(RenderedBoot::paths).unwrap_or_default())
+        .filter(|path| in_force.snapshot.mirror_of(path).is_none())
         .filter(|path| !folder.join(path).is_file())
         .map(|path| match fetched_by(&in_force.snapshot, path) {
             Some(command) => format!("  {}: `{command}` brings it", folder.join(path).display()),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Renderer, check, files};
+use crate::config::brought::{self, Brought};
 use crate::config::{self, Files, Problem, Severity, Snapshot, SourceMap};
 
 /// A configuration that may take effect: the snapshot and its parsed templates.
@@ -69,8 +70,30 @@ pub fn prove(
     check::check(&snapshot, &renderer, &sources, &mut problems);
     let in_force = InForce { snapshot, renderer };
     let folder = &in_force.snapshot.server.boot_assets;
+    let manifest = files.read(&folder.join(brought::NAME)).unwrap_or_default();
+    let brought = Brought::parse(&manifest);
+    let snapshot = &in_force.snapshot;
+    // To stand after "the boot file X is".
+    let amiss = |path: &str| {
+        let file = folder.join(path);
+        match files.size(&file) {
+            Some(size) => brought.part(path, size),
+            None => {
+                let mut part = file.into_os_string();
+                part.push(".part");
+                let there = files.is_file(part.as_ref());
+                there.then(|| format!("there only in part ({path}.part)"))
+            }
+        }
+    };
     let is_there = |path: &str| files.is_file(&folder.join(path));
-    problems.extend(files::missing(&in_force, &is_there));
+    // What is mirrored comes when it is asked for.
+    let is_good =
+        |path: &str| snapshot.mirror_of(path).is_some() || is_there(path) && amiss(path).is_none();
+    problems.extend(files::missing(&in_force, &is_good, &amiss));
+    problems.extend(files::behind_mirrors(snapshot, &|path| {
+        files.is_dir(&folder.join(path))
+    }));
     let at_top = files.names(folder).unwrap_or_default();
     problems.extend(files::hidden(&in_force, &is_there, &at_top));
     problems.extend(config::hook_warnings(files, &in_force.snapshot));

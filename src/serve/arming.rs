@@ -62,6 +62,13 @@ pub enum Obstacle {
         folder: PathBuf,
         fetched_by: Option<String>,
     },
+    #[error("{host} cannot be installed: its boot file {file} is {why}")]
+    BootFileAmiss {
+        host: HostName,
+        file: String,
+        why: String,
+        fetched_by: Option<String>,
+    },
     #[error("{host} cannot be installed with {profile}: {error}")]
     DoesNotRender {
         host: HostName,
@@ -101,6 +108,7 @@ impl Obstacle {
             Self::UnknownProfile { .. } => "unknown-profile",
             Self::Architecture { .. } => "architecture",
             Self::BootFileMissing { .. } => "boot-file-missing",
+            Self::BootFileAmiss { .. } => "boot-file-partial",
             Self::DoesNotRender { .. } => "render-failed",
             Self::SecretMissing { .. } => "secret-missing",
             Self::AwaitsItself { .. } => "after-itself",
@@ -135,6 +143,9 @@ impl Obstacle {
             Self::Architecture { .. } => {
                 "choose another profile, or correct `arch`".to_owned()
             }
+            Self::BootFileAmiss { fetched_by, .. } => fetched_by.clone().unwrap_or_else(|| {
+                "bring it again, or give a file of your own another name".to_owned()
+            }),
             Self::BootFileMissing { fetched_by, .. } => fetched_by.clone().unwrap_or_else(|| {
                 "put it there; `bootwright check` lists all that are missing".to_owned()
             }),
@@ -196,6 +207,14 @@ pub fn armament(
         .into_iter()
         .next()
     {
+        if let Some(why) = ctx.assets.amiss(&file) {
+            return Err(Obstacle::BootFileAmiss {
+                host: name(),
+                fetched_by: fetched_by(snapshot, &file),
+                file,
+                why,
+            });
+        }
         return Err(Obstacle::BootFileMissing {
             host: name(),
             fetched_by: fetched_by(snapshot, &file),

@@ -281,7 +281,8 @@ pub struct DiskBootFiles<'a> {
 
 impl BootFiles for DiskBootFiles<'_> {
     fn is_there(&self, path: &str) -> bool {
-        self.assets.is_there(path)
+        // What is mirrored comes when it is asked for.
+        self.in_force.snapshot.mirror_of(path).is_some() || self.assets.is_there(path)
     }
 
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
@@ -299,7 +300,7 @@ impl BootFiles for DiskBootFiles<'_> {
             Ok(boot) => boot
                 .paths()
                 .into_iter()
-                .find(|path| !self.assets.is_there(path))
+                .find(|path| !self.is_there(path))
                 .map(str::to_owned),
             Err(error) => Some(error.to_string()),
         }

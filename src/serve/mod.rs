@@ -14,6 +14,7 @@ pub mod foreign;
 pub mod health;
 pub mod heard;
 pub mod hooks;
+pub mod index;
 pub mod installs;
 pub mod leases;
 pub mod listener;

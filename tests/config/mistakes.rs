@@ -155,6 +155,48 @@ mod keys {
     mistake!(single_brackets_for_a_subnet, MAIN => GOOD_MAIN.replace("[[subnet]]", "[subnet]"));
 }
 
+mod mirrors {
+    use super::*;
+
+    mistake!(mirrors_that_are_good, MAIN => main_with(r#"[[mirror]]
+path = "debian-mirror/"
+url = "http://deb.example:8000/debian/"
+keep = "5GiB"
+fresh_for = "10m"
+stale = false
+[[mirror]]
+path = "rocky/9"
+url = "https://rocky.example"
+"#));
+    mistake!(mirrors_of_nothing, MAIN => main_with("[[mirror]]\n[[mirror]]\nname = \"x\"\nurl = \"ftp://a.example/\"\nsize = \"1GiB\""));
+    mistake!(mirrors_with_bad_values, MAIN => main_with(r#"[[mirror]]
+path = "../up"
+url = "http://me:secret@a.example/x?y"
+[[mirror]]
+path = ".hidden"
+url = "http://me@a.example"
+[[mirror]]
+path = "a"
+url = "http:///x"
+keep = "1MiB"
+fresh_for = "90d"
+stale = "yes"
+"#));
+    mistake!(mirrors_in_each_other, MAIN => main_with(r#"[[mirror]]
+path = "a/b"
+url = "http://a.example"
+[[mirror]]
+path = "a"
+url = "http://b.example"
+[[mirror]]
+path = "a/b/c"
+url = "http://c.example"
+[[mirror]]
+path = "ab"
+url = "http://d.example"
+"#));
+}
+
 mod hooks {
     use super::*;
 
@@ -409,8 +451,6 @@ tokens = "admin-tokens.toml"
 kind = "etcd"
 endpoints = ["http://127.0.0.1:2379"]
 prefix = "/bootwright"
-[[mirror]]
-path = "debian-mirror"
 "#));
     mistake!(later_in_a_subnet, MAIN => subnet_with("secure_boot = true"));
     mistake!(later_in_hosts, HOSTS => r#"[defaults]

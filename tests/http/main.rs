@@ -1,10 +1,12 @@
 //! The boot plane, driven request by request over a store and a journal in memory.
 
 mod boot_files;
+mod mirror;
 mod properties;
 mod reports;
 mod secrets;
 mod site;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;

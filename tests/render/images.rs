@@ -277,3 +277,50 @@ fn a_chain_with_a_signature() {
             .any(|(file, _)| file.path() == Some("menu/menu.ipxe.sig"))
     );
 }
+
+#[test]
+fn files_that_are_there_in_part_are_told_and_mirrored_ones_need_not_be_there() {
+    let manifest = r#"{"version": 1, "files": {
+        "a/linux": {"size": 10, "sha256": "00"}, "a/initrd.gz": {"size": 10, "sha256": "00"}
+    }}"#;
+    let boot = |folder: &str| {
+        format!("title = \"It\"\nfamily = \"other\"\n[boot]\nkind = \"linux\"\nkernel = \"{folder}/linux\"\ninitrd = [\"{folder}/initrd.gz\", \"{folder}/late.gz\"]\n")
+    };
+    let told = |folder: &str| {
+        let profile = boot(folder);
+        let main = format!("{MAIN}[[mirror]]\npath = \"deb\"\nurl = \"http://deb.example\"\n");
+        let files: MemoryFiles = [
+            ("/c/bootwright.toml", main.as_str()),
+            ("/c/reservations.toml", HOSTS),
+            ("/c/secrets.toml", ""),
+            ("/c/profiles/it.toml", profile.as_str()),
+            ("/c/templates/unattend.j2", ""),
+            ("/c/boot-assets/.manifest.json", manifest),
+            ("/c/boot-assets/a/linux", "123456789"),
+            ("/c/boot-assets/a/initrd.gz", "the operator's own, longer"),
+            ("/c/boot-assets/a/late.gz.part", "half"),
+            ("/c/boot-assets/deb/old", "behind the mirror"),
+        ]
+        .into_iter()
+        .collect();
+        let loaded = load::load(&files, "/c/bootwright.toml".as_ref(), 1);
+        let told = loaded.problems.into_iter();
+        let of_files = told.filter(|problem| problem.code.starts_with("boot-file"));
+        of_files
+            .map(|problem| format!("{}: {}", problem.code, problem.message))
+            .filter(|text| !text.contains("loader"))
+            .collect::<Vec<_>>()
+    };
+    let hidden = "boot-file-hidden: /c/boot-assets/deb is not what machines get: files of this folder come from http://deb.example";
+    let mut of_folder = told("a");
+    of_folder.sort();
+    assert_eq!(
+        of_folder,
+        [
+            hidden,
+            "boot-file-partial: the boot file `a/late.gz` is there only in part (a/late.gz.part), and host web01 cannot be installed without it",
+            "boot-file-partial: the boot file `a/linux` is there only in part: 9 of 10 bytes, and host web01 cannot be installed without it",
+        ]
+    );
+    assert_eq!(told("deb"), [hidden]);
+}

@@ -65,18 +65,22 @@ pub(crate) async fn serve(
         .wait_for(|progress| match progress {
             Progress::Asking => false,
             Progress::Coming(_) => !whole_only,
-            Progress::Whole(_) | Progress::Kept | Progress::Failed(_) => true,
+            Progress::Whole { kept, .. } => !whole_only || kept.is_some(),
+            Progress::Kept | Progress::Failed(_) => true,
         })
         .await
         .map_or(Progress::Failed(Failure::Stopped), |found| found.clone());
     match found {
-        Progress::Kept => kept(visit, &path, method, asked).await,
+        Progress::Kept
+        | Progress::Whole {
+            kept: Some(true), ..
+        } => kept(visit, &path, method, asked).await,
         Progress::Failed(failure) => failed(&visit, &failure),
         Progress::Asking => failed(&visit, &Failure::Stopped),
         Progress::Coming(coming) => stream(visit, path, method, coming, progress),
-        Progress::Whole(whole) => {
-            let total = Some(whole.have);
-            stream(visit, path, method, Coming { total, ..whole }, progress)
+        Progress::Whole { coming, .. } => {
+            let total = Some(coming.have);
+            stream(visit, path, method, Coming { total, ..coming }, progress)
         }
     }
 }
@@ -190,7 +194,7 @@ impl Sending {
         loop {
             let now = self.progress.borrow_and_update().clone();
             let (until, is_end) = match now {
-                Progress::Coming(coming) | Progress::Whole(coming)
+                Progress::Coming(coming) | Progress::Whole { coming, .. }
                     if !Arc::ptr_eq(&coming.file, &self.file) =>
                 {
                     return Err(Failure::Changed(self.end.path.clone()));
@@ -200,7 +204,7 @@ impl Sending {
                     let before_last = self.total.map_or(u64::MAX, |total| total.saturating_sub(1));
                     (coming.have.min(before_last), false)
                 }
-                Progress::Whole(whole) => (whole.have, true),
+                Progress::Whole { coming, .. } => (coming.have, true),
                 Progress::Failed(failure) => return Err(failure),
                 Progress::Asking | Progress::Kept => return Err(Failure::Stopped),
             };

@@ -97,7 +97,12 @@ pub enum Progress {
     /// It comes.
     Coming(Coming),
     /// All of it is there, and it is good.
-    Whole(Coming),
+    Whole {
+        /// The file.
+        coming: Coming,
+        /// Whether it is at its place; `None`: that is being seen to.
+        kept: Option<bool>,
+    },
     /// The kept file is to be given out.
     Kept,
     /// It does not come.
@@ -107,7 +112,7 @@ pub enum Progress {
 impl Progress {
     /// Whether nothing will follow.
     const fn is_end(&self) -> bool {
-        matches!(self, Self::Whole(_) | Self::Kept | Self::Failed(_))
+        matches!(self, Self::Whole { .. } | Self::Kept | Self::Failed(_))
     }
 }
 
@@ -313,7 +318,8 @@ impl Flight {
             }
             Ok(Brought::Whole(whole)) => {
                 // Who waits for the end need not wait for the disk.
-                self.end(Progress::Whole(whole.coming.clone()));
+                let coming = whole.coming.clone();
+                self.end(Progress::Whole { coming, kept: None });
                 self.keep(whole, began).await;
             }
             Err(failure) => self.failed(failure, kept.is_some(), now).await,
@@ -382,10 +388,16 @@ impl Flight {
             }
             placed.map(|()| before)
         });
+        let coming = whole.coming;
         let mut event = self.event(Kind::MirrorFetched, Reason::Done);
         event.bytes = Some(size);
         event.took_us = u64::try_from(began.elapsed().as_micros()).ok();
-        match placed.await.map_err(io::Error::other).flatten() {
+        let placed = placed.await.map_err(io::Error::other).flatten();
+        self.end(Progress::Whole {
+            coming,
+            kept: Some(placed.is_ok()),
+        });
+        match placed {
             Ok(before) => {
                 let mut held = locked(&self.mirrors.0.held);
                 if let Some(held) = held.get_mut(&self.wanted.mirror.path) {
@@ -417,7 +429,7 @@ impl Flight {
             let path = self.wanted.mirror.path.clone();
             locked(&self.mirrors.0.down).insert(path, now);
         }
-        if gone && has_kept {
+        if gone {
             let (shelf, path) = (self.shelf.clone(), self.wanted.path.clone());
             let _ = tokio::task::spawn_blocking(move || shelf.remove(&path)).await;
             locked(&self.mirrors.0.held).remove(&self.wanted.mirror.path);

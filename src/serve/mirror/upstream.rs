@@ -274,7 +274,7 @@ impl Order<'_> {
         room: Room<'_>,
         tell: &(dyn Fn(Coming) + Sync),
     ) -> Result<(), Trouble> {
-        tell(part.coming.clone());
+        // Nobody is told of a file before its beginning was looked at.
         while let Some(bytes) = answer.part().await? {
             if part.coming.have == 0 && is_page(&bytes) && !is_page_wanted(self.path) {
                 let kind = "none, but it is HTML".to_owned();
