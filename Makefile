@@ -1,5 +1,5 @@
 # What a developer types. Everything prints what it does and how far it is.
-.PHONY: help setup build demo test install-test bench-dhcp bench-tftp lint fmt fmt-check ci
+.PHONY: help setup build demo test install-test boot-matrix bench-dhcp bench-tftp lint fmt fmt-check ci
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -21,6 +21,9 @@ test: ## every test, real clients and real boots among them
 install-test: ## install a virtual machine for real: from its first network boot to the login on its disk
 	@scripts/install-test.sh
 
+boot-matrix: ## boot every ready-made profile on virtual machines, half an hour; ARGS="alma-9 bios" for some
+	@scripts/boot-matrix.sh $(ARGS)
+
 bench-dhcp: ## as root: DHCP beside Kea, ISC dhcpd and dnsmasq, half an hour; ARGS="--quick" for three minutes
 	@scripts/bench-dhcp.sh $(ARGS)
 
@@ -29,7 +32,7 @@ bench-tftp: ## as root: TFTP beside dnsmasq and tftpd-hpa, half an hour; ARGS="-
 
 lint: ## clippy, warnings denied
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test boot --test netns_clients --test install --test validators --bench dhcp --bench tftp -- -D warnings
+	cargo clippy --locked --test boot --test boot_matrix --test netns_clients --test install --test validators --bench dhcp --bench tftp -- -D warnings
 
 fmt: ## format
 	cargo fmt --all

@@ -225,7 +225,7 @@ fn limit_12_neither_a_size_nor_padding() {
     assert_eq!(reply.encode().len(), 300);
     reply
         .options
-        .push(DhcpOption::DomainName("d".repeat(2_000)));
+        .push(&DhcpOption::DomainName("d".repeat(2_000)));
     assert!(reply.encode().len() <= 548);
     assert_eq!(reply.left_out(), [15]);
 }

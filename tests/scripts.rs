@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootwright::base::{Firmware, TestClock};
+use bootwright::base::{BootLoader, Firmware, TestClock};
 use bootwright::decide::Stage;
 use bootwright::journal::event::{Kind, Reason};
 use bootwright::record::{Input, InstallState};
@@ -18,6 +18,7 @@ use support::{Site, WEB01, WEB01_IP, WEB02_IP, at};
 
 fn ask(mac: &str, peer: Ipv4Addr) -> ScriptAsk {
     ScriptAsk {
+        loader: BootLoader::Ipxe,
         mac: mac.parse().unwrap(),
         peer,
         local: Ipv4Addr::LOCALHOST,

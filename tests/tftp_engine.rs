@@ -442,12 +442,18 @@ fn a_kept_file_of_a_mirror_is_sent(engine: TftpEngine) {
     assert_eq!(error.0, 1);
     let event = served.event();
     let detail = event.detail.unwrap();
-    assert!(detail.contains("is being fetched from http://127.0.0.1:9/debian/linux"), "{detail}");
+    assert!(
+        detail.contains("is being fetched from http://127.0.0.1:9/debian/linux"),
+        "{detail}"
+    );
     std::fs::create_dir_all(state.join("mirror/deb")).unwrap();
     std::fs::write(state.join("mirror/deb/linux"), pattern(3_000)).unwrap();
     // Whatever lies in the folder of boot files.
     served.write("deb/linux", b"another");
-    assert_eq!(served.fetch("/deb//linux", &[]).unwrap().bytes, pattern(3_000));
+    assert_eq!(
+        served.fetch("/deb//linux", &[]).unwrap().bytes,
+        pattern(3_000)
+    );
 }
 
 fn a_file_cut_short_while_it_is_sent_fails(engine: TftpEngine) {

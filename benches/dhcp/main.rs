@@ -40,6 +40,7 @@ dhcp [--quick] [--rounds N] [--sizes N,N] [--servers NAME,NAME] [--no-realtime] 
   --rounds     5, unless quick
   --sizes      reservations: 1000,10000,100000
   --servers    bootwright,kea,dhcpd,dnsmasq
+  --baseline   another build of Bootwright: its program, measured in turn with this one
   --seconds    how long each load lasts: 2, quick 1
   --no-realtime  a high priority instead of SCHED_RR, which is taken where it is allowed
   --only       of: closed, open, burst, reload (the start is always measured)
@@ -96,6 +97,7 @@ impl Plan {
                 "--rounds",
                 "--sizes",
                 "--servers",
+                "--baseline",
                 "--seconds",
                 "--only",
                 "--out",
@@ -114,6 +116,16 @@ impl Plan {
             let text = values.get(name).map_or(default, String::as_str);
             text.split(',').map(str::to_owned).collect()
         };
+        let mut servers: Vec<Kind> = list("--servers", "bootwright,kea,dhcpd,dnsmasq")
+            .iter()
+            .map(|name| Kind::parse(name).ok_or_else(|| format!("there is no server {name}")))
+            .collect::<Result<_, _>>()?;
+        servers.retain(|kind| *kind != Kind::Baseline);
+        if let Some(program) = values.get("--baseline") {
+            let program = fs::canonicalize(program).map_err(|why| format!("{program}: {why}"))?;
+            Kind::set_baseline(program);
+            servers.insert(0, Kind::Baseline);
+        }
         let sizes = if quick {
             "1000,100000"
         } else {
@@ -129,10 +141,7 @@ impl Plan {
                         .map_err(|_| format!("{text} is no number of reservations"))
                 })
                 .collect::<Result<_, _>>()?,
-            servers: list("--servers", "bootwright,kea,dhcpd,dnsmasq")
-                .iter()
-                .map(|name| Kind::parse(name).ok_or_else(|| format!("there is no server {name}")))
-                .collect::<Result<_, _>>()?,
+            servers,
             lasting: Duration::from_secs_f64(number("--seconds", if quick { 1.0 } else { 2.0 })?),
             cpu: Cpu { realtime },
             way,

@@ -219,10 +219,11 @@ impl Report {
             .servers
             .iter()
             .copied()
-            .filter(|kind| *kind != Kind::Bootwright)
+            .filter(|kind| !kind.is_bootwright())
             .collect();
-        let ratio =
-            better != Better::Unsaid && !peers.is_empty() && peers.len() < self.servers.len();
+        let ratio = better != Better::Unsaid
+            && !peers.is_empty()
+            && self.servers.contains(&Kind::Bootwright);
         let _ = write!(text, "| {title} | reservations |");
         for kind in &self.servers {
             let _ = write!(text, " {} |", kind.name());

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,17 +20,48 @@ use crate::setup::{self, Cpu, IFACE};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Bootwright,
+    /// Another build of it, to be compared with.
+    Baseline,
     Kea,
     Dhcpd,
     Dnsmasq,
 }
 
+/// The program of [`Kind::Baseline`].
+static BASELINE: OnceLock<PathBuf> = OnceLock::new();
+
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Bootwright, Self::Kea, Self::Dhcpd, Self::Dnsmasq];
+    pub const ALL: [Self; 5] = [
+        Self::Bootwright,
+        Self::Baseline,
+        Self::Kea,
+        Self::Dhcpd,
+        Self::Dnsmasq,
+    ];
+
+    /// Says which build of Bootwright the baseline is.
+    pub fn set_baseline(program: PathBuf) {
+        let _ = BASELINE.set(program);
+    }
+
+    /// Whether this is Bootwright, of this build or another one.
+    pub const fn is_bootwright(self) -> bool {
+        matches!(self, Self::Bootwright | Self::Baseline)
+    }
+
+    /// The program of a build of Bootwright.
+    fn bootwright(self) -> &'static Path {
+        let baseline = BASELINE.get().filter(|_| self == Self::Baseline);
+        baseline.map_or(
+            Path::new(env!("CARGO_BIN_EXE_bootwright")),
+            PathBuf::as_path,
+        )
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bootwright => "Bootwright",
+            Self::Baseline => "baseline",
             Self::Kea => "Kea",
             Self::Dhcpd => "dhcpd",
             Self::Dnsmasq => "dnsmasq",
@@ -39,7 +71,7 @@ impl Kind {
     /// The file of its reservations.
     const fn file(self) -> &'static str {
         match self {
-            Self::Bootwright => "reservations.toml",
+            Self::Bootwright | Self::Baseline => "reservations.toml",
             Self::Kea => "kea.json",
             Self::Dhcpd => "dhcpd.conf",
             Self::Dnsmasq => "hosts",
@@ -55,10 +87,10 @@ impl Kind {
     /// What it says of itself.
     pub fn version(self) -> String {
         let (program, arg) = match self {
-            Self::Bootwright => (env!("CARGO_BIN_EXE_bootwright"), "--version"),
-            Self::Kea => ("kea-dhcp4", "-v"),
-            Self::Dhcpd => ("dhcpd", "--version"),
-            Self::Dnsmasq => ("dnsmasq", "--version"),
+            Self::Bootwright | Self::Baseline => (self.bootwright(), "--version"),
+            Self::Kea => (Path::new("kea-dhcp4"), "-v"),
+            Self::Dhcpd => (Path::new("dhcpd"), "--version"),
+            Self::Dnsmasq => (Path::new("dnsmasq"), "--version"),
         };
         let output = Command::new(program).arg(arg).output();
         let text = output.map_or_else(
@@ -188,9 +220,9 @@ impl Server {
         let file = |name: &str| self.folder.join(name);
         let mut command = setup::in_server_namespace(self.cpu);
         match self.kind {
-            Kind::Bootwright => {
+            Kind::Bootwright | Kind::Baseline => {
                 command
-                    .arg(env!("CARGO_BIN_EXE_bootwright"))
+                    .arg(self.kind.bootwright())
                     .args(["serve", "--config"])
                     .arg(file("bootwright.toml"));
             }
@@ -253,7 +285,7 @@ impl Server {
     fn configure(&self) -> io::Result<()> {
         let folder = &self.folder;
         match self.kind {
-            Kind::Bootwright => {
+            Kind::Bootwright | Kind::Baseline => {
                 let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
                 copy(&ours.join("profiles"), &folder.join("profiles"))?;
                 copy(&ours.join("templates"), &folder.join("templates"))?;
@@ -303,7 +335,7 @@ impl Server {
             (host, colons(mac(host)), ip)
         });
         match self.kind {
-            Kind::Bootwright => {
+            Kind::Bootwright | Kind::Baseline => {
                 text.push_str("[defaults]\nprofile = \"debian-12\"\n\n[defaults.vars]\ntimezone = \"Europe/Oslo\"\n\n");
                 for (host, mac, ip) in hosts {
                     let _ = write!(

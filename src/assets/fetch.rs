@@ -120,8 +120,10 @@ pub async fn fetch(order: &Order<'_>, tell: Tell<'_>) -> Result<Vec<Brought>, As
             },
             (None, Some(base)) => from_mirror(order, &staging, base, tell).await?,
             (None, None) => {
-                return Err(AssetError::NoMirror {
-                    name: order.name.to_owned(),
+                let name = order.name.to_owned();
+                return Err(match order.fetch.by_hand.clone() {
+                    Some(by_hand) => AssetError::ByHand { name, by_hand },
+                    None => AssetError::NoMirror { name },
                 });
             }
         },

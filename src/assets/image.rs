@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
 use super::iso::{Node, resolve};
 use super::manifest::{Checked, Entry, Lock, Manifest};
-use super::place::measure;
+use super::place::{make_folders, measure};
 use super::recognise::Recognised;
 use super::source::{from_image, open_image};
 use super::{AssetError, Step, Tell};
@@ -53,14 +54,8 @@ pub fn tree_folder(found: &Recognised) -> String {
     format!("{}/{TREE}", found.folder())
 }
 
-/// The text of a profile for an image. `base` is the text of a ready-made profile of the same family, whose
-/// command line and answers are taken over.
-pub fn profile_text(found: &Recognised, base: Option<(&str, &str)>, with_tree: bool) -> String {
-    if let Some((name, text)) = base
-        && let Some(text) = after(found, name, text)
-    {
-        return text;
-    }
+/// The text of a profile for an image, which starts what is in it and answers none of its questions.
+pub fn profile_text(found: &Recognised, with_tree: bool) -> String {
     let fetch = declaration(found);
     let mut text = String::new();
     let _ = writeln!(
@@ -109,60 +104,49 @@ pub fn profile_text(found: &Recognised, base: Option<(&str, &str)>, with_tree: b
     text
 }
 
-/// A profile after another one: title, kernel and initial RAM disks are those of the image, its `[fetch]` is
-/// left out. `None`: it cannot be taken as a pattern.
-fn after(found: &Recognised, name: &str, text: &str) -> Option<String> {
-    let fetch = declaration(found);
+/// A profile `new` after the one of the same distribution and version, `pattern` with its text: all of it, with files in
+/// a folder of its own. `None`: where the pattern's files lie cannot be told from its text.
+pub fn profile_after(found: &Recognised, pattern: (&str, &str), new: &str) -> Option<String> {
+    let (name, text) = pattern;
     let document = DeTable::parse(text).ok()?;
     let document = document.get_ref();
-    let DeValue::Table(boot) = document.get("boot")?.get_ref() else {
+    let table = |name: &str| match document.get(name)?.get_ref() {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    };
+    let DeValue::String(kernel) = table("boot")?.get("kernel")?.get_ref() else {
         return None;
     };
-    let initrd: Vec<String> = fetch
-        .files
-        .iter()
-        .skip(1)
-        .take(found.initrd.len())
-        .map(|file| quoted(&file.path))
-        .collect();
-    let mut edits = vec![
-        (
-            boot.get("kernel")?.span(),
-            quoted(&fetch.files.first()?.path),
-        ),
-        (
-            boot.get("initrd")?.span(),
-            format!("[{}]", initrd.join(", ")),
-        ),
-    ];
-    if let Some(title) = document.get("title") {
-        edits.push((title.span(), quoted(&found.title)));
+    let (folder, _) = kernel.split_once("{{ arch }}")?;
+    if !folder.ends_with('/') || folder.contains("{{") {
+        return None;
     }
-    edits.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
+    let DeValue::Array(files) = table("fetch")?.get("files")?.get_ref() else {
+        return None;
+    };
+    let in_folder = files.iter().all(|file| {
+        let path = match file.get_ref() {
+            DeValue::Table(file) => file.get("path").map(|path| path.get_ref().clone()),
+            _ => None,
+        };
+        matches!(path, Some(DeValue::String(path)) if path.starts_with(folder))
+    });
+    if !in_folder {
+        return None;
+    }
     let mut edited = text.to_owned();
-    for (span, new) in edits {
-        edited.get(span.clone())?;
-        edited.replace_range(span, &new);
+    if let Some(title) = document.get("title") {
+        edited.replace_range(title.span(), &quoted(&found.title));
     }
-    let mut out = format!(
-        "# {}, as `bootwright assets add-iso` found it; after the profile {name}.\n",
-        line(&found.title)
-    );
-    let mut fetching = false;
-    for line in edited.lines() {
-        let header = line.trim_start();
-        if header.starts_with('[') {
-            let name = header.trim_start_matches('[');
-            fetching = name.starts_with("fetch]") || name.starts_with("fetch.");
-        }
-        if !fetching {
-            out.push_str(line);
-            out.push('\n');
-        }
+    if new != name {
+        edited = edited.replace(folder, &format!("{new}/"));
     }
     // What was edited as text must still be what it was.
-    DeTable::parse(&out).ok()?;
-    Some(out)
+    DeTable::parse(&edited).ok()?;
+    Some(format!(
+        "# {}, as `bootwright assets add-iso` found it; after the profile {name}.\n{edited}",
+        line(&found.title)
+    ))
 }
 
 /// A text as TOML has it.
@@ -209,7 +193,7 @@ pub fn copy_tree(
             source,
         }
     };
-    fs::create_dir_all(&new).map_err(at("cannot write", &new))?;
+    make_folders(&new).map_err(at("cannot write", &new))?;
     let nodes: Vec<(String, Node)> = image
         .nodes()
         .iter()
@@ -262,9 +246,11 @@ pub fn copy_tree(
         }
         let target = new.join(path);
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(at("cannot write", parent))?;
+            make_folders(parent).map_err(at("cannot write", parent))?;
         }
         from_image(image_path, &mut image, path, &target)?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o644))
+            .map_err(at("cannot write", &target))?;
         done.size = done.size.saturating_add(note(path, &target)?);
         done.files += 1;
         // Names that begin with a dot are not served, and installers ask for this one too.
@@ -286,7 +272,7 @@ pub fn copy_tree(
         let made = stays
             && target
                 .parent()
-                .is_none_or(|parent| fs::create_dir_all(parent).is_ok())
+                .is_none_or(|parent| make_folders(parent).is_ok())
             && std::os::unix::fs::symlink(to, &target).is_ok();
         done.passed_over += usize::from(!made);
     }
@@ -311,7 +297,7 @@ fn replace(new: &Path, target: &Path, staging: &Path) -> Result<(), AssetError> 
         source,
     };
     if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent).map_err(writing)?;
+        make_folders(parent).map_err(writing)?;
     }
     let old = staging.join("old");
     let had = match fs::rename(target, &old) {
@@ -351,7 +337,7 @@ mod tests {
     #[test]
     fn a_profile_of_its_own() {
         assert_eq!(rocky().profile_name(), "rocky-9");
-        let text = profile_text(&rocky(), None, true);
+        let text = profile_text(&rocky(), true);
         let table: toml::Table = text.parse().unwrap();
         let boot = table["boot"].as_table().unwrap();
         assert_eq!(table["title"].as_str(), Some("Rocky \"Linux\" 9.4"));
@@ -360,25 +346,40 @@ mod tests {
             boot["cmdline"].as_str(),
             Some("inst.repo={{ asset(\"rocky/9.4/x86_64/tree\") }} ip=dhcp")
         );
-        let text = profile_text(&rocky(), None, false);
+        let text = profile_text(&rocky(), false);
         assert!(text.contains("vars.install_tree"), "{text}");
         assert!(text.parse::<toml::Table>().is_ok());
     }
 
     #[test]
     fn a_profile_after_another_one() {
-        let base = "# Installs EL.\ntitle = 'EL 8'\nfamily = \"redhat\"\n[fetch]\nmirror = \"http://x\"\n[[fetch.files]]\npath = \"a\"\n\n[boot]\nkind = \"linux\"\nkernel = \"el/8/vmlinuz\"\ninitrd = [\n  \"el/8/initrd.img\",\n]\ncmdline = \"inst.ks={{ answers.url }}\"\n[[answers]]\nname = \"ks.cfg\"\ntemplate = \"ks.j2\"\n";
-        let text = profile_text(&rocky(), Some(("el-8", base)), false);
+        let base = "# Installs EL.\ntitle = 'EL 9'\nfamily = \"redhat\"\n[boot]\nkind = \"linux\"\nkernel = \"el/9/{{ arch }}/vmlinuz\"\ninitrd = [\n  \"el/9/{{ arch }}/initrd.img\",\n]\ncmdline = \"inst.stage2={{ asset('el/9/' ~ arch) }} inst.ks={{ answers.url }}\"\n[[answers]]\nname = \"ks.cfg\"\ntemplate = \"ks.j2\"\n[fetch]\nmirror = \"http://x/el/9\"\n[[fetch.files]]\npath = \"el/9/{{ arch }}/vmlinuz\"\n";
+        let text = profile_after(&rocky(), ("el-9", base), "lab").unwrap();
         let table: toml::Table = text.parse().unwrap();
-        assert!(!table.contains_key("fetch"), "{text}");
         let boot = table["boot"].as_table().unwrap();
-        assert_eq!(boot["kernel"].as_str(), Some("rocky/9.4/x86_64/vmlinuz"));
+        assert_eq!(boot["kernel"].as_str(), Some("lab/{{ arch }}/vmlinuz"));
         assert_eq!(
             boot["initrd"][0].as_str(),
-            Some("rocky/9.4/x86_64/initrd.img")
+            Some("lab/{{ arch }}/initrd.img")
         );
-        assert_eq!(boot["cmdline"].as_str(), Some("inst.ks={{ answers.url }}"));
+        assert_eq!(
+            boot["cmdline"].as_str(),
+            Some("inst.stage2={{ asset('lab/' ~ arch) }} inst.ks={{ answers.url }}")
+        );
         assert_eq!(table["answers"].as_array().unwrap().len(), 1);
+        assert_eq!(table["fetch"]["mirror"].as_str(), Some("http://x/el/9"));
+        assert_eq!(
+            table["fetch"]["files"][0]["path"].as_str(),
+            Some("lab/{{ arch }}/vmlinuz")
+        );
+        assert_eq!(table["title"].as_str(), Some("Rocky \"Linux\" 9.4"));
         assert!(text.starts_with("# Rocky \"Linux\" 9.4, as"));
+
+        let again = profile_after(&rocky(), ("el-9", base), "el-9").unwrap();
+        assert!(again.contains("el/9/{{ arch }}/vmlinuz"), "{again}");
+        let elsewhere = base.replace("path = \"el/9", "path = \"other");
+        assert_eq!(profile_after(&rocky(), ("el-9", &elsewhere), "lab"), None);
+        let computed = base.replace("el/9/{{ arch }}", "el/{{ vars.release }}/{{ arch }}");
+        assert_eq!(profile_after(&rocky(), ("el-9", &computed), "lab"), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::AssetError;
 use super::builtin;
@@ -131,8 +132,9 @@ pub fn prunable(config: &InForce, manifest: &Manifest) -> Prunable {
         ..Prunable::default()
     };
     let needed = users(config);
+    let given = given(&config.snapshot);
     for (path, entry) in &manifest.files {
-        if needed.contains_key(path) || is_named(&config.snapshot, path, entry) {
+        if needed.contains_key(path) || is_named(&config.snapshot, &given, path, entry) {
             continue;
         }
         match state(boot_assets, path, Some(entry)) {
@@ -145,8 +147,9 @@ pub fn prunable(config: &InForce, manifest: &Manifest) -> Prunable {
 }
 
 /// Whether something names a file, or may name it: a template may hold any path, so a file stays as long as
-/// its path, or a folder it lies in, stands in some profile or template, or may be what one of them gives.
-fn is_named(snapshot: &Snapshot, path: &str, entry: &Entry) -> bool {
+/// its path, or a folder it lies in, stands in some profile, template or variable (`given`), or may be what one of
+/// them gives.
+fn is_named(snapshot: &Snapshot, given: &BTreeSet<&str>, path: &str, entry: &Entry) -> bool {
     let server = &snapshot.server;
     let loaders = server
         .loaders
@@ -184,6 +187,41 @@ fn is_named(snapshot: &Snapshot, path: &str, entry: &Entry) -> bool {
             .templates()
             .values()
             .any(|template| holds(&template.text, path))
+        || given.iter().any(|text| holds(text, path))
+}
+
+/// The texts among all variables that may hold a path: each once, however many hosts have it.
+fn given(snapshot: &Snapshot) -> BTreeSet<&str> {
+    fn collect<'a>(value: &'a toml::Value, texts: &mut BTreeSet<&'a str>) {
+        match value {
+            toml::Value::String(text) if text.contains('/') => {
+                texts.insert(text);
+            }
+            toml::Value::Array(list) => list.iter().for_each(|value| collect(value, texts)),
+            toml::Value::Table(table) => table.values().for_each(|value| collect(value, texts)),
+            _ => {}
+        }
+    }
+    let mut texts = BTreeSet::new();
+    let mut last = None;
+    for host in snapshot.hosts() {
+        // Neighbours in the file mostly share what their group gives.
+        if last.is_some_and(|last| Arc::ptr_eq(last, &host.own.settings)) {
+            continue;
+        }
+        last = Some(&host.own.settings);
+        host.vars
+            .values()
+            .for_each(|value| collect(value, &mut texts));
+    }
+    for profile in snapshot.profiles().values() {
+        let declared = profile.variables.values();
+        let defaults = declared.filter_map(|declared| declared.default.as_ref());
+        defaults
+            .chain(profile.vars.values())
+            .for_each(|value| collect(value, &mut texts));
+    }
+    texts
 }
 
 /// Whether a text holds a path, or the folder of a tree that it lies in.

@@ -12,6 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::AssetError;
+use super::place::make_folders;
 
 /// The manifest's name.
 pub const NAME: &str = ".manifest.json";
@@ -140,6 +141,7 @@ impl Lock {
             path: staging.clone(),
             source,
         };
+        make_folders(boot_assets).map_err(io)?;
         fs::create_dir_all(&staging).map_err(io)?;
         let file = fs::File::create(staging.join("lock")).map_err(io)?;
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {

@@ -290,6 +290,16 @@ pub enum AssetError {
         /// The profile.
         name: String,
     },
+    /// No mirror gives it to everybody.
+    #[error(
+        "{by_hand}; with it: `bootwright assets fetch {name} --from FILE`, FILE being the image or a folder with what is in it"
+    )]
+    ByHand {
+        /// The profile.
+        name: String,
+        /// How to come by it.
+        by_hand: String,
+    },
     /// The document of addresses does not tell of a file.
     #[error("{stream} tells no address at {pointer}")]
     NotInStream {

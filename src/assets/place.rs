@@ -60,7 +60,7 @@ pub fn place(staged: &[Staged], boot_assets: &Path, scratch: &Path) -> Result<()
 /// Puts one file in its place; whether there was another one, which now is `old`.
 fn place_one(file: &Path, target: &Path, old: &Path) -> io::Result<bool> {
     let folder = target.parent().unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder)?;
+    make_folders(folder)?;
     // The daemon's own account reads it.
     let opened = File::open(file)?;
     opened.set_permissions(fs::Permissions::from_mode(0o644))?;
@@ -70,11 +70,26 @@ fn place_one(file: &Path, target: &Path, old: &Path) -> io::Result<bool> {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) if target.is_dir() => return Err(error),
-        // A file system without links: the old one cannot be brought back, and the rename is still whole.
-        Err(_) => false,
+        // A file system without links, or a file of another owner: its bytes will do.
+        Err(_) => fs::copy(target, old).map(|_| true)?,
     };
     fs::rename(file, target)?;
     Ok(kept)
+}
+
+/// Makes a folder and those above it that are not there, for the daemon's own account too, whatever the umask is.
+pub fn make_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make_folders(above)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => fs::set_permissions(folder, fs::Permissions::from_mode(0o755)),
+    }
 }
 
 /// Copies a file to where files are collected.

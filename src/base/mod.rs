@@ -7,6 +7,7 @@
 pub mod arch;
 pub mod glob;
 pub mod lifecycle;
+pub mod loader;
 pub mod mac;
 pub mod map;
 pub mod names;
@@ -17,6 +18,7 @@ pub mod time;
 
 pub use arch::{Architecture, ClientSystemArchitecture, Firmware};
 pub use lifecycle::{After, AfterEvent, Lifecycle};
+pub use loader::BootLoader;
 pub use mac::HardwareAddr;
 pub use map::{FastHash, FastMap, FastSet};
 pub use names::{GroupName, HostName, ProfileName, SubnetName, Token, Uuid, without_tokens};

@@ -253,14 +253,17 @@ fn refused(preview: Preview) -> Refused {
     let mut refusals: Vec<RefusalOf> = preview
         .hosts
         .into_iter()
-        .filter_map(|host| {
-            let refused = host.refused?;
-            Some(RefusalOf {
-                host: host.name.to_string(),
+        .filter_map(|host| Some((host.name.to_string(), host.refused?)))
+        .flat_map(|(host, refused)| {
+            if !refused.refusals.is_empty() {
+                return refused.refusals;
+            }
+            vec![RefusalOf {
+                host,
                 code: refused.code,
                 message: refused.message,
                 remedy: refused.remedy,
-            })
+            }]
         })
         .collect();
     match (refusals.pop(), refusals.is_empty()) {

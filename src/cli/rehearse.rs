@@ -16,7 +16,7 @@ use crate::config::show;
 use crate::config::source::DiskFiles;
 use crate::diagnose::Diagnosis;
 use crate::rehearse::qemu::GuestFirmware;
-use crate::rehearse::story::{Line, Step};
+use crate::rehearse::story::{Fetched, Line, Step};
 use crate::rehearse::{Ask, End, Milestone, Outcome, Plan, Told, rehearse};
 use crate::render::load::{InForce, load};
 use crate::serve::admin::hosts;
@@ -210,6 +210,7 @@ struct Report<'a> {
     failure: Option<String>,
     took_ms: u128,
     steps: &'a [Line],
+    fetched: &'a [Fetched],
     last: Option<Step>,
     missing: Option<Step>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,6 +230,7 @@ impl<'a> Report<'a> {
             failure: (!reached).then(|| failure(&outcome.end)),
             took_ms: outcome.took.as_millis(),
             steps: &outcome.lines,
+            fetched: &outcome.fetched,
             last: outcome.last,
             missing: outcome.missing.filter(|_| !reached),
             diagnosis: outcome.diagnosis.as_ref(),

@@ -198,6 +198,7 @@ impl SnapshotDiff {
                 old.stalled_after == new.stalled_after,
             ),
             ("[journal] keep", old.journal_keep == new.journal_keep),
+            ("[assets] cache", old.asset_cache == new.asset_cache),
         ]);
         // The store is locked, privileges are gone, and low ports may be out of reach.
         self.restart = differences(&[

@@ -295,11 +295,7 @@ impl Told {
         self.vars.retain(|known, _| {
             !known.starts_with(&below) && !key.starts_with(&format!("{known}."))
         });
-        let value = if is_hidden(key) {
-            toml::Value::String(HIDDEN.to_owned())
-        } else {
-            value
-        };
+        let value = shown(key, value);
         self.vars.insert(
             key.to_owned(),
             Given {
@@ -343,6 +339,27 @@ impl Told {
                 }
             }
         }
+    }
+}
+
+/// A value as it may be shown, with those below it.
+fn shown(key: &str, value: toml::Value) -> toml::Value {
+    if is_hidden(key) {
+        return toml::Value::String(HIDDEN.to_owned());
+    }
+    match value {
+        toml::Value::Array(list) => {
+            let shown = list.into_iter().map(|value| shown("", value));
+            toml::Value::Array(shown.collect())
+        }
+        toml::Value::Table(table) => {
+            let shown = |(key, value): (String, _)| {
+                let value = shown(&key, value);
+                (key, value)
+            };
+            toml::Value::Table(table.into_iter().map(shown).collect())
+        }
+        value => value,
     }
 }
 

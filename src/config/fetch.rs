@@ -14,6 +14,8 @@ use crate::wire::looks::Looks;
 pub struct Fetch {
     /// The address that the files' `from` are below, unless another is named; it ends without `/`.
     pub mirror: Option<String>,
+    /// How an operator comes by the files where no mirror gives them to everybody: one sentence.
+    pub by_hand: Option<String>,
     /// A Debian package that has the files that name their place `in_package`.
     pub package: Option<String>,
     /// Files of keys (OpenPGP) by which the lists of sums are signed.
@@ -130,6 +132,7 @@ impl Fetch {
         };
         Self {
             mirror: optional(&self.mirror),
+            by_hand: self.by_hand.clone(),
             package: optional(&self.package),
             keyring: self.keyring.clone(),
             keyring_package: self.keyring_package.clone(),
@@ -167,6 +170,11 @@ impl Fetch {
                 .iter()
                 .any(|file| expand(&file.path, *arch) == path)
         })
+    }
+
+    /// Whether somebody has to bring an image or a copy: no mirror and no package is named.
+    pub fn is_by_hand(&self) -> bool {
+        self.mirror.is_none() && self.package.is_none()
     }
 
     /// Whether the files are other ones for other architectures.

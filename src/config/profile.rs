@@ -25,6 +25,8 @@ pub struct Profile {
     pub boot: Boot,
     /// The answer files; `answers.url` is the first one's.
     pub answers: Vec<Answer>,
+    /// DHCP options for the system that installs: sent under installation only, before all others.
+    pub options: Vec<ProfileOption>,
     /// Silence after which an installation has failed, when this profile sets its own.
     pub stalled_after: Option<Duration>,
     /// The variables that it knows.
@@ -35,6 +37,26 @@ pub struct Profile {
     pub fetch: Option<Box<Fetch>>,
     /// Where it stands.
     pub span: Option<Span>,
+}
+
+/// A DHCP option that a profile has for the system that installs.
+#[derive(Debug, Clone)]
+pub struct ProfileOption {
+    /// Its code.
+    pub code: u8,
+    /// Its value.
+    pub value: ProfileValue,
+    /// Whether it is sent to a system that does not ask for it as well.
+    pub force: bool,
+}
+
+/// The value of a profile's DHCP option.
+#[derive(Debug, Clone)]
+pub enum ProfileValue {
+    /// Rendered for each host as a template.
+    Text(TemplateText),
+    /// As it stands on the wire.
+    Bytes(Arc<[u8]>),
 }
 
 /// A fragment of a shell script that is run inside the installed system.

@@ -17,8 +17,8 @@ use super::index::{Hosts, Index};
 use super::mirror::Mirror;
 use super::options::ConfiguredOption;
 pub use super::profile::{
-    Answer, Arguments, Boot, Chap, ImageKind, Profile, San, SanTarget, Snippet, Template,
-    TemplateText, list_key,
+    Answer, Arguments, Boot, Chap, ImageKind, Profile, ProfileOption, ProfileValue, San, SanTarget,
+    Snippet, Template, TemplateText, list_key,
 };
 use super::secrets::Secrets;
 use super::source::Span;
@@ -110,6 +110,8 @@ pub struct Server {
     pub stalled_after: Duration,
     /// Bytes of journal kept.
     pub journal_keep: u64,
+    /// Bytes of boot files kept in memory; 0: none is kept.
+    pub asset_cache: u64,
     /// Whether hosts that a reload adds are armed (`when_new = "install"`).
     pub install_new: bool,
     /// The file of secrets.
@@ -153,6 +155,7 @@ impl Default for Server {
             max_attempts: 3,
             stalled_after: Duration::from_secs(2_700),
             journal_keep: 256 << 20,
+            asset_cache: 512 << 20,
             install_new: false,
             secrets: None,
         }
@@ -592,6 +595,13 @@ pub enum HookTarget {
 }
 
 impl Snapshot {
+    /// Whether a file comes from a mirror, or a folder (its path may end with `/`) is one or lies in one.
+    pub fn is_mirrored(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        let is_folder = |mirror: &Mirror| mirror.path == path;
+        self.mirrors.iter().any(is_folder) || self.mirror_of(path).is_some()
+    }
+
     /// The mirror that a boot file is brought by, and what it is called there. `path` is a clean one.
     pub fn mirror_of<'s>(&'s self, path: &'s str) -> Option<(&'s Mirror, &'s str)> {
         self.mirrors

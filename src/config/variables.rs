@@ -266,6 +266,56 @@ fn is_inherited(value: &toml::Value) -> bool {
     value.as_str() == Some(INHERITED)
 }
 
+/// Something that keeps a host's variables from being those of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// The variable.
+    pub name: String,
+    /// What it has to be: follows "the variable NAME".
+    pub wanted: String,
+    /// What to do, or what the variable is for.
+    pub help: Option<String>,
+}
+
+/// What a host lacks of the variables that a profile, which need not be its own, declares, and with
+/// `with_snippets` its snippets; and what it gives that does not fit.
+pub fn unmet(
+    snapshot: &Snapshot,
+    host: &Host,
+    profile: &Profile,
+    with_snippets: bool,
+) -> Vec<Unmet> {
+    let of_snippets = host
+        .snippets
+        .iter()
+        .filter(|_| with_snippets)
+        .filter_map(|name| Some(&snapshot.snippets.get(name)?.variables))
+        .flatten()
+        .filter(|(name, _)| !profile.variables.contains_key(*name));
+    let declared: BTreeMap<&String, &Declared> =
+        profile.variables.iter().chain(of_snippets).collect();
+    declared
+        .into_iter()
+        .filter_map(|(name, declared)| {
+            let given = host.vars.get(name).or_else(|| profile.vars.get(name));
+            let (wanted, help) = match given {
+                None if declared.required => ("must be given".to_owned(), None),
+                None => return None,
+                Some(value) => {
+                    let misfit = declared.fits(value).err()?;
+                    let wanted = format!("must be {}: {}", misfit.wanted, misfit.label);
+                    (wanted, misfit.help)
+                }
+            };
+            Some(Unmet {
+                name: name.clone(),
+                wanted,
+                help: help.or_else(|| declared.help.clone()),
+            })
+        })
+        .collect()
+}
+
 /// The variables of a host under a profile, its own or another one that it is armed with, as templates see
 /// them.
 pub fn effective(snapshot: &Snapshot, host: &Host, profile: &Profile) -> toml::Table {

@@ -15,7 +15,11 @@ mod options;
 pub mod pool;
 mod proxy;
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use self::options::Lease;
 use self::pool::LeaseAction;
@@ -23,14 +27,19 @@ pub use self::proxy::decide_at_proxy_port;
 use super::cards::{self, Held, Holding};
 use super::delivery::{Delivery, Heard};
 use super::loops::LoopGuard;
-use super::{Arrival, Destination, Facts, Stage};
+use super::{Arrival, Destination, Facts, Known, Stage};
 use crate::base::{HardwareAddr, HostName};
 use crate::config::Snapshot;
+use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Card, Host, Subnet};
 use crate::journal::event::{Kind, Reason};
+use crate::record::InstallState;
 use crate::wire::dhcp::request::BOOTREQUEST;
-use crate::wire::dhcp::{BootFile, DhcpOption, Encoded, MessageType, OptionCode, Reply, Request};
+use crate::wire::dhcp::{BootFile, Encoded, MessageType, OptionCode, Reply, Request, Written};
 use crate::wire::pxe;
+
+/// The particulars of an event. Most are the same from packet to packet, and of a flood they are thrown away.
+pub type Words = Cow<'static, str>;
 
 /// What is done with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +73,11 @@ pub struct Decision {
     /// How far the machine is.
     pub stage: Stage,
     /// The boot file in the reply.
-    pub boot_file: Option<String>,
+    pub boot_file: Option<Arc<str>>,
     /// The particulars, for the event.
-    pub detail: Option<String>,
+    pub detail: Option<Words>,
     /// The loader that firmware is named, as a path under `boot_assets`.
-    pub loader: Option<String>,
+    pub loader: Option<Arc<str>>,
     /// Why a loop is told, in an event of its own.
     pub looped: Option<Reason>,
     /// What is done about a machine that fetches its loader again and again.
@@ -82,10 +91,7 @@ pub struct Decision {
 }
 
 /// The reserved host that a message is from, for gathering its facts.
-pub fn asking_host<'a>(
-    request: &Request,
-    snapshot: &'a Snapshot,
-) -> Option<&'a std::sync::Arc<Host>> {
+pub fn asking_host<'a>(request: &Request, snapshot: &'a Snapshot) -> Option<&'a Arc<Host>> {
     snapshot.host_by_mac(request.mac)
 }
 
@@ -199,7 +205,7 @@ fn ignored(
         host,
         stage,
         boot_file: None,
-        detail,
+        detail: detail.map(Words::Owned),
         loader: None,
         looped: None,
         guard: LoopGuard::Pass,
@@ -225,7 +231,7 @@ fn who(request: &Request, snapshot: &Snapshot) -> Option<String> {
             host.name
         )
     });
-    joined(name, machine)
+    joined(name.map(Words::Owned), machine.map(Words::Owned)).map(Words::into_owned)
 }
 
 /// What there is to say of the relay that a message came through, when nobody configured it.
@@ -445,7 +451,7 @@ impl Case<'_> {
     }
 
     /// Where a grant goes, and why when it is not as the machine asks.
-    fn destination(&self, reply: &Reply) -> (Destination, Option<String>) {
+    fn destination(&self, reply: &Reply) -> (Destination, Option<Words>) {
         let to = destination::destination(self.request, reply);
         let may_be_unheard = matches!(to, Destination::Link { .. } | Destination::Broadcast)
             && self.request.mac.octets().is_some()
@@ -461,7 +467,7 @@ impl Case<'_> {
                     yiaddr: reply.yiaddr,
                     chaddr: self.request.mac,
                 };
-                (to, Some(both.note()))
+                (to, Some(both.note().into()))
             }
         }
     }
@@ -555,7 +561,7 @@ impl Case<'_> {
             // configuration of its UUID only when it comes back.
             reply
                 .options
-                .push(DhcpOption::ClientMachineIdentifier(identifier.to_vec()));
+                .put(OptionCode::ClientMachineIdentifier, identifier);
         }
         let answer = if self.card.boot || self.stage == Stage::Os {
             boot::boot(
@@ -574,20 +580,18 @@ impl Case<'_> {
         if let Some(file) = &answer.file {
             let tftp = answer.server.unwrap_or(self.server);
             reply.siaddr = tftp;
-            reply
-                .options
-                .push(DhcpOption::TFTPServerName(tftp.to_string().into_bytes()));
+            put_as_text(&mut reply.options, OptionCode::TFTPServerName, tftp);
             let http_boot = matches!(self.stage, Stage::HttpBoot { .. });
             reply.boot_file = Some(BootFile {
-                name: file.clone(),
+                name: Arc::clone(file),
                 terminated: !http_boot,
             });
             if http_boot {
                 // EDK2 takes an offer for HTTP Boot by this option alone. A PXEClient never gets its
                 // own back: it would then ask port 4011.
-                reply.options.push(DhcpOption::ClassIdentifier(
-                    pxe::HTTP_CLIENT.as_bytes().to_vec(),
-                ));
+                reply
+                    .options
+                    .put(OptionCode::ClassIdentifier, pxe::HTTP_CLIENT.as_bytes());
             }
         }
         let kind = match message_type {
@@ -605,8 +609,42 @@ impl Case<'_> {
         decision
     }
 
-    fn configured(&self, lease: Lease) -> Vec<(u8, std::sync::Arc<[u8]>)> {
-        options::configured(self.request, self.stage, self.host, self.subnet, lease)
+    fn configured(&self, lease: Lease) -> Vec<(u8, Arc<[u8]>)> {
+        let of_profile = self.of_profile();
+        options::configured(
+            self.request,
+            self.stage,
+            &of_profile,
+            self.host,
+            self.subnet,
+            lease,
+        )
+    }
+
+    /// What its profile has for the system that is installing this host: for the card that was armed, from the
+    /// script to the report of the end. They may hold the token of the arming.
+    fn of_profile(&self) -> Vec<ConfiguredOption> {
+        let Known::Record(record) = self.facts.known else {
+            return Vec::new();
+        };
+        let is_installing = matches!(
+            record.state,
+            InstallState::Booting | InstallState::Installing
+        );
+        if self.stage != Stage::Os || !is_installing || !record.macs.contains(&self.request.mac) {
+            return Vec::new();
+        }
+        let profile = record.profile.as_ref();
+        match (
+            profile.and_then(|name| self.snapshot.profile(name)),
+            &record.token,
+        ) {
+            (Some(profile), Some(token)) if !profile.options.is_empty() => self
+                .facts
+                .files
+                .options_of(self.host, profile, token, self.server),
+            _ => Vec::new(),
+        }
     }
 
     fn refuse_address(&self, asked: Ipv4Addr) -> Decision {
@@ -620,12 +658,14 @@ impl Case<'_> {
         let mut reply = Reply::to(self.request, MessageType::Nak);
         // RFC 2131 section 4.3.2: through a relay it must reach a client that has no address there.
         reply.broadcast |= !self.request.giaddr.is_unspecified();
-        reply.options = vec![
-            DhcpOption::ServerIdentifier(self.identifier),
-            DhcpOption::Message(reason.sentence().to_owned()),
-        ];
+        reply
+            .options
+            .put_address(OptionCode::ServerIdentifier, self.identifier);
+        reply
+            .options
+            .put(OptionCode::Message, reason.sentence().as_bytes());
         let to = destination::destination(self.request, &reply);
-        self.send(reply, to, Kind::DhcpNak, reason, Some(detail))
+        self.send(reply, to, Kind::DhcpNak, reason, Some(detail.into()))
     }
 
     fn silent(&self, reason: Reason, detail: String) -> Decision {
@@ -643,7 +683,7 @@ impl Case<'_> {
         to: Destination,
         kind: Kind,
         reason: Reason,
-        mut detail: Option<String>,
+        mut detail: Option<Words>,
     ) -> Decision {
         let Encoded {
             bytes: payload,
@@ -655,7 +695,7 @@ impl Case<'_> {
                 "no room for option {} in what the client takes",
                 codes.join(", ")
             );
-            detail = joined(detail, Some(no_room));
+            detail = joined(detail, Some(no_room.into()));
         }
         let from = destination::source_address(
             self.server,
@@ -687,11 +727,27 @@ impl Case<'_> {
 }
 
 /// Two particulars of one event.
-fn joined(first: Option<String>, second: Option<String>) -> Option<String> {
+fn joined(first: Option<Words>, second: Option<Words>) -> Option<Words> {
     match (first, second) {
-        (Some(first), Some(second)) => Some(format!("{first}; {second}")),
+        (Some(first), Some(second)) => Some(format!("{first}; {second}").into()),
         (first, second) => first.or(second),
     }
+}
+
+/// Puts in an address as text.
+fn put_as_text(options: &mut Written, code: OptionCode, address: Ipv4Addr) {
+    let mut text = SmallVec::<[u8; 15]>::new();
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push(b'.');
+        }
+        for unit in [100, 10, 1] {
+            if octet >= unit || unit == 1 {
+                text.push(b'0' + octet / unit % 10);
+            }
+        }
+    }
+    options.put(code, &text);
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 )]
 
 pub mod cards;
+pub mod configs;
 pub mod delivery;
 pub mod dhcp;
 pub mod firmware;
@@ -40,7 +41,8 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
-use crate::base::{Architecture, HardwareAddr, Timestamp};
+use crate::base::{Architecture, HardwareAddr, Timestamp, Token};
+use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Profile};
 use crate::record::Record;
 
@@ -66,6 +68,16 @@ pub trait BootFiles {
     /// The first boot file that this host's profile loads on this architecture and that is not
     /// there; `None` when all are. A boot text that cannot be rendered is named as missing.
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String>;
+    /// The DHCP options that this profile has for the system that installs, with the URLs of this token.
+    fn options_of(
+        &self,
+        _host: &Host,
+        _profile: &Profile,
+        _token: &Token,
+        _server: Ipv4Addr,
+    ) -> Vec<ConfiguredOption> {
+        Vec::new()
+    }
     /// The first secret that this profile's answers need for the host and that is not there, by name;
     /// `None` when all are.
     fn missing_secret(

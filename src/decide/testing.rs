@@ -98,12 +98,20 @@ pub(crate) fn snapshot() -> Snapshot {
 
 /// The same after a change of its hosts.
 pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
+    changed_with(change, |_| {})
+}
+
+/// The same after a change of its profile as well.
+pub(crate) fn changed_with(
+    change: impl FnOnce(&mut Vec<Host>),
+    change_profile: impl FnOnce(&mut Profile),
+) -> Snapshot {
     let mut hosts = vec![
         reserved("web01", WEB01, "10.99.0.11", 0),
         reserved("far01", "52:54:00:00:50:01", "10.50.0.11", 1),
     ];
     change(&mut hosts);
-    let profile = Profile {
+    let mut profile = Profile {
         name: "debian-12".parse().unwrap(),
         title: "Debian 12".to_owned(),
         family: "debian".to_owned(),
@@ -118,9 +126,11 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         stalled_after: None,
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
+        options: Vec::new(),
         fetch: None,
         span: None,
     };
+    change_profile(&mut profile);
     Snapshot::new(
         Server::default(),
         vec![subnet("lab", "10.99.0.0/24"), subnet("far", "10.50.0.0/24")],

@@ -1,5 +1,6 @@
 //! What a file name means over TFTP.
 
+use super::configs::ConfigName;
 use crate::base::HardwareAddr;
 use crate::wire::names::{self, BadName};
 
@@ -14,6 +15,9 @@ pub enum FileRequest {
     /// `autoexec.ipxe` in any folder: an EFI build of iPXE looks for it beside the file it was itself
     /// loaded from.
     ChainScript,
+    /// A configuration of GRUB's or PXELINUX's, and its clean path: where the machine that asks has none, a
+    /// boot file of that name is meant.
+    Config(ConfigName, String),
 }
 
 /// Reads a file name. Rendered names win over a boot file of the same name.
@@ -31,7 +35,10 @@ pub fn file_request(raw: &[u8]) -> Result<FileRequest, BadName> {
         ("autoexec.ipxe", _) | ("boot.ipxe", None) => FileRequest::ChainScript,
         ("boot.ipxe", Some(Ok(mac))) => FileRequest::Script(mac),
         _ if path == "boot/boot.ipxe" => FileRequest::ChainScript,
-        _ => FileRequest::Asset(path),
+        _ => match ConfigName::read(&path) {
+            Some(name) => FileRequest::Config(name, path),
+            None => FileRequest::Asset(path),
+        },
     })
 }
 

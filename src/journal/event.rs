@@ -298,6 +298,8 @@ closed_set! {
         UnknownAnswer = "unknown-answer",
         /// The template could not be rendered.
         RenderFailed = "render-failed",
+        /// The boot loader that asks cannot boot what its profile names.
+        LoaderUnable = "loader-unable",
         /// The store could not be read or written.
         StoreUnavailable = "store-unavailable",
         /// The report changes nothing in this state.

@@ -114,6 +114,7 @@ impl Reason {
             Self::VoidToken => "the token is no longer good for this",
             Self::UnknownAnswer => "the profile has no answer file of this name",
             Self::RenderFailed => "the template could not be rendered",
+            Self::LoaderUnable => "this boot loader cannot boot what the profile names",
             Self::StoreUnavailable => "the store cannot be read or written",
             Self::NoChange => "the report changes nothing in this state",
             Self::BadRequest => "the request is not understood",
@@ -258,6 +259,9 @@ impl Reason {
             }
             Self::UnknownAnswer => "add an [[answers]] of this name to the profile",
             Self::RenderFailed | Self::Invalid => "bootwright check names file, line and remedy",
+            Self::LoaderUnable => {
+                "have HOST boot by iPXE: loader = \"ipxe\" in [hosts.HOST], or without `loader`"
+            }
             Self::FailedWhileBooting => "see what it said: bootwright why HOST",
             Self::SecretGiven => {
                 "if that was not the machine itself, take the secret for known to others and change it"

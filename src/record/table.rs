@@ -326,12 +326,22 @@ fn answer(record: &Record, now: Timestamp) -> Step {
             let next = begun(record, now);
             change(next, Kind::InstallStarted, Reason::AnswerServed)
         }
+        // An installer may ask for each answer many times; each note is a write to the disk.
+        InstallState::Installing if was_seen_just_now(record, now) => Step::Same(Reason::NoChange),
         InstallState::Installing => noted(Record {
             seen_at: Some(now),
             ..running(record, now)
         }),
         _ => Step::Same(Reason::NoChange),
     }
+}
+
+/// How long a sign of life stands for those that follow it at once.
+const ONE_SIGN: Duration = Duration::from_secs(1);
+
+fn was_seen_just_now(record: &Record, now: Timestamp) -> bool {
+    let just_now = |at| now >= at && now.since(at) < ONE_SIGN;
+    record.kernel_at.is_some() && record.seen_at.is_some_and(just_now)
 }
 
 /// An installer that asks or begins runs: its kernel has come, also where it was seen to come from nowhere, as

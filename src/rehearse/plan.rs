@@ -167,6 +167,8 @@ pub struct Plan {
     pub expected: Expected,
     /// How far.
     pub until: Milestone,
+    /// A text that ends the rehearsal well when the serial console shows it, in place of the milestone.
+    pub until_shown: Option<String>,
     /// How long at most.
     pub timeout: Duration,
 }
@@ -271,6 +273,7 @@ impl Plan {
             tools,
             expected,
             until: ask.until,
+            until_shown: None,
             timeout: ask.timeout,
             host,
             in_force,

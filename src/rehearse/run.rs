@@ -20,7 +20,7 @@ use super::console::{self, Screen};
 use super::plan::Plan;
 use super::qemu::{self, Disk, Guest, GuestFirmware, Image};
 use super::scratch::Scratch;
-use super::story::{Line, Milestone, Step, Story};
+use super::story::{Fetched, Line, Milestone, Step, Story};
 use super::{disk, netns};
 use crate::base::Token;
 use crate::config::snapshot::InstallPolicy;
@@ -95,6 +95,8 @@ pub struct Outcome {
     pub missing: Option<Step>,
     /// Why an installer's boot did not come further, as far as its packets tell.
     pub diagnosis: Option<Diagnosis>,
+    /// What the machine has fetched from this server, in order.
+    pub fetched: Vec<Fetched>,
     /// The last lines of the console, without control sequences.
     pub console: Vec<String>,
     /// How long the machine was on.
@@ -293,6 +295,7 @@ async fn watch(
         plan.mac
     )));
     let mut screen = Screen::default();
+    let mut fetched = Vec::new();
     let mut console = tokio::fs::File::open(&guest.console)
         .await
         .map_err(io_error("the machine's console cannot be read"))?;
@@ -302,6 +305,7 @@ async fn watch(
         tokio::select! {
             event = events.recv() => match event {
                 Ok(event) => {
+                    fetched.extend(story.fetched(&event));
                     for line in story.take(&event) {
                         tell(Told::Line(&line));
                     }
@@ -322,6 +326,9 @@ async fn watch(
                 {
                     tell(Told::Line(&line));
                 }
+                if plan.until_shown.as_deref().is_some_and(|sign| screen.shows(sign)) {
+                    break End::Reached;
+                }
                 if let Ok(Some(status)) = machine.try_wait() {
                     break End::MachineEnded(last_words(&mut machine, status).await);
                 }
@@ -333,12 +340,15 @@ async fn watch(
         if story.offered_installer() {
             break End::OfferedInstaller;
         }
-        if story.reached(plan.until) {
+        if plan.until_shown.is_none() && story.reached(plan.until) {
             break End::Reached;
         }
     };
     let took = ctx.now().since(power_on);
     let _ = machine.kill().await;
+    while let Ok(event) = events.try_recv() {
+        fetched.extend(story.fetched(&event));
+    }
     let rest = read_on(&mut console).await;
     screen.write(&rest);
     let diagnosis = if end == End::Reached || plan.expected.installed {
@@ -354,6 +364,7 @@ async fn watch(
         last: story.last(),
         missing: story.missing(),
         lines: story.lines().to_vec(),
+        fetched,
         console: screen.tail(TAIL),
         took,
     })

@@ -15,7 +15,7 @@ use crate::base::{HardwareAddr, HostName, Timestamp};
 use crate::diagnose::attempts::is_about;
 use crate::diagnose::steps::{self, Progress, Sent};
 use crate::diagnose::{self, StepKind};
-use crate::journal::event::{Event, Kind};
+use crate::journal::event::{Event, Kind, Reason};
 
 /// How far a rehearsal is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -91,6 +91,21 @@ pub struct Line {
     pub step: Option<Step>,
     /// What happened.
     pub text: String,
+}
+
+/// A file that the machine has fetched whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fetched {
+    /// The time since the machine was switched on.
+    #[serde(rename = "ms", serialize_with = "millis")]
+    pub after: Duration,
+    /// How: by TFTP, or as a script, boot file or answer by HTTP.
+    pub by: Kind,
+    /// The file as it was asked for.
+    pub file: String,
+    /// Its bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -227,6 +242,27 @@ impl Story {
         step.into_iter().chain(remark).collect()
     }
 
+    /// The file that an event tells this machine to have fetched whole.
+    pub fn fetched(&self, event: &Event) -> Option<Fetched> {
+        let Expected { host, mac, .. } = &self.expected;
+        let is_file = matches!(
+            event.kind,
+            Kind::TftpSent | Kind::HttpScript | Kind::HttpAsset | Kind::HttpAnswer
+        );
+        // Only the length was asked for, or the transfer broke off.
+        let is_whole =
+            !matches!(event.reason, Reason::Aborted | Reason::Incomplete) && event.bytes != Some(0);
+        if !is_file || !is_whole || event.at < self.power_on || !is_about(event, host, &[*mac]) {
+            return None;
+        }
+        Some(Fetched {
+            after: event.at.since(self.power_on),
+            by: event.kind,
+            file: event.file.clone().unwrap_or_default(),
+            bytes: event.bytes,
+        })
+    }
+
     fn remark(&mut self, event: &Event) -> Option<Line> {
         let told = self.lines.iter().filter(|line| line.step.is_none());
         let text = steps::remark(event, told.map(|line| line.text.as_str()))?;
@@ -258,7 +294,6 @@ impl Story {
 mod tests {
     use super::*;
     use crate::diagnose::Loads;
-    use crate::journal::event::Reason;
     use crate::render::AssetRef;
     use StepKind::*;
 
@@ -364,6 +399,33 @@ mod tests {
             ),
             event(151, Kind::InstallStarted, Reason::Reported, "", ""),
         ]
+    }
+
+    #[test]
+    fn what_is_fetched_whole_is_listed() {
+        let story = story();
+        let fetched: Vec<_> = whole()
+            .iter()
+            .filter_map(|event| story.fetched(event))
+            .collect();
+        let told: Vec<_> = fetched
+            .iter()
+            .map(|file| (file.after.as_secs(), file.by, file.file.as_str()))
+            .collect();
+        // Not the probe of its size, nor DHCP and reports.
+        assert_eq!(
+            told,
+            [
+                (7, Kind::TftpSent, "ipxe/undionly.kpxe"),
+                (13, Kind::HttpScript, "/boot/x/boot.ipxe"),
+                (14, Kind::HttpAsset, "/assets/debian/12/x86_64/linux"),
+                (15, Kind::HttpAsset, "/assets/debian/12/x86_64/initrd.gz"),
+                (50, Kind::HttpAnswer, "/answers/abcd…/preseed.cfg"),
+            ]
+        );
+        let mut other = event(115, Kind::HttpAsset, Reason::Done, "", "/assets/x");
+        other.host = Some("web02".parse().unwrap());
+        assert_eq!(story.fetched(&other), None);
     }
 
     #[test]

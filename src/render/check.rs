@@ -79,6 +79,11 @@ pub fn check(
     problems.extend(no_hash(snapshot));
 }
 
+/// Whether what a profile renders may bring in the snippets of its hosts.
+pub fn brings_in_snippets(snapshot: &Snapshot, profile: &Profile) -> bool {
+    Uses::of_profile(profile, snapshot.templates()).snippets
+}
+
 /// How many kinds of hosts a configuration has: those of one kind differ in printed values only, and are proven
 /// by the rendering of one of them.
 pub fn kinds_of(snapshot: &Snapshot) -> usize {
@@ -196,6 +201,9 @@ fn check_view<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findings<
         }
         Ok(_) => {}
         Err(error) => findings.add(error.code, error, Some(view.host)),
+    }
+    if let Err(error) = renderer.prepared_options(&prepared) {
+        findings.add(error.code, error, Some(view.host));
     }
     for answer in &view.profile.answers {
         match renderer.prepared_answer(&prepared, &answer.name) {
@@ -391,6 +399,7 @@ impl<'a> Places<'a> {
                 }
                 texts.insert(env::boot_text_name(profile, &key), text);
             }
+            texts.extend(env::option_texts(profile));
             if let Boot::Script { template } = &profile.boot {
                 users.insert(template.as_str(), profile.span);
             }
@@ -515,7 +524,7 @@ fn unused_snippets(snapshot: &Snapshot, kinds: &[Kind<'_>]) -> Vec<Problem> {
     for (name, mut hosts) in by_profile {
         let brings_in = snapshot
             .profile(name)
-            .is_none_or(|profile| Uses::of_profile(profile, snapshot.templates()).snippets);
+            .is_none_or(|profile| brings_in_snippets(snapshot, profile));
         if brings_in {
             continue;
         }

@@ -9,7 +9,6 @@
 
 use std::fmt;
 
-use super::filters;
 use crate::base::Architecture;
 
 /// What stands between arguments that one text of a profile gives (the filter `args`).
@@ -35,7 +34,7 @@ impl Cmdline {
             if arg.contains(['\'', '"', '\\']) {
                 return Err(CmdlineError::Grub(arg.clone()));
             }
-            Ok(filters::shell_quote(arg))
+            Ok(grub_word(arg))
         });
         Ok(words.collect::<Result<Vec<_>, _>>()?.join(" "))
     }
@@ -44,6 +43,15 @@ impl Cmdline {
     pub fn for_pxelinux(&self) -> String {
         self.to_string()
     }
+}
+
+/// One word of GRUB's script language: within single quotes nothing is special but the quote itself.
+pub(super) fn grub_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@%+=()".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 impl fmt::Display for Cmdline {

@@ -4,9 +4,10 @@
 //! **Invariant:** what a host does not have is absent, so that `is defined` tells and any other use is
 //! an error. Nothing in here is a guess.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use minijinja::value::Rest;
+use minijinja::value::{Kwargs, Rest};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::paths::{self, AssetRef};
@@ -281,12 +282,38 @@ fn from_table(table: &toml::Table) -> Value {
         .into()
 }
 
-/// `asset(path)`: the URL of a boot file.
-fn asset_function(urls: Urls) -> Value {
-    Value::from_function(move |path: &Value, rest: Rest<Value>| {
+/// The boot files and folders of them that a rendering named by `asset()`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Named(Arc<Mutex<BTreeSet<String>>>);
+
+impl Named {
+    /// Their paths under `boot_assets`.
+    pub(super) fn paths(&self) -> BTreeSet<String> {
+        let paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.clone()
+    }
+
+    fn add(&self, path: &str) {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.insert(path.trim_end_matches('/').to_owned());
+    }
+}
+
+/// `fail(text)`: an error where it stands, in the template's own words.
+fn fail_function() -> Value {
+    Value::from_function(|text: &str, rest: Rest<Value>| -> Result<String, Error> {
         if !rest.is_empty() {
             return Err(Error::from(ErrorKind::TooManyArguments));
         }
+        Err(Error::new(ErrorKind::InvalidOperation, text.to_owned()))
+    })
+}
+
+/// `asset(path)`: the URL of a boot file, which has to be there; with `required=false` it need not.
+fn asset_function(urls: Urls, named: Named) -> Value {
+    Value::from_function(move |path: &Value, options: Kwargs| {
+        let required = options.get::<Option<bool>>("required")?.unwrap_or(true);
+        options.assert_all_used()?;
         let path = match path.as_str() {
             Some(path) => path,
             None if path.is_undefined() => return path.get_attr("").map(|_| String::new()),
@@ -299,6 +326,9 @@ fn asset_function(urls: Urls) -> Value {
         };
         let asset = AssetRef::parse(path)
             .map_err(|message| Error::new(ErrorKind::InvalidOperation, message))?;
+        if let Some(path) = asset.path().filter(|_| required) {
+            named.add(path);
+        }
         Ok(urls.asset(&asset))
     })
 }
@@ -309,6 +339,7 @@ pub(super) fn build(
     urls: Urls,
     shown: Shown,
     missing: &Missing,
+    named: &Named,
 ) -> (Value, Value) {
     let View {
         snapshot,
@@ -387,7 +418,8 @@ pub(super) fn build(
                 .map(|event| (event, Some(urls.report(event).into()))),
             )),
         ),
-        ("asset", Some(asset_function(urls))),
+        ("asset", Some(asset_function(urls, named.clone()))),
+        ("fail", Some(fail_function())),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))

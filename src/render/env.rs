@@ -9,7 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use super::{RenderError, context, filters, secrets};
 use crate::base::suggest;
 use crate::config::Snapshot;
-use crate::config::snapshot::{Boot, Profile};
+use crate::config::snapshot::{Boot, Profile, ProfileValue, TemplateText};
 
 /// Parsed templates; those that do not parse are kept as their error.
 #[derive(Debug)]
@@ -65,6 +65,9 @@ impl Templates {
             for (key, text) in profile.boot.texts() {
                 templates.add(boot_text_name(profile, &key), &text.text);
             }
+            for (name, text) in option_texts(profile) {
+                templates.add(name, &text.text);
+            }
         }
         templates
     }
@@ -114,6 +117,22 @@ impl Templates {
 /// The name under which a boot text is parsed, and which its errors show.
 pub(super) fn boot_text_name(profile: &Profile, key: &str) -> String {
     format!("profiles/{}.toml [boot] {key}", profile.name)
+}
+
+/// The texts of a profile's DHCP options, by the names under which they are parsed.
+pub(super) fn option_texts(profile: &Profile) -> impl Iterator<Item = (String, &TemplateText)> {
+    profile
+        .options
+        .iter()
+        .filter_map(|option| match &option.value {
+            ProfileValue::Text(text) => Some((option_text_name(profile, option.code), text)),
+            ProfileValue::Bytes(_) => None,
+        })
+}
+
+/// The name under which the text of an option is parsed, and which its errors show.
+pub(super) fn option_text_name(profile: &Profile, code: u8) -> String {
+    format!("profiles/{}.toml options, code {code}", profile.name)
 }
 
 /// An error of minijinja's in our words: of the innermost template, because an include only says that

@@ -1,11 +1,11 @@
 //! Which boot files a host needs, and which of them are not there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::kinds::kinds;
 use super::load::InForce;
 use super::uses::Uses;
-use super::{AssetRef, View, check};
+use super::{AssetRef, RenderedBoot, View, check};
 use crate::base::{Architecture, Firmware, HardwareAddr, pace};
 use crate::config::snapshot::{Host, Profile};
 use crate::config::{Problem, Snapshot};
@@ -72,8 +72,53 @@ fn needed_by(config: &InForce, host: &Host) -> (Architecture, Vec<(AssetRef, Opt
     (arch, files)
 }
 
+/// The boot files that a host's kernel command line, script and answers name by `asset()`, beside those that its
+/// boot loads. A folder stands for what the profile's `[fetch]` brings into it; where that is nothing, it is the
+/// folder itself. What cannot be rendered names nothing; `check` reports it.
+pub fn named(config: &InForce, view: &View<'_>) -> Vec<String> {
+    let renderer = &config.renderer;
+    let prepared = renderer.prepare(view);
+    let boot = renderer.prepared_boot(&prepared).ok();
+    for answer in &view.profile.answers {
+        let _ = renderer.prepared_answer(&prepared, &answer.name);
+    }
+    let loaded = boot.as_ref().map(RenderedBoot::paths).unwrap_or_default();
+    let brought: Vec<String> = view
+        .profile
+        .fetch
+        .iter()
+        .flat_map(|fetch| fetch.for_arch(view.arch).files)
+        .filter(|file| !file.optional)
+        .map(|file| file.path)
+        .collect();
+    let mut found = BTreeSet::new();
+    for path in prepared.named_files() {
+        if loaded.contains(&path.as_str()) {
+            continue;
+        }
+        let within = format!("{path}/");
+        let is_within = |file: &str| file.starts_with(&within);
+        let mut beneath = brought.iter().filter(|file| is_within(file)).peekable();
+        if beneath.peek().is_some() {
+            found.extend(
+                beneath
+                    .filter(|file| !loaded.contains(&file.as_str()))
+                    .cloned(),
+            );
+        } else if !loaded.iter().any(|file| is_within(file)) {
+            found.insert(path);
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Whether a file or folder that a template names is there.
+pub fn is_named_there(is_there: &dyn Fn(&str) -> bool, path: &str) -> bool {
+    is_there(path) || is_there(&format!("{path}/"))
+}
+
 /// A warning for each boot file that some host with a profile needs and that is not there, or not all of it.
-/// `is_there` is asked with paths under `boot_assets`; `amiss` says what is wrong with one that is there in part.
+/// `is_there` is asked with paths under `boot_assets`, those of folders ending with `/`; `amiss` says what is wrong with one that is there in part.
 pub fn missing(
     config: &InForce,
     is_there: &dyn Fn(&str) -> bool,
@@ -91,8 +136,37 @@ pub fn missing(
             .filter(|(path, _)| !*seen.entry(path.clone()).or_insert_with(|| is_there(path)))
             .collect()
     };
+    // Rendering all of a profile for each kind anew would take as long as proving it.
+    let mut named_by: HashMap<_, Vec<String>> = HashMap::new();
     // Without a profile a host boots nothing over the network but what somebody arms it with.
     for kind in kinds(&config.snapshot) {
+        // What a function is given is the same for all of them.
+        if kind.names_files {
+            let view = View {
+                snapshot: &config.snapshot,
+                host: &kind.example,
+                profile: kind.profile,
+                arch: usual_architecture(&kind.example, Some(kind.profile)),
+                server: kind.subnet.example_server,
+                token: None,
+            };
+            let of_all = (
+                &kind.profile.name,
+                std::ptr::from_ref(kind.subnet),
+                std::sync::Arc::as_ptr(&kind.example.settings),
+                kind.names_own_files.then(|| kind.example.name.clone()),
+            );
+            let named = named_by
+                .entry(of_all)
+                .or_insert_with(|| named(config, &view));
+            let absent = named.iter().filter(|path| !is_named_there(is_there, path));
+            for path in absent.cloned() {
+                hosts_by_path
+                    .entry((path, None))
+                    .or_default()
+                    .extend(&kind.hosts);
+            }
+        }
         // One looks for all of them, unless the files' names hold something of the host.
         if Uses::of_paths(&kind.profile.boot).is_nothing() {
             for missing in missing_of(&kind.example) {
@@ -244,16 +318,24 @@ pub fn fetched_by(snapshot: &Snapshot, path: &str) -> Option<String> {
     let declared = profiles.find_map(|profile| {
         let fetch = profile.fetch.as_ref()?;
         let arch = fetch.brings(path)?;
+        let from = if fetch.is_by_hand() {
+            " --from IMAGE"
+        } else {
+            ""
+        };
         Some(match arch {
-            Architecture::X86_64 => format!("{FETCH} {}", profile.name),
+            Architecture::X86_64 => format!("{FETCH} {}{from}", profile.name),
             other if !fetch.is_per_arch() || profile.arch.first() == Some(&other) => {
-                format!("{FETCH} {}", profile.name)
+                format!("{FETCH} {}{from}", profile.name)
             }
-            other => format!("{FETCH} {} --arch {other}", profile.name),
+            other => format!("{FETCH} {} --arch {other}{from}", profile.name),
         })
     });
     declared.or_else(|| match path.split('/').next() {
         Some("ipxe") => Some(format!("{FETCH} ipxe")),
+        _ if path == "alpine/bootwright.apkovl.tar.gz" => {
+            Some("scripts/alpine-overlay.sh".to_owned())
+        }
         _ if path.starts_with("debian/12/") => Some(format!("{FETCH} debian-12")),
         _ => None,
     })

@@ -15,6 +15,7 @@ use super::cmdline;
 /// Adds the filters.
 pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("shq", shq);
+    env.add_filter("cmd", cmd);
     env.add_filter("e", xml);
     env.add_filter("escape", xml);
     env.add_filter("tojson", tojson);
@@ -83,6 +84,28 @@ pub fn shell_quote(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn cmd(value: &Value) -> Result<String, Error> {
+    let text = text_of(value, "cmd")?;
+    if text.contains(char::is_control) {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "a word in a script of cmd.exe cannot hold a line break or another control character",
+        ));
+    }
+    Ok(cmd_quote(&text))
+}
+
+/// One word of a batch script of Windows: within double quotes cmd.exe looks at `%` alone, which is written twice.
+/// A quote is written twice and a backslash before the last quote too, as programs read their arguments.
+pub fn cmd_quote(text: &str) -> String {
+    let backslashes = text.len() - text.trim_end_matches('\\').len();
+    format!(
+        "\"{}{}\"",
+        text.replace('%', "%%").replace('"', "\"\""),
+        "\\".repeat(backslashes)
+    )
 }
 
 fn xml(value: &Value) -> Result<String, Error> {
@@ -198,6 +221,26 @@ mod tests {
     use std::process::Command;
 
     use proptest::prelude::*;
+
+    /// As programs of Windows split their command line (CommandLineToArgvW), after cmd.exe has made one `%` of two.
+    fn as_windows_reads(word: &str) -> String {
+        let line = word.replace("%%", "%");
+        let inner = line.strip_prefix('"').unwrap().strip_suffix('"').unwrap();
+        let halved = inner.len() - inner.trim_end_matches('\\').len();
+        inner[..inner.len() - halved / 2].replace("\"\"", "\"")
+    }
+
+    #[test]
+    fn words_of_batch_scripts() {
+        assert_eq!(cmd_quote("C:\\a b"), "\"C:\\a b\"");
+        assert_eq!(cmd_quote("100% \"x\" & y"), "\"100%% \"\"x\"\" & y\"");
+        assert_eq!(cmd_quote("d:\\"), "\"d:\\\\\"");
+        for text in ["a", "", "x\\", "%PATH%", "^&|<>!", "ü'\""] {
+            assert_eq!(as_windows_reads(&cmd_quote(text)), text);
+        }
+        assert!(cmd(&Value::from("a\nb")).is_err());
+        assert!(cmd(&Value::from(vec![1])).is_err());
+    }
 
     use super::*;
 

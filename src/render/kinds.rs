@@ -31,6 +31,10 @@ pub(super) struct Kind<'a> {
     pub(super) hosts: Vec<&'a Host>,
     /// Stands for all of them; the host itself where it is the only one.
     pub(super) example: Host,
+    /// Whether their texts may name boot files by `asset()`.
+    pub(super) names_files: bool,
+    /// Whether these may be other ones for a host that differs from them only in its own values.
+    pub(super) names_own_files: bool,
 }
 
 /// Values of which the presence matters.
@@ -72,6 +76,8 @@ pub(super) fn kinds(snapshot: &Snapshot) -> Vec<Kind<'_>> {
                 subnet,
                 hosts: vec![host],
                 example: (**host).clone(),
+                names_files: uses.assets,
+                names_own_files: uses.own_assets,
             }),
         }
     }

@@ -70,8 +70,12 @@ pub fn prove(
     check::check(&snapshot, &renderer, &sources, &mut problems);
     let in_force = InForce { snapshot, renderer };
     let folder = &in_force.snapshot.server.boot_assets;
-    let manifest = files.read(&folder.join(brought::NAME)).unwrap_or_default();
-    let brought = Brought::parse(&manifest);
+    let manifest = folder.join(brought::NAME);
+    // Whether it is there is asked first: what could not be read is looked out for.
+    let brought = match files.is_file(&manifest) {
+        true => Brought::parse(&files.read(&manifest).unwrap_or_default()),
+        false => Brought::default(),
+    };
     let snapshot = &in_force.snapshot;
     // To stand after "the boot file X is".
     let amiss = |path: &str| {
@@ -86,10 +90,13 @@ pub fn prove(
             }
         }
     };
-    let is_there = |path: &str| files.is_file(&folder.join(path));
+    let is_there = |path: &str| match path.strip_suffix('/') {
+        Some(below) => files.is_dir(&folder.join(below)),
+        None => files.is_file(&folder.join(path)),
+    };
     // What is mirrored comes when it is asked for.
     let is_good =
-        |path: &str| snapshot.mirror_of(path).is_some() || is_there(path) && amiss(path).is_none();
+        |path: &str| snapshot.is_mirrored(path) || is_there(path) && amiss(path).is_none();
     problems.extend(files::missing(&in_force, &is_good, &amiss));
     problems.extend(files::behind_mirrors(snapshot, &|path| {
         files.is_dir(&folder.join(path))

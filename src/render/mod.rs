@@ -15,12 +15,15 @@ mod context;
 mod env;
 pub mod files;
 pub mod filters;
+mod grub;
 pub mod injected;
 mod kinds;
 pub mod lint;
 pub mod load;
+pub mod loaders;
 pub mod paths;
 pub mod preseed;
+mod pxelinux;
 pub mod san;
 pub mod scripts;
 pub mod secrets;
@@ -34,8 +37,12 @@ use minijinja::Value;
 
 use crate::base::{Architecture, Token};
 use crate::config::Snapshot;
-use crate::config::snapshot::{Arguments, Boot, Host, ImageKind, Profile, list_key};
+use crate::config::options::{ConfiguredOption, MAX_VALUE};
+use crate::config::snapshot::{
+    Arguments, Boot, Host, ImageKind, Profile, ProfileOption, ProfileValue, list_key,
+};
 
+use self::context::Named;
 use self::secrets::{Missing, Shown};
 
 pub use cmdline::Cmdline;
@@ -203,23 +210,31 @@ pub struct Prepared<'a> {
     answers: Value,
     boot: Value,
     missing: Missing,
+    named: Named,
 }
 
 impl<'a> Prepared<'a> {
     fn new(view: &View<'a>, urls: Urls, shown: Shown) -> Self {
         let missing = Missing::default();
-        let (answers, boot) = context::build(view, urls, shown, &missing);
+        let named = Named::default();
+        let (answers, boot) = context::build(view, urls, shown, &missing, &named);
         Self {
             view: *view,
             answers,
             boot,
             missing,
+            named,
         }
     }
 
     /// The secrets that were asked for so far and that are not there.
     pub fn missing_secrets(&self) -> BTreeSet<String> {
         self.missing.names()
+    }
+
+    /// The boot files, and folders of them, that were named by `asset()` so far as what has to be there.
+    pub fn named_files(&self) -> BTreeSet<String> {
+        self.named.paths()
     }
 }
 
@@ -341,6 +356,49 @@ impl Renderer {
                     text,
                 }),
         )
+    }
+
+    /// Renders the DHCP options that the view's profile has for the system that installs. What comes out empty is
+    /// left out.
+    pub fn options(&self, view: &View<'_>) -> Result<Vec<ConfiguredOption>, RenderError> {
+        self.prepared_options(&self.prepare(view))
+    }
+
+    /// The same for a prepared view.
+    pub fn prepared_options(
+        &self,
+        prepared: &Prepared<'_>,
+    ) -> Result<Vec<ConfiguredOption>, RenderError> {
+        let profile = prepared.view.profile;
+        let mut options = Vec::new();
+        for ProfileOption { code, value, force } in &profile.options {
+            let data: Arc<[u8]> = match value {
+                ProfileValue::Bytes(bytes) => Arc::clone(bytes),
+                ProfileValue::Text(_) => {
+                    let name = env::option_text_name(profile, *code);
+                    let text = self.templates.render(&name, &prepared.boot)?;
+                    if text.len() > MAX_VALUE {
+                        let message = format!(
+                            "option {code} comes out with {} bytes, which find no room in a reply",
+                            text.len()
+                        );
+                        return Err(RenderError {
+                            help: Some(format!("make it {MAX_VALUE} bytes at most")),
+                            ..RenderError::new(name, "bad-option-value", message)
+                        });
+                    }
+                    text.into_bytes().into()
+                }
+            };
+            if !data.is_empty() {
+                options.push(ConfiguredOption {
+                    code: *code,
+                    data,
+                    force: *force,
+                });
+            }
+        }
+        Ok(options)
     }
 
     /// Renders what the view's profile loads.

@@ -13,6 +13,7 @@
 
 use std::fmt::Write as _;
 
+use super::loaders::{PAUSE, file_name};
 use super::san::Passwords;
 use super::{AssetRef, Cmdline, RenderedBoot, RenderedSan, RenderedTarget, Urls, View, cmdline};
 use crate::base::{HardwareAddr, Lifecycle};
@@ -23,8 +24,6 @@ pub const IPXE_FAILED_AT: &str = "iPXE failed at ";
 
 /// Fetches of each file before the machine is given back to its firmware.
 const TRIES: u32 = 5;
-/// Seconds that a message stays on the screen before the firmware goes on.
-const PAUSE: u32 = 15;
 /// The first disk, as the BIOS counts.
 const FIRST_DISK: u8 = 0x80;
 /// A setting that nothing sets: it expands to nothing.
@@ -231,16 +230,7 @@ fn image_steps(
     let name = kind.as_str();
     let mut arguments = cmdline.to_string();
     if kind == ImageKind::Memdisk && arguments.is_empty() {
-        let is_cd = |(file, _): &(AssetRef, Cmdline)| {
-            let (AssetRef::Path(text) | AssetRef::Url(text)) = file;
-            text.to_ascii_lowercase().ends_with(".iso")
-        };
-        // `raw` copies high memory by the BIOS call that works everywhere (memdisk.txt).
-        arguments.push_str(if files.iter().any(is_cd) {
-            "iso raw"
-        } else {
-            "raw"
-        });
+        arguments.push_str(memdisk_arguments(files));
     }
     let load = format!(
         "kernel --name {name} {} {}",
@@ -308,15 +298,18 @@ fn log_in(script: &mut String, san: &RenderedSan, passwords: Passwords<'_>) {
     }
 }
 
-/// The last part of a path or URL.
-fn file_name(asset: &AssetRef) -> String {
-    let (AssetRef::Path(text) | AssetRef::Url(text)) = asset;
-    let text = match asset {
-        AssetRef::Path(_) => text.as_str(),
-        AssetRef::Url(_) => text.split(['?', '#']).next().unwrap_or_default(),
+/// What memdisk is told where the profile says nothing.
+pub(super) fn memdisk_arguments(files: &[(AssetRef, Cmdline)]) -> &'static str {
+    let is_cd = |(file, _): &(AssetRef, Cmdline)| {
+        let (AssetRef::Path(text) | AssetRef::Url(text)) = file;
+        text.to_ascii_lowercase().ends_with(".iso")
     };
-    let name = text.rsplit('/').next().unwrap_or_default();
-    name.replace(char::is_whitespace, "_")
+    // `raw` copies high memory by the BIOS call that works everywhere (memdisk.txt).
+    if files.iter().any(is_cd) {
+        "iso raw"
+    } else {
+        "raw"
+    }
 }
 
 /// Boots the disk and says why on the screen (`why` is one line such as "web01: failed after 3

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::snapshot::{Boot, Profile, Template};
+use crate::config::snapshot::{Boot, Profile, ProfileValue, Template};
 
 /// Filters that give a text for any text of one line.
 const HARMLESS: &[&str] = &[
@@ -37,6 +37,10 @@ pub(super) struct Uses {
     pub(super) whole: bool,
     /// Snippets are brought in somewhere, or at least looked at.
     pub(super) snippets: bool,
+    /// Boot files are named by `asset()` somewhere.
+    pub(super) assets: bool,
+    /// By what is the host's own.
+    pub(super) own_assets: bool,
     /// Whether a field is there at all is asked somewhere.
     asked: bool,
     /// Templates that are brought in.
@@ -57,6 +61,11 @@ impl Uses {
         let mut uses = Self::default();
         for (_, text) in profile.boot.texts() {
             uses.add(&text.text);
+        }
+        for option in &profile.options {
+            if let ProfileValue::Text(text) = &option.value {
+                uses.add(&text.text);
+            }
         }
         let mut waiting: Vec<String> = profile
             .answers
@@ -255,6 +264,10 @@ impl Uses {
                 _ => self.any_include = true,
             }
         }
+        if tokens.contains(&Word("asset")) {
+            self.assets = true;
+            self.own_assets |= tokens.contains(&Word("host"));
+        }
         for (index, token) in tokens.iter().enumerate() {
             self.link(index, &tokens);
             self.snippets |= *token == Word("snippets");
@@ -421,6 +434,14 @@ mod tests {
             let uses = of(text);
             assert!(uses.whole || uses.read.contains("fqdn"), "{text}");
         }
+    }
+
+    #[test]
+    fn files_that_are_named_by_the_hosts_own_values_are_told_apart() {
+        let uses = of("{{ asset('a/' ~ arch) }}{{ host.name }}");
+        assert!(uses.assets && !uses.own_assets, "{uses:?}");
+        assert!(of("{{ asset('a/' ~ host.name) }}").own_assets);
+        assert!(!of("{{ vars.x }}").assets);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What stands against arming a host, and what it is armed with: for orders and for hosts that are new.
 //!
 //! **Invariant:** changes nothing. A host is armed with a profile only when the profile is there, fits
-//! the host, has its boot files and can be rendered for it, so that an arming leads to an installer.
+//! the host and its variables, has its boot files and can be rendered for it, so that an arming leads to an
+//! installer. All that stands against it is told at once.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,12 +12,14 @@ use crate::base::suggest::nearest;
 use crate::base::{After, Architecture, HostName, ProfileName, Token};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, InstallPolicy, Profile};
+use crate::config::variables::unmet;
 use crate::decide::BootFiles as _;
 use crate::decide::plan::architecture;
 use crate::record::Armament;
-use crate::render::files::{fetched_by, needed};
+use crate::render::check::brings_in_snippets;
+use crate::render::files::{fetched_by, is_named_there, named, needed};
 use crate::render::load::InForce;
-use crate::render::{AssetRef, View, secrets};
+use crate::render::{AssetRef, RenderError, View, secrets};
 
 /// What an order says of an arming; by default all of it is as the file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +57,23 @@ pub enum Obstacle {
         host: HostName,
         arch: Architecture,
         profile: ProfileName,
+    },
+    #[error("{host} cannot be installed with {profile}: the variable {variable} {wanted}")]
+    Variable {
+        host: HostName,
+        profile: ProfileName,
+        variable: String,
+        wanted: String,
+        help: Option<String>,
+    },
+    #[error(
+        "{host} cannot be installed with {profile}: its snippet {snippet} does not work with {family}"
+    )]
+    SnippetFamily {
+        host: HostName,
+        profile: ProfileName,
+        snippet: String,
+        family: String,
     },
     #[error("{host} cannot be installed: its boot file {file} is not in {}", .folder.display())]
     BootFileMissing {
@@ -107,6 +127,8 @@ impl Obstacle {
             Self::NoProfile { .. } => "no-profile",
             Self::UnknownProfile { .. } => "unknown-profile",
             Self::Architecture { .. } => "architecture",
+            Self::Variable { .. } => "variable",
+            Self::SnippetFamily { .. } => "snippet-family",
             Self::BootFileMissing { .. } => "boot-file-missing",
             Self::BootFileAmiss { .. } => "boot-file-partial",
             Self::DoesNotRender { .. } => "render-failed",
@@ -114,6 +136,27 @@ impl Obstacle {
             Self::AwaitsItself { .. } => "after-itself",
             Self::UnknownAwaited { .. } => "after-unknown",
             Self::NoRandomness { .. } => "no-randomness",
+        }
+    }
+
+    /// The host, as it is told beside the message.
+    pub fn host(&self) -> String {
+        match self {
+            Self::Never { host }
+            | Self::Always { host }
+            | Self::NoMac { host }
+            | Self::NoProfile { host }
+            | Self::UnknownProfile { host, .. }
+            | Self::Architecture { host, .. }
+            | Self::Variable { host, .. }
+            | Self::SnippetFamily { host, .. }
+            | Self::BootFileMissing { host, .. }
+            | Self::BootFileAmiss { host, .. }
+            | Self::DoesNotRender { host, .. }
+            | Self::SecretMissing { host, .. }
+            | Self::AwaitsItself { host }
+            | Self::UnknownAwaited { host, .. } => host.to_string(),
+            Self::NoRandomness { .. } => String::new(),
         }
     }
 
@@ -146,6 +189,13 @@ impl Obstacle {
             Self::BootFileAmiss { fetched_by, .. } => fetched_by.clone().unwrap_or_else(|| {
                 "bring it again, or give a file of your own another name".to_owned()
             }),
+            Self::Variable { host, variable, help, .. } => {
+                let help = help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+                format!("give `{variable}` in [hosts.{host}.vars] or those of its group{help}")
+            }
+            Self::SnippetFamily { host, .. } => {
+                format!("choose another profile, or take the snippet out of [hosts.{host}] or its group")
+            }
             Self::BootFileMissing { fetched_by, .. } => fetched_by.clone().unwrap_or_else(|| {
                 "put it there; `bootwright check` lists all that are missing".to_owned()
             }),
@@ -164,25 +214,50 @@ impl Obstacle {
     }
 }
 
+/// All that stands against arming a host: one thing at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacles {
+    /// In the order in which they are told.
+    pub list: Vec<Obstacle>,
+}
+
+impl From<Obstacle> for Obstacles {
+    fn from(obstacle: Obstacle) -> Self {
+        Self {
+            list: vec![obstacle],
+        }
+    }
+}
+
+impl std::fmt::Display for Obstacles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, obstacle) in self.list.iter().enumerate() {
+            let separator = if index > 0 { "; " } else { "" };
+            write!(f, "{separator}{obstacle}; {}", obstacle.remedy())?;
+        }
+        Ok(())
+    }
+}
+
 /// What a host is armed with on these terms, when nothing stands against it.
 pub fn armament(
     ctx: &Context,
     in_force: &InForce,
     host: &Host,
     terms: &Terms,
-) -> Result<Armament, Obstacle> {
+) -> Result<Armament, Obstacles> {
     let snapshot = &in_force.snapshot;
     let name = || host.name.clone();
     match host.install {
-        InstallPolicy::Never => return Err(Obstacle::Never { host: name() }),
-        InstallPolicy::Always => return Err(Obstacle::Always { host: name() }),
+        InstallPolicy::Never => return Err(Obstacle::Never { host: name() }.into()),
+        InstallPolicy::Always => return Err(Obstacle::Always { host: name() }.into()),
         InstallPolicy::Once => {}
     }
     if host.boot_macs().is_empty() {
-        return Err(Obstacle::NoMac { host: name() });
+        return Err(Obstacle::NoMac { host: name() }.into());
     }
     let Some(profile_name) = terms.profile.as_ref().or(host.profile.as_ref()) else {
-        return Err(Obstacle::NoProfile { host: name() });
+        return Err(Obstacle::NoProfile { host: name() }.into());
     };
     let Some(profile) = snapshot.profile(profile_name) else {
         let names = snapshot.profiles().keys().map(ProfileName::as_str);
@@ -190,7 +265,8 @@ pub fn armament(
             host: name(),
             profile: profile_name.clone(),
             nearest: nearest(profile_name.as_str(), names).map(str::to_owned),
-        });
+        }
+        .into());
     };
     if let Some(arch) = host.arch
         && !profile.arch.is_empty()
@@ -200,29 +276,42 @@ pub fn armament(
             host: name(),
             arch,
             profile: profile_name.clone(),
-        });
+        }
+        .into());
     }
-    renders(ctx, in_force, host, profile)?;
-    if let Some(file) = missing_files(ctx, in_force, host, profile)
-        .into_iter()
-        .next()
-    {
-        if let Some(why) = ctx.assets.amiss(&file) {
-            return Err(Obstacle::BootFileAmiss {
-                host: name(),
-                fetched_by: fetched_by(snapshot, &file),
+    let mut list = unfit(snapshot, host, profile);
+    // What is not given would be told once more, by the template that needs it.
+    if list.is_empty() {
+        list.extend(unrendered(ctx, in_force, host, profile));
+    }
+    let missing = missing_files(ctx, in_force, host, profile).into_iter();
+    list.extend(missing.map(|file| {
+        let (host, fetched_by) = (name(), fetched_by(snapshot, &file));
+        match ctx.assets.amiss(&file) {
+            Some(why) => Obstacle::BootFileAmiss {
+                host,
                 file,
                 why,
-            });
+                fetched_by,
+            },
+            None => Obstacle::BootFileMissing {
+                host,
+                file,
+                folder: snapshot.server.boot_assets.clone(),
+                fetched_by,
+            },
         }
-        return Err(Obstacle::BootFileMissing {
-            host: name(),
-            fetched_by: fetched_by(snapshot, &file),
-            file,
-            folder: snapshot.server.boot_assets.clone(),
-        });
+    }));
+    let after = match awaited(snapshot, host, terms) {
+        Ok(after) => after,
+        Err(obstacle) => {
+            list.push(obstacle);
+            None
+        }
+    };
+    if !list.is_empty() {
+        return Err(Obstacles { list });
     }
-    let after = awaited(snapshot, host, terms)?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| Obstacle::NoRandomness {
         error: error.to_string(),
@@ -236,6 +325,44 @@ pub fn armament(
         armed_for: terms.armed_for.unwrap_or(snapshot.server.armed_for),
         after,
     })
+}
+
+/// What of a host's variables and snippets is not for a profile. A reload has proved it for the profile of the file,
+/// but not for another one.
+fn unfit(snapshot: &Snapshot, host: &Host, profile: &Profile) -> Vec<Obstacle> {
+    if host.profile.as_ref() == Some(&profile.name) {
+        return Vec::new();
+    }
+    let with_snippets = brings_in_snippets(snapshot, profile);
+    let variables = unmet(snapshot, host, profile, with_snippets)
+        .into_iter()
+        .map(|unmet| Obstacle::Variable {
+            host: host.name.clone(),
+            profile: profile.name.clone(),
+            variable: unmet.name,
+            wanted: unmet.wanted,
+            help: unmet.help,
+        });
+    let snippets = host
+        .snippets
+        .iter()
+        .filter(|_| with_snippets)
+        .filter(|name| {
+            snapshot.snippets.get(*name).is_some_and(|snippet| {
+                !snippet.families.is_empty()
+                    && snippet
+                        .families
+                        .iter()
+                        .all(|family| *family != profile.family)
+            })
+        })
+        .map(|name| Obstacle::SnippetFamily {
+            host: host.name.clone(),
+            profile: profile.name.clone(),
+            snippet: name.clone(),
+            family: profile.family.clone(),
+        });
+    variables.chain(snippets).collect()
 }
 
 /// What a host is to wait for.
@@ -281,16 +408,11 @@ pub fn view<'a>(
     })
 }
 
-/// Whether the boot texts and all answers of a profile can be rendered for a host, with all secrets. A reload has proved it
-/// for the profile of the file, but not for each architecture nor for another profile.
-fn renders(
-    ctx: &Context,
-    in_force: &InForce,
-    host: &Host,
-    profile: &Profile,
-) -> Result<(), Obstacle> {
+/// What keeps the boot texts and answers of a profile from being rendered for a host, with all secrets. A reload has
+/// proved it for the profile of the file, but not for each architecture nor for another profile.
+fn unrendered(ctx: &Context, in_force: &InForce, host: &Host, profile: &Profile) -> Vec<Obstacle> {
     let Some(view) = view(ctx, in_force, host, profile) else {
-        return Ok(());
+        return Vec::new();
     };
     let renderer = &in_force.renderer;
     let prepared = renderer.prepare(&view);
@@ -300,28 +422,35 @@ fn renders(
         .filter_map(|answer| renderer.prepared_answer(&prepared, &answer.name))
         .map(|answer| answer.map(|_| ()));
     let boot = renderer.prepared_boot(&prepared).map(|_| ());
-    if let Some(error) = std::iter::once(boot).chain(answers).find_map(Result::err) {
-        return Err(Obstacle::DoesNotRender {
+    let mut errors: Vec<RenderError> = Vec::new();
+    for error in std::iter::once(boot).chain(answers).filter_map(Result::err) {
+        // Several answers may bring in the same template.
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
+    }
+    let mut list: Vec<Obstacle> = errors
+        .into_iter()
+        .map(|error| Obstacle::DoesNotRender {
             host: host.name.clone(),
             profile: profile.name.clone(),
             error: error.to_string(),
             help: error.help,
-        });
-    }
+        })
+        .collect();
     // Known once all that may ask for one has been rendered.
-    match prepared.missing_secrets().pop_first() {
-        None => Ok(()),
-        Some(secret) => Err(Obstacle::SecretMissing {
-            host: host.name.clone(),
-            profile: profile.name.clone(),
-            remedy: secrets::remedy(&in_force.snapshot, Some(host), &secret),
-            secret,
-        }),
-    }
+    let missing = prepared.missing_secrets().into_iter();
+    list.extend(missing.map(|secret| Obstacle::SecretMissing {
+        host: host.name.clone(),
+        profile: profile.name.clone(),
+        remedy: secrets::remedy(&in_force.snapshot, Some(host), &secret),
+        secret,
+    }));
+    list
 }
 
-/// The files that keep a host from being installed with a profile: its boot loader, then what the profile
-/// loads. What firmware it has is known only once it was seen; until then each usual loader is needed.
+/// The files that keep a host from being installed with a profile: its boot loader, what the profile
+/// loads, then what its texts name by `asset()`. What firmware it has is known only once it was seen; until then each usual loader is needed.
 pub fn missing_files(
     ctx: &Context,
     in_force: &InForce,
@@ -360,7 +489,16 @@ pub fn missing_files(
                 .collect::<Vec<_>>()
         })
         .unwrap_or_default();
-    for path in loaded {
+    let is_there = |path: &str| match path.strip_suffix('/') {
+        Some(folder) => ctx.assets.is_folder(folder),
+        None => files.is_there(path),
+    };
+    let named = view(ctx, in_force, host, profile)
+        .map(|view| named(in_force, &view))
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|path| !is_named_there(&is_there, path));
+    for path in loaded.into_iter().chain(named) {
         if !missing.contains(&path) {
             missing.push(path);
         }

@@ -3,8 +3,8 @@
 //! **Invariant:** no path and no link leads out of the folder: the kernel resolves the name beneath it
 //! (`openat2`, `RESOLVE_BENEATH`); where it cannot, each component is opened in the descriptor of the
 //! one before it and no link is followed. Names that begin with a dot, and anything that is no regular
-//! file, are refused. Nothing is remembered between requests: what is on the disk is what the next
-//! request gets.
+//! file, are refused. Each request asks the system: what is on the disk is what the next request gets. What
+//! files hold may lie in memory ([`FileCache`]).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
+use super::file_cache::{FileCache, Version};
 use super::index::{Index, Stamp};
 use super::mirror::Mirrors;
 use crate::wire::names::clean_path;
@@ -27,6 +28,7 @@ const MAX_DEPTH: usize = 32;
 #[derive(Debug, Clone)]
 pub struct AssetTree {
     root: Arc<RwLock<Arc<Path>>>,
+    cache: FileCache,
     mirrors: Mirrors,
     index: Index,
 }
@@ -43,6 +45,8 @@ pub struct Asset {
     pub modified: Option<SystemTime>,
     /// A strong validator with its quotes: another one whenever the file is another.
     pub etag: String,
+    /// What tells its content from another.
+    pub version: Version,
 }
 
 /// Why a boot file cannot be served.
@@ -101,6 +105,7 @@ impl AssetTree {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: Arc::new(RwLock::new(root.into().into())),
+            cache: FileCache::default(),
             mirrors: Mirrors::default(),
             index: Index::default(),
         }
@@ -142,19 +147,38 @@ impl AssetTree {
         *self.root.write().unwrap_or_else(PoisonError::into_inner) = root.into().into();
     }
 
+    /// The files that lie in memory.
+    pub const fn cache(&self) -> &FileCache {
+        &self.cache
+    }
+
     /// Opens a file by its path under the root, in any spelling that [`clean_path`] reads.
     pub fn open(&self, path: &str) -> Result<Asset, AssetError> {
         let clean = clean_path(path.as_bytes())
             .map_err(|_| AssetError::BadName(path.chars().take(200).collect()))?;
         let parts: Vec<&str> = clean.split('/').collect();
         let (file, stat) = self.open_parts(path, &parts)?;
-        let len = u64::try_from(stat.st_size).unwrap_or_default();
-        Ok(Asset {
-            file: file.into(),
-            len,
-            modified: modified(&stat),
-            etag: etag(&stat),
-        })
+        Ok(asset(file, &stat))
+    }
+
+    /// The same when the system can tell without asking a disk or another machine (`RESOLVE_CACHED`, since
+    /// Linux 5.12). `None`: it is to be opened in the usual way, which also tells what is wrong.
+    pub fn open_at_once(&self, path: &str) -> Option<Asset> {
+        use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+        let clean = clean_path(path.as_bytes()).ok()?;
+        let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let at_once = ResolveFlags::CACHED;
+        let root = openat2(CWD, &*self.root(), folder, Mode::empty(), at_once).ok()?;
+        let file = openat2(
+            root,
+            clean.as_str(),
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
+            Mode::empty(),
+            at_once | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        )
+        .ok()?;
+        let stat = fstat(file.as_fd()).ok()?;
+        is_file(&stat).then(|| asset(file, &stat))
     }
 
     /// The length of a file that may be served, in bytes.
@@ -171,6 +195,11 @@ impl AssetTree {
             let stamp = Stamp::of(&meta);
             self.index.amiss(&self.root(), path, stamp).is_none()
         })
+    }
+
+    /// Whether there is a folder of this path, files of which may be served.
+    pub fn is_folder(&self, path: &str) -> bool {
+        matches!(self.open(path), Err(AssetError::NotAFile(_)))
     }
 
     /// All files that may be served, by path.
@@ -231,7 +260,7 @@ impl AssetTree {
         }
         .map_err(failed)?;
         let stat = fstat(file.as_fd()).map_err(failed)?;
-        if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG {
+        if is_file(&stat) {
             Ok((file, stat))
         } else {
             Err(AssetError::NotAFile(path.to_owned()))
@@ -266,6 +295,21 @@ fn open_by_steps(mut folder: OwnedFd, parts: &[&str]) -> Result<OwnedFd, Errno> 
         FILE | OFlag::O_NOFOLLOW,
         Mode::empty(),
     )
+}
+
+fn is_file(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG
+}
+
+fn asset(file: OwnedFd, stat: &FileStat) -> Asset {
+    let version = Version::of(stat);
+    Asset {
+        file: file.into(),
+        len: version.len(),
+        modified: modified(stat),
+        etag: etag(stat),
+        version,
+    }
 }
 
 fn modified(stat: &FileStat) -> Option<SystemTime> {
@@ -383,6 +427,30 @@ mod tests {
         assert_eq!(open(&["debian", "12", "linux"]), Ok(()));
         assert_eq!(open(&["link"]), Err(Errno::ELOOP));
         assert_eq!(open(&["out", "secret"]), Err(Errno::ENOTDIR));
+    }
+
+    #[test]
+    fn what_the_system_has_at_hand_is_opened_at_once_and_nothing_else() {
+        let (folder, tree) = tree();
+        symlink("../secret", tree.root().join("link")).unwrap();
+        nix::unistd::mkfifo(&tree.root().join("pipe"), Mode::S_IRWXU).unwrap();
+        let usual = tree.open("debian/12/linux").unwrap();
+        // Kernels before 5.12 always take the usual way.
+        if let Some(asset) = tree.open_at_once("/debian//12/linux") {
+            assert_eq!((asset.etag, asset.version), (usual.etag, usual.version));
+        }
+        for path in [
+            "link",
+            "pipe",
+            "debian",
+            "nothing",
+            ".git/config",
+            "../secret",
+            "a\0b",
+        ] {
+            assert!(tree.open_at_once(path).is_none(), "{path:?}");
+        }
+        drop(folder);
     }
 
     #[test]

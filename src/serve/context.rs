@@ -13,8 +13,9 @@ use super::assets::AssetTree;
 use super::installs::{self, Installs};
 use super::leases::Leases;
 use super::memory::Memory;
-use crate::base::{Architecture, Clock, HardwareAddr, HostName, Timestamp};
+use crate::base::{Architecture, Clock, HardwareAddr, HostName, Timestamp, Token};
 use crate::config::Snapshot;
+use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::http::{Peer, is_known_by_mac};
 use crate::decide::plan::architecture;
@@ -23,6 +24,7 @@ use crate::host::links::Links;
 use crate::host::neighbours::neighbour;
 use crate::journal::Journal;
 use crate::record::{Input, InstallState, Record};
+use crate::render::files::usual_architecture;
 use crate::render::load::InForce;
 use crate::render::secrets::missing_for;
 use crate::render::{RenderError, RenderedBoot, View};
@@ -282,7 +284,7 @@ pub struct DiskBootFiles<'a> {
 impl BootFiles for DiskBootFiles<'_> {
     fn is_there(&self, path: &str) -> bool {
         // What is mirrored comes when it is asked for.
-        self.in_force.snapshot.mirror_of(path).is_some() || self.assets.is_there(path)
+        self.in_force.snapshot.is_mirrored(path) || self.assets.is_there(path)
     }
 
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
@@ -304,6 +306,25 @@ impl BootFiles for DiskBootFiles<'_> {
                 .map(str::to_owned),
             Err(error) => Some(error.to_string()),
         }
+    }
+
+    fn options_of(
+        &self,
+        host: &Host,
+        profile: &Profile,
+        token: &Token,
+        server: Ipv4Addr,
+    ) -> Vec<ConfiguredOption> {
+        let view = View {
+            snapshot: &self.in_force.snapshot,
+            host,
+            profile,
+            arch: usual_architecture(host, Some(profile)),
+            server,
+            token: Some(token),
+        };
+        // That they render was proven when the configuration was loaded.
+        self.in_force.renderer.options(&view).unwrap_or_default()
     }
 
     fn missing_secret(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {

@@ -157,6 +157,17 @@ impl Installs {
             .map(|mut records| records.pop())
     }
 
+    /// The record of a host with its version, as it is stored: not judged at the present time.
+    pub async fn stored(&self, host: &HostName) -> Option<Versioned<Record>> {
+        self.store.record(host).await.ok().flatten()
+    }
+
+    /// The version of a host's record, where that can be told without waiting; `None`: there is none, or it
+    /// cannot be read.
+    pub fn version(&self, host: &HostName) -> Option<u64> {
+        self.store.version(host)
+    }
+
     /// Whether nothing is known of a host, where that can be told without waiting: of most machines that
     /// ask for their address.
     pub fn surely_lacks(&self, host: &HostName) -> bool {

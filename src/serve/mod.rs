@@ -10,6 +10,7 @@ pub mod boot;
 mod bounded;
 pub mod context;
 pub mod dhcp;
+pub mod file_cache;
 pub mod foreign;
 pub mod health;
 pub mod heard;

@@ -49,8 +49,8 @@ pub(super) async fn arm(ctx: &Context, in_force: &Arc<InForce>, new: &[HostName]
     for host in hosts {
         let with = match armament(ctx, in_force, host, &Terms::default()) {
             Ok(with) => with,
-            Err(obstacle) => {
-                let detail = format!("not armed: {obstacle}; {}", obstacle.remedy());
+            Err(obstacles) => {
+                let detail = format!("not armed: {obstacles}");
                 tell(ctx, in_force, Some(host), detail);
                 continue;
             }

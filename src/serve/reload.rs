@@ -4,19 +4,21 @@
 //! request reads either the old configuration or the new one, never parts of both. No reload arms a
 //! host, but for new ones where `[install] when_new` says so ([`newcomers`]).
 //!
-//! Watched are the *folders* of all configuration files: editors and configuration management write
-//! a new file and rename it, which a watch on the file itself does not survive.
+//! **Invariant:** once a configuration was rejected, whatever may have made it good is looked at: it is read anew
+//! with each change, until one is in force.
+
+mod watch;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use self::watch::{NotedFiles, Watch};
 use super::context::Context;
 use super::health::Health;
 use super::newcomers;
@@ -37,9 +39,6 @@ const LET_GO_EACH: Duration = Duration::from_millis(5);
 
 /// Problems named in an event; the rest is counted.
 const SHOWN: usize = 3;
-
-/// The part's name in `/healthz`.
-const PART: &str = "watching files";
 
 /// What the command line puts in place of the configuration's own; applied to each one loaded.
 #[derive(Debug, Clone, Default)]
@@ -227,17 +226,40 @@ pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, u64)> {
         .collect()
 }
 
-/// Whether these files still are what is on the disk, and no other one has come that belongs to the
-/// configuration: then there is nothing to be read and proven.
+/// What was last read, and what became of it.
+#[derive(Debug, Clone, Default)]
+struct LastRead {
+    /// To tell a change from a touch.
+    texts: Vec<(PathBuf, u64)>,
+    /// Why it is not in force; `None`: it is.
+    rejected: Option<Vec<ShownProblem>>,
+    /// Files that were looked for in vain, and folders that were listed.
+    looked_for: BTreeSet<PathBuf>,
+}
+
+impl LastRead {
+    /// Whether reading again has found nothing else.
+    fn is_as(&self, before: &Self) -> bool {
+        self.texts == before.texts && self.rejected == before.rejected
+    }
+}
+
+/// Whether the files of the configuration in force still are what is on the disk, and no other one has come that
+/// belongs to it: then there is nothing to be read and proven. Says nothing of a configuration that was rejected,
+/// which may be made good by what it was not read from.
 fn is_on_disk(in_force: &InForce, known: &[(PathBuf, u64)]) -> bool {
     let same = |(path, fingerprint): &(PathBuf, u64)| {
         let text = DiskFiles.read(path);
         text.is_ok_and(|text| fingerprint_of(&text) == *fingerprint)
     };
     let server = &in_force.snapshot.server;
+    let is_known = |file: &PathBuf| known.iter().any(|(path, _)| path == file);
+    let mut named = server.reservations.iter().chain(&server.secrets);
+    if !named.all(|file| is_known(file) || DiskFiles.is_dir(file)) {
+        return false;
+    }
     let folders = [&server.profiles, &server.templates];
     let folders = folders.into_iter().chain(&server.reservations);
-    let is_known = |file: &PathBuf| known.iter().any(|(path, _)| path == file);
     let mut listed = folders
         .filter(|folder| DiskFiles.is_dir(folder))
         .map(|folder| DiskFiles.list(folder));
@@ -260,10 +282,13 @@ pub async fn run(
         let _ = changed.try_send(());
     }
     let mut watch = Watch::new(settings.watch_files, changed, health.clone());
-    // What was last looked at, to tell a change from a touch.
-    let mut last = settings.texts.clone();
-    watch.follow(&ctx, &settings.main, &last);
+    let mut last = LastRead {
+        texts: settings.texts.clone(),
+        ..LastRead::default()
+    };
     loop {
+        // Each time, for folders come and go without any file being another.
+        watch.follow(&ctx.config(), &settings.main, &last);
         let ask = tokio::select! {
             () = cancel.cancelled() => return,
             ask = inbox.recv() => match ask {
@@ -282,8 +307,8 @@ pub async fn run(
             }
         };
         let in_force = ctx.config();
-        if ask.cause == Cause::Files {
-            let (in_force, known) = (Arc::clone(&in_force), last.clone());
+        if ask.cause == Cause::Files && last.rejected.is_none() {
+            let (in_force, known) = (Arc::clone(&in_force), last.texts.clone());
             if aside(move |_| is_on_disk(&in_force, &known)).await == Some(true) {
                 continue;
             }
@@ -291,24 +316,36 @@ pub async fn run(
         let generation = in_force.snapshot.generation + 1;
         drop(in_force);
         let main = settings.main.clone();
-        let Some(read) = aside(move |_| Read::from(load(&DiskFiles, &main, generation))).await
-        else {
+        let read = aside(move |_| {
+            let files = NotedFiles::default();
+            let loaded = load(&files, &main, generation);
+            Read::new(loaded, files.looked_for())
+        });
+        let Some(mut read) = read.await else {
             trouble(
                 &ctx,
                 "the configuration could not be read: its reader failed",
             );
+            // What is on the disk is not in force.
+            last.rejected.get_or_insert_default();
             continue;
         };
-        let same = read.texts == last;
-        last.clone_from(&read.texts);
-        if ask.cause == Cause::Files && same {
-            let _ = aside(move |_| drop(read)).await;
+        let now = LastRead {
+            texts: std::mem::take(&mut read.texts),
+            rejected: read.config.is_none().then(|| read.problems.clone()),
+            looked_for: std::mem::take(&mut read.looked_for),
+        };
+        let before = std::mem::replace(&mut last, now);
+        if ask.cause == Cause::Files && last.is_as(&before) {
+            let _ = aside(move |_| drop((read, before))).await;
             continue;
         }
         notify_reloading();
         let outcome = settle(&ctx, &settings.overrides, read, &ask.cause).await;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        watch.follow(&ctx, &settings.main, &last);
+        if !outcome.accepted {
+            last.rejected.get_or_insert_default();
+        }
         if let Some(reply) = ask.reply {
             let _ = reply.send(outcome);
         }
@@ -326,17 +363,19 @@ fn notify_reloading() {
 struct Read {
     config: Option<Arc<InForce>>,
     texts: Vec<(PathBuf, u64)>,
+    looked_for: BTreeSet<PathBuf>,
     problems: Vec<ShownProblem>,
     errors: usize,
     warnings: usize,
 }
 
-impl From<Loaded> for Read {
-    fn from(loaded: Loaded) -> Self {
+impl Read {
+    fn new(loaded: Loaded, looked_for: BTreeSet<PathBuf>) -> Self {
         let (errors, warnings) = loaded.counts();
         let shown = |problem| ShownProblem::of(problem, &loaded.sources);
         Self {
             texts: texts(&loaded.sources),
+            looked_for,
             problems: loaded.problems.iter().map(shown).collect(),
             config: loaded.config,
             errors,
@@ -495,202 +534,5 @@ fn trouble(ctx: &Context, what: &str) {
         .append(Event::new(ctx.now(), Kind::ServerTrouble, Reason::Reload).detail(what.to_owned()));
 }
 
-/// The watch on the folders of the configuration.
-struct Watch {
-    watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
-    health: Health,
-}
-
-impl Watch {
-    fn new(wanted: bool, changed: mpsc::Sender<()>, health: Health) -> Self {
-        let watcher = wanted.then(|| {
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                // An error (a lost event, too) is reason enough to look.
-                if event.map_or(true, |event| matters(&event)) {
-                    let _ = changed.try_send(());
-                }
-            })
-        });
-        let watcher = match watcher {
-            None => None,
-            Some(Ok(watcher)) => Some(watcher),
-            Some(Err(error)) => {
-                health.trouble(PART, cannot_watch(&error));
-                None
-            }
-        };
-        Self {
-            watcher,
-            folders: BTreeSet::new(),
-            health,
-        }
-    }
-
-    /// Watches the folders of these files and of the configuration in force; leaves others.
-    fn follow(&mut self, ctx: &Context, main: &Path, texts: &[(PathBuf, u64)]) {
-        let Some(watcher) = self.watcher.as_mut() else {
-            return;
-        };
-        let wanted = folders(ctx, main, texts);
-        for gone in self.folders.difference(&wanted) {
-            let _ = watcher.unwatch(gone);
-        }
-        let mut failed = None;
-        let mut watched = BTreeSet::new();
-        for folder in wanted {
-            if self.folders.contains(&folder) {
-                watched.insert(folder);
-                continue;
-            }
-            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    watched.insert(folder);
-                }
-                Err(error) => failed = Some(cannot_watch(&error)),
-            }
-        }
-        self.folders = watched;
-        match failed {
-            None => self.health.well(PART),
-            Some(error) => self.health.trouble(PART, error),
-        }
-    }
-}
-
-fn cannot_watch(error: &notify::Error) -> String {
-    format!(
-        "changed files are not taken up by themselves ({error}); run `bootwright reload` after a change"
-    )
-}
-
-/// Reading a file is an event as well; only what may have changed a text matters.
-fn matters(event: &notify::Event) -> bool {
-    use notify::event::{AccessKind, AccessMode};
-    let changes = match event.kind {
-        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
-        EventKind::Any
-        | EventKind::Other
-        | EventKind::Create(_)
-        | EventKind::Modify(_)
-        | EventKind::Remove(_) => true,
-    };
-    // Editors' swap and backup files; `..data` is how a ConfigMap is swapped.
-    let of_an_editor = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| {
-            let name = name.to_string_lossy();
-            name.ends_with('~')
-                || name.ends_with(".swp")
-                || name.ends_with(".swx")
-                || (name.starts_with('.') && !name.starts_with("..data"))
-        })
-    };
-    changes && (event.paths.is_empty() || !event.paths.iter().all(of_an_editor))
-}
-
-/// The folders of all files that were read, of what they are links to, and those that are listed.
-fn folders(ctx: &Context, main: &Path, texts: &[(PathBuf, u64)]) -> BTreeSet<PathBuf> {
-    let mut folders = BTreeSet::new();
-    let mut add = |folder: Option<&Path>| {
-        if let Some(folder) = folder {
-            let folder = if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            };
-            if let Ok(folder) = folder.canonicalize()
-                && folder.is_dir()
-            {
-                folders.insert(folder);
-            }
-        }
-    };
-    let in_force = ctx.config();
-    let server = &in_force.snapshot.server;
-    for path in texts
-        .iter()
-        .map(|(path, _)| path.as_path())
-        .chain([main, &server.file])
-        .chain(server.secrets.as_deref())
-    {
-        add(path.parent());
-        add(path.canonicalize().ok().as_deref().and_then(Path::parent));
-    }
-    for path in &server.reservations {
-        add(if path.is_dir() {
-            Some(path)
-        } else {
-            path.parent()
-        });
-    }
-    for root in [&server.profiles, &server.templates] {
-        let mut open = vec![root.clone()];
-        while let Some(folder) = open.pop() {
-            add(Some(&folder));
-            let Ok(entries) = std::fs::read_dir(&folder) else {
-                continue;
-            };
-            open.extend(
-                entries
-                    .filter_map(Result::ok)
-                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-                    .map(|entry| entry.path()),
-            );
-        }
-    }
-    folders
-}
-
 #[cfg(test)]
-mod tests {
-    use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
-
-    use super::*;
-
-    #[test]
-    fn reading_and_editors_leavings_are_no_change() {
-        let event = |kind, path: &str| notify::Event::new(kind).add_path(path.into());
-        let modify = EventKind::Modify(ModifyKind::Any);
-        assert!(matters(&event(modify, "/etc/b/reservations.toml")));
-        assert!(matters(&event(
-            EventKind::Create(CreateKind::Folder),
-            "/etc/b/..data"
-        )));
-        assert!(matters(&event(
-            EventKind::Access(AccessKind::Close(AccessMode::Write)),
-            "/etc/b/x.toml"
-        )));
-        assert!(!matters(&event(
-            EventKind::Access(AccessKind::Open(AccessMode::Read)),
-            "/etc/b/x.toml"
-        )));
-        for name in ["x.toml~", ".x.toml.swp", ".#x.toml"] {
-            assert!(
-                !matters(&event(modify, &format!("/etc/b/{name}"))),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn overrides_replace() {
-        use crate::config::snapshot::{Hook, HookTarget};
-        let overrides = Overrides {
-            state_dir: Some("/tmp/x".into()),
-            interfaces: Some(vec!["br1".into()]),
-            without_hooks: true,
-        };
-        let mut in_force = InForce::default();
-        in_force.snapshot.hooks.push(Hook {
-            target: HookTarget::Url("http://receiver.example/".into()),
-            events: vec!["*".into()],
-            secret: None,
-            timeout: Duration::from_secs(30),
-            span: None,
-        });
-        let in_force = overrides.apply(Arc::new(in_force));
-        assert_eq!(in_force.snapshot.hooks, []);
-        assert_eq!(in_force.snapshot.server.state_dir, Path::new("/tmp/x"));
-        assert_eq!(in_force.snapshot.server.interfaces, ["br1"]);
-    }
-}
+mod tests;

@@ -8,15 +8,17 @@ use std::time::Instant;
 
 use super::context::{Context, KnownOwned};
 use super::installs::{self, Applied};
-use crate::base::{Architecture, HardwareAddr, HostName, Token, Uuid};
+use crate::base::{Architecture, BootLoader, HardwareAddr, HostName, Token, Uuid};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Profile};
-use crate::decide::http::{self, ScriptDecision, ScriptRequest};
+use crate::decide::configs::{self, ConfigName, Machine, Whose};
+use crate::decide::http::{self, Peer, ScriptDecision, ScriptRequest};
 use crate::decide::plan::{Plan, plan, why_disk};
 use crate::decide::{Known, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::record::{Input, Record};
 use crate::render::load::InForce;
+use crate::render::loaders::{Boots, Texts, Transport, Unable};
 use crate::render::{RenderError, View, base_url, scripts};
 
 /// Who asks for whose script, and how.
@@ -24,6 +26,8 @@ use crate::render::{RenderError, View, base_url, scripts};
 pub struct ScriptAsk {
     /// Whose script.
     pub mac: HardwareAddr,
+    /// In whose language.
+    pub loader: BootLoader,
     /// Who asks.
     pub peer: Ipv4Addr,
     /// This server's address that was asked.
@@ -42,6 +46,25 @@ pub struct ScriptAsk {
     pub file: String,
     /// Nothing is changed: a HEAD request. The event says so.
     pub preview: bool,
+}
+
+impl ScriptAsk {
+    /// What writes the texts for whoever asks.
+    fn texts(&self, without_http: bool) -> Texts {
+        let by_tftp = match self.loader {
+            BootLoader::Ipxe => without_http,
+            // Each fetches by what it has fetched this by.
+            BootLoader::Grub | BootLoader::Pxelinux => self.via == Via::Tftp,
+        };
+        Texts {
+            loader: self.loader,
+            transport: if by_tftp {
+                Transport::Tftp
+            } else {
+                Transport::Http
+            },
+        }
+    }
 }
 
 /// By which protocol.
@@ -109,7 +132,9 @@ async fn answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> ScriptAns
         }
     }
     ScriptAnswer {
-        text: scripts::trouble("it was armed anew while its boot script was made; boot it again"),
+        text: ask
+            .texts(false)
+            .trouble("it was armed anew while its boot script was made; boot it again"),
         reason: Reason::VoidToken,
         host: in_force
             .snapshot
@@ -143,7 +168,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
         uuid: ask.uuid.or_else(|| seen.and_then(|seen| seen.uuid)),
         serial: ask.serial.clone(),
         // It cannot follow the script that asks for its UUID.
-        identified: ask.identified || without_http,
+        identified: ask.identified || without_http || ask.loader != BootLoader::Ipxe,
         seen: seen.and_then(|seen| seen.architecture),
     };
     let decision = http::script(
@@ -152,9 +177,10 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
         known.as_known(),
         &ctx.boot_files(in_force),
     );
+    let texts = ask.texts(without_http);
     let answer = match decision {
         ScriptDecision::Unknown => ScriptAnswer {
-            text: scripts::unknown(ask.mac),
+            text: texts.unknown(ask.mac),
             reason: Reason::UnknownHost,
             host: None,
             detail: None,
@@ -171,7 +197,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
                 host: &host,
                 profile: &profile,
                 arch,
-                without_http,
+                texts,
             };
             let mut answer = match discovery.text(&Record::new(host.name.clone())) {
                 Ok(text) => ScriptAnswer {
@@ -179,6 +205,13 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
                     reason: Reason::Discovery,
                     host: None,
                     detail: Some(profile.name.to_string()),
+                },
+                // It tells what this loader can of the same.
+                Err(NoText::Unable(unable)) => ScriptAnswer {
+                    text: texts.unknown(ask.mac),
+                    reason: Reason::UnknownHost,
+                    host: None,
+                    detail: Some(unable.to_string()),
                 },
                 Err(error) => discovery.trouble(&error),
             };
@@ -192,7 +225,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
             host: Some(host.name.clone()),
         },
         ScriptDecision::NotThisMachine => ScriptAnswer {
-            text: scripts::not_this_machine(),
+            text: texts.not_this_machine(ask.peer),
             reason: Reason::NotThisMachine,
             host: snapshot.host_by_mac(ask.mac).map(|host| host.name.clone()),
             detail: Some(format!("{} asked for the script of {}", ask.peer, ask.mac)),
@@ -206,7 +239,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
         ScriptDecision::Host {
             host,
             plan: Plan::Disk { reason, detail },
-        } => disk(&host, reason, detail),
+        } => disk(texts, &host, reason, detail),
         ScriptDecision::Host {
             host,
             plan:
@@ -223,7 +256,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
                 host: &host,
                 profile: &profile,
                 arch,
-                without_http,
+                texts,
             };
             if live {
                 return Some(install.serve_live());
@@ -242,8 +275,8 @@ struct Install<'a> {
     host: &'a Host,
     profile: &'a Profile,
     arch: Architecture,
-    /// Whether it is for an iPXE that cannot fetch by HTTP.
-    without_http: bool,
+    /// What writes it.
+    texts: Texts,
 }
 
 impl Install<'_> {
@@ -253,7 +286,7 @@ impl Install<'_> {
         if let Err(error) = getrandom::fill(&mut random) {
             let detail = format!("the system gives no random numbers for a token: {error}");
             return ScriptAnswer {
-                text: scripts::trouble(&detail),
+                text: self.texts.trouble(&detail),
                 reason: Reason::StoreUnavailable,
                 host: Some(self.host.name.clone()),
                 detail: Some(detail),
@@ -282,7 +315,7 @@ impl Install<'_> {
     async fn serve(&self, record: Option<&Record>) -> Option<ScriptAnswer> {
         let Some((record, token)) = record.and_then(|r| Some((r, r.token.as_ref()?))) else {
             // A plan to install comes from an arming only; without one the disk is the safe answer.
-            return Some(disk(self.host, Reason::DiskLocal, None));
+            return Some(disk(self.texts, self.host, Reason::DiskLocal, None));
         };
         // Rendered before the record is advanced: a template that fails must cost no attempt.
         let rendered = match self.text(record) {
@@ -330,11 +363,12 @@ impl Install<'_> {
                 let files = self.ctx.boot_files(self.in_force);
                 let (mac, arch) = (self.ask.mac, Some(self.arch));
                 match plan(snapshot, self.host, mac, known, arch, &files) {
-                    Plan::Disk { reason, detail } => disk(self.host, reason, detail),
-                    Plan::Install { .. } => disk(self.host, Reason::DiskLocal, None),
+                    Plan::Disk { reason, detail } => disk(self.texts, self.host, reason, detail),
+                    Plan::Install { .. } => disk(self.texts, self.host, Reason::DiskLocal, None),
                 }
             }
             Err(error) => disk(
+                self.texts,
                 self.host,
                 Reason::DiskStoreUnavailable,
                 Some(error.to_string()),
@@ -342,7 +376,7 @@ impl Install<'_> {
         })
     }
 
-    fn text(&self, record: &Record) -> Result<String, RenderError> {
+    fn text(&self, record: &Record) -> Result<String, NoText> {
         let snapshot = &self.in_force.snapshot;
         let view = View {
             snapshot,
@@ -353,14 +387,13 @@ impl Install<'_> {
             token: record.token.as_ref(),
         };
         let boot = self.in_force.renderer.boot(&view)?;
-        let (attempt, most) = (record.attempt, snapshot.server.max_attempts);
-        Ok(scripts::install_for_machine(
-            &view,
-            &boot,
-            attempt,
-            most,
-            self.without_http,
-        ))
+        let boots = Boots {
+            view: &view,
+            attempt: record.attempt,
+            max_attempts: snapshot.server.max_attempts,
+            nic: Some(self.ask.mac),
+        };
+        Ok(self.texts.install_for_machine(&boots, &boot)?)
     }
 
     fn answer(&self, text: String, record: &Record) -> ScriptAnswer {
@@ -375,17 +408,36 @@ impl Install<'_> {
         }
     }
 
-    fn trouble(&self, error: &RenderError) -> ScriptAnswer {
+    fn trouble(&self, error: &NoText) -> ScriptAnswer {
+        let name = &self.host.name;
+        let (text, reason) = match error {
+            NoText::Render(error) => (
+                format!("{name}: the boot script cannot be rendered: {error}"),
+                Reason::RenderFailed,
+            ),
+            NoText::Unable(unable) => (
+                format!("{name}: {unable}; bootwright why {name}"),
+                Reason::LoaderUnable,
+            ),
+        };
         ScriptAnswer {
-            text: scripts::trouble(&format!(
-                "{}: the boot script cannot be rendered: {error}",
-                self.host.name
-            )),
-            reason: Reason::RenderFailed,
-            host: Some(self.host.name.clone()),
+            text: self.texts.trouble(&text),
+            reason,
+            host: Some(name.clone()),
             detail: Some(error.to_string()),
         }
     }
+}
+
+/// Why there is no text that boots an installer.
+#[derive(Debug, thiserror::Error)]
+enum NoText {
+    /// A template fails.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The boot loader cannot do it.
+    #[error(transparent)]
+    Unable(#[from] Unable),
 }
 
 /// The URL of the script that is asked for.
@@ -404,12 +456,57 @@ pub fn server_for(snapshot: &Snapshot, host: &Host, peer: Ipv4Addr, local: Ipv4A
         .unwrap_or(local)
 }
 
-fn disk(host: &Host, reason: Reason, detail: Option<String>) -> ScriptAnswer {
+fn disk(texts: Texts, host: &Host, reason: Reason, detail: Option<String>) -> ScriptAnswer {
     ScriptAnswer {
-        text: scripts::disk(host, &why_disk(host, reason, detail.as_deref())),
+        text: texts.disk(host, &why_disk(host, reason, detail.as_deref())),
         reason,
         host: Some(host.name.clone()),
         detail,
+    }
+}
+
+/// What a boot loader gets under the name of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Configuration {
+    /// That of this machine, which has told its UUID by the name.
+    Machine(HardwareAddr, Option<Uuid>),
+    /// This text, because nothing is known of it but its address.
+    Stranger(String),
+    /// What lies under `boot_assets`, if anything does.
+    File,
+}
+
+/// Finds out whose configuration is asked for. What is rendered wins over a file (`path`, under
+/// `boot_assets`) for machines with a reservation; others get the file, where there is one.
+pub fn configuration(
+    ctx: &Context,
+    snapshot: &Snapshot,
+    peer: Peer,
+    name: &ConfigName,
+    path: Option<&str>,
+    via: Via,
+) -> Configuration {
+    let booted_at = |mac| ctx.memory.get(mac)?.boot_dhcp_at;
+    let is_file = || path.is_some_and(|path| ctx.assets.is_there(path));
+    let uuid = match name.whose {
+        Whose::Uuid(uuid) => Some(uuid),
+        Whose::Mac(_) | Whose::Address(_) | Whose::Asker => None,
+    };
+    match configs::machine(name, snapshot, peer, &booted_at) {
+        Machine::Mac(mac) if snapshot.host_by_mac(mac).is_some() || !is_file() => {
+            Configuration::Machine(mac, uuid)
+        }
+        Machine::Stranger if !is_file() => {
+            let texts = Texts {
+                loader: name.loader,
+                transport: match via {
+                    Via::Tftp => Transport::Tftp,
+                    Via::Http => Transport::Http,
+                },
+            };
+            Configuration::Stranger(texts.stranger(peer.ip))
+        }
+        Machine::Mac(_) | Machine::Stranger | Machine::None => Configuration::File,
     }
 }
 

@@ -42,6 +42,10 @@ impl Cache {
         self.records.get(host).cloned()
     }
 
+    pub(super) fn version_of(&self, host: &HostName) -> Option<u64> {
+        self.records.get(host).map(|record| record.version)
+    }
+
     pub(super) fn all(&self) -> Vec<Versioned<Record>> {
         let mut all: Vec<_> = self.records.values().cloned().collect();
         all.sort_by(|a, b| a.value.host.cmp(&b.value.host));

@@ -150,6 +150,11 @@ impl Embedded {
         self.read(|cache| cache.get(host))
     }
 
+    /// The version of a host's record; `None`: there is none, or it cannot be read.
+    pub fn version(&self, host: &HostName) -> Option<u64> {
+        self.read(|cache| cache.version_of(host)).ok().flatten()
+    }
+
     /// The record with this token; compared in constant time.
     pub fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
         self.read(|cache| cache.by_token(token))

@@ -235,6 +235,16 @@ impl AnyStore {
         }
     }
 
+    /// The version of a host's record, where that can be told without waiting; `None`: there is none, or it
+    /// cannot be read.
+    pub fn version(&self, host: &HostName) -> Option<u64> {
+        match self {
+            Self::Embedded(store) => store.version(host),
+            Self::Memory(store) => store.record(host).map(|record| record.version),
+            Self::Broken(store) => store.record(host).ok()?.map(|record| record.version),
+        }
+    }
+
     /// The record with this token; compared in constant time.
     pub async fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
         match self {

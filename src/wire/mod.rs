@@ -18,6 +18,7 @@
 pub mod dhcp;
 pub mod exercise;
 pub mod frame;
+pub mod framing;
 pub mod ipxe;
 pub mod iscsi;
 pub mod iso;

@@ -6,6 +6,8 @@
 //! **Invariant:** a clean path has no empty component, none that begins with a dot, no backslash and
 //! no control character; joined to a folder it stays below it.
 
+use std::borrow::Cow;
+
 /// Why a name is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
@@ -33,8 +35,32 @@ pub enum BadName {
 /// a TFTP request of one Ethernet frame is shorter.
 pub const MAX: usize = 1_024;
 
+/// Whether a name of ASCII is a clean path as it stands.
+fn is_clean(raw: &[u8]) -> bool {
+    // As after a slash: a component begins.
+    let mut before = b'/';
+    for &byte in raw {
+        let is_plain = byte.is_ascii() && !byte.is_ascii_control() && byte != b'\\';
+        if !is_plain || (before == b'/' && matches!(byte, b'/' | b'.')) {
+            return false;
+        }
+        before = byte;
+    }
+    before != b'/' && raw.len() <= MAX
+}
+
 /// The clean relative path of a name.
 pub fn clean_path(raw: &[u8]) -> Result<String, BadName> {
+    clean(raw).map(Cow::into_owned)
+}
+
+/// The same, borrowed where the name is clean as it stands.
+pub fn clean(raw: &[u8]) -> Result<Cow<'_, str>, BadName> {
+    if is_clean(raw)
+        && let Ok(text) = std::str::from_utf8(raw)
+    {
+        return Ok(text.into());
+    }
     if raw.len() > MAX {
         return Err(BadName::TooLong(raw.len()));
     }
@@ -58,7 +84,7 @@ pub fn clean_path(raw: &[u8]) -> Result<String, BadName> {
     if path.is_empty() {
         return Err(BadName::Empty);
     }
-    Ok(path)
+    Ok(path.into())
 }
 
 #[cfg(test)]

@@ -50,10 +50,18 @@ impl VendorClass {
 }
 
 fn arch(raw: &[u8]) -> Option<ClientSystemArchitecture> {
-    let text = String::from_utf8_lossy(raw);
-    let (_, rest) = text.split_once(":Arch:")?;
-    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok().map(ClientSystemArchitecture)
+    const ARCH: &[u8] = b":Arch:";
+    let at = raw.windows(ARCH.len()).position(|part| part == ARCH)?;
+    let digits = raw.get(at + ARCH.len()..)?;
+    let len = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let digits = digits.get(..len).filter(|digits| !digits.is_empty())?;
+    let number = digits.iter().try_fold(0_u16, |number, digit| {
+        number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
+    });
+    number.map(ClientSystemArchitecture)
 }
 
 /// Option 43 for a BIOS that is to boot the file which the same message names: discovery of boot servers
@@ -102,6 +110,14 @@ mod tests {
         assert_eq!(
             read("PXEClient:Arch:99999:"),
             VendorClass::Pxe { arch: None }
+        );
+        assert_eq!(
+            read("PXEClient:Arch::UNDI"),
+            VendorClass::Pxe { arch: None }
+        );
+        assert_eq!(
+            VendorClass::read(Some(b"PXEClient\xff:Arch:65535\xff")),
+            VendorClass::Pxe { arch: arch(65_535) }
         );
         assert_eq!(read("udhcp 1.35.0"), VendorClass::Other);
         assert_eq!(read("d-i:Arch:00007").arch(), None);

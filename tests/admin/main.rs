@@ -43,7 +43,7 @@ async fn a_host_is_named_by_name_mac_or_address() {
     assert_eq!(code, "unknown-host");
     assert!(remedy.contains("did you mean"), "{remedy}");
     let (_, hosts) = site.get("/hosts").await;
-    assert_eq!(hosts.as_array().unwrap().len(), 9);
+    assert_eq!(hosts.as_array().unwrap().len(), 10);
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn status_counts_and_tells_troubles() {
     site.admin.health.trouble("tftp", "taken");
     let (status, value) = site.get("/status").await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(value["hosts"], json!({"armed": 1, "local": 8}));
+    assert_eq!(value["hosts"], json!({"armed": 1, "local": 9}));
     assert_eq!(value["troubles"], json!({"tftp": "taken"}));
     site.switches.fail_reads(true);
     let (status, value) = site.get("/status").await;

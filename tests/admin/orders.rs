@@ -106,12 +106,78 @@ async fn a_file_that_is_there_in_part_is_none_to_install_with() {
     assert!(message.contains(&part), "{message}");
     let (_, files) = site.get("/assets").await;
     let files = files.as_array().unwrap();
-    let told = files.iter().find(|file| file["path"] == path.as_str()).unwrap();
-    assert!(told["amiss"].as_str().unwrap().starts_with("there only in part"));
+    let told = files
+        .iter()
+        .find(|file| file["path"] == path.as_str())
+        .unwrap();
+    assert!(
+        told["amiss"]
+            .as_str()
+            .unwrap()
+            .starts_with("there only in part")
+    );
 
     // Brought again.
-    std::fs::write(root.join(".manifest.json"), "{\"version\": 1, \"files\": {}}").unwrap();
+    std::fs::write(
+        root.join(".manifest.json"),
+        "{\"version\": 1, \"files\": {}}",
+    )
+    .unwrap();
     let (status, value) = site.post("/hosts/web01/install", Value::Null).await;
+    assert_eq!(status, StatusCode::OK, "{value}");
+}
+
+#[tokio::test]
+async fn another_profile_is_told_all_that_a_host_lacks_for_it() {
+    let site = Site::new();
+    let order = json!({"profile": "picky"});
+    let (status, value) = site.post("/hosts/fussy/install", order.clone()).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let told: Vec<(String, String)> = value["error"]["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|refusal| {
+            let text = |key: &str| refusal[key].as_str().unwrap().to_owned();
+            assert!(
+                !text("remedy").is_empty() && text("host") == "fussy",
+                "{value}"
+            );
+            (text("code"), text("message"))
+        })
+        .collect();
+    let codes: Vec<&str> = told.iter().map(|(code, _)| code.as_str()).collect();
+    let files = "boot-file-missing";
+    assert_eq!(
+        codes,
+        ["variable", "variable", "snippet-family", files, files],
+        "{told:?}"
+    );
+    for (index, words) in [
+        "the variable disk must be given",
+        "the variable size must be a whole number",
+        "its snippet ours does not work with suse",
+        "picky/linux",
+        "picky/tree",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(told[index].1.contains(words), "{told:?}");
+    }
+    assert_eq!(site.state("fussy").await, InstallState::Local);
+    // A preview tells the same.
+    let preview = json!({"hosts": ["fussy"], "profile": "picky", "dry_run": true});
+    let (_, value) = site.post("/install", preview).await;
+    let refused = &value["hosts"][0]["refused"]["refusals"];
+    assert_eq!(refused.as_array().map(Vec::len), Some(5), "{value}");
+    // With another host's refusal each stands by itself.
+    let both = json!({"hosts": ["fussy", "never"], "profile": "picky"});
+    let (_, value) = site.post("/install", both).await;
+    let refusals = value["error"]["refusals"].as_array().map(Vec::len);
+    assert_eq!(refusals, Some(6), "{value}");
+    // What the profile of the file renders to is not held against it.
+    let (status, value) = site.post("/hosts/fussy/install", json!({})).await;
     assert_eq!(status, StatusCode::OK, "{value}");
 }
 

@@ -76,6 +76,16 @@ ip = "10.99.0.15"
 loader = "ipxe/arm.efi"
 "#;
 
+/// One with a snippet and a variable of its own.
+const FUSSY: &str = r#"
+[hosts.fussy]
+group = "g"
+mac = "52:54:00:47:86:96"
+ip = "10.99.0.24"
+snippets = ["ours"]
+vars = { size = "small" }
+"#;
+
 pub(crate) const PROFILE: &str = r#"
 title = "Tiny"
 family = "other"
@@ -134,6 +144,21 @@ template = "needy.j2"
 content_type = "text/plain"
 "#;
 
+/// One that declares what it takes, names a file in its answer, and brings in snippets.
+const PICKY: &str = r#"
+title = "Picky"
+family = "suse"
+variables = ["picky.toml"]
+[boot]
+kind = "linux"
+kernel = "picky/linux"
+cmdline = "quiet"
+[[answers]]
+name = "picky"
+template = "picky.j2"
+content_type = "text/plain"
+"#;
+
 /// A tool whose kernel comes from elsewhere: nobody here sees it sent.
 const REMOTE: &str = r#"
 title = "Remote"
@@ -160,13 +185,24 @@ impl Site {
                 "c/bootwright.toml",
                 "[server]\ninterfaces = [\"br0\"]\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\n",
             ),
-            ("c/reservations.toml", RESERVATIONS),
+            ("c/reservations.toml", &*format!("{RESERVATIONS}{FUSSY}")),
             ("c/profiles/tiny.toml", PROFILE),
             ("c/profiles/other.toml", OTHER),
             ("c/profiles/bare.toml", BARE),
             ("c/profiles/tiny-arm.toml", ARM),
             ("c/profiles/needy.toml", NEEDY),
             ("c/profiles/remote.toml", REMOTE),
+            ("c/profiles/picky.toml", PICKY),
+            (
+                "c/templates/picky.toml",
+                "[disk]\ntype = \"text\"\nrequired = true\nhelp = \"the disk\"\n[size]\ntype = \"integer\"\n",
+            ),
+            (
+                "c/templates/picky.j2",
+                "{{ asset('picky/tree') }}{% for name in snippets %}{% include \"snippets/\" ~ name ~ \".sh.j2\" %}{% endfor %}",
+            ),
+            ("c/templates/snippets/ours.sh.j2", "true\n"),
+            ("c/templates/snippets/ours.toml", "families = [\"other\"]\n"),
             ("c/templates/answers.txt.j2", "for {{ host.name }}\n"),
             ("c/templates/needy.j2", "{{ vars.disk }}\n"),
         ]
@@ -267,6 +303,9 @@ impl Site {
 
 /// Code, message and remedy of a refusal.
 pub(crate) fn refusal(value: &Value) -> (String, String, String) {
-    let text = |key: &str| value["error"][key].as_str().unwrap_or_default().to_owned();
+    // Of several the first.
+    let error = &value["error"];
+    let first = error["refusals"].get(0).unwrap_or(error);
+    let text = |key: &str| first[key].as_str().unwrap_or_default().to_owned();
     (text("code"), text("message"), text("remedy"))
 }

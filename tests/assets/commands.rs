@@ -147,6 +147,15 @@ fn what_is_missing_is_told_with_the_command_that_brings_it() {
         "config/profiles/plain.toml",
         "[boot]\nkind = \"linux\"\nkernel = \"a/linux\"\n",
     );
+    site.write(
+        "config/profiles/hand.toml",
+        "[boot]\nkind = \"linux\"\nkernel = \"hand/linux\"\n[fetch]\nby_hand = \"ask the vendor\"\n\
+         [[fetch.files]]\npath = \"hand/linux\"\nis = \"kernel\"\nfrom = \"images/amd64/linux\"\n",
+    );
+    let ran = site.run("assets fetch hand");
+    assert_eq!(ran.status, 1);
+    let words = "ask the vendor; with it: `bootwright assets fetch hand --from FILE`";
+    assert!(ran.err.contains(words), "{}", ran.err);
     let ran = site.run("assets fetch plain");
     assert!(ran.err.contains("add a [fetch] to"), "{}", ran.err);
     assert_eq!(site.run("assets fetch os-1 --arch mips").status, 2);
@@ -528,6 +537,65 @@ fn an_image_fills_the_profile_that_is_there() {
     ));
     assert_eq!(fs::read(site.path("boot-assets/u/linux")).unwrap(), linux);
     assert_eq!(server.count(name), 1);
+    fs::remove_file(image).unwrap();
+}
+
+#[test]
+fn an_image_takes_after_a_profile_of_its_own_version_only() {
+    let site = Site::new("http://127.0.0.1:9");
+    let linux = kernel(1);
+    let folder = tree(&[
+        (".treeinfo", TREEINFO),
+        ("images/pxeboot/vmlinuz", &linux),
+        ("images/pxeboot/initrd.img", &initrd(1)),
+    ]);
+    let image = make("xorrisofs", &["-r", "-V", "Rocky-9-4"], folder.path());
+    let iso = image.display();
+    let profile = |version: &str| {
+        let text = format!(
+            "family = \"redhat\"\n[boot]\nkind = \"linux\"\nkernel = \"el/{version}/{{{{ arch }}}}/vmlinuz\"\ninitrd = \"el/{version}/{{{{ arch }}}}/initrd.img\"\n\
+             cmdline = \"inst.ks={{{{ answers.url }}}}\"\n[[answers]]\nname = \"ks.cfg\"\ntemplate = \"ks.j2\"\n[fetch]\nmirror = \"http://127.0.0.1:9\"\nsums = [{{ path = \".treeinfo\" }}]\n\
+             [[fetch.files]]\npath = \"el/{version}/{{{{ arch }}}}/vmlinuz\"\nfrom = \"images/pxeboot/vmlinuz\"\nis = \"kernel\"\n\
+             [[fetch.files]]\npath = \"el/{version}/{{{{ arch }}}}/initrd.img\"\nfrom = \"images/pxeboot/initrd.img\"\nis = \"initrd\"\n"
+        );
+        site.write(&format!("config/profiles/rocky-{version}.toml"), &text);
+        text
+    };
+    site.write("config/templates/ks.j2", "text\n");
+    profile("8");
+    profile("10");
+    let nine = profile("9");
+    let written = |name: &str| {
+        fs::read_to_string(site.path(&format!("config/profiles/{name}.toml"))).unwrap()
+    };
+
+    // Under another name: its answers, and files of its own.
+    site.good(&format!("assets add-iso {iso} --name lab"));
+    let lab = written("lab");
+    assert!(lab.contains("after the profile rocky-9"), "{lab}");
+    assert!(lab.ends_with(&nine.replace("el/9/", "lab/")), "{lab}");
+    let brought = site.path("boot-assets/lab/x86_64/vmlinuz");
+    assert_eq!(fs::read(brought).unwrap(), linux);
+    assert!(!site.path("boot-assets/el").exists());
+
+    // Where its version is not there, no other one lends its answers.
+    fs::remove_file(site.path("config/profiles/rocky-9.toml")).unwrap();
+    site.good(&format!("assets add-iso {iso} --tree"));
+    let own = written("rocky-9");
+    assert!(!own.contains("after the profile"), "{own}");
+    assert!(own.contains("rocky/9.4/x86_64/tree"), "{own}");
+
+    // A variable names the tree: it stays without the profile too.
+    fs::remove_file(site.path("config/profiles/rocky-9.toml")).unwrap();
+    site.write(
+        "config/reservations.toml",
+        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\n\
+         [hosts.web01.vars]\ntrees = [{ url = \"http://10.99.0.2:8080/assets/rocky/9.4/x86_64/tree\" }]\n",
+    );
+    site.good("assets prune --yes");
+    assert!(!site.path("boot-assets/rocky/9.4/x86_64/vmlinuz").exists());
+    let kept = site.path("boot-assets/rocky/9.4/x86_64/tree/images/pxeboot/vmlinuz");
+    assert_eq!(fs::read(kept).unwrap(), linux);
     fs::remove_file(image).unwrap();
 }
 

@@ -278,7 +278,7 @@ fn distributions_are_recognised() {
         );
         assert_eq!(found.arch, Architecture::X86_64, "{name}");
         // What is written is a profile, and what it loads is there.
-        let text = profile_text(&found, None, true);
+        let text = profile_text(&found, true);
         let table: toml::Table = text.parse().unwrap();
         let boot = table["boot"].as_table().unwrap();
         let mut place = Place::new();

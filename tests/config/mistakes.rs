@@ -52,6 +52,38 @@ fn of_boot(keys: &str) -> String {
     format!("title = \"x\"\nfamily = \"other\"\n[boot]\n{keys}\n")
 }
 
+mod options_of_profiles {
+    use super::*;
+
+    fn with_options(more: &str) -> String {
+        profile_with(
+            "family = \"debian\"\n",
+            &format!("family = \"debian\"\n{more}\n"),
+        )
+    }
+
+    #[test]
+    fn their_texts_are_templates() {
+        let good = with_options(
+            "options = [{ code = 250, text = \"{{ answers.url }}\" }, { code = 26, u16 = 1500 }]",
+        );
+        let text = shown(&with(&[(PROFILE, &good)]));
+        assert!(text.starts_with("configuration is good"), "{text}");
+    }
+
+    mistake!(option_of_a_live_profile, PROFILE => with_options("lifecycle = \"live\"\noptions = [{ code = 250, text = \"x\" }]"));
+    mistake!(option_with_a_reserved_code, PROFILE => with_options("options = [{ code = 53, u8 = 1 }]"));
+
+    #[test]
+    fn what_does_not_render_is_told_at_its_place() {
+        let bad = with_options("options = [{ code = 250, text = \"{{ vars.nothing }}\" }]");
+        let files = with(&[(PROFILE, &bad)]);
+        let loaded = bootwright::render::load::load(&files, std::path::Path::new(MAIN), 1);
+        let text = show::text(&loaded.problems, &loaded.sources, false, false);
+        insta::assert_snapshot!(text);
+    }
+}
+
 mod syntax {
     use super::*;
 
@@ -442,8 +474,6 @@ mod not_available {
 
     mistake!(later_in_the_server_file, MAIN => main_with(r#"[boot]
 secure = { uefi-x64 = "shim/shimx64.efi" }
-[assets]
-cache = "512MiB"
 [admin]
 listen = "127.0.0.1:8081"
 tokens = "admin-tokens.toml"
@@ -468,6 +498,8 @@ conflict_probe = false
 router_advertisement = "off"
 [tftp]
 engine = "async-tftp"
+[assets]
+cache = "0MiB"
 [admin]
 [install]
 when_new = "install"

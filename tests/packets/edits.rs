@@ -11,7 +11,8 @@ use super::capture::{Message, show};
 use super::site::{answer, answer_armed, behind_the_relay, record, snapshot};
 
 fn file(message: &Message) -> Option<String> {
-    answer_armed(&message.bytes()).boot_file
+    let told = answer_armed(&message.bytes());
+    told.boot_file.as_deref().map(str::to_owned)
 }
 
 /// A ROM of a network card, from the iPXE ROM's DISCOVER: no user class, no option 175, no client

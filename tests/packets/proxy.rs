@@ -126,7 +126,10 @@ fn uefi_asks_here_and_boots_what_it_is_told() {
         assert_eq!(told.class, Some(Class::Binl { proxy: true }));
         assert_eq!(told.server, HERE);
         let file = told.boot_file.expect("a boot file");
-        assert_eq!(Some(file), decision.boot_file.map(String::into_bytes));
+        assert_eq!(
+            Some(file),
+            decision.boot_file.map(|file| file.as_bytes().to_vec())
+        );
     }
 }
 

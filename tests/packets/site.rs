@@ -90,6 +90,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         stalled_after: None,
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
+        options: Vec::new(),
         fetch: None,
         span: None,
     };

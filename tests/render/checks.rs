@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use bootwright::base::{Architecture, Firmware};
-use bootwright::config::snapshot::{Boot, TemplateText};
+use bootwright::base::{Architecture, Firmware, Token};
+use bootwright::config::fetch::{Fetch, FetchFile};
+use bootwright::config::snapshot::{Boot, ProfileOption, ProfileValue, TemplateText};
 use bootwright::config::{Problem, Severity, SourceMap, Span};
 use bootwright::render::load::InForce;
 use bootwright::render::{check, files};
@@ -292,12 +293,180 @@ fn missing_boot_files_are_told_with_the_command_that_brings_them() {
     assert_eq!(kernel.len(), 1);
 }
 
+/// What is told to be missing of one host with this template and command line.
+fn missing_of(cmdline: &str, template: &str, is_there: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut draft = Draft::shipped();
+    draft.template("site/answer.j2", template);
+    let mut own = profile("debian-12", "site/answer.j2");
+    if let Boot::Linux { cmdline: line, .. } = &mut own.boot {
+        *line = TemplateText {
+            text: cmdline.to_owned(),
+            span: None,
+        }
+        .into();
+    }
+    let fetched = |path: &str, optional| FetchFile {
+        path: path.to_owned(),
+        optional,
+        ..FetchFile::default()
+    };
+    own.fetch = Some(Box::new(Fetch {
+        mirror: Some("http://mirror.example".to_owned()),
+        files: vec![
+            fetched("some/linux", false),
+            fetched("some/images/stage2-{{ arch }}.img", false),
+            fetched("some/images/more.img", true),
+        ],
+        ..Fetch::default()
+    }));
+    draft.profiles = vec![own];
+    with_hosts(&mut draft, &[("web01", ""), ("web02", "")]);
+    let found = files::missing(&in_force(&draft.build()), is_there, &|_| None);
+    found
+        .iter()
+        .map(|problem| {
+            let names = problem.message.split('`').nth(1).unwrap();
+            assert!(
+                problem.message.contains("web01 and web02"),
+                "{}",
+                problem.message
+            );
+            let command = problem.help.as_deref().unwrap_or_default();
+            format!(
+                "{names}: {}",
+                command.split('`').nth(1).unwrap_or("by hand")
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn files_that_texts_name_are_needed_as_well() {
+    let but = |missing: &'static [&'static str]| move |path: &str| !missing.contains(&path);
+    let line = "root=live:{{ asset('live/squashfs.img') }}";
+    assert_eq!(missing_of(line, "x", &|_| true), [""; 0]);
+    assert_eq!(
+        missing_of(
+            line,
+            "x",
+            &but(&["live/squashfs.img", "live/squashfs.img/"])
+        ),
+        ["live/squashfs.img: by hand"]
+    );
+    // Of answers too, and of what they bring in.
+    let answer = "{% if true %}{{ asset('tree/' ~ arch) }}{% endif %}";
+    let none = but(&["tree/x86_64", "tree/x86_64/"]);
+    assert_eq!(missing_of("quiet", answer, &none), ["tree/x86_64: by hand"]);
+    // A folder is enough where nobody knows what belongs into it.
+    assert_eq!(missing_of("quiet", answer, &but(&["tree/x86_64"])), [""; 0]);
+    let optional = "{{ asset('tree/' ~ arch, required=false) }}";
+    assert_eq!(missing_of("quiet", optional, &none), [""; 0]);
+    // What the profile brings into a folder has to be there, but for what it may do without.
+    let stage2 = but(&[
+        "some/images/stage2-x86_64.img",
+        "some/images/stage2-x86_64.img/",
+        "some/images/more.img",
+        "some/images/more.img/",
+    ]);
+    assert_eq!(
+        missing_of("inst.stage2={{ asset('some') }}", "x", &stage2),
+        ["some/images/stage2-x86_64.img: bootwright assets fetch debian-12"]
+    );
+    // The same file by both ways is told once.
+    assert_eq!(
+        missing_of(
+            "a={{ asset('some/linux') }}",
+            "x",
+            &but(&["some/linux", "some/linux/"])
+        ),
+        ["some/linux: bootwright assets fetch debian-12"]
+    );
+}
+
+#[test]
+fn the_installer_of_proxmox_ve_is_told_its_answers_by_dhcp() {
+    let mut draft = Draft::shipped();
+    draft.profiles = vec![shipped_profile("proxmox-ve-9")];
+    let mut own = host(
+        "pve01",
+        11,
+        "disk = '/dev/sda'\nroot_password_hash = '$6$salt$hash'",
+    );
+    own.profile = "proxmox-ve-9".parse().ok();
+    draft.hosts = vec![own];
+    let site = draft.build();
+    let token = Token::from_bytes([7; 16]);
+    let options = site.renderer.options(&site.view(Some(&token))).unwrap();
+    let [option] = options.as_slice() else {
+        panic!("{options:?}");
+    };
+    let url = format!(
+        "http://10.99.0.2:8080/answers/{}/answer.toml",
+        token.reveal()
+    );
+    assert_eq!((option.code, option.force), (250, true));
+    assert_eq!(std::str::from_utf8(&option.data), Ok(url.as_str()));
+    // What comes out empty is not sent, what is too long is told.
+    let mut draft = Draft::shipped();
+    let mut own = profile("debian-12", "debian/preseed.cfg.j2");
+    let text = |code, text: &str| ProfileOption {
+        code,
+        value: ProfileValue::Text(TemplateText {
+            text: text.to_owned(),
+            span: None,
+        }),
+        force: false,
+    };
+    own.options = vec![
+        text(250, "{% if vars.x is defined %}x{% endif %}"),
+        text(251, "{{ 'x' * 1025 }}"),
+    ];
+    draft.profiles = vec![own];
+    with_hosts(&mut draft, &[("web01", KEYS)]);
+    let site = draft.build();
+    let found = shown(&problems(&site), &site.sources);
+    assert!(
+        found.contains("option 251 comes out with 1025 bytes"),
+        "{found}"
+    );
+    assert!(!found.contains("250"), "{found}");
+}
+
+#[test]
+fn a_template_can_refuse_in_its_own_words() {
+    let site = one_template(
+        "x\n{% if vars.disk is undefined %}{{ fail('name a disk for ' ~ host.name) }}{% endif %}\n",
+        &[("web01", ""), ("web02", "disk = '/dev/sda'")],
+    );
+    let found = problems(&site);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let shown = shown(&found, &site.sources);
+    assert!(
+        shown.contains("name a disk for web01, for host web01"),
+        "{shown}"
+    );
+    assert!(shown.contains("site/answer.j2:2:"), "{shown}");
+    for call in [
+        "asset('a', 'b')",
+        "asset('a', needed=true)",
+        "fail('a', 'b')",
+    ] {
+        let site = one_template(&format!("{{{{ {call} }}}}"), &[("web01", "")]);
+        let found = problems(&site);
+        assert_eq!(found.len(), 1, "{call}: {found:?}");
+        assert_eq!(found[0].code, "template-error", "{call}");
+    }
+}
+
 #[test]
 fn a_host_without_a_profile_needs_no_file() {
     let mut draft = Draft::shipped();
     with_hosts(&mut draft, &[("web01", "")]);
     draft.hosts[0].profile = None;
-    assert_eq!(files::missing(&in_force(&draft.build()), &|_| false, &|_| None), []);
+    assert_eq!(
+        files::missing(&in_force(&draft.build()), &|_| false, &|_| None),
+        []
+    );
 }
 
 #[test]

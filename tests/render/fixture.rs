@@ -84,6 +84,7 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
         stalled_after: None,
         variables,
         vars,
+        options: Vec::new(),
         fetch: None,
         span: None,
     }

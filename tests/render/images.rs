@@ -284,7 +284,9 @@ fn files_that_are_there_in_part_are_told_and_mirrored_ones_need_not_be_there() {
         "a/linux": {"size": 10, "sha256": "00"}, "a/initrd.gz": {"size": 10, "sha256": "00"}
     }}"#;
     let boot = |folder: &str| {
-        format!("title = \"It\"\nfamily = \"other\"\n[boot]\nkind = \"linux\"\nkernel = \"{folder}/linux\"\ninitrd = [\"{folder}/initrd.gz\", \"{folder}/late.gz\"]\n")
+        format!(
+            "title = \"It\"\nfamily = \"other\"\n[boot]\nkind = \"linux\"\nkernel = \"{folder}/linux\"\ninitrd = [\"{folder}/initrd.gz\", \"{folder}/late.gz\"]\n"
+        )
     };
     let told = |folder: &str| {
         let profile = boot(folder);

@@ -4,10 +4,20 @@ mod checks;
 mod debian;
 mod disks;
 mod fixture;
+#[allow(dead_code, reason = "the range of hosts is shared with the validators")]
+#[path = "../validators/hosts.rs"]
+mod hosts;
 mod images;
 mod ipxe;
 mod layouts;
+mod loaders;
 mod manual;
+#[allow(
+    dead_code,
+    reason = "the list of profiles is shared with the validators"
+)]
+#[path = "../validators/profiles.rs"]
+mod profiles;
 mod secrets;
 mod snippets;
 mod templates;

@@ -141,7 +141,7 @@ mount  = "/srv/my data"
 "#;
 
 /// A password that breaks whatever does not quote it, and what a Talos cluster has.
-const SECRETS: &str = r#"
+pub(crate) const SECRETS: &str = r#"
 nasty = '''pa$$ 'word' & "more" <ü> `id` \n %s'''
 talos-machine-token   = "abcdef.0123456789abcdef"
 talos-machine-ca-crt  = "LS0tLS1CRUdJTg=="
@@ -159,7 +159,7 @@ talos-service-account-key = "LS0tLS1CRUdJTg=="
 talos-etcd-ca-key = "LS0tLS1CRUdJTg=="
 "#;
 
-const SERVER: &str = r#"
+pub(crate) const SERVER: &str = r#"
 [server]
 interfaces = ["br0"]
 profiles   = "PROFILES"

@@ -12,13 +12,13 @@ use super::progress::{Progress, size};
 use super::{configuration, configuration_of, now};
 use crate::assets::fetch::{From, Order};
 use crate::assets::http::Patience;
-use crate::assets::image::{copy_tree, declaration, profile_text, tree_folder};
+use crate::assets::image::{copy_tree, declaration, profile_after, profile_text, tree_folder};
 use crate::assets::recognise::{Recognised, recognise};
 use crate::assets::source::open_image;
 use crate::assets::{AssetError, Step};
 use crate::base::ProfileName;
 use crate::cli::output::Format;
-use crate::config::snapshot::{Boot, Profile};
+use crate::config::snapshot::Boot;
 use crate::config::source::{DiskFiles, Files};
 use crate::render::load::InForce;
 
@@ -138,18 +138,19 @@ pub(super) fn run(
         );
     }
     let text = profile_of(&in_force, &found, &name, asked.tree)?;
-    if !keeps {
+    let declared = if keeps {
+        there.and_then(|profile| profile.fetch.clone())
+    } else {
         // A profile that would break the configuration is not written.
         let with = With {
             path: &path,
             text: &text,
         };
-        configuration_of(&with, config)?;
-    }
-    let fetch = match there.and_then(|profile| profile.fetch.as_deref()) {
-        Some(fetch) if keeps => fetch.for_arch(found.arch),
-        _ => declaration(&found),
+        let with = configuration_of(&with, config)?;
+        let new = with.snapshot.profile(&name);
+        new.and_then(|profile| profile.fetch.clone())
     };
+    let fetch = declared.map_or_else(|| declaration(&found), |fetch| fetch.for_arch(found.arch));
     let order = Order {
         name: name.as_str(),
         fetch: &fetch,
@@ -229,46 +230,34 @@ pub(super) fn run(
     Ok(0)
 }
 
-/// The text of the profile: after a ready-made one of the same family, where there is one.
+/// The text of the profile: after the one of the same distribution and version, where there is one. Another version's
+/// would start the image's kernel with the other one's second stage, packages and answers.
 fn profile_of(
     in_force: &InForce,
     found: &Recognised,
     name: &ProfileName,
     with_tree: bool,
 ) -> anyhow::Result<String> {
-    let is_pattern = |profile: &&std::sync::Arc<Profile>| {
+    let of_image = found.profile_name().parse::<ProfileName>().ok();
+    let pattern = of_image.and_then(|name| in_force.snapshot.profile(&name));
+    let pattern = pattern.filter(|profile| {
         profile.family == found.family
-            && profile.name != *name
             && matches!(profile.boot, Boot::Linux { .. })
-            && !profile.answers.is_empty()
+            && profile.fetch.is_some()
             // A disc of Debian cannot be installed from over the network: its profile would promise it.
             && !matches!(found.family, "debian" | "tool" | "other")
-    };
-    let profiles = in_force.snapshot.profiles().values();
-    let pattern = profiles
-        .filter(is_pattern)
-        // Of the same distribution if there is one, and the latest.
-        .max_by_key(|profile| {
-            (
-                profile.name.as_str().starts_with(&found.distribution),
-                profile.name.clone(),
-            )
-        });
-    let Some(pattern) = pattern else {
-        return Ok(profile_text(found, None, with_tree));
-    };
-    let path = in_force
-        .snapshot
-        .server
-        .profiles
-        .join(format!("{}.toml", pattern.name));
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(profile_text(
-        found,
-        Some((pattern.name.as_str(), &text)),
-        with_tree,
-    ))
+    });
+    if let Some(pattern) = pattern {
+        let profiles = &in_force.snapshot.server.profiles;
+        let path = profiles.join(format!("{}.toml", pattern.name));
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let pattern = (pattern.name.as_str(), text.as_str());
+        if let Some(text) = profile_after(found, pattern, name.as_str()) {
+            return Ok(text);
+        }
+    }
+    Ok(profile_text(found, with_tree))
 }
 
 /// Writes a file: whole, or not at all.

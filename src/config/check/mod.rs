@@ -242,6 +242,7 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         max_attempts: value(written.max_attempts.as_ref(), usual.max_attempts),
         stalled_after: value(written.stalled_after.as_ref(), usual.stalled_after),
         journal_keep: value(written.journal_keep.as_ref(), usual.journal_keep),
+        asset_cache: value(written.asset_cache.as_ref(), usual.asset_cache),
     };
     same_port(
         [("DHCP", server.dhcp_port), ("TFTP", server.tftp_port)],

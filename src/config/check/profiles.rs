@@ -87,6 +87,11 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
                     span: Some(answer.template.span),
                 })
                 .collect(),
+            options: profile
+                .options
+                .iter()
+                .map(|option| option.value.clone())
+                .collect(),
             stalled_after: profile.stalled_after.as_ref().map(|time| time.value),
             variables,
             vars: vars::into_table(&profile.vars),

@@ -11,6 +11,7 @@ use crate::wire::looks::Looks;
 const FETCH: Keys = Keys {
     known: &[
         "mirror",
+        "by_hand",
         "package",
         "keyring",
         "keyring_package",
@@ -64,6 +65,7 @@ pub(crate) fn read(cx: &mut Context<'_>, profile: &mut Reader<'_, '_>) -> Option
     let table = profile.table(cx, "fetch")?;
     let mut reader = Reader::open(cx, table, "[fetch]", header, &FETCH);
     let mirror = reader.parsed(cx, "mirror", mirror);
+    let by_hand = reader.parsed(cx, "by_hand", values::line);
     let package = reader.parsed(cx, "package", package);
     let keyring = reader.list(cx, "keyring", true, keyring);
     let keyring_package = reader.parsed(cx, "keyring_package", package_name);
@@ -116,6 +118,7 @@ pub(crate) fn read(cx: &mut Context<'_>, profile: &mut Reader<'_, '_>) -> Option
     profile.ok &= reader.ok;
     reader.ok.then(|| Fetch {
         mirror: mirror.map(|mirror| mirror.value),
+        by_hand: by_hand.map(|by_hand| by_hand.value),
         package: package.map(|package| package.value),
         keyring: keyring.map_or_else(Vec::new, |list| {
             list.value.into_iter().map(|file| file.value).collect()

@@ -8,6 +8,7 @@ use super::Written;
 use crate::base::suggest;
 use crate::config::options::{self, ConfiguredOption, Form, MAX_VALUE};
 use crate::config::problem::Problem;
+use crate::config::snapshot::{ProfileOption, ProfileValue, TemplateText};
 use crate::config::source::Span;
 use crate::config::table::{Context, Keys, Reader, list_words};
 use crate::config::values::{self, Bad};
@@ -35,11 +36,50 @@ const VALUES: [&str; 7] = ["u8", "u16", "u32", "bool", "text", "ip", "hex"];
 /// Classless static routes (RFC 3442).
 const CLASSLESS_ROUTES: u8 = 121;
 
+/// One option as written.
+struct One {
+    option: ConfiguredOption,
+    /// Its value where it is written as `text`.
+    text: Option<Written<String>>,
+}
+
 /// Reads `options`; what cannot be read is reported and left out.
 pub(crate) fn read(
     cx: &mut Context<'_>,
     reader: &mut Reader<'_, '_>,
 ) -> Vec<Written<ConfiguredOption>> {
+    all(cx, reader)
+        .into_iter()
+        .map(|written| Written {
+            value: written.value.option,
+            span: written.span,
+        })
+        .collect()
+}
+
+/// Reads the `options` of a profile, whose texts are templates.
+pub(crate) fn read_of_profile(
+    cx: &mut Context<'_>,
+    reader: &mut Reader<'_, '_>,
+) -> Vec<Written<ProfileOption>> {
+    all(cx, reader)
+        .into_iter()
+        .map(|Written { value, span }| {
+            let ConfiguredOption { code, data, force } = value.option;
+            let value = match value.text {
+                Some(text) => ProfileValue::Text(TemplateText {
+                    text: text.value,
+                    span: Some(text.span),
+                }),
+                None => ProfileValue::Bytes(data),
+            };
+            let value = ProfileOption { code, value, force };
+            Written { value, span }
+        })
+        .collect()
+}
+
+fn all(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Vec<Written<One>> {
     let Some(value) = reader.value("options") else {
         return Vec::new();
     };
@@ -48,30 +88,28 @@ pub(crate) fn read(
         reader.wrong_type(cx, "options", value, "a list of tables", help());
         return Vec::new();
     };
-    let mut found: Vec<Written<ConfiguredOption>> = Vec::new();
+    let mut found: Vec<Written<One>> = Vec::new();
     for element in elements {
         let span = cx.span(element.span());
         let DeValue::Table(table) = element.get_ref() else {
             reader.wrong_type(cx, "options", element, "a list of tables", help());
             continue;
         };
-        let Some(option) = one(cx, reader, table, span) else {
+        let Some(one) = one(cx, reader, table, span) else {
             continue;
         };
-        if let Some(first) = found.iter().find(|first| first.value.code == option.code) {
+        let code = one.option.code;
+        if let Some(first) = found.iter().find(|first| first.value.option.code == code) {
             let problem = Problem::error(
                 "written-twice",
-                format!("{} is written twice", called(option.code)),
+                format!("{} is written twice", called(code)),
             )
             .at(span, "the second time")
             .at(first.span, "first written here")
             .help("keep one of the two; several addresses stand in one list");
             reader.report(cx, problem);
         } else {
-            found.push(Written {
-                value: option,
-                span,
-            });
+            found.push(Written { value: one, span });
         }
     }
     found
@@ -82,16 +120,22 @@ fn one(
     outer: &mut Reader<'_, '_>,
     table: &DeTable<'_>,
     place: Span,
-) -> Option<ConfiguredOption> {
+) -> Option<One> {
     let mut option = Reader::open(cx, table, "`options`", place, &OPTION);
     let code = code(cx, &mut option, place);
     let data = code.and_then(|code| value(cx, &mut option, code, place));
     let force = option.flag(cx, "force").is_some_and(|force| force.value);
+    let text = (data.is_some() && option.has("text"))
+        .then(|| option.parsed(cx, "text", plain_text))
+        .flatten();
     outer.ok &= option.ok;
-    Some(ConfiguredOption {
-        code: code?,
-        data: data?.into(),
-        force,
+    Some(One {
+        option: ConfiguredOption {
+            code: code?,
+            data: data?.into(),
+            force,
+        },
+        text,
     })
 }
 

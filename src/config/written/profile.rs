@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Written, fetch, san};
+use super::{Written, fetch, options, san};
 use crate::base::{Architecture, Lifecycle, ProfileName};
 use crate::config::fetch::Fetch;
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Arguments, Boot, ImageKind, TemplateText};
+use crate::config::snapshot::{Arguments, Boot, ImageKind, ProfileOption, TemplateText};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader};
 use crate::config::values::{self, Bad};
@@ -26,6 +26,8 @@ pub(crate) struct ProfileFile {
     pub lifecycle: Option<Written<Lifecycle>>,
     pub boot: Option<WrittenBoot>,
     pub answers: Vec<AnswerEntry>,
+    /// DHCP options for the system that installs.
+    pub options: Vec<Written<ProfileOption>>,
     pub stalled_after: Option<Written<Duration>>,
     /// The files that declare its variables, by path under `templates`.
     pub variables: Vec<Written<String>>,
@@ -60,6 +62,7 @@ const PROFILE: Keys = Keys {
         "lifecycle",
         "boot",
         "answers",
+        "options",
         "stalled_after",
         "variables",
         "vars",
@@ -203,6 +206,21 @@ impl ProfileFile {
             .help("write `lifecycle = \"live\"` for every boot, or `lifecycle = \"once\"` for one");
             reader.report(cx, problem);
         }
+        let options = options::read_of_profile(cx, &mut reader);
+        if let (Some(span), Some(lifecycle)) = (reader.key_span(cx, "options"), &lifecycle)
+            && lifecycle.value != Lifecycle::Install
+        {
+            let bad = Bad::new(
+                "profile-options",
+                format!(
+                    "`options` are for what installs, and this profile's `lifecycle` is \"{}\"",
+                    lifecycle.value.as_str()
+                ),
+                "is never sent",
+            );
+            let help = "give them to the hosts, their group or the subnet";
+            reader.bad(cx, span, bad.help(help));
+        }
         let fetch = fetch::read(cx, &mut reader);
         let mut answers: Vec<AnswerEntry> = Vec::new();
         for (table, header) in reader.tables(cx, "answers") {
@@ -235,6 +253,7 @@ impl ProfileFile {
             lifecycle,
             boot,
             answers,
+            options,
             stalled_after,
             variables: variables.map(|list| list.value).unwrap_or_default(),
             vars,

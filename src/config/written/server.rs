@@ -48,6 +48,7 @@ pub(crate) struct ServerFile {
     pub stalled_after: Option<Written<Duration>>,
     pub install_new: Option<Written<bool>>,
     pub journal_keep: Option<Written<u64>>,
+    pub asset_cache: Option<Written<u64>>,
     pub subnets: Vec<SubnetEntry>,
     pub hooks: Vec<Written<Hook>>,
     pub mirrors: Vec<Mirror>,
@@ -81,9 +82,9 @@ pub(crate) struct SubnetEntry {
 const TABLES: Keys = Keys {
     known: &[
         "server", "dhcp", "boot", "tftp", "http", "admin", "install", "journal", "store", "subnet",
-        "hook", "mirror",
+        "hook", "assets", "mirror",
     ],
-    later: &["assets"],
+    later: &[],
     hints: &[
         ("hosts", "hosts stand in the reservations file"),
         ("groups", "groups stand in the reservations file"),
@@ -174,6 +175,15 @@ const INSTALL: Keys = Keys {
     hints: &[],
 };
 
+const ASSETS: Keys = Keys {
+    known: &["cache"],
+    later: &[],
+    hints: &[(
+        "boot_assets",
+        "the folder of boot files is `boot_assets` in [server]",
+    )],
+};
+
 const JOURNAL: Keys = Keys {
     known: &["keep"],
     later: &[],
@@ -252,6 +262,9 @@ impl ServerFile {
                 }
                 Ok(size)
             });
+        }
+        if let Some(mut assets) = section(cx, &mut root, "assets", &ASSETS) {
+            file.asset_cache = assets.parsed(cx, "cache", values::size);
         }
         if let Some(mut store) = section(cx, &mut root, "store", &STORE) {
             store.choice(

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::{Words, joined};
 use crate::base::{ClientSystemArchitecture, Firmware, Timestamp};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Host, LocalBoot};
@@ -18,21 +20,21 @@ use crate::decide::{Facts, Known, Stage};
 use crate::journal::event::Reason;
 use crate::render::base_url;
 use crate::wire::dhcp::{MessageType, Request};
-use crate::wire::names::clean_path;
+use crate::wire::names::clean;
 
 /// What a reply says about booting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BootAnswer {
     /// The boot file: a TFTP name or a URL.
-    pub(super) file: Option<String>,
+    pub(super) file: Option<Arc<str>>,
     /// The server of a boot file by TFTP, when it is another one (of a `tftp://` URL).
     pub(super) server: Option<Ipv4Addr>,
     /// Why.
     pub(super) reason: Reason,
     /// What somebody has to know beyond the reason.
-    pub(super) note: Option<String>,
+    pub(super) note: Option<Words>,
     /// The loader that firmware is named, as a path under `boot_assets`.
-    pub(super) loader: Option<String>,
+    pub(super) loader: Option<Arc<str>>,
     /// Why it is told as a loop, in an event of its own.
     pub(super) looped: Option<Reason>,
     /// What is done about a loop.
@@ -40,7 +42,7 @@ pub(super) struct BootAnswer {
 }
 
 impl BootAnswer {
-    fn file(file: impl Into<String>, reason: Reason) -> Self {
+    fn file(file: impl Into<Arc<str>>, reason: Reason) -> Self {
         Self {
             file: Some(file.into()),
             server: None,
@@ -57,19 +59,15 @@ impl BootAnswer {
             file: None,
             server: None,
             reason,
-            note,
+            note: note.map(Words::Owned),
             loader: None,
             looped: None,
             guard: LoopGuard::Pass,
         }
     }
 
-    fn with_note(mut self, note: impl Into<String>) -> Self {
-        let note = note.into();
-        self.note = Some(match self.note.take() {
-            Some(before) => format!("{before}; {note}"),
-            None => note,
-        });
+    fn with_note(mut self, note: impl Into<Words>) -> Self {
+        self.note = joined(self.note.take(), Some(note.into()));
         self
     }
 
@@ -77,10 +75,7 @@ impl BootAnswer {
     pub(super) fn with_doubt(mut self, request: &Request, stage: Stage) -> Self {
         let doubt = stage.is_boot().then(|| firmware::told(request).doubt);
         if let Some(doubt) = doubt.flatten() {
-            self.note = Some(match self.note.take() {
-                Some(note) => format!("{note}; {doubt}"),
-                None => doubt,
-            });
+            self = self.with_note(doubt);
         }
         self
     }
@@ -91,6 +86,9 @@ impl BootAnswer {
 const FULLER_IPXE: &str = "ipxe/ipxe.pxe";
 
 const CANNOT_BOOT_LINUX: &str = "this iPXE cannot boot a Linux kernel (option 175)";
+
+const THEN_DISK_LOCAL: &str = "then the machine boots its disk: nothing is asked for";
+const THEN_DISK_INSTALLED: &str = "then the machine boots its disk: it is installed";
 
 /// Decides about booting.
 pub(super) fn boot(
@@ -156,10 +154,7 @@ pub(super) fn boot(
                     }
                     _ => fuller_ipxe(facts),
                 };
-                answer.note = Some(match answer.note.take() {
-                    Some(note) => format!("{CANNOT_BOOT_LINUX}; {note}"),
-                    None => CANNOT_BOOT_LINUX.to_owned(),
-                });
+                answer.note = joined(Some(CANNOT_BOOT_LINUX.into()), answer.note.take());
                 // Where the fuller one is no better it would go on for ever.
                 break_loop(&mut answer, request, stage, facts, at, script);
                 return answer;
@@ -178,12 +173,22 @@ pub(super) fn boot(
             });
             match (&answer.file, plan) {
                 (Some(_), Plan::Disk { reason, detail }) if answer.guard == LoopGuard::Pass => {
-                    let why = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
-                    answer.with_note(format!("then {}{why}", reason.sentence()))
+                    answer.with_note(then_its_disk(reason, detail.as_deref()))
                 }
                 _ => answer,
             }
         }
+    }
+}
+
+/// What comes after the loader of a machine that boots its disk.
+fn then_its_disk(reason: Reason, detail: Option<&str>) -> Words {
+    match (reason, detail) {
+        // What nearly every packet is told.
+        (Reason::DiskLocal, None) => THEN_DISK_LOCAL.into(),
+        (Reason::DiskInstalled, None) => THEN_DISK_INSTALLED.into(),
+        (reason, None) => format!("then {}", reason.sentence()).into(),
+        (reason, Some(detail)) => format!("then {} ({detail})", reason.sentence()).into(),
     }
 }
 
@@ -221,7 +226,7 @@ fn break_loop(
         LoopGuard::NoBootFile { .. } => BootAnswer::none(Reason::LoopNoFile, None),
     };
     let refused = guard.never_ran() && stage.firmware().is_some_and(Firmware::is_uefi);
-    broken.note = Some(format!(
+    let told = format!(
         "{loader} was fetched {} times and {}",
         guard.fetches(),
         match (refused, guard.never_ran()) {
@@ -229,7 +234,8 @@ fn break_loop(
             (false, true) => "iPXE never asked for an address",
             (false, false) => "iPXE never asked for its script",
         }
-    ));
+    );
+    broken.note = Some(told.into());
     broken.looped = Some(if refused {
         Reason::RefusedByFirmware
     } else {
@@ -260,7 +266,7 @@ fn disk_without_file(stage: Stage, form: LocalBoot) -> bool {
 fn fuller_ipxe(facts: &Facts<'_>) -> BootAnswer {
     if facts.files.is_there(FULLER_IPXE) {
         BootAnswer {
-            loader: Some(FULLER_IPXE.to_owned()),
+            loader: Some(FULLER_IPXE.into()),
             ..BootAnswer::file(FULLER_IPXE, Reason::Loader)
         }
     } else {
@@ -315,7 +321,11 @@ fn loader(
                 _ => BootAnswer::file(path, Reason::Loader),
             };
             // As it will be asked for.
-            answer.loader = clean_path(path.as_bytes()).ok();
+            let clean = clean(path.as_bytes()).ok();
+            answer.loader = match (clean, &answer.file) {
+                (Some(clean), Some(file)) if *clean == **file => Some(Arc::clone(file)),
+                (clean, _) => clean.map(Arc::from),
+            };
             answer
         }
         Loader::Tftp(address, path) if matches!(stage, Stage::Pxe { .. }) => BootAnswer {
@@ -323,7 +333,7 @@ fn loader(
             ..BootAnswer::file(path, Reason::Loader)
         },
         Loader::Http if matches!(stage, Stage::HttpBoot { .. }) => {
-            BootAnswer::file(value, Reason::Loader)
+            BootAnswer::file(value.as_str(), Reason::Loader)
         }
         Loader::Tftp(..) | Loader::Http | Loader::OtherUrl => BootAnswer::none(
             Reason::NoLoader,
@@ -418,4 +428,21 @@ fn escaped(path: &str) -> String {
         .remove(b'~')
         .remove(b'+');
     utf8_percent_encode(path, &KEPT).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nearly_every_packet_is_told_is_what_its_reason_says() {
+        for reason in [Reason::DiskLocal, Reason::DiskInstalled, Reason::DiskFailed] {
+            let expected = format!("then {}", reason.sentence());
+            assert_eq!(then_its_disk(reason, None), expected);
+            assert_eq!(
+                then_its_disk(reason, Some("why")),
+                format!("{expected} (why)")
+            );
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Subnet};
 use crate::decide::Stage;
 use crate::wire::dhcp::options::domain_search;
-use crate::wire::dhcp::{DhcpOption, OptionCode, Request};
+use crate::wire::dhcp::{OptionCode, Request, Written};
 
 /// Whether the reply hands out an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,31 +35,43 @@ pub(super) fn network(
     subnet: &Subnet,
     server: Ipv4Addr,
     lease: Lease,
-) -> Vec<DhcpOption> {
-    let domain = host.domain.as_ref().or(subnet.domain.as_ref());
-    let mut options = vec![
-        DhcpOption::ServerIdentifier(server),
-        DhcpOption::SubnetMask(subnet.network.netmask()),
-        // Empty lists are not sent.
-        DhcpOption::Router(subnet.router.into_iter().collect()),
-        DhcpOption::DomainNameServer(subnet.dns.clone()),
-        DhcpOption::Hostname(host.name.to_string()),
-        DhcpOption::BroadcastAddr(subnet.network.broadcast()),
-        DhcpOption::NtpServers(subnet.ntp.clone()),
-    ];
-    options.extend(domain.cloned().map(DhcpOption::DomainName));
+) -> Written {
+    let mut options = Written::with_room();
+    options.put_address(OptionCode::ServerIdentifier, server);
+    options.put_address(OptionCode::SubnetMask, subnet.network.netmask());
+    options.put_addresses(OptionCode::Router, subnet.router.as_slice());
+    options.put_addresses(OptionCode::DomainNameServer, &subnet.dns);
+    let asked = request.parameter_request_list();
+    let is_asked = |code| asked.is_none_or(|list| list.contains(&u8::from(code)));
+    if is_asked(OptionCode::Hostname) {
+        options.put(OptionCode::Hostname, host.name.as_str().as_bytes());
+    }
+    if is_asked(OptionCode::BroadcastAddr) {
+        options.put_address(OptionCode::BroadcastAddr, subnet.network.broadcast());
+    }
+    if is_asked(OptionCode::NtpServers) {
+        options.put_addresses(OptionCode::NtpServers, &subnet.ntp);
+    }
+    if let Some(domain) = host.domain.as_ref().or(subnet.domain.as_ref())
+        && is_asked(OptionCode::DomainName)
+    {
+        options.put(OptionCode::DomainName, domain.as_bytes());
+    }
     if lease == Lease::Granted {
         let secs = u32::try_from(subnet.lease_time.as_secs()).unwrap_or(u32::MAX);
-        options.extend([
-            DhcpOption::AddressLeaseTime(secs),
-            DhcpOption::Renewal(secs / 2),
+        options.put_u32(OptionCode::AddressLeaseTime, secs);
+        if is_asked(OptionCode::Renewal) {
+            options.put_u32(OptionCode::Renewal, secs / 2);
+        }
+        if is_asked(OptionCode::Rebinding) {
             // 7/8 without leaving 32 bits.
-            DhcpOption::Rebinding(secs - secs / 8),
-        ]);
+            options.put_u32(OptionCode::Rebinding, secs - secs / 8);
+        }
     }
-    options.retain(|option| is_wanted(request, OptionCode::from(option)));
     // RFC 3011 section 2: back to whoever sends it, asked for or not.
-    options.extend(request.subnet_selection().map(DhcpOption::SubnetSelection));
+    if let Some(selected) = request.subnet_selection() {
+        options.put_address(OptionCode::SubnetSelection, selected);
+    }
     options
 }
 
@@ -67,18 +79,23 @@ fn is_wanted(request: &Request, code: OptionCode) -> bool {
     ALWAYS.contains(&code) || request.parameter_request_list().is_none() || request.asks_for(code)
 }
 
-/// What the configuration says beside that, nearest layer first: the host's options, the subnet's, its
-/// search list.
+/// What the configuration says beside that, nearest layer first: what the profile has for the system that
+/// installs, the host's options, the subnet's, its search list.
 pub(super) fn configured(
     request: &Request,
     stage: Stage,
+    of_profile: &[ConfiguredOption],
     host: &Host,
     subnet: &Subnet,
     lease: Lease,
 ) -> Vec<(u8, Arc<[u8]>)> {
     let mut found: Vec<(u8, Arc<[u8]>)> = Vec::new();
     let mut seen = [false; 256];
-    for ConfiguredOption { code, data, force } in host.options.iter().chain(&subnet.options) {
+    for ConfiguredOption { code, data, force } in of_profile
+        .iter()
+        .chain(&host.options)
+        .chain(&subnet.options)
+    {
         let Some(seen) = seen.get_mut(usize::from(*code)) else {
             continue;
         };

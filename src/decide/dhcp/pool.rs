@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::{Case, Decision, Outcome, destination, ignored, proxy, who};
+use super::{Case, Decision, Outcome, Words, destination, ignored, proxy, who};
 use crate::base::Timestamp;
 use crate::config::snapshot::{Card, Pool, Subnet, Unknown};
 use crate::config::{Snapshot, stranger};
@@ -211,9 +211,7 @@ pub(super) fn decide(
     decision.delivery = None;
     if let Outcome::Send { reply, payload, .. } = &mut decision.outcome {
         // It has no name here.
-        reply
-            .options
-            .retain(|option| OptionCode::from(option) != OptionCode::Hostname);
+        reply.options.remove(OptionCode::Hostname);
         *payload = reply.encode();
     }
     decision
@@ -451,16 +449,16 @@ impl Asks<'_> {
     fn told(&self, decision: &mut Decision) {
         let boots = self.subnet.unknown == Unknown::Discover && self.stage.is_boot();
         if boots && decision.boot_file.is_some() {
-            decision.detail = Some("then the discovery profile".to_owned());
+            decision.detail = Some("then the discovery profile".into());
         } else if !boots {
             decision.reason = Reason::PoolLease;
-            decision.detail = who(self.request, self.plain.snapshot);
+            decision.detail = who(self.request, self.plain.snapshot).map(Words::Owned);
         }
         if !self.pool.recordable {
             let short = "a short lease, for it cannot be written down";
             decision.detail = Some(match decision.detail.take() {
-                Some(detail) => format!("{detail}; {short}"),
-                None => short.to_owned(),
+                Some(detail) => format!("{detail}; {short}").into(),
+                None => short.into(),
             });
         }
     }

@@ -17,16 +17,17 @@
 //! **Invariant:** nothing here grants an address or refuses one. A subnet that is `off` is told nothing.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 
 use super::boot::{self, BootAnswer};
-use super::{Decision, Outcome, destination, ignored, no_subnet, who};
+use super::{Decision, Outcome, destination, ignored, no_subnet, put_as_text, who};
 use crate::base::Firmware;
 use crate::config::snapshot::{Card, Host, Mode, Subnet};
 use crate::config::{self, Snapshot};
 use crate::decide::{Arrival, Destination, Facts, Stage, cards};
 use crate::journal::event::{Kind, Reason};
 use crate::wire::dhcp::request::BOOTREQUEST;
-use crate::wire::dhcp::{BootFile, DhcpOption, MessageType, OptionCode, Reply, Request};
+use crate::wire::dhcp::{BootFile, MessageType, OptionCode, Reply, Request};
 use crate::wire::pxe;
 
 /// A message of a host, and what it meets.
@@ -180,7 +181,7 @@ fn stranger(
     decision.loader = None;
     decision.looped = None;
     if decision.boot_file.is_some() {
-        decision.detail = Some("then the discovery profile".to_owned());
+        decision.detail = Some("then the discovery profile".into());
     }
     Some(decision)
 }
@@ -304,7 +305,7 @@ impl Meeting<'_> {
         }
     }
 
-    fn reply(&self, door: Door, answer: &BootAnswer, file: &str, server: Ipv4Addr) -> Reply {
+    fn reply(&self, door: Door, answer: &BootAnswer, file: &Arc<str>, server: Ipv4Addr) -> Reply {
         let request = self.request;
         let mut reply = Reply::to(
             request,
@@ -324,7 +325,7 @@ impl Meeting<'_> {
         reply.siaddr = tftp;
         let is_http = matches!(self.stage, Stage::HttpBoot { .. });
         reply.boot_file = Some(BootFile {
-            name: file.to_owned(),
+            name: Arc::clone(file),
             terminated: !is_http,
         });
         let class = if is_http {
@@ -332,16 +333,13 @@ impl Meeting<'_> {
         } else {
             pxe::PXE_CLIENT
         };
-        reply.options = vec![
-            DhcpOption::ServerIdentifier(server),
-            DhcpOption::ClassIdentifier(class.as_bytes().to_vec()),
-            DhcpOption::TFTPServerName(tftp.to_string().into_bytes()),
-        ];
+        let options = &mut reply.options;
+        options.put_address(OptionCode::ServerIdentifier, server);
+        options.put(OptionCode::ClassIdentifier, class.as_bytes());
+        put_as_text(options, OptionCode::TFTPServerName, tftp);
         // PXE 2.1 section 2.2.3: the client finds its own UUID in what is meant for it.
         if let Some(raw) = request.machine_identifier() {
-            reply
-                .options
-                .push(DhcpOption::ClientMachineIdentifier(raw.to_vec()));
+            options.put(OptionCode::ClientMachineIdentifier, raw);
         }
         let is_bios_pxe = matches!(
             self.stage,
@@ -353,7 +351,7 @@ impl Meeting<'_> {
         if is_bios_pxe {
             let asked = request.options.get(OptionCode::VendorExtensions);
             let vendor = pxe::boot_this_file(asked.unwrap_or_default());
-            reply.options.push(DhcpOption::VendorExtensions(vendor));
+            options.put(OptionCode::VendorExtensions, &vendor);
         }
         reply
     }

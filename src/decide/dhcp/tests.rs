@@ -350,9 +350,8 @@ fn relayed() {
     let (reply, _) = sent(&offer);
     assert_eq!(reply.giaddr, ip("10.50.0.1"));
     assert!(
-        reply
-            .options
-            .contains(&DhcpOption::ServerIdentifier(ip("10.99.0.2")))
+        reply.options.get(OptionCode::ServerIdentifier)
+            == Some(ip("10.99.0.2").octets().as_slice())
     );
     let nak = answer(&Ask {
         options: Ask::new(3).with_ip(50, "10.50.0.99").options,
@@ -479,11 +478,7 @@ fn http_boot_gets_a_url_and_its_class_back() {
         Some("http://10.99.0.2:8080/assets/ipxe/snponly.efi")
     );
     let (reply, _) = sent(&offer);
-    assert!(
-        reply
-            .options
-            .contains(&DhcpOption::ClassIdentifier(b"HTTPClient".to_vec()))
-    );
+    assert!(reply.options.get(OptionCode::ClassIdentifier) == Some(b"HTTPClient".as_slice()));
     assert_eq!(
         reply.boot_file.as_ref().map(|file| file.terminated),
         Some(false)
@@ -679,7 +674,7 @@ fn loaders_by_host_number_and_firmware() {
         let decision = answer_with(ask, &snapshot, Known::Record(&armed()), &AllThere);
         (decision.reason, decision.boot_file)
     };
-    let loaded = |file: &str| (Reason::Loader, Some(file.to_owned()));
+    let loaded = |file: &str| (Reason::Loader, Some(Arc::from(file)));
     let by_number = |code: u16| {
         move |snapshot: &mut Snapshot| {
             snapshot
@@ -778,4 +773,16 @@ fn what_finds_no_room_is_told() {
         &AllThere,
     );
     assert!(decision.detail.unwrap().contains("no room for option 42"));
+}
+
+#[test]
+fn an_address_is_written_as_it_is_shown() {
+    for text in ["0.0.0.0", "1.9.10.11", "99.100.101.109", "110.199.200.255"] {
+        let mut options = Written::with_room();
+        put_as_text(&mut options, OptionCode::TFTPServerName, ip(text));
+        assert_eq!(
+            options.get(OptionCode::TFTPServerName),
+            Some(text.as_bytes())
+        );
+    }
 }

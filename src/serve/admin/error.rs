@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Refusal;
-use crate::serve::arming::Obstacle;
+use crate::serve::arming::{Obstacle, Obstacles};
 use crate::serve::installs::ApplyError;
 use crate::store::StoreError;
 
@@ -84,6 +84,10 @@ impl ApiError {
         if wrong.len() < 2 {
             return wrong.pop().map(|(_, error)| error);
         }
+        let wrong: Vec<(String, Self)> = wrong
+            .into_iter()
+            .flat_map(|(host, error)| error.each(host))
+            .collect();
         let (status, code) = wrong
             .first()
             .map(|(_, error)| (error.status, error.body.code.clone()))?;
@@ -112,6 +116,26 @@ impl ApiError {
                     .collect(),
             },
         })
+    }
+
+    /// The things that stand against one host, each by itself.
+    fn each(self, host: String) -> Vec<(String, Self)> {
+        let Self { status, body } = self;
+        if body.refusals.is_empty() {
+            return vec![(host, Self { status, body })];
+        }
+        body.refusals
+            .into_iter()
+            .map(|refusal| {
+                let body = Body {
+                    code: refusal.code,
+                    message: refusal.message,
+                    remedy: refusal.remedy,
+                    refusals: Vec::new(),
+                };
+                (refusal.host, Self { status, body })
+            })
+            .collect()
     }
 
     /// What is sent.
@@ -186,6 +210,18 @@ impl From<Obstacle> for ApiError {
         };
         let (code, remedy) = (obstacle.code(), obstacle.remedy());
         Self::new(status, code, obstacle.to_string(), remedy)
+    }
+}
+
+impl From<Obstacles> for ApiError {
+    fn from(obstacles: Obstacles) -> Self {
+        let wrong = obstacles
+            .list
+            .into_iter()
+            .map(|obstacle| (obstacle.host(), obstacle.into()))
+            .collect();
+        // There is one at least.
+        Self::several(wrong).unwrap_or_else(|| Self::bad_request("refused", "try again"))
     }
 }
 

@@ -3,19 +3,25 @@
 //! Order: token → record → may this peer have it → render → record the step, on disk → send. A
 //! template that fails leaves the record as it was.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use hyper::header::{self, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, StatusCode};
+use tokio::task::JoinError;
 
+use super::kept::{From, Given, Text};
 use super::{MAX_BODY, Visit, logs, plain, read_body};
 use crate::base::Token;
+use crate::config::snapshot::{Host, Profile};
 use crate::decide;
 use crate::decide::plan::architecture;
 use crate::journal::event::{Kind, Reason};
-use crate::record::Input;
-use crate::render::View;
+use crate::record::{Input, InstallState};
+use crate::render::load::InForce;
+use crate::render::{RenderError, View};
 use crate::serve::installs::{Applied, ApplyError, Context as Change};
 use crate::serve::script::server_for;
 
@@ -29,7 +35,9 @@ pub(crate) async fn serve(
     let ctx = visit.plane.ctx.clone();
     let in_force = visit.in_force.clone();
     let snapshot = &in_force.snapshot;
-    let head = request.method() == Method::HEAD;
+    let method = request.method().clone();
+    let head = method == Method::HEAD;
+    let path = request.uri().path().to_owned();
     let Some(token) = token else {
         return visit.refuse(StatusCode::NOT_FOUND, Reason::UnknownToken, None);
     };
@@ -43,7 +51,7 @@ pub(crate) async fn serve(
         Err(reason) => return visit.refuse_token(&record, reason),
     };
     // Only now: nobody without the token makes this server wait for a body.
-    let facts = if request.method() == Method::POST {
+    let facts = if method == Method::POST {
         match read_body(&mut request.into_body(), MAX_BODY).await {
             Ok(body) => body.bytes,
             Err(error) => return visit.bad_body(&error),
@@ -65,26 +73,20 @@ pub(crate) async fn serve(
     };
     let seen = ctx.architecture_seen(&host);
     let server = server_for(snapshot, &host, visit.peer, visit.local);
+    let from = From {
+        in_force: Arc::downgrade(&in_force),
+        host: host.name.clone(),
+        profile: profile.name.clone(),
+        server,
+        arch: architecture(&host, Some(&profile), seen),
+    };
 
-    // Off the workers of the runtime: hashing a password takes its time.
-    let rendered = tokio::task::spawn_blocking({
-        let (in_force, host, token, name) =
-            (in_force.clone(), host.clone(), token.clone(), name.clone());
-        move || {
-            let view = View {
-                snapshot: &in_force.snapshot,
-                host: &host,
-                profile: &profile,
-                arch: architecture(&host, Some(&profile), seen),
-                server,
-                token: Some(&token),
-            };
-            in_force.renderer.answer_for_machine(&view, &name)
-        }
-    })
-    .await;
-    let answer = match rendered {
-        Ok(Some(Ok(answer))) => answer,
+    let rendered = match visit.answers.rendered(&path, &from) {
+        Some(text) => Ok(Some(Ok(text))),
+        None => render(&in_force, &from, &host, profile, &token, &name).await,
+    };
+    let text = match rendered {
+        Ok(Some(Ok(text))) => text,
         Ok(None) => {
             return visit.refuse(
                 StatusCode::NOT_FOUND,
@@ -135,7 +137,7 @@ pub(crate) async fn serve(
     event.bytes = Some(if head {
         0
     } else {
-        u64::try_from(answer.text.len()).unwrap_or(u64::MAX)
+        u64::try_from(text.bytes.len()).unwrap_or(u64::MAX)
     });
     event.detail = if head {
         Some("HEAD: nothing was sent and nothing is changed".to_owned())
@@ -143,16 +145,66 @@ pub(crate) async fn serve(
         kept
     };
     visit.tell(event);
+    if method == Method::GET {
+        let given = given(&visit, &token, &host).await;
+        let now = ctx.now();
+        visit.answers.keep(&path, from, text.clone(), given, now);
+    }
+    text.response()
+}
 
-    let mut response = Response::new(Body::from(answer.text));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::try_from(answer.content_type)
-            .unwrap_or(HeaderValue::from_static("text/plain; charset=utf-8")),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// Renders off the workers of the runtime: hashing a password takes its time.
+async fn render(
+    in_force: &Arc<InForce>,
+    from: &From,
+    host: &Arc<Host>,
+    profile: Arc<Profile>,
+    token: &Token,
+    name: &str,
+) -> Result<Option<Result<Text, RenderError>>, JoinError> {
+    let (in_force, host) = (Arc::clone(in_force), Arc::clone(host));
+    let (server, arch) = (from.server, from.arch);
+    let (token, name) = (token.clone(), name.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let view = View {
+            snapshot: &in_force.snapshot,
+            host: &host,
+            profile: &profile,
+            arch,
+            server,
+            token: Some(&token),
+        };
+        let answer = in_force.renderer.answer_for_machine(&view, &name)?;
+        Some(answer.map(|answer| {
+            Text {
+                content_type: HeaderValue::try_from(answer.content_type)
+                    .unwrap_or(HeaderValue::from_static("text/plain; charset=utf-8")),
+                bytes: answer.text.into(),
+            }
+        }))
+    })
+    .await
+}
+
+/// Under what the machine was given its answer; `None`: it would not be given it again. The record is read
+/// anew together with its version: it may have changed since.
+async fn given(visit: &Visit, token: &Token, host: &Host) -> Option<Given> {
+    let ctx = &visit.plane.ctx;
+    let stored = ctx.installs.stored(&host.name).await?;
+    let record = &stored.value;
+    if record.token.as_ref() != Some(token) || record.state != InstallState::Installing {
+        return None;
+    }
+    decide::http::answer(record, &visit.in_force.snapshot, visit.who).ok()?;
+    Some(Given {
+        who: visit.who,
+        peer: visit.peer,
+        local: visit.local,
+        mac: host.mac()?,
+        version: stored.version,
+        at: ctx.now(),
+        shown: visit.shown.clone(),
+    })
 }
 
 fn still_good(applied: &Applied, token: &Token) -> bool {

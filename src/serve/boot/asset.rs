@@ -1,13 +1,12 @@
-//! Boot files by HTTP: validators, ranges, a bounded stream, and an event when it has ended.
+//! Boot files by HTTP: validators, ranges, memory or a bounded stream, and an event when it has ended.
 //!
 //! **Invariant:** a reply has the length it announced and the bytes of one version of the file, or its
-//! connection is cut. One transfer is one `http.asset` event, written when it ends.
+//! connection is cut. One transfer is one `http.asset` event, written when the system has taken the last byte or the
+//! connection has ended.
 
-use std::fs::File;
+use std::collections::VecDeque;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::SystemTime;
 
@@ -16,16 +15,18 @@ use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
-use tokio::task::JoinHandle;
 
 use super::ranges::{Selection, Validators, select};
+use super::source::Source;
 use super::{Visit, refusal};
 use crate::journal::event::{Kind, Reason};
-use crate::serve::assets::Asset;
+use crate::serve::assets::{Asset, AssetError};
+use crate::serve::file_cache::Trouble;
+use crate::serve::listener::{Sent, Watch};
 use crate::serve::pulse::Pulse;
 
-/// Bytes read at once. One read goes on while the one before it is sent.
-const CHUNK: u64 = 256 << 10;
+/// After so many bytes others have their turn: a client on a fast link takes them as fast as they are given.
+const TURN: u64 = 1 << 20;
 
 /// Serves one boot file.
 pub(crate) async fn serve(
@@ -34,15 +35,9 @@ pub(crate) async fn serve(
     method: &Method,
     asked: &HeaderMap,
 ) -> Response {
-    let assets = visit.plane.ctx.assets.clone();
-    let opened = tokio::task::spawn_blocking({
-        let path = path.to_owned();
-        move || assets.open(&path)
-    })
-    .await;
-    let asset = match opened {
-        Ok(Ok(asset)) => asset,
-        Ok(Err(error)) => {
+    let asset = match open(&visit, path).await {
+        Ok(asset) => asset,
+        Err(error) => {
             let reason = error.reason();
             let status = if reason == Reason::ReadFailed {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -50,13 +45,6 @@ pub(crate) async fn serve(
                 StatusCode::NOT_FOUND
             };
             return visit.refuse(status, reason, error.detail());
-        }
-        Err(error) => {
-            return visit.refuse(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Reason::ReadFailed,
-                error.to_string(),
-            );
         }
     };
     let modified = asset.modified.unwrap_or(SystemTime::UNIX_EPOCH);
@@ -68,7 +56,7 @@ pub(crate) async fn serve(
             modified,
         },
     );
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Ok(etag) = HeaderValue::from_str(&asset.etag) {
         headers.insert(header::ETAG, etag);
@@ -78,9 +66,21 @@ pub(crate) async fn serve(
     {
         headers.insert(header::LAST_MODIFIED, date);
     }
-    let (status, start, end) = match selection {
-        Selection::Whole => (StatusCode::OK, 0, asset.len),
-        Selection::Part { start, end } => (StatusCode::PARTIAL_CONTENT, start, end),
+    let content_type = content_type(path);
+    let (status, content) = match selection {
+        Selection::Whole => (StatusCode::OK, Content::of(0, asset.len)),
+        Selection::Part { start, end } => {
+            insert(
+                &mut headers,
+                header::CONTENT_RANGE,
+                &format_args!("bytes {start}-{}/{}", end - 1, asset.len),
+            );
+            (StatusCode::PARTIAL_CONTENT, Content::of(start, end))
+        }
+        Selection::Parts(parts) => {
+            let content = Content::of_parts(&parts, content_type, asset.len);
+            (StatusCode::PARTIAL_CONTENT, content)
+        }
         Selection::NotModified => {
             return bodiless(&visit, StatusCode::NOT_MODIFIED, headers, "not modified");
         }
@@ -106,18 +106,14 @@ pub(crate) async fn serve(
             return response;
         }
     };
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(content_type(path)),
-    );
-    insert(&mut headers, header::CONTENT_LENGTH, &(end - start));
-    if status == StatusCode::PARTIAL_CONTENT {
-        insert(
-            &mut headers,
-            header::CONTENT_RANGE,
-            &format_args!("bytes {start}-{}/{}", end - 1, asset.len),
-        );
-    }
+    let content_type = match &content.boundary {
+        Some(boundary) => {
+            HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}")).ok()
+        }
+        None => Some(HeaderValue::from_static(content_type)),
+    };
+    headers.extend(content_type.map(|value| (header::CONTENT_TYPE, value)));
+    headers.insert(header::CONTENT_LENGTH, content.total.into());
     if *method == Method::HEAD {
         return bodiless(
             &visit,
@@ -126,11 +122,38 @@ pub(crate) async fn serve(
             "HEAD: only the length was asked for",
         );
     }
-    let body = AssetBody::new(visit, path, asset, start, end);
+    let body = AssetBody::new(visit, path, asset, content, head_len(&headers));
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Opens a file at once where the system has at hand what that needs, else on a thread that may wait.
+async fn open(visit: &Visit, path: &str) -> Result<Asset, AssetError> {
+    let assets = &visit.plane.ctx.assets;
+    if let Some(asset) = assets.open_at_once(path) {
+        return Ok(asset);
+    }
+    let (assets, name) = (assets.clone(), path.to_owned());
+    let opened = tokio::task::spawn_blocking(move || assets.open(&name)).await;
+    opened.unwrap_or_else(|error| {
+        Err(AssetError::Read {
+            path: path.to_owned(),
+            error: io::Error::other(error),
+        })
+    })
+}
+
+/// Bytes of a reply's head on the wire: of a transfer that breaks off it is told how much of the file had left.
+fn head_len(headers: &HeaderMap) -> u64 {
+    const STATUS_AND_DATE: usize =
+        "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n".len();
+    let fields = headers.iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    u64::try_from(STATUS_AND_DATE + fields).unwrap_or_default()
 }
 
 fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &dyn std::fmt::Display) {
@@ -160,85 +183,153 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
-/// A part of a file on its way. Whatever becomes of it, dropping it writes the event.
+/// What a reply holds.
+struct Content {
+    pieces: VecDeque<Piece>,
+    /// Bytes in all.
+    total: u64,
+    /// From the first byte of the file to one past the last, when it is one stretch.
+    stretch: Option<(u64, u64)>,
+    /// What stands between its parts, when there are several.
+    boundary: Option<String>,
+}
+
+enum Piece {
+    Text(Bytes),
+    File { next: u64, end: u64 },
+}
+
+impl Content {
+    fn of(start: u64, end: u64) -> Self {
+        Self {
+            pieces: [Piece::File { next: start, end }].into(),
+            total: end - start,
+            stretch: Some((start, end)),
+            boundary: None,
+        }
+    }
+
+    /// `multipart/byteranges` (RFC 9110 section 14.6).
+    fn of_parts(parts: &[(u64, u64)], content_type: &str, len: u64) -> Self {
+        // Nobody who wrote the file could know it.
+        let random = getrandom::u64().unwrap_or_default();
+        let boundary = format!("bootwright-{random:016x}");
+        let mut pieces = VecDeque::with_capacity(2 * parts.len() + 1);
+        let mut total = 0;
+        let mut before = "";
+        for (start, end) in parts {
+            let text = format!(
+                "{before}--{boundary}\r\ncontent-type: {content_type}\r\ncontent-range: bytes {start}-{}/{len}\r\n\r\n",
+                end.saturating_sub(1)
+            );
+            total += u64::try_from(text.len()).unwrap_or_default() + (end - start);
+            pieces.push_back(Piece::Text(text.into()));
+            pieces.push_back(Piece::File {
+                next: *start,
+                end: *end,
+            });
+            before = "\r\n";
+        }
+        let text = format!("\r\n--{boundary}--\r\n");
+        total += u64::try_from(text.len()).unwrap_or_default();
+        pieces.push_back(Piece::Text(text.into()));
+        Self {
+            pieces,
+            total,
+            stretch: None,
+            boundary: Some(boundary),
+        }
+    }
+}
+
+/// A reply on its way. Whatever becomes of it, dropping it has the event written.
 struct AssetBody {
-    visit: Option<Visit>,
-    path: String,
-    file: Arc<File>,
-    /// The file as it was when it was opened.
-    len: u64,
-    modified: Option<SystemTime>,
-    start: u64,
-    end: u64,
-    /// Next byte to read.
-    next: u64,
+    source: Source,
+    pieces: VecDeque<Piece>,
     /// Bytes handed to the connection.
     sent: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// Of these, since others had their turn.
+    turn: u64,
     trouble: Option<(Reason, String)>,
     /// `None`: nobody's transfer.
     pulse: Option<Pulse>,
+    transfer: Option<Transfer>,
+}
+
+/// What the end of a transfer is told from.
+struct Transfer {
+    visit: Visit,
+    path: String,
+    /// Bytes of the file, and of the reply.
+    len: u64,
+    total: u64,
+    stretch: Option<(u64, u64)>,
+    /// What the system had taken of the connection's bytes when the reply began, with its head.
+    before: u64,
 }
 
 impl AssetBody {
-    fn new(visit: Visit, path: &str, asset: Asset, start: u64, end: u64) -> Self {
-        let pulse = visit.peer_host().map(|_| {
-            let ctx = &visit.plane.ctx;
-            Pulse::new(ctx.note_every(), ctx.now())
-        });
+    fn new(visit: Visit, path: &str, asset: Asset, content: Content, head: u64) -> Self {
+        let ctx = &visit.plane.ctx;
+        let pulse = visit
+            .peer_host()
+            .map(|_| Pulse::new(ctx.note_every(), ctx.now()));
+        let cache = ctx.assets.cache();
+        cache.set_limit(visit.in_force.snapshot.server.asset_cache);
+        let source = Source::new(cache, asset.file, asset.version);
+        let written = visit.watch.as_ref().map_or(0, Watch::written);
         Self {
-            pulse,
-            visit: Some(visit),
-            path: path.to_owned(),
-            file: Arc::new(asset.file),
-            len: asset.len,
-            modified: asset.modified,
-            start,
-            end,
-            next: start,
+            source,
+            pieces: content.pieces,
             sent: 0,
-            reading: None,
+            turn: 0,
             trouble: None,
+            pulse,
+            transfer: Some(Transfer {
+                visit,
+                path: path.to_owned(),
+                len: asset.len,
+                total: content.total,
+                stretch: content.stretch,
+                before: written + head,
+            }),
         }
     }
 
     fn remaining(&self) -> u64 {
-        (self.end - self.start).saturating_sub(self.sent)
+        let total = self.transfer.as_ref().map_or(0, |transfer| transfer.total);
+        total.saturating_sub(self.sent)
     }
 
     /// The connection takes more when it has sent what it had: bytes flow.
     fn note_progress(&mut self) {
-        let Some(visit) = self.visit.as_ref() else {
-            return;
-        };
-        if let Some(pulse) = &mut self.pulse
-            && pulse.beat(visit.plane.ctx.now())
+        if let (Some(transfer), Some(pulse)) = (&self.transfer, &mut self.pulse)
+            && pulse.beat(transfer.visit.plane.ctx.now())
         {
-            note(visit, self.path.clone(), false);
+            note(&transfer.visit, transfer.path.clone(), false);
         }
     }
 
-    /// Begins to read the next bytes, unless that is under way or nothing is left.
-    fn read_on(&mut self) {
-        if self.reading.is_some() || self.next >= self.end {
-            return;
-        }
-        let (file, from, len, modified) =
-            (Arc::clone(&self.file), self.next, self.len, self.modified);
-        let count = CHUNK.min(self.end - from);
-        let last = from + count == self.end;
-        self.next = from + count;
-        self.reading = Some(tokio::task::spawn_blocking(move || {
-            let mut buffer = vec![0; usize::try_from(count).unwrap_or_default()];
-            file.read_exact_at(&mut buffer, from)?;
-            if last {
-                let now = file.metadata()?;
-                if now.len() != len || now.modified().ok() != modified {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+    fn poll_piece(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Bytes, Trouble>>> {
+        loop {
+            let bytes = match self.pieces.front_mut() {
+                None => return Poll::Ready(None),
+                Some(Piece::Text(text)) => std::mem::take(text),
+                Some(Piece::File { next, end }) if *next < *end => {
+                    let bytes = match ready!(self.source.poll_at(cx, *next, *end)) {
+                        Ok(bytes) => bytes,
+                        Err(trouble) => return Poll::Ready(Some(Err(trouble))),
+                    };
+                    *next += u64::try_from(bytes.len()).unwrap_or_default();
+                    return Poll::Ready(Some(Ok(bytes)));
                 }
+                Some(Piece::File { .. }) => Bytes::new(),
+            };
+            self.pieces.pop_front();
+            if !bytes.is_empty() {
+                return Poll::Ready(Some(Ok(bytes)));
             }
-            Ok(buffer.into())
-        }));
+        }
     }
 }
 
@@ -250,31 +341,30 @@ impl hyper::body::Body for AssetBody {
         mut self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.read_on();
-        let Some(reading) = self.reading.as_mut() else {
-            return Poll::Ready(None);
-        };
-        let read = ready!(Pin::new(reading).poll(cx));
-        self.reading = None;
-        match read.map_err(io::Error::other).flatten() {
-            Ok(bytes) => {
-                self.sent += u64::try_from(bytes.len()).unwrap_or_default();
-                self.note_progress();
-                self.read_on();
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Err(error) => {
-                self.next = self.end;
-                self.trouble = Some(if error.kind() == io::ErrorKind::UnexpectedEof {
-                    let text = "the file was changed while it was sent; put a new file in its \
-                                place by renaming it";
-                    (Reason::Changed, text.to_owned())
-                } else {
-                    (Reason::ReadFailed, error.to_string())
-                });
-                Poll::Ready(Some(Err(error)))
-            }
+        if self.turn >= TURN {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        Poll::Ready(match ready!(self.poll_piece(cx)) {
+            None => None,
+            Some(Ok(bytes)) => {
+                let count = u64::try_from(bytes.len()).unwrap_or_default();
+                self.sent += count;
+                self.turn += count;
+                self.note_progress();
+                Some(Ok(Frame::data(bytes)))
+            }
+            Some(Err(trouble)) => {
+                self.pieces.clear();
+                let reason = match trouble {
+                    Trouble::Changed => Reason::Changed,
+                    Trouble::Read(_) => Reason::ReadFailed,
+                };
+                self.trouble = Some((reason, trouble.to_string()));
+                Some(Err(io::Error::other(trouble)))
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -288,40 +378,67 @@ impl hyper::body::Body for AssetBody {
 
 impl Drop for AssetBody {
     fn drop(&mut self) {
-        let Some(visit) = self.visit.take() else {
+        let complete = self.remaining() == 0;
+        let Some(transfer) = self.transfer.take() else {
             return;
         };
-        let complete = self.remaining() == 0;
-        let (reason, detail) = match self.trouble.take() {
-            Some((reason, detail)) => (reason, Some(detail)),
-            None if !complete => (
+        let (sent, trouble) = (self.sent, self.trouble.take());
+        match transfer.visit.watch.clone() {
+            // What was handed over is on its way still.
+            Some(watch) if complete => {
+                let at_end = watch.clone();
+                watch.when_sent(Box::new(move |how| {
+                    let left = transfer.left(&at_end, sent);
+                    transfer.end(left, how == Sent::Whole, None);
+                }));
+            }
+            Some(watch) => {
+                let left = transfer.left(&watch, sent);
+                transfer.end(left, false, trouble);
+            }
+            None => transfer.end(sent, complete, trouble),
+        }
+    }
+}
+
+impl Transfer {
+    /// How much has left, of so many bytes that were handed over.
+    fn left(&self, watch: &Watch, sent: u64) -> u64 {
+        watch.written().saturating_sub(self.before).min(sent)
+    }
+
+    fn end(self, sent: u64, complete: bool, trouble: Option<(Reason, String)>) {
+        let Self {
+            visit, path, len, ..
+        } = self;
+        let sent = if complete { self.total } else { sent };
+        let (reason, detail) = match (trouble, self.stretch) {
+            (Some((reason, detail)), _) => (reason, Some(detail)),
+            (None, _) if !complete => (
                 Reason::Incomplete,
-                Some(format!("{} bytes were asked for", self.end - self.start)),
+                Some(format!("{} bytes were asked for", self.total)),
             ),
-            None if self.sent < self.len => (
+            (None, Some((start, end))) if end - start < len => (
                 Reason::Done,
-                Some(format!(
-                    "bytes {}-{} of {}",
-                    self.start,
-                    self.end.saturating_sub(1),
-                    self.len
-                )),
+                Some(format!("bytes {start}-{} of {len}", end.saturating_sub(1))),
             ),
-            None => (Reason::Done, None),
+            (None, None) => (Reason::Done, Some(format!("several parts of {len} bytes"))),
+            (None, Some(_)) => (Reason::Done, None),
         };
         let mut event = visit.event(Kind::HttpAsset, reason);
-        event.bytes = Some(self.sent);
+        event.bytes = Some(sent);
         event.detail = detail;
         visit.tell(event);
-        // A range that reaches the end counts as well: an interrupted fetch that was taken up again.
-        let whole = complete && self.end == self.len;
         if !complete {
             return;
         }
-        if let Some(host) = visit.peer_host().filter(|_| whole && self.start == 0) {
-            visit.plane.ctx.note_whole(&host.name, &self.path);
+        // A range that reaches the end counts as well: an interrupted fetch that was taken up again.
+        let whole = self.stretch.is_some_and(|(_, end)| end == len);
+        let from_start = self.stretch.is_some_and(|(start, _)| start == 0);
+        if let Some(host) = visit.peer_host().filter(|_| whole && from_start) {
+            visit.plane.ctx.note_whole(&host.name, &path);
         }
-        note(&visit, std::mem::take(&mut self.path), whole);
+        note(&visit, path, whole);
     }
 }
 

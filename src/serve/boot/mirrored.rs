@@ -17,9 +17,10 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use tokio::sync::watch;
 
-use super::{Visit, asset, refusal};
+use super::{BootPlane, Visit, asset, refusal};
 use crate::config::mirror::Mirror;
 use crate::journal::event::{Kind, Reason};
+use crate::serve::context::Context;
 use crate::serve::mirror::upstream::{Coming, Failure};
 use crate::serve::mirror::{Ask, Progress, Wanted, root};
 use crate::serve::pulse::Pulse;
@@ -87,8 +88,15 @@ pub(crate) async fn serve(
 
 /// A kept file is a boot file like others, in another folder.
 async fn kept(mut visit: Visit, path: &str, method: &Method, asked: &HeaderMap) -> Response {
-    let root = root(&visit.plane.ctx);
-    visit.plane.ctx.assets = visit.plane.ctx.assets.with_root(root);
+    let plane = BootPlane::clone(&visit.plane);
+    let assets = plane.ctx.assets.with_root(root(&plane.ctx));
+    visit.plane = Arc::new(BootPlane {
+        ctx: Context {
+            assets,
+            ..plane.ctx
+        },
+        ..plane
+    });
     asset::serve(visit, path, method, asked).await
 }
 

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod asset;
 pub mod exercise;
+mod kept;
 pub mod logs;
 mod mirrored;
 pub mod plane;
@@ -15,6 +16,7 @@ pub mod report;
 pub mod route;
 pub mod said;
 pub mod secret;
+mod source;
 pub mod webhook;
 
 use std::net::Ipv4Addr;
@@ -28,16 +30,19 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinError;
 
+use self::kept::KeptAnswers;
 use self::route::Route;
 use super::context::Context;
 use super::health::Health;
-use super::listener::Connection;
-use super::script::{ScriptAsk, Via, chain_script, serve_script};
+use super::listener::{Connection, Handler, Turned, Watch};
+use super::script::{Configuration, ScriptAsk, Via, chain_script, configuration, serve_script};
+use crate::base::{BootLoader, HardwareAddr};
 use crate::config::snapshot::Host;
 use crate::decide::http::{Peer, host_of};
 use crate::journal::event::{Event, Kind, Reason};
@@ -66,14 +71,92 @@ pub struct BootPlane {
     pub logs: PathBuf,
 }
 
+/// The boot plane as it answers requests; cheap to clone.
+#[derive(Clone)]
+pub struct Front {
+    plane: Arc<BootPlane>,
+    answers: Arc<KeptAnswers>,
+}
+
+impl Front {
+    /// Of this boot plane.
+    pub fn new(plane: BootPlane) -> Self {
+        Self {
+            plane: Arc::new(plane),
+            answers: Arc::default(),
+        }
+    }
+
+    /// Forgets answers that nobody has asked for lately. To be called now and then.
+    pub fn tidy(&self) {
+        self.answers.tidy(self.plane.ctx.now());
+    }
+}
+
 /// The boot plane as a service. Every request needs a [`Connection`] among its extensions.
 pub fn router(plane: BootPlane) -> Router {
-    Router::new().fallback(dispatch).with_state(plane)
+    routed(Front::new(plane))
+}
+
+/// The same, with what it has kept of earlier requests.
+pub fn routed(front: Front) -> Router {
+    let dispatched = |State(front): State<Front>, request: Request<Body>| async move {
+        match request.extensions().get::<Connection>().copied() {
+            Some(connection) => dispatch(front, connection, None, request).await,
+            None => refusal(StatusCode::NOT_FOUND),
+        }
+    };
+    Router::new().fallback(dispatched).with_state(front)
+}
+
+impl Handler for Front {
+    async fn handle(
+        self,
+        request: Request<Incoming>,
+        connection: Connection,
+        watch: Watch,
+    ) -> Response {
+        dispatch(self, connection, Some(watch), request.map(Body::new)).await
+    }
+
+    fn knows(&self, peer: Ipv4Addr) -> bool {
+        let ctx = &self.plane.ctx;
+        let in_force = ctx.config();
+        let snapshot = &in_force.snapshot;
+        snapshot
+            .subnets
+            .iter()
+            .any(|subnet| subnet.nat.contains(&peer))
+            || host_of(snapshot, ctx.peer(snapshot, peer)).is_some()
+    }
+
+    fn turned_away(&self, connection: Connection, why: Turned) {
+        let ctx = &self.plane.ctx;
+        let reason = match why {
+            Turned::Full => Reason::Overload,
+            Turned::Malformed(_) => Reason::BadRequest,
+        };
+        let in_force = ctx.config();
+        let mut event = Event::new(ctx.now(), Kind::HttpRefused, reason)
+            .ip(*connection.peer.ip())
+            .detail(format!("{why}, to {}", connection.local));
+        let who = ctx.peer(&in_force.snapshot, *connection.peer.ip());
+        if let Some(host) = host_of(&in_force.snapshot, who) {
+            event = event
+                .host(host.name.clone())
+                .mac(who.mac.or_else(|| host.mac()));
+        }
+        event.generation = in_force.snapshot.generation;
+        ctx.journal.append(event);
+    }
 }
 
 /// One request under way: who asks for what, and the configuration it is answered from.
 pub(crate) struct Visit {
-    pub(crate) plane: BootPlane,
+    pub(crate) plane: Arc<BootPlane>,
+    pub(crate) answers: Arc<KeptAnswers>,
+    /// `None`: there is no connection beneath.
+    pub(crate) watch: Option<Watch>,
     pub(crate) in_force: Arc<InForce>,
     pub(crate) peer: Ipv4Addr,
     /// Who that is.
@@ -190,10 +273,17 @@ impl Visit {
     }
 }
 
-async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Response {
-    let Some(connection) = request.extensions().get::<Connection>().copied() else {
-        return refusal(StatusCode::NOT_FOUND);
-    };
+async fn dispatch(
+    front: Front,
+    connection: Connection,
+    watch: Option<Watch>,
+    request: Request<Body>,
+) -> Response {
+    let Front { plane, answers } = front;
+    if let Some(response) = answers.again(&plane.ctx, connection, &request) {
+        return response;
+    }
+    let started = Instant::now();
     let in_force = plane.ctx.config();
     let peer = *connection.peer.ip();
     let visit = Visit {
@@ -202,9 +292,16 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
         peer,
         local: connection.local,
         shown: route::shown(request.uri().path()),
-        started: Instant::now(),
+        started,
         plane,
+        answers,
+        watch,
     };
+    if let Some(watch) = &visit.watch
+        && visit.peer_host().is_some()
+    {
+        watch.note_known();
+    }
     let route = Route::of(request.uri().path());
     let methods = route.methods();
     if !methods.contains(request.method()) && route != Route::NotFound {
@@ -228,27 +325,35 @@ async fn dispatch(State(plane): State<BootPlane>, request: Request<Body>) -> Res
         Route::Script(mac) => {
             let identity = route::identity(request.uri().query());
             let ask = ScriptAsk {
-                mac,
-                peer: visit.peer,
-                local: visit.local,
                 uuid: identity.uuid,
                 serial: identity.serial,
                 identified: identity.told,
                 waiting: identity.waiting,
-                via: Via::Http,
-                file: visit.shown.clone(),
-                preview: request.method() == Method::HEAD,
+                ..ask(&visit, mac, BootLoader::Ipxe, request.method())
             };
-            // In a task of its own: a client that hangs up while the record is being written must
-            // not leave the event unwritten.
-            let ctx = visit.plane.ctx.clone();
-            match tokio::spawn(async move { serve_script(&ctx, ask).await }).await {
-                Ok(answer) => script(answer.text),
-                Err(error) => visit.refuse(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    Reason::TaskFailed,
-                    error.to_string(),
-                ),
+            machine_script(&visit, ask).await
+        }
+        Route::Config(name, path) => {
+            let snapshot = &visit.in_force.snapshot;
+            let (ctx, head) = (&visit.plane.ctx, request.method() == Method::HEAD);
+            match configuration(ctx, snapshot, visit.who, &name, path.as_deref(), Via::Http) {
+                Configuration::Machine(mac, uuid) => {
+                    let ask = ScriptAsk {
+                        uuid,
+                        ..ask(&visit, mac, name.loader, request.method())
+                    };
+                    machine_script(&visit, ask).await
+                }
+                Configuration::Stranger(text) => {
+                    told_script(&visit, Reason::UnknownHost, text, head)
+                }
+                Configuration::File => match path {
+                    Some(path) => {
+                        let (head, _body) = request.into_parts();
+                        asset::serve(visit, &path, &head.method, &head.headers).await
+                    }
+                    None => visit.refuse(StatusCode::NOT_FOUND, Reason::NotFound, None),
+                },
             }
         }
         Route::Asset(path) => {
@@ -292,9 +397,45 @@ async fn whole(work: impl Future<Output = Response> + Send + 'static) -> Respons
     })
 }
 
+/// The request for a machine's script, in the language of this loader.
+fn ask(visit: &Visit, mac: HardwareAddr, loader: BootLoader, method: &Method) -> ScriptAsk {
+    ScriptAsk {
+        mac,
+        loader,
+        peer: visit.peer,
+        local: visit.local,
+        uuid: None,
+        serial: None,
+        identified: false,
+        waiting: false,
+        via: Via::Http,
+        file: visit.shown.clone(),
+        preview: method == Method::HEAD,
+    }
+}
+
+/// A machine's own script. In a task of its own: a client that hangs up while the record is being written
+/// must not leave the event unwritten.
+async fn machine_script(visit: &Visit, ask: ScriptAsk) -> Response {
+    let ctx = visit.plane.ctx.clone();
+    match tokio::spawn(async move { serve_script(&ctx, ask).await }).await {
+        Ok(answer) => script(answer.text),
+        Err(error) => visit.refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Reason::TaskFailed,
+            error.to_string(),
+        ),
+    }
+}
+
 fn chain(visit: &Visit, head: bool) -> Response {
     let text = chain_script(&visit.plane.ctx, visit.peer, visit.local);
-    let mut event = visit.event(Kind::HttpScript, Reason::ChainScript);
+    told_script(visit, Reason::ChainScript, text, head)
+}
+
+/// A script that is nobody's own, and its event.
+fn told_script(visit: &Visit, reason: Reason, text: String, head: bool) -> Response {
+    let mut event = visit.event(Kind::HttpScript, reason);
     if head {
         event.detail = Some("HEAD: nothing was sent".to_owned());
     }

@@ -5,15 +5,14 @@
 //! degraded.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{BootPlane, logs, router};
+use super::{BootPlane, Front, logs};
 use crate::config::Snapshot;
 use crate::host::links::LinkTable;
 use crate::host::preflight::{CannotListen, Transport};
@@ -72,6 +71,7 @@ fn wanted(snapshot: &Snapshot, links: &LinkTable) -> BTreeSet<SocketAddrV4> {
 /// Serves until cancelled, and then until what is under way has ended or was cut.
 pub async fn run(plane: BootPlane, sockets: Sockets, cancel: CancellationToken) {
     let ctx = plane.ctx.clone();
+    let front = Front::new(plane.clone());
     let gate = Gate::default();
     let tasks = TaskTracker::new();
     let mut listening: BTreeMap<SocketAddrV4, CancellationToken> = BTreeMap::new();
@@ -108,9 +108,8 @@ pub async fn run(plane: BootPlane, sockets: Sockets, cancel: CancellationToken) 
                     let stop = cancel.child_token();
                     tasks.spawn(serve_tcp(
                         listener,
-                        router(plane.clone()),
+                        front.clone(),
                         gate.clone(),
-                        too_many(&ctx, *address.ip()),
                         stop.clone(),
                         tasks.clone(),
                     ));
@@ -137,7 +136,7 @@ pub async fn run(plane: BootPlane, sockets: Sockets, cancel: CancellationToken) 
         report(&plane, &listening, &failing);
         tokio::select! {
             () = cancel.cancelled() => break,
-            _ = ticks.tick() => {}
+            _ = ticks.tick() => front.tidy(),
             _ = prunes.tick() => {
                 let plane = plane.clone();
                 tasks.spawn(async move { logs::prune(&plane).await });
@@ -171,17 +170,4 @@ fn told(ctx: &Context, what: &str) {
     ctx.journal.append(
         Event::new(ctx.now(), Kind::ServerLinks, Reason::LinkChange).detail(what.to_owned()),
     );
-}
-
-/// Tells of connections that one address had too many of.
-fn too_many(ctx: &Context, local: Ipv4Addr) -> Arc<dyn Fn(SocketAddrV4) + Send + Sync> {
-    let ctx = ctx.clone();
-    Arc::new(move |peer| {
-        let config = ctx.config();
-        let mut event = Event::new(ctx.now(), Kind::HttpRefused, Reason::Overload)
-            .ip(*peer.ip())
-            .detail(format!("too many connections of one address to {local}"));
-        event.generation = config.snapshot.generation;
-        ctx.journal.append(event);
-    })
 }

@@ -1,10 +1,14 @@
 //! Which part of a file a request wants: conditions and ranges of RFC 9110 (sections 13 and 14). Pure.
 //!
-//! **Invariant:** whatever the headers say, the part lies inside the file.
+//! **Invariant:** whatever the headers say, the parts lie inside the file, none is empty, no two overlap, and
+//! there are at most [`MAX_PARTS`] of them.
 
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{self, HeaderMap};
+
+/// Parts that are sent at once. A request for more is answered with the whole file.
+pub const MAX_PARTS: usize = 32;
 
 /// What describes a file to a client.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +22,7 @@ pub struct Validators<'a> {
 }
 
 /// What is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// 200, all of it.
     Whole,
@@ -29,6 +33,8 @@ pub enum Selection {
         /// One past the last byte.
         end: u64,
     },
+    /// 206 in several parts: each from its first byte to one past its last.
+    Parts(Vec<(u64, u64)>),
     /// 304.
     NotModified,
     /// 412: the condition does not hold.
@@ -75,37 +81,74 @@ pub fn select(headers: &HeaderMap, file: Validators<'_>) -> Selection {
     range_of(range, file.len)
 }
 
-/// Reads one `bytes=` range. Several ranges at once, other units and what cannot be read are
-/// answered with the whole file, as section 14.2 allows.
+/// Reads `bytes=` ranges. Other units, more than [`MAX_PARTS`], and what cannot be read are answered with the
+/// whole file, as section 14.2 allows; ranges that overlap become one.
 fn range_of(range: &str, len: u64) -> Selection {
-    let Some((unit, spec)) = range.split_once('=') else {
+    let Some((unit, specs)) = range.split_once('=') else {
         return Selection::Whole;
     };
-    let Some((first, last)) = spec.trim().split_once('-') else {
-        return Selection::Whole;
-    };
-    if !unit.trim().eq_ignore_ascii_case("bytes") || spec.contains(',') {
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
         return Selection::Whole;
     }
+    let specs = specs.split(',').map(str::trim);
+    let mut parts = Vec::new();
+    let mut asked = 0;
+    // A list may have empty elements (section 5.6.1).
+    for spec in specs.filter(|spec| !spec.is_empty()) {
+        asked += 1;
+        match one_range(spec, len) {
+            _ if asked > MAX_PARTS => return Selection::Whole,
+            None => return Selection::Whole,
+            Some((start, end)) if start < end => parts.push((start, end)),
+            Some(_) => {}
+        }
+    }
+    if asked == 0 {
+        return Selection::Whole;
+    }
+    joined(&mut parts);
+    match parts.as_slice() {
+        [] => Selection::Unsatisfiable,
+        [(start, end)] => Selection::Part {
+            start: *start,
+            end: *end,
+        },
+        _ => Selection::Parts(parts),
+    }
+}
+
+/// One range within a file, empty where it lies past its end; `None`: it cannot be read.
+fn one_range(spec: &str, len: u64) -> Option<(u64, u64)> {
+    let (first, last) = spec.split_once('-')?;
     let (start, end) = match (first.trim(), last.trim()) {
-        ("", suffix) => match number(suffix) {
-            Some(0) => return Selection::Unsatisfiable,
-            Some(count) => (len.saturating_sub(count), len),
-            None => return Selection::Whole,
-        },
-        (first, "") => match number(first) {
-            Some(first) => (first, len),
-            None => return Selection::Whole,
-        },
-        (first, last) => match (number(first), number(last)) {
-            (Some(first), Some(last)) if first <= last => (first, last.saturating_add(1).min(len)),
-            _ => return Selection::Whole,
-        },
+        ("", suffix) => (len.saturating_sub(number(suffix)?), len),
+        (first, "") => (number(first)?, len),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            if first > last {
+                return None;
+            }
+            (first, last.saturating_add(1).min(len))
+        }
     };
-    if start >= len {
-        return Selection::Unsatisfiable;
+    Some((start.min(len), end))
+}
+
+/// Makes one of those that overlap. Those that do not stay in the order in which they were asked for.
+fn joined(parts: &mut Vec<(u64, u64)>) {
+    let mut sorted = parts.clone();
+    sorted.sort_unstable();
+    let overlap = |pair: &[(u64, u64)]| matches!(pair, [(_, end), (start, _)] if start < end);
+    if !sorted.windows(2).any(overlap) {
+        return;
     }
-    Selection::Part { start, end }
+    parts.clear();
+    for (start, end) in sorted {
+        match parts.last_mut() {
+            Some((_, last)) if start < *last => *last = end.max(*last),
+            _ => parts.push((start, end)),
+        }
+    }
 }
 
 /// A number of decimal digits; one that is too large for any file is the largest.
@@ -195,7 +238,25 @@ mod tests {
             ("bytes=9-5", Selection::Whole),
             ("bytes=a-5", Selection::Whole),
             ("bytes=-", Selection::Whole),
-            ("bytes=0-1,4-5", Selection::Whole),
+            ("bytes=0-1,4-5", Selection::Parts(vec![(0, 2), (4, 6)])),
+            (
+                "bytes= 90-, 0-1 ,",
+                Selection::Parts(vec![(90, 100), (0, 2)]),
+            ),
+            (
+                "bytes=0-1,-1,200-",
+                Selection::Parts(vec![(0, 2), (99, 100)]),
+            ),
+            (
+                "bytes=0-5,4-9,20-21",
+                Selection::Parts(vec![(0, 10), (20, 22)]),
+            ),
+            ("bytes=0-5,3-", part(0, 100)),
+            ("bytes=5-5,200-300", part(5, 6)),
+            ("bytes=200-,300-", Selection::Unsatisfiable),
+            ("bytes=0-1,b-5", Selection::Whole),
+            ("bytes=,", Selection::Whole),
+            (&format!("bytes={}", "0-1,".repeat(40)), Selection::Whole),
             ("lines=1-2", Selection::Whole),
             ("bytes", Selection::Whole),
         ] {
@@ -263,12 +324,20 @@ mod tests {
         fn a_part_lies_inside_the_file(
             range in prop_oneof![
                 "bytes=[0-9]{0,22}-[0-9]{0,22}",
+                "bytes=([0-9]{0,4}-[0-9]{0,4},){1,40}",
                 "[a-z= ,0-9-]{0,30}",
             ],
             len in 0_u64..5_000,
         ) {
-            if let Selection::Part { start, end } = with(&[("range", &range)], len) {
-                prop_assert!(start < end && end <= len);
+            match with(&[("range", &range)], len) {
+                Selection::Part { start, end } => prop_assert!(start < end && end <= len),
+                Selection::Parts(mut parts) => {
+                    prop_assert!((2..=MAX_PARTS).contains(&parts.len()));
+                    parts.sort_unstable();
+                    prop_assert!(parts.iter().all(|(start, end)| start < end && *end <= len));
+                    prop_assert!(parts.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+                }
+                _ => {}
             }
         }
 

@@ -6,7 +6,8 @@
 use hyper::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::base::{HardwareAddr, Token, Uuid, without_tokens};
+use crate::base::{BootLoader, HardwareAddr, Token, Uuid, without_tokens};
+use crate::decide::configs::{ConfigName, Whose};
 use crate::record::ReportKind;
 
 /// What a request of the boot plane is for.
@@ -16,6 +17,9 @@ pub enum Route {
     Chain,
     /// `/boot/{mac}/boot.ipxe`.
     Script(HardwareAddr),
+    /// A configuration of GRUB's or PXELINUX's: `/boot/{mac}/grub.cfg`, and the names under which they ask
+    /// for it themselves, in any folder; with the path below `boot_assets` of a file of that name.
+    Config(ConfigName, Option<String>),
     /// `/assets/{path}`: the path below `boot_assets`, decoded, without a leading slash.
     Asset(String),
     /// `/answers/{token}/{name}`.
@@ -76,7 +80,23 @@ impl Route {
             | ["autoexec.ipxe"]
             | ["boot" | "assets", .., "autoexec.ipxe"] => Self::Chain,
             ["boot", mac, "boot.ipxe"] => mac.parse().map_or(Self::NotFound, Self::Script),
-            ["assets", path @ ..] if !path.is_empty() && !folder => Self::Asset(path.join("/")),
+            ["boot", mac, "grub.cfg" | "pxelinux.cfg"] if mac.parse::<HardwareAddr>().is_ok() => {
+                let loader = match parts.last() {
+                    Some(&"grub.cfg") => BootLoader::Grub,
+                    _ => BootLoader::Pxelinux,
+                };
+                mac.parse().map_or(Self::NotFound, |mac| {
+                    let whose = Whose::Mac(mac);
+                    Self::Config(ConfigName { loader, whose }, None)
+                })
+            }
+            ["assets", path @ ..] if !path.is_empty() && !folder => {
+                let path = path.join("/");
+                match ConfigName::read(&path) {
+                    Some(name) => Self::Config(name, Some(path)),
+                    None => Self::Asset(path),
+                }
+            }
             ["answers", token, "secrets", name] if !folder => Self::Secret {
                 token: Token::parse(token),
                 name: (*name).to_owned(),
@@ -102,6 +122,13 @@ impl Route {
                 },
                 None => Self::NotFound,
             },
+            // A loader whose root is this server.
+            [first, ..] if !folder && !matches!(*first, "answers" | "report" | "unattended") => {
+                match ConfigName::read(&parts.join("/")) {
+                    Some(name) => Self::Config(name, None),
+                    None => Self::NotFound,
+                }
+            }
             _ => Self::NotFound,
         }
     }
@@ -116,6 +143,7 @@ impl Route {
         match self {
             Self::Chain
             | Self::Script(_)
+            | Self::Config(..)
             | Self::Asset(_)
             | Self::Secret { .. }
             | Self::Health

@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::{Architecture, HostName, ProfileName};
+use crate::base::{Architecture, HostName, ProfileName, Token};
+use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::BootFiles;
 
@@ -130,6 +131,16 @@ impl<F: BootFiles> BootFiles for Remembered<'_, F> {
         self.lacking(Lacking::File, host, profile, arch, || {
             self.files.missing_for(host, profile, arch)
         })
+    }
+
+    fn options_of(
+        &self,
+        host: &Host,
+        profile: &Profile,
+        token: &Token,
+        server: Ipv4Addr,
+    ) -> Vec<ConfiguredOption> {
+        self.files.options_of(host, profile, token, server)
     }
 
     fn missing_secret(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {

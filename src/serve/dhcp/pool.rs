@@ -58,7 +58,11 @@ impl Service {
                     {
                         let event =
                             Event::new(arrival.at, Kind::PoolExhausted, Reason::PoolExhausted);
-                        self.tell(in_force, event, decision.detail.clone());
+                        self.tell(
+                            in_force,
+                            event,
+                            decision.detail.as_deref().map(str::to_owned),
+                        );
                     }
                     return decision;
                 }
@@ -122,7 +126,7 @@ impl Service {
                     }
                     _ => "its lease could not be written down",
                 }
-                .to_owned(),
+                .into(),
             ),
             // For all else that a decision says: the stage, and that it is no host's.
             ..decide(None)

@@ -18,9 +18,12 @@ use tokio_util::task::TaskTracker;
 use super::holder::holder_of;
 use super::looked_at::{LookedAt, Remembered, Routes};
 use super::probe::Prober;
-use super::socket::{Datagram, DhcpSocket, Door, MAX_DATAGRAM};
+use super::socket::{Buffer, Datagram, DhcpSocket, Door};
 use crate::base::{HardwareAddr, Timestamp};
+use crate::config::Snapshot;
+use crate::config::snapshot::Host;
 use crate::decide::delivery::Delivery;
+use crate::decide::dhcp::pool::asking_pool;
 use crate::decide::dhcp::{
     Decision, Outcome, asking_host, decide, decide_at_proxy_port, unknown_relay,
 };
@@ -75,28 +78,36 @@ impl Service {
         let service = Arc::new(self);
         let permits = Arc::new(Semaphore::new(CONCURRENT));
         let tasks = TaskTracker::new();
-        let mut buffer = vec![0; MAX_DATAGRAM];
+        let mut buffer = Buffer::default();
         // Nearly every answer is ready when it is first asked for: only one that has to wait becomes a
-        // task. The box is used again for the next datagram.
-        let mut answer = ReusableBoxFuture::new(ready(()));
+        // task. The box is used again for the next one.
+        let mut rest = ReusableBoxFuture::new(ready(()));
         let mut turn = 0;
         let ended = loop {
             match service.socket.try_recv(&mut buffer) {
                 Ok(datagram) => {
-                    answer.set(Arc::clone(&service).answer(datagram, Instant::now()));
+                    let began = Instant::now();
                     let is_done = poll_fn(|cx| {
                         // Whatever a packet brings about in an operator's template, the next one is answered.
-                        let polled = catch_unwind(AssertUnwindSafe(|| answer.poll(cx).is_ready()));
+                        let polled = catch_unwind(AssertUnwindSafe(|| {
+                            match service.answer(datagram, began) {
+                                Some(later) => {
+                                    rest.set(Arc::clone(&service).answer_later(later));
+                                    rest.poll(cx).is_ready()
+                                }
+                                None => true,
+                            }
+                        }));
                         Poll::Ready(polled)
                     });
                     let is_done = is_done.await.unwrap_or_else(|_| {
                         tracing::error!(iface = %service.socket.place.iface, "a DHCP message could not be dealt with: this is a fault of the daemon");
-                        answer.set(ready(()));
+                        rest.set(ready(()));
                         true
                     });
                     if !is_done {
                         let waiting =
-                            std::mem::replace(&mut answer, ReusableBoxFuture::new(ready(())));
+                            std::mem::replace(&mut rest, ReusableBoxFuture::new(ready(())));
                         let permit = tokio::select! {
                             () = cancel.cancelled() => break Ok(()),
                             permit = Arc::clone(&permits).acquire_owned() => permit,
@@ -139,10 +150,11 @@ impl Service {
         ended
     }
 
-    async fn answer(self: Arc<Self>, datagram: Datagram, began: Instant) {
+    /// Answers a datagram, as far as nothing has to be waited for.
+    fn answer(&self, datagram: Datagram<'_>, began: Instant) -> Option<Later> {
         let in_force = self.ctx.config();
         let arrival = self.arrival(&datagram);
-        let request = match Request::parse(&datagram.bytes) {
+        let request = match Request::parse(datagram.bytes) {
             Ok(request) => request,
             Err(malformed) => {
                 let mut event = begin_event(
@@ -155,17 +167,65 @@ impl Service {
                 .detail(format!("from {}: {malformed}", arrival.source));
                 event.ip = known_address(*arrival.source.ip());
                 self.ctx.journal.append(event);
-                return;
+                return None;
             }
         };
-        let decision = self.decide(&in_force, &request, &arrival).await;
+        let asked = Asked {
+            in_force,
+            request,
+            arrival,
+            began,
+        };
+        let Some(decision) = self.decide_now(&asked) else {
+            return Some(Later::Decide(Box::new(asked)));
+        };
+        let sent = self.carry_out(&asked, &decision);
+        if asks_who_holds(&decision) {
+            return Some(Later::Tell(Box::new((asked, decision, sent))));
+        }
+        let ended = self.tell_of(&asked, &decision, sent, None)?;
+        Some(Later::EndLease(ended, asked.arrival.at))
+    }
+
+    /// What is left of an answer, and may have to wait: for the disk, for an answer by ARP.
+    async fn answer_later(self: Arc<Self>, later: Later) {
+        let (asked, decision, sent) = match later {
+            Later::EndLease(ip, at) => {
+                self.ctx.leases().end(ip, at).await;
+                return;
+            }
+            Later::Tell(waiting) => *waiting,
+            Later::Decide(asked) => {
+                let decision = self.decide(&asked).await;
+                let sent = self.carry_out(&asked, &decision);
+                (*asked, decision, sent)
+            }
+        };
+        let holder = if asks_who_holds(&decision) {
+            self.who_holds(&asked.in_force, &asked.request).await
+        } else {
+            None
+        };
+        if let Some(ip) = self.tell_of(&asked, &decision, sent, holder) {
+            self.ctx.leases().end(ip, asked.arrival.at).await;
+        }
+    }
+
+    /// Does what was decided: takes note of it and sends the reply.
+    fn carry_out(&self, asked: &Asked, decision: &Decision) -> Option<Sent> {
+        let Asked {
+            in_force,
+            request,
+            arrival,
+            ..
+        } = asked;
         self.ctx.memory.note_dhcp(Sighting {
             mac: request.mac,
             reserved: in_force.snapshot.host_by_mac(request.mac).is_some(),
             at: arrival.at,
             stage: decision.stage,
-            is_ipxe: request.ipxe_features().is_some()
-                || matches!(decision.stage, Stage::Ipxe { .. }),
+            is_ipxe: matches!(decision.stage, Stage::Ipxe { .. })
+                || request.ipxe_features().is_some(),
             uuid: request.uuid(),
             delivery: decision.delivery,
         });
@@ -174,45 +234,58 @@ impl Service {
         }
         let gives = matches!(&decision.outcome, Outcome::Send { reply, .. } if !reply.yiaddr.is_unspecified());
         if !gives {
-            self.note_address(&in_force, &request, arrival.at);
+            self.note_address(in_force, request, arrival.at);
         }
-        let sent = match &decision.outcome {
+        match &decision.outcome {
             Outcome::Ignore => None,
             Outcome::Send {
                 reply,
                 payload,
                 to,
                 from,
-            } => {
-                let ip = known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr));
-                let sent = self.send(payload, *to, *from);
-                Some((payload.len(), ip, sent))
-            }
-        };
-        let mut details: Vec<String> = decision.detail.iter().cloned().collect();
-        if decision.reason == Reason::Declined {
-            // Boxed: it is rare, and its size would be every datagram's.
-            details.extend(Box::pin(self.who_holds(&in_force, &request)).await);
+            } => Some(Sent {
+                len: payload.len(),
+                ip: known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr)),
+                how: self.send(payload, *to, *from),
+            }),
         }
+    }
+
+    /// Tells what was done, in an event; `holder`: who has the address that was declined. What comes back is an
+    /// address that a host was granted and that may be leased to another machine still.
+    fn tell_of(
+        &self,
+        asked: &Asked,
+        decision: &Decision,
+        sent: Option<Sent>,
+        holder: Option<String>,
+    ) -> Option<Ipv4Addr> {
+        let Asked {
+            in_force,
+            request,
+            arrival,
+            began,
+        } = asked;
         let (mut kind, mut reason) = (decision.kind, decision.reason);
+        // What there is to say beside the decision's own words, before and after them.
+        let (mut before, mut after) = (None, holder);
         // Of a relay that nobody configured, strangers tell once in a while: a rack may be behind it.
         if reason == Reason::UnknownHost
-            && let Some(relay) = unknown_relay(&request, &arrival, &in_force.snapshot)
+            && let Some(relay) = unknown_relay(request, arrival, &in_force.snapshot)
             && self.ctx.memory.announce_relay(request.giaddr, arrival.at)
         {
             reason = Reason::UnknownRelay;
-            details.insert(0, relay);
+            before = Some(relay);
         }
         let (bytes, ip) = match sent {
             // Where another server gives the addresses, this is how one is seen to be taken.
-            None => (None, taken_address(&request)),
-            Some((len, ip, sent)) => {
-                match sent {
-                    Ok(None) => {}
-                    Ok(Some(instead)) => details.push(instead),
+            None => (None, taken_address(request)),
+            Some(Sent { len, ip, how }) => {
+                match how {
+                    Ok(instead) => after = instead,
                     Err(error) => {
                         (kind, reason) = (Kind::DhcpFailed, Reason::SendFailed);
-                        details.push(error.to_string());
+                        after = Some(error.to_string());
                     }
                 }
                 (u64::try_from(len).ok(), ip)
@@ -222,41 +295,47 @@ impl Service {
         self.ctx
             .journal
             .append_with(arrival.at, kind, host, request.mac, || {
-                let mut event = begin_event(&in_force, &arrival, began, kind, reason);
+                let mut event = begin_event(in_force, arrival, *began, kind, reason);
                 event.host.clone_from(&decision.host);
                 event.mac = Some(request.mac);
                 event.xid = Some(request.xid);
                 event.stage = Some(decision.stage.as_str().into());
-                event.file.clone_from(&decision.boot_file);
+                event.file = decision.boot_file.as_deref().map(str::to_owned);
                 event.ip = ip;
                 event.bytes = bytes;
+                let details = [
+                    before.as_deref(),
+                    decision.detail.as_deref(),
+                    after.as_deref(),
+                ];
+                let details: Vec<&str> = details.into_iter().flatten().collect();
                 event.detail = (!details.is_empty()).then(|| details.join("; "));
                 event
             });
-        self.note_loader(&in_force, &request, &arrival, &decision);
+        self.note_loader(in_force, request, arrival, decision);
         if decision.reason == Reason::OtherServer {
             foreign::note_choice(
                 &self.ctx,
                 &in_force.snapshot,
                 &arrival.iface,
                 &arrival.addresses,
-                decision.host.as_ref(),
-                &request,
+                host,
+                request,
             );
         }
-        self.probe_reserved(&in_force, &request, &decision);
-        if let Some(ip) = ip.filter(|_| decision.kind == Kind::DhcpAck && host.is_some())
-            && self
-                .ctx
-                .leases()
-                .may_be_anothers(ip, request.mac, arrival.at)
-        {
-            Box::pin(self.ctx.leases().end(ip, arrival.at)).await;
-        }
-        let is_shown = decision.host.is_none() && decision.boot_file.is_some();
+        self.probe_reserved(in_force, request, decision);
+        let is_shown = host.is_none() && decision.boot_file.is_some();
         if decision.reason == Reason::UnknownHost || decision.lease.is_some() || is_shown {
-            self.announce(&in_force, &request, &arrival, &decision);
+            self.announce(in_force, request, arrival, decision);
         }
+        ip.filter(|ip| {
+            decision.kind == Kind::DhcpAck
+                && host.is_some()
+                && self
+                    .ctx
+                    .leases()
+                    .may_be_anothers(*ip, request.mac, arrival.at)
+        })
     }
 
     /// The boot files on the disk, as far as they were looked for a moment ago.
@@ -290,7 +369,7 @@ impl Service {
         memory.note_address(request.mac, address, learn, now);
     }
 
-    fn arrival(&self, datagram: &Datagram) -> Arrival {
+    fn arrival(&self, datagram: &Datagram<'_>) -> Arrival {
         let iface = &self.socket.place.iface;
         let addresses = self
             .ctx
@@ -308,35 +387,74 @@ impl Service {
         }
     }
 
-    async fn decide(&self, in_force: &InForce, request: &Request, arrival: &Arrival) -> Decision {
+    /// The decision about a message that can be made without waiting: about a host of which nothing is
+    /// recorded, as of most machines that ask for their address, and about a stranger that there is no pool for.
+    fn decide_now(&self, asked: &Asked) -> Option<Decision> {
+        let Asked {
+            in_force,
+            request,
+            arrival,
+            ..
+        } = asked;
         let snapshot = &in_force.snapshot;
-        let route_source = if request.giaddr.is_unspecified() {
-            None
-        } else {
-            self.routes.source_for(request.giaddr)
-        };
+        let route_source = self.route_source(request);
         let Some(host) = asking_host(request, snapshot) else {
-            if self.socket.place.door == Door::Proxy {
-                let facts = Facts {
-                    known: Known::Nothing,
-                    files: &self.files(in_force),
-                    fetches: None,
-                    held: &[],
-                    delivery: Delivery::default(),
-                    route_source,
-                    pool: None,
-                };
-                return decide_at_proxy_port(request, arrival, snapshot, &facts);
+            let is_proxy = self.socket.place.door == Door::Proxy;
+            if !is_proxy && asking_pool(request, arrival, snapshot).is_some() {
+                return None;
             }
+            let facts = Facts {
+                known: Known::Nothing,
+                files: &self.files(in_force),
+                fetches: None,
+                held: &[],
+                delivery: Delivery::default(),
+                route_source,
+                pool: None,
+            };
+            return Some(self.decide_with(request, arrival, snapshot, &facts));
+        };
+        self.ctx
+            .installs
+            .surely_lacks(&host.name)
+            .then(|| self.decide_for_host(asked, host, Known::Nothing, route_source))
+    }
+
+    /// The decision about a message, with what has to be waited for.
+    async fn decide(&self, asked: &Asked) -> Decision {
+        let Asked {
+            in_force,
+            request,
+            arrival,
+            ..
+        } = asked;
+        let route_source = self.route_source(request);
+        let Some(host) = asking_host(request, &in_force.snapshot) else {
             return self
                 .decide_for_stranger(in_force, request, arrival, route_source)
                 .await;
         };
         let known = self.ctx.known(in_force, &host.name).await;
+        self.decide_for_host(asked, host, known.as_known(), route_source)
+    }
+
+    fn decide_for_host(
+        &self,
+        asked: &Asked,
+        host: &Host,
+        known: Known<'_>,
+        route_source: Option<Ipv4Addr>,
+    ) -> Decision {
+        let Asked {
+            in_force,
+            request,
+            arrival,
+            ..
+        } = asked;
         let held = self.ctx.memory.held(host, arrival.at);
         let (delivery, fetches) = self.ctx.memory.before(request.mac);
         let facts = Facts {
-            known: known.as_known(),
+            known,
             files: &self.files(in_force),
             fetches: fetches.as_ref(),
             held: &held,
@@ -344,9 +462,27 @@ impl Service {
             route_source,
             pool: None,
         };
+        self.decide_with(request, arrival, &in_force.snapshot, &facts)
+    }
+
+    fn decide_with(
+        &self,
+        request: &Request,
+        arrival: &Arrival,
+        snapshot: &Snapshot,
+        facts: &Facts<'_>,
+    ) -> Decision {
         match self.socket.place.door {
-            Door::Dhcp => decide(request, arrival, snapshot, &facts),
-            Door::Proxy => decide_at_proxy_port(request, arrival, snapshot, &facts),
+            Door::Dhcp => decide(request, arrival, snapshot, facts),
+            Door::Proxy => decide_at_proxy_port(request, arrival, snapshot, facts),
+        }
+    }
+
+    fn route_source(&self, request: &Request) -> Option<Ipv4Addr> {
+        if request.giaddr.is_unspecified() {
+            None
+        } else {
+            self.routes.source_for(request.giaddr)
         }
     }
 
@@ -474,7 +610,7 @@ impl Service {
         event.iface = Some(Arc::clone(&arrival.iface));
         event.stage = Some(decision.stage.as_str().into());
         event.xid = Some(request.xid);
-        event.file = Some(loader.clone());
+        event.file = Some(loader.to_string());
         event.generation = in_force.snapshot.generation;
         // The other reasons say in their own words what is done.
         let done = match (reason, decision.guard) {
@@ -515,10 +651,43 @@ impl Service {
             .map(|uuid| format!("UUID {uuid}"));
         event.detail = match (uuid, &decision.detail) {
             (Some(uuid), Some(detail)) => Some(format!("{uuid}; {detail}")),
-            (uuid, detail) => uuid.or_else(|| detail.clone()),
+            (uuid, detail) => uuid.or_else(|| detail.as_deref().map(str::to_owned)),
         };
         self.ctx.journal.append(event);
     }
+}
+
+/// A message, and what it meets.
+struct Asked {
+    in_force: Arc<InForce>,
+    request: Request,
+    arrival: Arrival,
+    began: Instant,
+}
+
+/// A reply that was sent.
+struct Sent {
+    /// Its length, in bytes.
+    len: usize,
+    /// The address that it is about.
+    ip: Option<Ipv4Addr>,
+    /// How it went, where that was not as decided.
+    how: io::Result<Option<String>>,
+}
+
+/// What is left of an answer.
+enum Later {
+    /// All of it.
+    Decide(Box<Asked>),
+    /// Who has the address that was declined, and the event.
+    Tell(Box<(Asked, Decision, Option<Sent>)>),
+    /// The end of a lease of an address that has become a host's.
+    EndLease(Ipv4Addr, Timestamp),
+}
+
+/// Whether the event tells who has the address.
+fn asks_who_holds(decision: &Decision) -> bool {
+    decision.reason == Reason::Declined
 }
 
 fn begin_event(

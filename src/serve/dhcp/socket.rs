@@ -30,7 +30,7 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 const SEND_BUFFER: usize = 4 << 20;
 
 /// Largest datagram read, in bytes; DHCP over Ethernet has at most 1,472.
-pub(super) const MAX_DATAGRAM: usize = 4_096;
+const MAX_DATAGRAM: usize = 4_096;
 
 /// What is asked at a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,10 +124,26 @@ fn open_udp(interface: &Interface, port: u16, share: bool) -> io::Result<UdpSock
     Ok(socket.into())
 }
 
+/// Where datagrams are received, one after the other.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    control: Vec<u8>,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            bytes: vec![0; MAX_DATAGRAM],
+            control: nix::cmsg_space!(libc::in_pktinfo),
+        }
+    }
+}
+
 /// A datagram that came in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Datagram {
-    pub(super) bytes: Vec<u8>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Datagram<'a> {
+    pub(super) bytes: &'a [u8],
     pub(super) source: SocketAddrV4,
     /// The destination in its header: 255.255.255.255 for a broadcast.
     pub(super) to: Ipv4Addr,
@@ -155,7 +171,7 @@ impl DhcpSocket {
 
     /// The next datagram, when there is one already: `WouldBlock` when not. After any other error the
     /// socket can be used again.
-    pub(super) fn try_recv(&self, buffer: &mut [u8]) -> io::Result<Datagram> {
+    pub(super) fn try_recv<'a>(&self, buffer: &'a mut Buffer) -> io::Result<Datagram<'a>> {
         self.udp
             .try_io(Interest::READABLE, || receive(self.udp.as_raw_fd(), buffer))
     }
@@ -199,14 +215,14 @@ impl DhcpSocket {
     }
 }
 
-fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Datagram> {
-    let mut control = nix::cmsg_space!(libc::in_pktinfo);
+fn receive(fd: RawFd, buffer: &mut Buffer) -> io::Result<Datagram<'_>> {
+    let Buffer { bytes, control } = buffer;
     let (len, source, to) = {
-        let mut parts = [IoSliceMut::new(buffer)];
+        let mut parts = [IoSliceMut::new(bytes)];
         let message = recvmsg::<SockaddrIn>(
             fd,
             &mut parts,
-            Some(&mut control),
+            Some(control),
             MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC,
         )?;
         let to = message
@@ -221,7 +237,7 @@ fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Datagram> {
             .map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), Into::into);
         (message.bytes, source, to)
     };
-    let bytes = buffer.get(..len).unwrap_or_default().to_vec();
+    let bytes = bytes.get(..len).unwrap_or_default();
     Ok(Datagram { bytes, source, to })
 }
 
@@ -269,12 +285,12 @@ mod tests {
         DhcpSocket::new(open(&lo, Door::Dhcp, 0).unwrap()).unwrap()
     }
 
-    async fn recv(socket: &DhcpSocket) -> Datagram {
-        let mut buffer = [0; MAX_DATAGRAM];
+    async fn recv(socket: &DhcpSocket) -> (Vec<u8>, SocketAddrV4, Ipv4Addr) {
+        let mut buffer = Buffer::default();
         loop {
             socket.readable().await.unwrap();
             match socket.try_recv(&mut buffer) {
-                Ok(datagram) => return datagram,
+                Ok(Datagram { bytes, source, to }) => return (bytes.to_vec(), source, to),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
             }
         }
@@ -286,15 +302,15 @@ mod tests {
         let port = server.udp.local_addr().unwrap().port();
         let client = tokio::net::UdpSocket::bind("127.0.0.5:0").await.unwrap();
         client.send_to(b"hello", ("127.0.0.9", port)).await.unwrap();
-        let got = recv(&server).await;
-        assert_eq!(got.bytes, b"hello");
-        assert_eq!(got.to, Ipv4Addr::new(127, 0, 0, 9));
+        let (bytes, source, to) = recv(&server).await;
+        assert_eq!(bytes, b"hello");
+        assert_eq!(to, Ipv4Addr::new(127, 0, 0, 9));
         assert_eq!(
-            SocketAddrV4::new([127, 0, 0, 5].into(), got.source.port()),
-            got.source
+            SocketAddrV4::new([127, 0, 0, 5].into(), source.port()),
+            source
         );
 
-        server.send(b"back", got.to, got.source).unwrap();
+        server.send(b"back", to, source).unwrap();
         let mut buf = [0; 16];
         let (len, from) = client.recv_from(&mut buf).await.unwrap();
         assert_eq!(&buf[..len], b"back");
@@ -302,7 +318,7 @@ mod tests {
 
         // An address that is not this machine's: the kernel chooses one.
         let foreign = Ipv4Addr::new(192, 0, 2, 1);
-        server.send(b"again", foreign, got.source).unwrap();
+        server.send(b"again", foreign, source).unwrap();
         let (len, from) = client.recv_from(&mut buf).await.unwrap();
         assert_eq!((&buf[..len], from.port()), (b"again".as_slice(), port));
     }

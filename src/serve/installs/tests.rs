@@ -634,6 +634,7 @@ async fn a_live_system_leaves_nothing_in_the_store() {
         stalled_after: None,
         variables: std::collections::BTreeMap::new(),
         vars: toml::Table::new(),
+        options: Vec::new(),
         fetch: None,
         span: None,
     };

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::limits::Permit;
 use super::outcome::{self, Ended, Outcome};
 use super::tap;
-use crate::base::{HardwareAddr, HostName};
+use crate::base::{BootLoader, HardwareAddr, HostName};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::serve::assets::Asset;
 use crate::serve::context::Context;
@@ -35,6 +35,9 @@ const CHUNK: u64 = 64 * 1_024;
 
 /// The same where an engine holds a window ready besides, so that a thousand transfers fit into 64 MiB.
 const SMALL_CHUNK: u64 = 32 * 1_024;
+
+/// Bytes by which a configuration may be longer than its preview: the number of an attempt.
+const ROOM: usize = 16;
 
 /// Whose transfer, for the event.
 pub(super) struct About {
@@ -98,6 +101,8 @@ pub(super) struct Body {
     eof: bool,
     last_read: Instant,
     failure: Option<(Reason, String)>,
+    /// The size that the client was told of a text which is rendered later.
+    promised: Option<u64>,
     /// `None`: nobody's transfer.
     pulse: Option<Pulse>,
     listing: Listing,
@@ -202,6 +207,7 @@ impl Body {
             eof: false,
             last_read: about.began,
             failure: None,
+            promised: None,
             said: None,
             pulse: about
                 .host
@@ -223,6 +229,30 @@ impl Body {
             file.at_once = true;
         }
         self
+    }
+
+    /// The size to tell of a configuration, which GRUB and PXELINUX have to know before it is sent: that of
+    /// a preview, with room for what may be longer in the real one. `None` for iPXE, which needs none.
+    pub(super) async fn promised_size(&mut self) -> Option<u64> {
+        let Source::Script(ask) = &self.source else {
+            return None;
+        };
+        if ask.loader == BootLoader::Ipxe {
+            return None;
+        }
+        let ctx = self.about.ctx.clone();
+        let ask = ScriptAsk {
+            preview: true,
+            ..(**ask).clone()
+        };
+        // On the daemon's threads: an engine has one of its own.
+        let preview = self
+            .about
+            .runtime
+            .spawn(async move { serve_script(&ctx, ask).await });
+        let text = preview.await.ok()?.text;
+        self.promised = u64::try_from(text.len() + ROOM).ok();
+        self.promised
     }
 
     /// How the transfer has ended, unless the server itself could not go on.
@@ -296,8 +326,18 @@ impl Body {
                 Source::Rendering(job) => match ready!(Pin::new(job).poll(cx)) {
                     Ok(answer) => {
                         self.about.host = answer.host;
+                        let mut text = answer.text.into_bytes();
+                        if let Some(promised) = self.promised {
+                            let promised = usize::try_from(promised).unwrap_or_default();
+                            if text.len() > promised {
+                                let text = "what the machine is to boot was changed while it asked";
+                                return Poll::Ready(Err((Reason::Changed, text.to_owned())));
+                            }
+                            // Empty lines mean nothing to either.
+                            text.resize(promised, b'\n');
+                        }
                         self.source = Source::Text {
-                            text: answer.text.into_bytes(),
+                            text,
                             at: 0,
                             answer: Some((answer.reason, answer.detail)),
                         };

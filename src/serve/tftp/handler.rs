@@ -15,16 +15,16 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{About, Body};
-use super::limits::Limits;
+use super::limits::{Limits, Permit};
 use super::spelling::{self, Found};
-use crate::base::without_tokens;
+use crate::base::{BootLoader, HardwareAddr, Uuid, without_tokens};
 use crate::decide::http::host_of;
 use crate::decide::tftp::{FileRequest, file_request};
 use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::{Asset, AssetError};
 use crate::serve::context::Context;
 use crate::serve::mirror::{self, Wanted};
-use crate::serve::script::{ScriptAsk, Via, chain_script};
+use crate::serve::script::{Configuration, ScriptAsk, Via, chain_script, configuration};
 use crate::wire::tftp::ErrorCode;
 
 /// Answers the requests to one local address.
@@ -125,45 +125,82 @@ impl Requests {
         match request {
             FileRequest::Script(mac) => {
                 about.mac = Some(mac);
-                let ask = ScriptAsk {
-                    mac,
-                    peer,
-                    local: self.local,
-                    uuid: None,
-                    serial: None,
-                    identified: false,
-                    waiting: false,
-                    via: Via::Tftp,
-                    file: about.file.clone(),
-                    preview: false,
-                };
+                let ask = self.ask(&about, peer, mac, BootLoader::Ipxe, None);
                 // The size is not known before it is rendered, and rendering is for the first read.
                 Ok((Body::script(about, permit, ask), None))
+            }
+            FileRequest::Config(name, path) => {
+                let snapshot = &self.ctx.config().snapshot;
+                let who = self.ctx.peer(snapshot, peer);
+                let path_there = Some(path.as_str());
+                match configuration(&self.ctx, snapshot, who, &name, path_there, Via::Tftp) {
+                    Configuration::Machine(mac, uuid) => {
+                        about.mac = Some(mac);
+                        let ask = self.ask(&about, peer, mac, name.loader, uuid);
+                        Ok((Body::script(about, permit, ask), None))
+                    }
+                    Configuration::Stranger(text) => {
+                        let size = u64::try_from(text.len()).ok();
+                        Ok((Body::text(about, permit, text, Reason::UnknownHost), size))
+                    }
+                    Configuration::File => self.asset(about, permit, path),
+                }
             }
             FileRequest::ChainScript => {
                 let text = chain_script(&self.ctx, peer, self.local);
                 let size = u64::try_from(text.len()).ok();
                 Ok((Body::text(about, permit, text, Reason::ChainScript), size))
             }
-            FileRequest::Asset(path) => match self.open_asset(path, &mut about) {
-                Ok((path, asset)) => {
-                    let size = Some(asset.len);
-                    Ok((Body::file(about, permit, path, asset), size))
-                }
-                Err(error) => {
-                    let (code, text) = match &error {
-                        AssetError::NotFound(_) | AssetError::NotAFile(_) => {
-                            (ErrorCode::FileNotFound, "file not found")
-                        }
-                        AssetError::BadName(_) => (ErrorCode::AccessViolation, "access violation"),
-                        AssetError::Read { .. } => {
-                            (ErrorCode::Undefined, "the file cannot be read")
-                        }
-                    };
-                    about.tell(Kind::TftpFailed, error.reason(), 0, error.detail());
-                    Err(Refused::new(code, text))
-                }
-            },
+            FileRequest::Asset(path) => self.asset(about, permit, path),
+        }
+    }
+
+    /// The request for a machine's script, in the language of this loader.
+    fn ask(
+        &self,
+        about: &About,
+        peer: Ipv4Addr,
+        mac: HardwareAddr,
+        loader: BootLoader,
+        uuid: Option<Uuid>,
+    ) -> ScriptAsk {
+        ScriptAsk {
+            mac,
+            loader,
+            peer,
+            local: self.local,
+            uuid,
+            serial: None,
+            identified: false,
+            waiting: false,
+            via: Via::Tftp,
+            file: about.file.clone(),
+            preview: false,
+        }
+    }
+
+    fn asset(
+        &self,
+        mut about: About,
+        permit: Permit,
+        path: String,
+    ) -> Result<(Body, Option<u64>), Refused> {
+        match self.open_asset(path, &mut about) {
+            Ok((path, asset)) => {
+                let size = Some(asset.len);
+                Ok((Body::file(about, permit, path, asset), size))
+            }
+            Err(error) => {
+                let (code, text) = match &error {
+                    AssetError::NotFound(_) | AssetError::NotAFile(_) => {
+                        (ErrorCode::FileNotFound, "file not found")
+                    }
+                    AssetError::BadName(_) => (ErrorCode::AccessViolation, "access violation"),
+                    AssetError::Read { .. } => (ErrorCode::Undefined, "the file cannot be read"),
+                };
+                about.tell(Kind::TftpFailed, error.reason(), 0, error.detail());
+                Err(Refused::new(code, text))
+            }
         }
     }
 
@@ -237,7 +274,12 @@ impl Handler for Requests {
     ) -> Result<(Body, Option<u64>), TftpError> {
         // The engine has refused names that are no UTF-8.
         let name = path.to_str().unwrap_or_default();
-        Ok(self.open(*client, name.as_bytes())?)
+        let (mut body, size) = self.open(*client, name.as_bytes())?;
+        let size = match size {
+            Some(size) => Some(size),
+            None => body.promised_size().await,
+        };
+        Ok((body, size))
     }
 
     async fn write_req_open(

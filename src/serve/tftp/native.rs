@@ -205,9 +205,7 @@ impl Native {
             blksize: Spec::blksize(self.spec.blksize, socket.mtu()),
             windowsize: self.spec.windowsize,
         };
-        // How long a file gets by netascii is known at its end only.
-        let size = size.filter(|_| request.mode == Mode::Octet);
-        let terms = Terms::agree(&request.options, caps, size);
+        let (options, mode) = (request.options.clone(), request.mode);
         let running = Arc::new(Running {
             request: bytes.to_vec(),
             began: Instant::now(),
@@ -217,15 +215,24 @@ impl Native {
             moved_ms: AtomicU64::new(0),
         });
         self.lock().insert(from, Arc::clone(&running));
-        let drive = Drive {
-            transfer: Transfer::new(terms, Duration::ZERO),
-            body,
-            socket,
-            is_netascii: request.mode == Mode::Netascii,
-            running: Arc::clone(&running),
-        };
         let all = Arc::clone(&self.running);
         self.tasks.spawn(async move {
+            let size = match size {
+                Some(size) => Some(size),
+                None => body.promised_size().await,
+            };
+            // How long a file gets by netascii is known at its end only.
+            let size = size.filter(|_| mode == Mode::Octet);
+            let drive = Drive {
+                transfer: Transfer::new(
+                    Terms::agree(&options, caps, size),
+                    running.began.elapsed(),
+                ),
+                body,
+                socket,
+                is_netascii: mode == Mode::Netascii,
+                running: Arc::clone(&running),
+            };
             drive.run().await;
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             if all

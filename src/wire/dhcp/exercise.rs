@@ -53,11 +53,13 @@ pub fn dhcp_request(bytes: &[u8]) -> Result<(), String> {
 /// What BOOTP is answered has no option of DHCP's, and no more bytes than its client sent.
 fn bootp_stays_bootp(request: &Request) -> Result<(), String> {
     let mut reply = Reply::to(request, None);
-    reply.options = vec![
+    reply.options = [
         DhcpOption::ServerIdentifier(Ipv4Addr::LOCALHOST),
         DhcpOption::SubnetMask(Ipv4Addr::BROADCAST),
         DhcpOption::AddressLeaseTime(1),
-    ];
+    ]
+    .into_iter()
+    .collect();
     let encoded = reply.encode();
     if encoded.len() > request.len.max(super::BOOTP_MESSAGE) {
         return Err(format!("{} bytes by BOOTP", encoded.len()));

@@ -9,11 +9,13 @@ pub mod options;
 pub mod overheard;
 pub mod reply;
 pub mod request;
+pub mod written;
 
 pub use dhcproto::v4::{DhcpOption, MessageType, OptionCode};
 pub use options::Options;
 pub use reply::{BootFile, Encoded, Protocol, Reply};
 pub use request::{Malformed, Request};
+pub use written::Written;
 
 /// Bytes of a message before its options: the BOOTP header and the magic cookie (RFC 2131 section 2).
 pub const HEADER: usize = 240;

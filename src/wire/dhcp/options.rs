@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use dhcproto::v4::OptionCode;
+use smallvec::SmallVec;
 
 /// Options by code, parts of one code joined in the order in which they came (RFC 3396). All of them
 /// lie in one run of bytes: a packet has a dozen, and each would cost an allocation of its own.
@@ -17,7 +18,24 @@ use dhcproto::v4::OptionCode;
 pub struct Options {
     bytes: Vec<u8>,
     /// In ascending order of code, each code once.
-    index: Vec<(u8, Range<usize>)>,
+    index: SmallVec<[Place; FEW]>,
+}
+
+/// More options than firmware sends.
+const FEW: usize = 24;
+
+/// Where the bytes of an option are. A datagram has no more than a 16-bit number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    code: u8,
+    start: u16,
+    end: u16,
+}
+
+impl Place {
+    fn range(self) -> Range<usize> {
+        usize::from(self.start)..usize::from(self.end)
+    }
 }
 
 const PAD: u8 = 0;
@@ -34,56 +52,93 @@ impl Options {
     ///
     /// An option that runs over the end of its area ends the area; what came before it counts.
     pub fn read(area: &[u8], file: &[u8], sname: &[u8]) -> Self {
-        // More than firmware sends, so that there is one allocation.
-        let mut parts: Vec<(u8, &[u8])> = Vec::with_capacity(32);
-        parts.extend(encapsulated(area));
-        let overload = parts
+        let mut options = Self {
+            bytes: Vec::with_capacity(area.len()),
+            index: SmallVec::new(),
+        };
+        options.take(area);
+        let overload = options
+            .index
             .iter()
-            .filter(|(code, _)| *code == u8::from(OptionCode::OptionOverload))
-            .find_map(|(_, data)| data.first().copied())
+            .filter(|place| place.code == u8::from(OptionCode::OptionOverload))
+            .find_map(|place| options.bytes.get(place.range())?.first().copied())
             .filter(|value| (OVERLOAD_FILE..=OVERLOAD_FILE | OVERLOAD_SNAME).contains(value))
             .unwrap_or_default();
         if overload & OVERLOAD_FILE != 0 {
-            parts.extend(encapsulated(file));
+            options.take(file);
         }
         if overload & OVERLOAD_SNAME != 0 {
-            parts.extend(encapsulated(sname));
+            options.take(sname);
         }
-        // Stable: parts of one code stay in their order.
-        parts.sort_by_key(|(code, _)| *code);
-        let mut options = Self {
-            bytes: Vec::with_capacity(parts.iter().map(|(_, data)| data.len()).sum()),
-            index: Vec::with_capacity(parts.len()),
-        };
-        for (code, data) in parts {
-            let start = options.bytes.len();
-            options.bytes.extend_from_slice(data);
-            let end = options.bytes.len();
-            match options.index.last_mut() {
-                Some((last, range)) if *last == code => range.end = end,
-                _ => options.index.push((code, start..end)),
-            }
+        // Parts of one code stay in their order.
+        options
+            .index
+            .sort_unstable_by_key(|place| (place.code, place.start, place.end));
+        let is_in_parts = options
+            .index
+            .windows(2)
+            .any(|pair| matches!(pair, [first, second] if first.code == second.code));
+        if is_in_parts {
+            options.join();
         }
         options
     }
 
+    /// Takes in the options of an area, in its order.
+    fn take(&mut self, area: &[u8]) {
+        for (code, data) in encapsulated(area) {
+            let (start, end) = (self.bytes.len(), self.bytes.len() + data.len());
+            let (Ok(start), Ok(end)) = (u16::try_from(start), u16::try_from(end)) else {
+                return;
+            };
+            self.bytes.extend_from_slice(data);
+            self.index.push(Place { code, start, end });
+        }
+    }
+
+    /// Joins the parts of options that came in several.
+    fn join(&mut self) {
+        let parts = std::mem::take(self);
+        self.bytes.reserve_exact(parts.bytes.len());
+        for place in parts.index {
+            let Ok(start) = u16::try_from(self.bytes.len()) else {
+                return;
+            };
+            let data = parts.bytes.get(place.range()).unwrap_or_default();
+            self.bytes.extend_from_slice(data);
+            // No more than before in all.
+            let end = u16::try_from(self.bytes.len()).unwrap_or(u16::MAX);
+            match self.index.last_mut() {
+                Some(last) if last.code == place.code => last.end = end,
+                _ => self.index.push(Place {
+                    code: place.code,
+                    start,
+                    end,
+                }),
+            }
+        }
+    }
+
+    fn place(&self, code: OptionCode) -> Option<Place> {
+        let code = u8::from(code);
+        let place = self.index.iter().find(|place| place.code >= code)?;
+        (place.code == code).then_some(*place)
+    }
+
     /// The bytes of an option; empty when it was there without any.
     pub fn get(&self, code: OptionCode) -> Option<&[u8]> {
-        let code = u8::from(code);
-        let (_, range) = self.index.iter().find(|(other, _)| *other == code)?;
-        self.bytes.get(range.clone())
+        self.bytes.get(self.place(code)?.range())
     }
 
     /// Whether an option was there at all.
     pub fn contains(&self, code: OptionCode) -> bool {
-        let code = u8::from(code);
-        self.index.iter().any(|(other, _)| *other == code)
+        self.place(code).is_some()
     }
 
     /// All of them, by code.
     pub fn iter(&self) -> impl Iterator<Item = (OptionCode, &[u8])> {
-        self.index.iter().filter_map(|(code, range)| {
-            Some((OptionCode::from(*code), self.bytes.get(range.clone())?))
+        self.index.iter().filter_map(|place| {
+            Some((OptionCode::from(place.code), self.bytes.get(place.range())?))
         })
     }
 }

@@ -1,8 +1,8 @@
 //! What this server sends: order, size, boot file (RFC 2131 section 4.3.1, table 3).
 //!
 //! Order on the wire: 53, 54, 51, the mask, the rest in the order in which the client asked (option
-//! 55), what it did not ask for, 61, and 82 last. `dhcproto` encodes single options; its own list is
-//! in ascending order and knows no size.
+//! 55), what it did not ask for, 61, and 82 last. `dhcproto`'s own list of options is in ascending order and knows no
+//! size.
 //!
 //! **Invariant:** the datagram is never larger than the client takes (option 57), `hops` and `secs`
 //! are 0, option 82 stands in it once, byte for byte, and `file` never holds options when it holds
@@ -12,8 +12,10 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use dhcproto::v4::{DhcpOption, Encodable as _, MessageType, OptionCode};
+use dhcproto::v4::{MessageType, OptionCode};
+use smallvec::SmallVec;
 
+use super::written::{Written, write_parts};
 use super::{BOOTP_MESSAGE, HEADER, MIN_MESSAGE, Request};
 use crate::base::HardwareAddr;
 use crate::wire::pxe::VendorClass;
@@ -40,7 +42,7 @@ pub struct Reply {
     /// The boot file; goes into `file` and option 67.
     pub boot_file: Option<BootFile>,
     /// All other options but 53, 61, 67 and 82, in any order.
-    pub options: Vec<DhcpOption>,
+    pub options: Written,
     /// Options by code, as bytes; each in the place of one of the same code among the others, but for
     /// those that the protocol is carried by (53, 54, 61 and 82).
     pub configured: Vec<(u8, Arc<[u8]>)>,
@@ -74,7 +76,7 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFile {
     /// The name or URL.
-    pub name: String,
+    pub name: Arc<str>,
     /// Whether option 67 ends with a NUL. ROMs that read it as a C string ask for `file\xff` without;
     /// UEFI HTTP Boot takes it as part of the URL.
     pub terminated: bool,
@@ -94,36 +96,52 @@ const END: u8 = 255;
 /// Bytes of option 52 itself.
 const OPTION_52: usize = 3;
 
-/// One option as it stands on the wire (one part or several, RFC 3396).
-struct Item {
+/// One option, and where it stands among the others.
+struct Item<'a> {
     code: u8,
     rank: (u8, u16),
-    /// Where it stands in [`Items::bytes`].
-    bytes: Range<usize>,
+    data: Data<'a>,
 }
 
-/// All options of a reply, in the order in which they stand on the wire; their bytes in any order, in one
-/// buffer.
-struct Items {
-    bytes: Vec<u8>,
-    list: Vec<Item>,
+/// The bytes of an option.
+#[derive(Clone, Copy)]
+enum Data<'a> {
+    /// As they stand on the wire.
+    Written(&'a [u8]),
+    /// Without code and length, to be divided where they are longer than one part holds (RFC 3396), and whether a NUL
+    /// comes behind them.
+    Raw(&'a [u8], bool),
+    /// The message type.
+    Byte(u8),
 }
 
-impl Items {
-    fn push(&mut self, code: u8, rank: (u8, u16), write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
-        write(&mut self.bytes);
-        let bytes = start..self.bytes.len();
-        // An empty list encodes to nothing.
-        if !bytes.is_empty() {
-            self.list.push(Item { code, rank, bytes });
+impl Item<'_> {
+    /// Its length on the wire.
+    fn len(&self) -> usize {
+        match self.data {
+            Data::Written(bytes) => bytes.len(),
+            Data::Byte(_) => 3,
+            Data::Raw(data, nul) => {
+                let len = data.len() + usize::from(nul);
+                // Without any bytes it is one part all the same.
+                len + 2 * len.div_ceil(255).max(1)
+            }
         }
     }
 
-    fn of(&self, item: &Item) -> &[u8] {
-        self.bytes.get(item.bytes.clone()).unwrap_or_default()
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match self.data {
+            Data::Written(written) => bytes.extend_from_slice(written),
+            Data::Byte(byte) => bytes.extend_from_slice(&[self.code, 1, byte]),
+            Data::Raw([], false) => bytes.extend_from_slice(&[self.code, 0]),
+            Data::Raw(data, false) => write_parts(self.code, data, bytes),
+            Data::Raw(data, true) => write_parts(self.code, &[data, &[0]].concat(), bytes),
+        }
     }
 }
+
+/// All options of a reply, in the order in which they stand on the wire.
+type Items<'a> = SmallVec<[Item<'a>; 24]>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Area {
@@ -165,7 +183,7 @@ impl Reply {
             giaddr: request.giaddr,
             mac: request.mac,
             boot_file: None,
-            options: Vec::new(),
+            options: Written::default(),
             configured: Vec::new(),
             client_identifier: request.client_identifier().map(<[u8]>::to_vec),
             relay_agent_information: request.relay_agent_information().map(<[u8]>::to_vec),
@@ -225,14 +243,15 @@ impl Reply {
 
     /// [`Reply::encode`] and [`Reply::left_out`] in one.
     pub fn assemble(&self) -> Encoded {
-        let mut left_out = Vec::new();
-        let items = self.items(&mut left_out);
-        let boot_file = self.in_file().map_or("", |boot| boot.name.as_str());
+        let mut left_out = self.options.refused().to_vec();
+        let items = self.items();
+        let boot_file = self.in_file().map_or("", |boot| &boot.name);
         let room = self.budget().saturating_sub(HEADER + 1);
-        let bytes = if items.bytes.len() <= room {
-            let mut bytes = self.header(&[], boot_file.as_bytes());
-            for item in &items.list {
-                bytes.extend_from_slice(items.of(item));
+        let length = items.iter().map(Item::len).sum();
+        let bytes = if length <= room {
+            let mut bytes = self.header(length, &[], boot_file.as_bytes());
+            for item in &items {
+                item.write(&mut bytes);
             }
             bytes
         } else {
@@ -255,29 +274,28 @@ impl Reply {
 
     /// The same where the options area has no room for all: some go into `file` and `sname` (option 52),
     /// some are left out.
-    fn squeezed(&self, items: &Items, room: usize, left_out: &mut Vec<u8>) -> Vec<u8> {
-        let areas = self.place(&items.list, room);
+    fn squeezed(&self, items: &[Item<'_>], room: usize, left_out: &mut Vec<u8>) -> Vec<u8> {
+        let areas = self.place(items, room);
         let mut overload = 0;
         let (mut file, mut sname) = (Vec::new(), Vec::new());
         let mut options = Vec::new();
-        for (item, area) in items.list.iter().zip(&areas) {
-            let bytes = items.of(item);
+        for (item, area) in items.iter().zip(&areas) {
             match area {
-                Area::Options => options.extend_from_slice(bytes),
+                Area::Options => item.write(&mut options),
                 Area::File => {
                     overload |= 1;
-                    file.extend_from_slice(bytes);
+                    item.write(&mut file);
                 }
                 Area::Sname => {
                     overload |= 2;
-                    sname.extend_from_slice(bytes);
+                    item.write(&mut sname);
                 }
                 Area::Nowhere => left_out.push(item.code),
             }
         }
         if overload != 0 {
             // Before the options it concerns; after the message type, which some ROMs want first.
-            let at = items.list.first().map_or(0, |first| first.bytes.len());
+            let at = items.first().map_or(0, Item::len);
             let code = u8::from(OptionCode::OptionOverload);
             options.splice(at..at, [code, 1, overload]);
             for area in [&mut file, &mut sname] {
@@ -287,71 +305,69 @@ impl Reply {
             }
         }
         if let Some(boot) = self.in_file() {
-            file = boot.name.clone().into_bytes();
+            file = boot.name.as_bytes().to_vec();
         }
-        let mut bytes = self.header(&sname, &file);
+        let mut bytes = self.header(options.len(), &sname, &file);
         if self.has_options() {
             bytes.append(&mut options);
         }
         bytes
     }
 
-    /// All options, encoded.
-    fn items(&self, left_out: &mut Vec<u8>) -> Items {
-        let mut items = Items {
-            bytes: Vec::with_capacity(usize::from(SMALLEST_MAX)),
-            list: Vec::with_capacity(self.options.len() + self.configured.len() + 4),
-        };
+    /// All options.
+    fn items<'a>(&'a self) -> Items<'a> {
+        let mut items = Items::new();
+        let order = Order::of(&self.requested);
         let replaced = |code: u8| {
             !is_protocols_own(OptionCode::from(code))
                 && self.configured.iter().any(|(other, _)| *other == code)
         };
-        let mut add = |code: u8, write: &mut dyn FnMut(&mut Vec<u8>)| {
+        let mut add = |code: u8, data: Data<'a>| {
             if !replaced(code) && self.may_hold(code) {
-                items.push(code, self.rank(code), write);
+                let rank = order.rank(code);
+                items.push(Item { code, rank, data });
             }
         };
         if let Some(message_type) = self.message_type() {
             let code = u8::from(OptionCode::MessageType);
-            add(code, &mut |bytes| {
-                bytes.extend_from_slice(&[code, 1, u8::from(message_type)]);
-            });
+            add(code, Data::Byte(u8::from(message_type)));
         }
-        for option in &self.options {
-            let code = u8::from(OptionCode::from(option));
-            add(code, &mut |bytes| {
-                if write_option(code, option, bytes).is_err() {
-                    left_out.push(code);
-                }
-            });
+        for (code, written) in self.options.iter() {
+            add(code, Data::Written(written));
         }
         if let Some(boot) = &self.boot_file
             && (self.in_file().is_none() || self.requested.contains(&BOOT_FILE))
+            && (boot.terminated || !boot.name.is_empty())
         {
-            let end: &[u8] = if boot.terminated { &[0] } else { &[] };
-            add(BOOT_FILE, &mut |bytes| {
-                write_parts(BOOT_FILE, &[boot.name.as_bytes(), end].concat(), bytes);
-            });
+            add(BOOT_FILE, Data::Raw(boot.name.as_bytes(), boot.terminated));
         }
-        if let Some(id) = &self.client_identifier {
+        if let Some(id) = self.client_identifier.as_deref()
+            && !id.is_empty()
+        {
             let code = u8::from(OptionCode::ClientIdentifier);
-            add(code, &mut |bytes| write_parts(code, id, bytes));
+            add(code, Data::Raw(id, false));
         }
         for (code, data) in &self.configured {
             let option = OptionCode::from(*code);
             if !data.is_empty() && !is_protocols_own(option) && self.may_hold(*code) {
-                let rank = self.rank(*code);
-                items.push(*code, rank, |bytes| raw_option(*code, data, bytes));
+                items.push(Item {
+                    code: *code,
+                    rank: order.rank(*code),
+                    data: Data::Raw(data, false),
+                });
             }
         }
-        items.list.sort_by_key(|item| item.rank);
+        items.sort_by_key(|item| item.rank);
         if let Some(raw) = self
             .relay_agent_information
-            .as_ref()
+            .as_deref()
             .filter(|_| self.has_options())
         {
-            let code = u8::from(OptionCode::RelayAgentInformation);
-            items.push(code, (u8::MAX, 0), |bytes| raw_option(code, raw, bytes));
+            items.push(Item {
+                code: u8::from(OptionCode::RelayAgentInformation),
+                rank: (u8::MAX, 0),
+                data: Data::Raw(raw, false),
+            });
         }
         items
     }
@@ -369,25 +385,9 @@ impl Reply {
         }
     }
 
-    /// Where an option stands among the others.
-    fn rank(&self, code: u8) -> (u8, u16) {
-        match OptionCode::from(code) {
-            OptionCode::MessageType => (0, 0),
-            OptionCode::ServerIdentifier => (1, 0),
-            OptionCode::AddressLeaseTime => (2, 0),
-            // RFC 2132 section 3.3: before the router.
-            OptionCode::SubnetMask => (3, 0),
-            OptionCode::ClientIdentifier => (6, 0),
-            _ => match self.requested.iter().position(|asked| *asked == code) {
-                Some(position) => (4, u16::try_from(position).unwrap_or(u16::MAX)),
-                None => (5, u16::from(code)),
-            },
-        }
-    }
-
     /// Which option goes where, when there are more than the options area has room for, in bytes: into
     /// `file` and `sname` as well (option 52), what matters most first.
-    fn place(&self, items: &[Item], room: usize) -> Vec<Area> {
+    fn place(&self, items: &[Item<'_>], room: usize) -> Vec<Area> {
         let mut free = if self.message_type().is_none() || self.has_url_in_file() {
             // BOOTP has no option 52, and HTTP Boot takes no URL from `file` beside one.
             [(Area::Options, room), (Area::File, 0), (Area::Sname, 0)]
@@ -411,19 +411,20 @@ impl Reply {
             let (Some(item), Some(slot)) = (items.get(index), areas.get_mut(index)) else {
                 continue;
             };
-            let fits = |(_, left): &&mut (Area, usize)| *left >= item.bytes.len();
+            let fits = |(_, left): &&mut (Area, usize)| *left >= item.len();
             if let Some((area, left)) = free.iter_mut().find(fits) {
-                *left -= item.bytes.len();
+                *left -= item.len();
                 *slot = *area;
             }
         }
         areas
     }
 
-    fn header(&self, sname: &[u8], file: &[u8]) -> Vec<u8> {
+    /// The header of a message with so many bytes of options.
+    fn header(&self, options: usize, sname: &[u8], file: &[u8]) -> Vec<u8> {
         const BOOTREPLY: u8 = 2;
         const BROADCAST: u16 = 0x8000;
-        let mut bytes = Vec::with_capacity(self.budget());
+        let mut bytes = Vec::with_capacity((HEADER + options + 1).max(MIN_MESSAGE));
         let hlen = u8::try_from(self.mac.as_bytes().len()).unwrap_or_default();
         bytes.extend_from_slice(&[BOOTREPLY, self.mac.htype(), hlen, 0]);
         bytes.extend_from_slice(&self.xid.to_be_bytes());
@@ -435,14 +436,48 @@ impl Reply {
         }
         bytes.extend_from_slice(self.mac.as_bytes());
         bytes.resize(SNAME.start, 0);
-        bytes.extend(sname.iter().take(SNAME.len()));
+        bytes.extend_from_slice(sname.get(..SNAME.len()).unwrap_or(sname));
         bytes.resize(FILE.start, 0);
-        bytes.extend(file.iter().take(FILE.len()));
+        bytes.extend_from_slice(file.get(..FILE.len()).unwrap_or(file));
         bytes.resize(FILE.end, 0);
         if self.has_options() {
             bytes.extend_from_slice(&dhcproto::v4::MAGIC);
         }
         bytes
+    }
+}
+
+/// The order of a client's options.
+struct Order {
+    /// The place of each code in its list (option 55), from 1.
+    places: [u16; 256],
+}
+
+impl Order {
+    fn of(requested: &[u8]) -> Self {
+        let mut places = [0; 256];
+        for (place, code) in (1..=u16::MAX).zip(requested) {
+            if let Some(slot @ 0) = places.get_mut(usize::from(*code)) {
+                *slot = place;
+            }
+        }
+        Self { places }
+    }
+
+    /// Where an option stands among the others.
+    fn rank(&self, code: u8) -> (u8, u16) {
+        match OptionCode::from(code) {
+            OptionCode::MessageType => (0, 0),
+            OptionCode::ServerIdentifier => (1, 0),
+            OptionCode::AddressLeaseTime => (2, 0),
+            // RFC 2132 section 3.3: before the router.
+            OptionCode::SubnetMask => (3, 0),
+            OptionCode::ClientIdentifier => (6, 0),
+            _ => match self.places.get(usize::from(code)) {
+                Some(place @ 1..) => (4, *place),
+                _ => (5, u16::from(code)),
+            },
+        }
     }
 }
 
@@ -480,56 +515,10 @@ fn is_protocols_own(code: OptionCode) -> bool {
     )
 }
 
-/// An option whose bytes are not to be touched; split where it is longer than one holds (RFC 3396).
-fn raw_option(code: u8, data: &[u8], bytes: &mut Vec<u8>) {
-    if data.is_empty() {
-        bytes.extend_from_slice(&[code, 0]);
-    }
-    write_parts(code, data, bytes);
-}
-
-/// An option in as many parts as its length needs (RFC 3396); none when it is empty.
-fn write_parts(code: u8, data: &[u8], bytes: &mut Vec<u8>) {
-    for part in data.chunks(255) {
-        bytes.push(code);
-        bytes.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(part);
-    }
-}
-
-/// Writes an option: those of every reply by themselves, into the buffer of all, others by `dhcproto`.
-fn write_option(code: u8, option: &DhcpOption, bytes: &mut Vec<u8>) -> Result<(), ()> {
-    match option {
-        DhcpOption::ServerIdentifier(address)
-        | DhcpOption::SubnetMask(address)
-        | DhcpOption::BroadcastAddr(address) => write_parts(code, &address.octets(), bytes),
-        DhcpOption::Router(addresses)
-        | DhcpOption::DomainNameServer(addresses)
-        | DhcpOption::NtpServers(addresses)
-            // More than one part holds is dhcproto's to divide.
-            if addresses.len() <= 255 / 4 =>
-        {
-            if let Ok(len @ 1..) = u8::try_from(addresses.len() * 4) {
-                bytes.extend_from_slice(&[code, len]);
-                bytes.extend(addresses.iter().flat_map(Ipv4Addr::octets));
-            }
-        }
-        DhcpOption::AddressLeaseTime(secs)
-        | DhcpOption::Renewal(secs)
-        | DhcpOption::Rebinding(secs) => write_parts(code, &secs.to_be_bytes(), bytes),
-        DhcpOption::Hostname(text) | DhcpOption::DomainName(text) => {
-            write_parts(code, text.as_bytes(), bytes);
-        }
-        DhcpOption::TFTPServerName(data) | DhcpOption::ClassIdentifier(data) => {
-            write_parts(code, data, bytes);
-        }
-        other => bytes.extend(other.to_vec().map_err(|_| ())?),
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use dhcproto::v4::DhcpOption;
+
     use super::*;
 
     fn request(options: &[u8]) -> Request {
@@ -551,44 +540,17 @@ mod tests {
 
     fn offer(asked: &[u8]) -> Reply {
         let mut reply = Reply::to(&request(asked), MessageType::Offer);
-        reply.options = vec![
+        reply.options = [
             DhcpOption::Router(vec![Ipv4Addr::new(10, 0, 0, 1)]),
             DhcpOption::DomainNameServer(vec![Ipv4Addr::new(10, 0, 0, 1)]),
             DhcpOption::SubnetMask(Ipv4Addr::new(255, 255, 255, 0)),
             DhcpOption::AddressLeaseTime(3_600),
             DhcpOption::Hostname("web01".to_owned()),
             DhcpOption::ServerIdentifier(Ipv4Addr::new(10, 0, 0, 2)),
-        ];
+        ]
+        .into_iter()
+        .collect();
         reply
-    }
-
-    #[test]
-    fn options_are_written_as_the_codec_writes_them() {
-        let ip = Ipv4Addr::new(10, 0, 0, 1);
-        let mut options = vec![
-            DhcpOption::ServerIdentifier(ip),
-            DhcpOption::SubnetMask(ip),
-            DhcpOption::BroadcastAddr(ip),
-            DhcpOption::AddressLeaseTime(1),
-            DhcpOption::Renewal(u32::MAX),
-            DhcpOption::Rebinding(2),
-            DhcpOption::Message("other".to_owned()),
-        ];
-        for count in [0, 1, 63, 64, 200] {
-            options.push(DhcpOption::Router(vec![ip; count]));
-            options.push(DhcpOption::DomainNameServer(vec![ip; count]));
-            options.push(DhcpOption::NtpServers(vec![ip; count]));
-            let text = "d".repeat(count * 4);
-            options.push(DhcpOption::Hostname(text.clone()));
-            options.push(DhcpOption::DomainName(text.clone()));
-            options.push(DhcpOption::TFTPServerName(text.clone().into()));
-            options.push(DhcpOption::ClassIdentifier(text.into()));
-        }
-        for option in options {
-            let mut bytes = Vec::new();
-            write_option(u8::from(OptionCode::from(&option)), &option, &mut bytes).unwrap();
-            assert_eq!(bytes, option.to_vec().unwrap(), "{option:?}");
-        }
     }
 
     #[test]
@@ -623,7 +585,7 @@ mod tests {
         let boot = |asked: &[u8], name: &str, terminated| {
             let mut reply = offer(asked);
             reply.boot_file = Some(BootFile {
-                name: name.to_owned(),
+                name: name.into(),
                 terminated,
             });
             let bytes = reply.encode();
@@ -654,14 +616,14 @@ mod tests {
         let long = |max: &[u8], boot: Option<usize>| {
             let mut reply = offer(max);
             reply.boot_file = boot.map(|len| BootFile {
-                name: "x".repeat(len),
+                name: "x".repeat(len).into(),
                 terminated: true,
             });
             reply
                 .options
-                .push(DhcpOption::NtpServers(vec![Ipv4Addr::LOCALHOST; 25]));
-            reply.options.push(DhcpOption::DomainName("d".repeat(200)));
-            reply.options.push(DhcpOption::NisDomain("n".repeat(50)));
+                .push(&DhcpOption::NtpServers(vec![Ipv4Addr::LOCALHOST; 25]));
+            reply.options.push(&DhcpOption::DomainName("d".repeat(200)));
+            reply.options.push(&DhcpOption::NisDomain("n".repeat(50)));
             reply
         };
         // It fits 1,500 (and more is not sent), but not the 576 of a client that says nothing.
@@ -700,8 +662,8 @@ mod tests {
         // Forced into overload, with the options area filled to each last byte.
         for len in 1..400 {
             let mut reply = offer(&[]);
-            reply.options.push(DhcpOption::NisDomain("n".repeat(110)));
-            reply.options.push(DhcpOption::DomainName("d".repeat(len)));
+            reply.options.push(&DhcpOption::NisDomain("n".repeat(110)));
+            reply.options.push(&DhcpOption::DomainName("d".repeat(len)));
             let bytes = reply.encode();
             assert!(bytes.len() <= 548, "{len}: {}", bytes.len());
             let back = Request::parse(&bytes).unwrap();
@@ -715,10 +677,12 @@ mod tests {
     fn a_nak_is_small_and_carries_what_is_echoed() {
         let mut nak = Reply::to(&request(&[61, 2, 0, 7, 82, 3, 1, 1, 9]), MessageType::Nak);
         nak.broadcast = true;
-        nak.options = vec![
+        nak.options = [
             DhcpOption::ServerIdentifier(Ipv4Addr::new(10, 0, 0, 2)),
             DhcpOption::Message("no".to_owned()),
-        ];
+        ]
+        .into_iter()
+        .collect();
         let bytes = nak.encode();
         assert_eq!(codes(&bytes), [53, 54, 56, 61, 82]);
         assert_eq!(bytes[10], 0x80);

@@ -60,6 +60,101 @@ fn the_nearest_one_is_sent_when_it_is_asked_for() {
     assert_eq!(codes(&decision), [53, 54, 51, 1, 26, 15, 17, 3, 6, 224]);
 }
 
+/// All files are there, and profiles have options that show what they were rendered with.
+struct OfProfile;
+
+impl BootFiles for OfProfile {
+    fn is_there(&self, _: &str) -> bool {
+        true
+    }
+    fn missing_for(
+        &self,
+        _: &Host,
+        _: &crate::config::snapshot::Profile,
+        _: crate::base::Architecture,
+    ) -> Option<String> {
+        None
+    }
+    fn options_of(
+        &self,
+        host: &Host,
+        profile: &crate::config::snapshot::Profile,
+        token: &crate::base::Token,
+        server: Ipv4Addr,
+    ) -> Vec<ConfiguredOption> {
+        let url = format!(
+            "http://{server}/{}/{}/{}",
+            host.name,
+            profile.name,
+            token.reveal()
+        );
+        vec![
+            option(250, url.as_bytes(), true),
+            option(17, b"/profile", false),
+        ]
+    }
+}
+
+#[test]
+fn those_of_a_profile_go_to_its_installer_alone() {
+    use crate::config::snapshot::{ProfileOption, ProfileValue};
+    let own = ProfileOption {
+        code: 250,
+        value: ProfileValue::Bytes(b"x"[..].into()),
+        force: true,
+    };
+    let snapshot = testing::changed_with(
+        |hosts| hosts[0].options = vec![option(17, b"/host", true)].into(),
+        |profile| profile.options = vec![own],
+    );
+    let given = |ask: &Ask, state: InstallState, snapshot: &Snapshot| {
+        let record = testing::record("web01", state);
+        let decision = answer_with(ask, snapshot, Known::Record(&record), &OfProfile);
+        let reply = Request::parse(&sent(&decision).0.encode()).unwrap();
+        let get = |code: u8| {
+            let value = reply.options.get(OptionCode::from(code))?;
+            Some(String::from_utf8(value.to_vec()).unwrap())
+        };
+        (get(250), get(17))
+    };
+    let os = Ask::new(1).with(55, &[1, 17]);
+    for state in [InstallState::Booting, InstallState::Installing] {
+        let (url, path) = given(&os, state, &snapshot);
+        let url = url.unwrap();
+        assert!(
+            url.starts_with("http://10.99.0.2/web01/debian-12/"),
+            "{url}"
+        );
+        // Nearer than the host's.
+        assert_eq!(path.as_deref(), Some("/profile"));
+    }
+    for state in [
+        InstallState::Local,
+        InstallState::Waiting,
+        InstallState::Armed,
+        InstallState::Installed,
+        InstallState::Failed,
+    ] {
+        let host_s = (None, Some("/host".to_owned()));
+        assert_eq!(given(&os, state, &snapshot), host_s, "{state:?}");
+    }
+    // Not to firmware and iPXE, which a token is nothing to, nor to another card than the armed one.
+    for ask in [
+        Ask::new(1).bios(),
+        Ask::new(1).uefi(),
+        Ask::new(1).ipxe(&[19, 1, 1]),
+    ] {
+        assert_eq!(given(&ask, InstallState::Booting, &snapshot).0, None);
+    }
+    let mut elsewhere = testing::record("web01", InstallState::Installing);
+    elsewhere.macs = vec!["52:54:00:00:00:99".parse().unwrap()];
+    let decision = answer_with(&os, &snapshot, Known::Record(&elsewhere), &OfProfile);
+    assert!(!codes(&decision).contains(&250));
+    // A profile without options has none.
+    let plain = site(vec![option(17, b"/host", true)], Vec::new());
+    assert_eq!(given(&os, InstallState::Booting, &plain).0, None);
+}
+
 #[test]
 fn they_replace_what_is_sent_anyway() {
     let snapshot = site(

@@ -312,14 +312,16 @@ fn configured(bytes: &[u8]) -> Result<(), String> {
 fn parameter_request_list(bytes: &[u8]) -> Result<(), String> {
     let request = discover(&[(55, bytes), (57, &[5, 220])])?;
     let mut reply = Reply::to(&request, MessageType::Offer);
-    reply.options = vec![
+    reply.options = [
         DhcpOption::Router(vec![Ipv4Addr::LOCALHOST]),
         DhcpOption::DomainNameServer(vec![Ipv4Addr::LOCALHOST]),
         DhcpOption::Hostname("web01".to_owned()),
         DhcpOption::SubnetMask(Ipv4Addr::BROADCAST),
         DhcpOption::ServerIdentifier(Ipv4Addr::LOCALHOST),
         DhcpOption::AddressLeaseTime(60),
-    ];
+    ]
+    .into_iter()
+    .collect();
     let encoded = reply.encode();
     let order: Vec<u8> = plainly(encoded.get(HEADER..).unwrap_or_default(), true)
         .into_iter()

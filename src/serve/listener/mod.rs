@@ -1,0 +1,663 @@
+//! Accepting connections: hyper with limits, for the boot plane (TCP) and for operators (Unix socket).
+//!
+//! `axum::serve` knows no bound on connections and on waiting, not the local address, and reads requests as
+//! `hyper` does, which takes what a strict reader refuses. The boot plane's connections have a place each
+//! ([`gate`]), are framed strictly ([`stream`](self::stream)), and heads of [`HEADER_BYTES`] at most.
+
+pub mod gate;
+mod stream;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::gate::Place;
+pub use self::gate::{Gate, Limits, Sent, Watch};
+use self::stream::Line;
+use crate::wire::framing::Fault;
+
+/// How long an operator's client may take to send its request's head.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How large that head may be, in bytes.
+pub const HEADER_BYTES: usize = 32 << 10;
+/// How long what is under way may go on after an end was asked for.
+pub const GRACE: Duration = Duration::from_secs(2);
+/// A peer that acknowledges nothing for so long is gone.
+const DEAD_AFTER: Duration = Duration::from_secs(300);
+/// Pause after the system refused to accept (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4_096;
+
+/// Where a request of the boot plane came from; an extension of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// Who asks.
+    pub peer: SocketAddrV4,
+    /// The address that was asked.
+    pub local: Ipv4Addr,
+}
+
+/// Who asks on the operators' socket; an extension of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operator {
+    /// The user id of the peer (`SO_PEERCRED`).
+    pub uid: u32,
+    /// Its process, where the kernel tells.
+    pub pid: Option<i32>,
+}
+
+/// What answers the requests of the boot plane.
+pub trait Handler: Clone + Send + Sync + Unpin + 'static {
+    /// Answers one.
+    fn handle(
+        self,
+        request: Request<Incoming>,
+        connection: Connection,
+        watch: Watch,
+    ) -> impl Future<Output = Response> + Send + 'static;
+
+    /// Whether a machine of the configuration has this address; asked when places are short.
+    fn knows(&self, peer: Ipv4Addr) -> bool;
+
+    /// Takes note of a connection or a request that never became one to be answered.
+    fn turned_away(&self, connection: Connection, why: Turned);
+}
+
+/// Why nothing is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Turned {
+    /// There are too many connections.
+    #[error("too many connections")]
+    Full,
+    /// The request could be read in two ways.
+    #[error("the request is refused: {0}")]
+    Malformed(Fault),
+}
+
+/// Opens a listening TCP socket, not yet on a runtime: the first ones are opened before the
+/// privileges are dropped.
+pub fn bind_tcp(address: SocketAddrV4) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::V4(address).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts on a TCP socket until cancelled.
+pub async fn serve_tcp<H: Handler>(
+    listener: TcpListener,
+    handler: H,
+    gate: Gate,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let local = listener.local_addr().ok();
+    let mut ticks = tokio::time::interval(gate.limits().tick());
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let accepted = tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = ticks.tick() => {
+                gate.sweep();
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok((stream, SocketAddr::V4(peer))) => (stream, peer),
+            Ok(_) => continue,
+            Err(error) => {
+                // Out of descriptors: whoever waits idly has to go.
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    gate.relieve();
+                }
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        let local = match stream.local_addr().ok().or(local) {
+            Some(SocketAddr::V4(local)) => *local.ip(),
+            _ => continue,
+        };
+        let connection = Connection { peer, local };
+        let end = cancel.child_token();
+        let Some(place) = gate.admit(*peer.ip(), end, || handler.knows(*peer.ip())) else {
+            // Best effort: the reply fits the socket's empty buffer.
+            let _ = stream.try_write(
+                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            );
+            handler.turned_away(connection, Turned::Full);
+            continue;
+        };
+        tune(&stream);
+        tasks.spawn(drive(stream, handler.clone(), connection, place));
+    }
+}
+
+/// Serves one connection of the boot plane. When an end is asked for, the request under way may finish within
+/// [`GRACE`]; then the connection is cut.
+async fn drive<H: Handler>(stream: TcpStream, handler: H, connection: Connection, place: Place) {
+    let watch = place.watch.clone();
+    let told = handler.clone();
+    let line = Line::new(stream, watch.clone(), move |fault| {
+        told.turned_away(connection, Turned::Malformed(fault));
+    });
+    let service = service_fn(|request: Request<Incoming>| {
+        let (handler, watch) = (handler.clone(), watch.clone());
+        let answering = watch.begin();
+        async move {
+            let response = handler.handle(request, connection, watch).await;
+            drop(answering);
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let served = http1::Builder::new()
+        .max_buf_size(HEADER_BYTES)
+        // A client may say that it sends nothing more and still read.
+        .half_close(true)
+        .serve_connection(TokioIo::new(line), service);
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = watch.end().cancelled() => {
+            if watch.is_cut() {
+                return;
+            }
+            served.as_mut().graceful_shutdown();
+            tokio::time::timeout(GRACE, served).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Accepts on the operators' socket until cancelled.
+pub async fn serve_unix(
+    listener: UnixListener,
+    router: Router,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+) {
+    loop {
+        let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await else {
+            return;
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        // A peer whose user is not known is nobody that could be named in a record.
+        let Ok(credentials) = stream.peer_cred() else {
+            continue;
+        };
+        let operator = Operator {
+            uid: credentials.uid(),
+            pid: credentials.pid(),
+        };
+        let (router, cancel) = (router.clone(), cancel.clone());
+        tasks.spawn(drive_operator(stream, router, operator, cancel));
+    }
+}
+
+/// Serves one connection of an operator, in the same way.
+async fn drive_operator(
+    stream: tokio::net::UnixStream,
+    router: Router,
+    operator: Operator,
+    cancel: CancellationToken,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(operator);
+        router.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Small answers leave at once; dead peers are noticed. What the system refuses here does no harm.
+fn tune(stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_user_timeout(Some(DEAD_AFTER));
+    let _ = socket.set_tcp_keepalive(
+        &socket2::TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15)),
+    );
+}
+
+async fn pause_after(error: &io::Error) {
+    // The peer was gone before it was accepted: nothing to wait for.
+    if error.kind() == io::ErrorKind::ConnectionAborted {
+        return;
+    }
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Says who asked whom for what, and takes note of whom it does not.
+    #[derive(Clone, Default)]
+    struct Echo {
+        turned: Arc<Mutex<Vec<Turned>>>,
+        known: bool,
+    }
+
+    impl Handler for Echo {
+        async fn handle(
+            self,
+            request: Request<Incoming>,
+            connection: Connection,
+            _watch: Watch,
+        ) -> Response {
+            let path = request.uri().path().to_owned();
+            let body = axum::body::to_bytes(Body::new(request.into_body()), 1 << 20).await;
+            let text = match path.as_str() {
+                "/large" => "x".repeat(32 << 20),
+                _ => format!(
+                    "{} asked {} for {path}, {:?} bytes\n",
+                    connection.peer.ip(),
+                    connection.local,
+                    body.map(|body| body.len()).ok()
+                ),
+            };
+            Response::new(Body::from(text))
+        }
+
+        fn knows(&self, _peer: Ipv4Addr) -> bool {
+            self.known
+        }
+
+        fn turned_away(&self, _connection: Connection, why: Turned) {
+            self.turned.lock().unwrap().push(why);
+        }
+    }
+
+    struct Site {
+        address: SocketAddr,
+        gate: Gate,
+        echo: Echo,
+        cancel: CancellationToken,
+        tasks: TaskTracker,
+    }
+
+    impl Site {
+        fn new(limits: Limits) -> Self {
+            Self::with(limits, Echo::default())
+        }
+
+        fn with(limits: Limits, echo: Echo) -> Self {
+            let listener = bind_tcp(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            let site = Self {
+                address: listener.local_addr().unwrap(),
+                gate: Gate::new(limits),
+                echo,
+                cancel: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+            };
+            site.tasks.spawn(serve_tcp(
+                listener,
+                site.echo.clone(),
+                site.gate.clone(),
+                site.cancel.clone(),
+                site.tasks.clone(),
+            ));
+            site.tasks.close();
+            site
+        }
+
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.address).await.unwrap()
+        }
+
+        /// Sends this and reads until the server closes.
+        async fn ask(&self, request: &[u8]) -> String {
+            let mut stream = self.connect().await;
+            // The server may close before all of it is written.
+            let _ = stream.write_all(request).await;
+            rest(&mut stream).await
+        }
+
+        async fn end(self) {
+            self.cancel.cancel();
+            tokio::time::timeout(2 * GRACE, self.tasks.wait())
+                .await
+                .unwrap();
+        }
+    }
+
+    /// What still comes until the connection ends, however it does.
+    async fn rest(stream: &mut TcpStream) -> String {
+        let mut reply = Vec::new();
+        let ended = stream.read_to_end(&mut reply);
+        let _ = tokio::time::timeout(Duration::from_secs(20), ended)
+            .await
+            .expect("the server closes");
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    /// One reply with a body whose end is a line feed.
+    async fn reply(stream: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(b" bytes\n") {
+            text.push(stream.read_u8().await.unwrap());
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    fn short() -> Limits {
+        let time = Duration::from_millis(200);
+        Limits {
+            first_byte: time,
+            head: time,
+            idle: time,
+            stalled: time,
+            ..Limits::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn http_1_0_without_host_is_served_and_both_addresses_are_known() {
+        let site = Site::new(Limits::default());
+        let reply = site.ask(b"GET / HTTP/1.0\r\n\r\n").await;
+        assert!(reply.starts_with("HTTP/1.0 200"), "{reply}");
+        assert!(reply.contains("127.0.0.1 asked 127.0.0.1"), "{reply}");
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn http_1_0_is_kept_alive_when_it_asks_for_that() {
+        let site = Site::new(Limits::default());
+        let mut stream = site.connect().await;
+        for path in ["/a", "/b"] {
+            let request = format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let reply = reply(&mut stream).await;
+            assert!(reply.contains("connection: keep-alive"), "{reply}");
+            assert!(reply.contains(path), "{reply}");
+        }
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn requests_in_one_piece_are_answered_in_turn() {
+        let site = Site::new(Limits::default());
+        let mut requests = String::new();
+        for path in ["/a", "/b", "/c"] {
+            requests += &format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+        }
+        requests += "POST /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nabcd\r\n0\r\n\r\n";
+        let reply = site.ask(requests.as_bytes()).await;
+        let told: Vec<&str> = reply
+            .lines()
+            .filter(|line| line.contains("asked"))
+            .collect();
+        let expected = ["/a, Some(3)", "/b, Some(3)", "/c, Some(3)", "/d, Some(4)"];
+        assert_eq!(told.len(), 4, "{reply}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.contains(expected), "{told}");
+        }
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_refused() {
+        let site = Site::new(Limits::default());
+        let request = format!(
+            "GET / HTTP/1.1\r\nX: {}\r\n\r\n",
+            "x".repeat(2 * HEADER_BYTES)
+        );
+        let reply = site.ask(request.as_bytes()).await;
+        assert!(reply.starts_with("HTTP/1.1 431"), "{reply}");
+        let request = format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(200));
+        let reply = site.ask(request.as_bytes()).await;
+        assert!(reply.starts_with("HTTP/1.1 431"), "{reply}");
+        site.end().await;
+    }
+
+    /// What a proxy before this server may read otherwise is refused, and the connection with it: what
+    /// comes behind is nobody's request.
+    #[tokio::test]
+    async fn requests_that_can_be_read_in_two_ways_are_refused() {
+        let site = Site::new(Limits::default());
+        let behind = "GET /behind HTTP/1.1\r\nHost: x\r\n\r\n";
+        let bad = [
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc",
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 3\r\n\r\nabc",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nA: 1\n\r\n",
+            "GET / HTTP/1.1\nHost: x\n\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nA: 1\r\n b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nA: 1\0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+        ];
+        for bad in bad {
+            for cut in [bad.len(), 1, 20] {
+                let mut stream = site.connect().await;
+                let (first, second) = bad.split_at(cut);
+                stream.write_all(first.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+                let _ = stream
+                    .write_all(format!("{second}{behind}").as_bytes())
+                    .await;
+                let reply = rest(&mut stream).await;
+                assert!(reply.starts_with("HTTP/1.1 400"), "{bad:?}: {reply:?}");
+                assert!(!reply.contains("asked"), "{bad:?}: {reply:?}");
+            }
+        }
+        // Behind a good one it does not take that one's reply away.
+        let both = format!("GET /good HTTP/1.1\r\nHost: x\r\n\r\n{}", bad[0]);
+        let reply = site.ask(both.as_bytes()).await;
+        assert!(
+            reply.contains("for /good") && reply.contains("HTTP/1.1 400"),
+            "{reply}"
+        );
+        let turned = site.echo.turned.lock().unwrap().clone();
+        assert_eq!(turned.len(), 3 * bad.len() + 1);
+        assert_eq!(turned[0], Turned::Malformed(Fault::LengthAndCoding));
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_read_in_chunks_ends_the_connection() {
+        let site = Site::new(Limits::default());
+        let head = "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for body in ["3\nabc\n0\n\n", "zz\r\n", "3\r\nabcd\r\n0\r\n\r\n"] {
+            let reply = site
+                .ask(format!("{head}{body}GET /behind HTTP/1.1\r\n\r\n").as_bytes())
+                .await;
+            assert!(!reply.contains("/behind"), "{body:?}: {reply}");
+            assert!(!reply.contains("Some("), "{body:?}: {reply}");
+        }
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn who_asks_nothing_is_cut_in_each_stage() {
+        let site = Site::new(short());
+        let mut silent = site.connect().await;
+        let mut slow = site.connect().await;
+        slow.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+        let mut idle = site.connect().await;
+        idle.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        reply(&mut idle).await;
+        for stream in [&mut silent, &mut slow, &mut idle] {
+            assert_eq!(rest(stream).await, "");
+        }
+        assert_eq!(site.gate.count(), 0);
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_cut_and_who_does_is_not() {
+        let site = Site::new(Limits {
+            // Below what this one reads in that time.
+            least: 16 << 10,
+            ..short()
+        });
+        let mut deaf = site.connect().await;
+        deaf.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut slow = site.connect().await;
+        slow.write_all(b"GET /large HTTP/1.0\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut taken = 0;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = slow.read(&mut buffer).await.unwrap();
+            if read == 0 {
+                break;
+            }
+            taken += read;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(taken > 32 << 20, "{taken}");
+        let left = site.gate.count();
+        let told = rest(&mut deaf).await;
+        assert!(left == 0 || told.len() < 32 << 20, "{left}");
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_asks_nothing_keeps_no_machine_out() {
+        let site = Site::new(Limits {
+            total: 64,
+            per_peer: 64,
+            ..Limits::default()
+        });
+        let mut crowd = Vec::new();
+        for _ in 0..200 {
+            crowd.push(site.connect().await);
+        }
+        let mut stream = site.connect().await;
+        stream
+            .write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(2), reply(&mut stream)).await;
+        assert!(told.unwrap().contains("for /a"));
+        assert!(site.gate.count() <= 64);
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn when_all_are_busy_the_next_is_told_to_come_again() {
+        let site = Site::new(Limits {
+            total: 1,
+            ..Limits::default()
+        });
+        let mut first = site.connect().await;
+        first
+            .write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        first.read_u8().await.unwrap();
+        let refused = site.ask(b"").await;
+        assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+        assert_eq!(*site.echo.turned.lock().unwrap(), [Turned::Full]);
+        site.end().await;
+
+        let known = Echo {
+            known: true,
+            ..Echo::default()
+        };
+        let site = Site::with(
+            Limits {
+                total: 1,
+                ..Limits::default()
+            },
+            known,
+        );
+        let mut first = site.connect().await;
+        first
+            .write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        first.read_u8().await.unwrap();
+        // Until the system's buffers are full, it is not slow.
+        let asked = async {
+            loop {
+                let told = site
+                    .ask(b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n")
+                    .await;
+                if told.contains("for /a") {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asked)
+            .await
+            .unwrap();
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_up_the_end() {
+        let site = Site::new(Limits::default());
+        let mut first = site.connect().await;
+        first
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        reply(&mut first).await;
+        let began = std::time::Instant::now();
+        site.end().await;
+        assert!(began.elapsed() < GRACE);
+    }
+}

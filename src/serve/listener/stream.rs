@@ -1,0 +1,161 @@
+//! A connection's bytes on their way to and from `hyper`: requests are framed strictly, and it is seen what
+//! moves.
+//!
+//! **Invariant:** of a request that is refused ([`Framing`]) no line feed that would end its head reaches the
+//! parser, only something that it refuses itself: so that its 400 comes behind the replies to the
+//! requests before it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::gate::Watch;
+use crate::wire::framing::{Fault, Framing};
+
+/// What takes the place of a refused line: no parser of HTTP reads on behind it.
+const REFUSED: &[u8] = b"\0\r\n\r\n";
+
+/// What is still taken from a client whose request was refused. A connection that is closed while bytes lie
+/// unread is reset, and the reply lost with it.
+const LINGER: usize = 256 << 10;
+
+/// A connection.
+pub(super) struct Line<F: FnMut(Fault) + Unpin> {
+    stream: TcpStream,
+    watch: Watch,
+    framing: Framing,
+    /// What is left to be read of [`REFUSED`].
+    instead: Option<&'static [u8]>,
+    /// Told why a request is refused.
+    told: F,
+    /// Bytes that are still thrown away at the end; `None`: its end has not begun.
+    lingering: Option<usize>,
+}
+
+impl<F: FnMut(Fault) + Unpin> Line<F> {
+    pub(super) fn new(stream: TcpStream, watch: Watch, told: F) -> Self {
+        Self {
+            stream,
+            watch,
+            framing: Framing::new(),
+            instead: None,
+            told,
+            lingering: None,
+        }
+    }
+}
+
+impl<F: FnMut(Fault) + Unpin> AsyncRead for Line<F> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        if let Some(instead) = &mut line.instead {
+            let count = instead.len().min(buf.remaining());
+            let (now, later) = instead.split_at_checked(count).unwrap_or_default();
+            buf.put_slice(now);
+            *instead = later;
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut line.stream).poll_read(cx, buf))?;
+        let new = buf.filled().get(before..).unwrap_or_default();
+        if new.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let taken = line.framing.take(new);
+        line.watch.came(line.framing.is_in_head());
+        if let Err(refused) = taken {
+            buf.set_filled(before + refused.at);
+            let count = REFUSED.len().min(buf.remaining());
+            let (now, later) = REFUSED.split_at_checked(count).unwrap_or_default();
+            buf.put_slice(now);
+            line.instead = Some(later);
+            (line.told)(refused.fault);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<F: FnMut(Fault) + Unpin> Line<F> {
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Ok(bytes)) => self.watch.went(*bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.watch.waits(),
+        }
+        written
+    }
+}
+
+impl<F: FnMut(Fault) + Unpin> AsyncWrite for Line<F> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let line = self.get_mut();
+        let written = Pin::new(&mut line.stream).poll_write(cx, buf);
+        line.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let line = self.get_mut();
+        let written = Pin::new(&mut line.stream).poll_write_vectored(cx, bufs);
+        line.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        // `hyper` asks for it when it has nothing left to write.
+        line.watch.flushed();
+        Pin::new(&mut line.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        let mut left = match line.lingering {
+            Some(left) => left,
+            None => {
+                ready!(Pin::new(&mut line.stream).poll_shutdown(cx))?;
+                if line.framing.is_between() {
+                    return Poll::Ready(Ok(()));
+                }
+                line.watch.came(true);
+                LINGER
+            }
+        };
+        // Until the client closes as well, or its time for a head is over.
+        loop {
+            line.lingering = Some(left);
+            let mut scratch = [0; 4_096];
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut line.stream).poll_read(cx, &mut buf) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && left > 0 => {
+                    left = left.saturating_sub(buf.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl<F: FnMut(Fault) + Unpin> Drop for Line<F> {
+    fn drop(&mut self) {
+        self.watch.closed();
+    }
+}

@@ -1,0 +1,268 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use arc_swap::ArcSwap;
+use tokio::sync::broadcast;
+
+use super::*;
+use crate::base::SystemClock;
+use crate::host::links::{LinkTable, Links};
+use crate::journal::Journal;
+use crate::serve::assets::AssetTree;
+use crate::serve::installs::Installs;
+use crate::serve::memory::Memory;
+use crate::store::AnyStore;
+
+const MAIN: &str = r#"
+    [server]
+    interfaces = ["lo"]
+    MORE
+
+    [[subnet]]
+    name = "lab"
+    network = "127.0.0.0/24"
+    server = "127.0.0.1"
+"#;
+
+const PROFILE: &str = r#"
+    title = "TITLE"
+    family = "debian"
+    arch = ["x86_64"]
+
+    [boot]
+    kind = "linux"
+    kernel = "debian/linux"
+    initrd = ["debian/initrd.gz"]
+    cmdline = "quiet"
+"#;
+
+/// A configuration on the disk and what takes it up.
+struct Site {
+    folder: tempfile::TempDir,
+    ctx: Context,
+    events: broadcast::Receiver<Arc<Event>>,
+    cancel: CancellationToken,
+    _reloader: Reloader,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("c/bootwright.toml");
+        std::fs::create_dir_all(folder.path().join("c/templates")).unwrap();
+        write(&main, &MAIN.replace("MORE", ""));
+        write(&folder.path().join("c/reservations.toml"), &hosts(1));
+        write(&folder.path().join("c/profiles/tiny.toml"), PROFILE);
+        let loaded = load(&DiskFiles, &main, 1);
+        let config = loaded.config.expect("a good configuration");
+        let journal = Journal::in_memory();
+        let store = Arc::new(AnyStore::in_memory());
+        let clock = Arc::new(SystemClock);
+        let ctx = Context {
+            in_force: Arc::new(ArcSwap::new(config)),
+            installs: Installs::new(store, journal.clone(), clock.clone()),
+            journal,
+            clock,
+            assets: AssetTree::new(folder.path().join("boot-assets")),
+            memory: Memory::new(),
+            links: Links::fixed(LinkTable::default()),
+        };
+        let settings = Settings {
+            main,
+            overrides: Overrides::default(),
+            watch_files: true,
+            texts: texts(&loaded.sources),
+        };
+        let cancel = CancellationToken::new();
+        let (reloader, asks) = Reloader::new();
+        let run = run(
+            ctx.clone(),
+            Health::default(),
+            settings,
+            asks,
+            cancel.clone(),
+        );
+        let events = ctx.journal.follow();
+        tokio::spawn(run);
+        Self {
+            folder,
+            ctx,
+            events,
+            cancel,
+            _reloader: reloader,
+        }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join("c").join(name)
+    }
+
+    /// What was told of the next reload.
+    async fn told(&mut self) -> (Kind, String) {
+        let event = tokio::time::timeout(Duration::from_secs(30), self.events.recv());
+        let event = event.await.expect("an event in time").expect("an event");
+        (event.kind, event.detail.clone().unwrap_or_default())
+    }
+
+    async fn is_rejected(&mut self, why: &str) {
+        let (kind, detail) = self.told().await;
+        assert_eq!(kind, Kind::ConfigRejected, "{detail}");
+        assert!(detail.contains(why), "{detail}");
+    }
+
+    async fn is_taken_up(&mut self) {
+        let (kind, detail) = self.told().await;
+        assert_eq!(kind, Kind::ConfigReloaded, "{detail}");
+    }
+
+    /// Whether what follows is followed too.
+    async fn follows_hosts_in(&mut self, file: &str) {
+        write(&self.at(file), &hosts(3));
+        self.is_taken_up().await;
+        assert_eq!(self.ctx.config().snapshot.hosts().len(), 3);
+    }
+}
+
+fn hosts(count: u8) -> String {
+    let host = |n: u8| {
+        format!(
+            "[hosts.web{n}]\nmac = \"52:54:00:00:00:{n:02}\"\nip = \"127.0.0.{n}1\"\nprofile = \"tiny\"\n"
+        )
+    };
+    (1..=count).map(host).collect()
+}
+
+/// As editors write: beside the file, then renamed.
+fn write(file: &Path, text: &str) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let beside = file.with_extension("toml~");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(&beside, file).unwrap();
+}
+
+fn set_mode(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_was_missing_and_is_back_is_taken_up() {
+    let mut site = Site::new();
+    std::fs::remove_file(site.at("reservations.toml")).unwrap();
+    site.is_rejected("reservations.toml is not there").await;
+    write(&site.at("reservations.toml"), &hosts(1));
+    site.is_taken_up().await;
+    site.follows_hosts_in("reservations.toml").await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_named_before_it_is_there_is_taken_up() {
+    let mut site = Site::new();
+    // In a folder that no file was read from.
+    let named = r#"reservations = ["reservations.toml", "../more/extra.toml"]"#;
+    write(&site.at("bootwright.toml"), &MAIN.replace("MORE", named));
+    site.is_rejected("extra.toml is not there").await;
+    std::fs::create_dir(site.at("../more")).unwrap();
+    let more =
+        "[hosts.db1]\nmac = \"52:54:00:00:00:99\"\nip = \"127.0.0.99\"\nprofile = \"tiny\"\n";
+    write(&site.at("../more/extra.toml"), more);
+    site.is_taken_up().await;
+    assert_eq!(site.ctx.config().snapshot.hosts().len(), 2);
+}
+
+#[tokio::test]
+async fn secrets_that_others_could_read_are_taken_up_once_they_cannot() {
+    let mut site = Site::new();
+    write(&site.at("secrets.toml"), "root = \"one\"\n");
+    set_mode(&site.at("secrets.toml"), 0o644);
+    let named = r#"secrets = "secrets.toml""#;
+    write(&site.at("bootwright.toml"), &MAIN.replace("MORE", named));
+    site.is_rejected("secrets.toml").await;
+    set_mode(&site.at("secrets.toml"), 0o600);
+    site.is_taken_up().await;
+    assert!(is_on_disk(&site.ctx.config(), &texts_of(&site)));
+    site.follows_hosts_in("reservations.toml").await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_named_before_it_is_there_is_followed() {
+    let mut site = Site::new();
+    let named = r#"profiles = "../new""#;
+    write(&site.at("bootwright.toml"), &MAIN.replace("MORE", named));
+    site.is_rejected("new is not there").await;
+    std::fs::create_dir(site.at("../new")).unwrap();
+    // Another mistake is told as well: the profile is not there.
+    site.is_rejected("tiny").await;
+    write(&site.at("../new/tiny.toml"), PROFILE);
+    site.is_taken_up().await;
+    write(
+        &site.at("../new/tiny.toml"),
+        &PROFILE.replace("TITLE", "Other"),
+    );
+    site.is_taken_up().await;
+}
+
+#[tokio::test]
+async fn a_folder_put_in_the_place_of_another_is_followed() {
+    let mut site = Site::new();
+    write(
+        &site.at("next/tiny.toml"),
+        &PROFILE.replace("TITLE", "Next"),
+    );
+    std::fs::rename(site.at("profiles"), site.at("before")).unwrap();
+    std::fs::rename(site.at("next"), site.at("profiles")).unwrap();
+    while !matches!(site.told().await, (Kind::ConfigReloaded, _)) {}
+    write(
+        &site.at("profiles/tiny.toml"),
+        &PROFILE.replace("TITLE", "Last"),
+    );
+    site.is_taken_up().await;
+}
+
+/// What a reading now would find.
+fn texts_of(site: &Site) -> Vec<(PathBuf, u64)> {
+    texts(&load(&DiskFiles, &site.at("bootwright.toml"), 1).sources)
+}
+
+#[tokio::test]
+async fn a_configuration_is_on_the_disk_only_while_all_that_it_names_was_read() {
+    let site = Site::new();
+    let in_force = site.ctx.config();
+    let known = texts_of(&site);
+    assert!(is_on_disk(&in_force, &known));
+    // As after a reading that did not find the reservations.
+    let reservations = site.at("reservations.toml");
+    let without = |(path, _): &&(PathBuf, u64)| *path != reservations;
+    let fewer: Vec<_> = known.iter().filter(without).cloned().collect();
+    assert_eq!(fewer.len(), known.len() - 1);
+    assert!(!is_on_disk(&in_force, &fewer));
+    write(&site.at("profiles/more/other.toml"), PROFILE);
+    assert!(!is_on_disk(&in_force, &known));
+}
+
+#[test]
+fn overrides_replace() {
+    use crate::config::snapshot::{Hook, HookTarget};
+    let overrides = Overrides {
+        state_dir: Some("/tmp/x".into()),
+        interfaces: Some(vec!["br1".into()]),
+        without_hooks: true,
+    };
+    let mut in_force = InForce::default();
+    in_force.snapshot.hooks.push(Hook {
+        target: HookTarget::Url("http://receiver.example/".into()),
+        events: vec!["*".into()],
+        secret: None,
+        timeout: Duration::from_secs(30),
+        span: None,
+    });
+    let in_force = overrides.apply(Arc::new(in_force));
+    assert_eq!(in_force.snapshot.hooks, []);
+    assert_eq!(in_force.snapshot.server.state_dir, Path::new("/tmp/x"));
+    assert_eq!(in_force.snapshot.server.interfaces, ["br1"]);
+}
