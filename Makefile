@@ -1,5 +1,5 @@
 # What a developer types. Everything prints what it does and how far it is.
-.PHONY: help setup build demo test install-test boot-matrix bench-dhcp bench-tftp lint fmt fmt-check ci
+.PHONY: help setup build demo test install-test boot-matrix bench-dhcp bench-files bench-tftp bench-storm lint fmt fmt-check ci
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,14 +25,20 @@ boot-matrix: ## boot every ready-made profile on virtual machines, half an hour;
 	@scripts/boot-matrix.sh $(ARGS)
 
 bench-dhcp: ## as root: DHCP beside Kea, ISC dhcpd and dnsmasq, half an hour; ARGS="--quick" for three minutes
-	@scripts/bench-dhcp.sh $(ARGS)
+	@scripts/bench.sh dhcp $(ARGS)
 
-bench-tftp: ## as root: TFTP beside dnsmasq and tftpd-hpa, half an hour; ARGS="--quick" for two minutes
-	@scripts/bench-tftp.sh $(ARGS)
+bench-files: ## as root: TFTP beside dnsmasq, tftpd-hpa and atftpd, HTTP beside nginx, an hour; ARGS="--quick" for two minutes
+	@scripts/bench.sh files $(ARGS)
+
+bench-tftp: ## as root: of bench-files what is TFTP
+	@scripts/bench.sh files --only tftp,many,error $(ARGS)
+
+bench-storm: ## as root: 10,000 machines that boot at once, beside other servers, half an hour; ARGS="--quick" for a minute
+	@scripts/bench.sh storm $(ARGS)
 
 lint: ## clippy, warnings denied
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test boot --test boot_matrix --test netns_clients --test install --test validators --bench dhcp --bench tftp -- -D warnings
+	cargo clippy --locked --test boot --test boot_matrix --test netns_clients --test install --test validators --bench dhcp --bench files --bench storm -- -D warnings
 
 fmt: ## format
 	cargo fmt --all

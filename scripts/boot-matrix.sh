@@ -15,6 +15,7 @@ bootwright=target/debug/bootwright
 # A configuration for fetching alone.
 configuration() {
     mkdir -p "$folder"
+    : >"$folder/reservations.toml"
     cat >"$folder/bootwright.toml" <<CONF
 [server]
 interfaces   = ["lo"]

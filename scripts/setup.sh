@@ -7,7 +7,7 @@
 #   scripts/setup.sh demo      what `make demo` needs
 #   scripts/setup.sh install   what `make install-test` needs
 #   scripts/setup.sh validators  what the validators of the ready-made profiles need
-#   scripts/setup.sh bench     what `make bench-dhcp` and `make bench-tftp` need: other servers, which are not started
+#   scripts/setup.sh bench     what `make bench-…` need: other servers, which are not started
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,8 +27,8 @@ MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 # The validators of the answers' formats; scripts/setup-validators.sh brings the rest of them.
 VALIDATORS=(busybox dash debconf ignition libxml2-utils python3-venv shellcheck)
 
-# The servers beside which DHCP and TFTP are measured; taskset, chrt, unshare.
-PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base tftpd-hpa iproute2 util-linux)
+# The servers beside which DHCP, TFTP, HTTP and whole boots are measured; taskset, chrt, unshare.
+PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base tftpd-hpa nginx-light iproute2 util-linux)
 
 case ${1:-all} in
 build) packages=("${BUILD[@]}") ;;
@@ -72,12 +72,14 @@ if [ ${#missing[@]} -gt 0 ]; then
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet \
             --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "${missing[@]}"
     }
-    # A DHCP server that starts by being installed would answer this network: invoke-rc.d asks this file
+    # A server that starts by being installed would answer this network: invoke-rc.d asks this file
     # first. One that is there already stays as it is.
     policy=/usr/sbin/policy-rc.d
     services=()
     for package in "${missing[@]}"; do
-        case $package in kea-dhcp4-server | isc-dhcp-server) services+=("$package") ;; esac
+        case $package in kea-dhcp4-server | isc-dhcp-server | tftpd-hpa) services+=("$package") ;;
+        nginx-light) services+=(nginx) ;;
+        esac
     done
     if [ ${#services[@]} -gt 0 ] && [ ! -e "$policy" ]; then
         trap '"${as_root[@]}" rm -f "$policy"' EXIT
@@ -98,6 +100,19 @@ if [ ${#missing[@]} -gt 0 ]; then
     done
 else
     echo "setup: all ${#packages[@]} packages are there"
+fi
+
+# atftpd and tftpd-hpa exclude each other as packages; it runs from a folder just as well.
+if [ "${1:-all}" = bench ] && [ ! -x target/bench-peers/usr/sbin/atftpd ]; then
+    echo "setup: atftpd, unpacked into target/bench-peers"
+    mkdir -p target/bench-peers
+    (
+        cd target/bench-peers
+        rm -f atftpd_*.deb
+        apt-get download --quiet atftpd
+        dpkg-deb --extract atftpd_*.deb .
+        rm -f atftpd_*.deb
+    )
 fi
 
 if ! command -v cargo >/dev/null; then

@@ -223,6 +223,8 @@ struct Account {
     script: Option<Timestamp>,
     ended: Option<Timestamp>,
     kernel: bool,
+    /// The script of a tool whose kernel was sent, and of which nothing has come since.
+    tool: Option<Timestamp>,
     reached: BTreeSet<&'static str>,
 }
 
@@ -238,12 +240,20 @@ impl Account {
             script: None,
             ended: None,
             kernel: false,
+            tool: None,
             reached: BTreeSet::new(),
         }
     }
 
+    /// Whether the answers of a tool that runs may be given: they need not be, after a restart for example.
+    fn tool_may_run(&self, now: Timestamp) -> bool {
+        let day = Duration::from_secs(86_400);
+        self.tool.is_some_and(|script| now.since(script) <= day)
+    }
+
     fn to(&mut self, state: InstallState) {
         self.state = state;
+        self.tool = None;
         if state == InstallState::Failed {
             self.reached.insert("failed");
         } else {
@@ -733,6 +743,9 @@ impl World {
         let is_reserved = self.reserved(name).is_some();
         let account = self.accounts.get_mut(name).unwrap();
         let good = !old && is_reserved && account.state.boots_installer();
+        if !old && is_reserved && account.tool_may_run(now) {
+            return;
+        }
         if works {
             let expected = if good {
                 StatusCode::OK
@@ -780,6 +793,7 @@ impl World {
         account.sign = Some(now);
         if profile == "tool" {
             account.to(InstallState::Local);
+            account.tool = account.script;
         }
     }
 
@@ -807,6 +821,9 @@ impl World {
             .filter(|_| ended)
             .is_some_and(|at| now.since(at) > Duration::from_secs(6 * 86_400));
         let good = !old && is_reserved && open;
+        if !old && is_reserved && account.tool_may_run(now) {
+            return;
+        }
         if works && !late {
             let expected = if good {
                 StatusCode::OK

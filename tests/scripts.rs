@@ -307,8 +307,8 @@ async fn a_machine_that_got_the_name_of_one_under_installation_is_not_installed(
     site.change_hosts(|hosts| {
         for host in hosts {
             host.uuid = None;
-            let mac = if host.macs == [one] { two } else { one };
-            host.macs = vec![mac];
+            let mac = if *host.macs == [one] { two } else { one };
+            host.macs = mac.into();
         }
     });
     let ask_as = |mac: &str, peer| ask(mac, peer);

@@ -548,12 +548,14 @@ fn three_hundred_at_once(engine: TftpEngine) {
 fn one_client_cannot_take_all_transfers(engine: TftpEngine) {
     let mut served = Served::new(engine);
     served.write("file", &pattern(5_000));
-    // Each is opened and left alone.
+    // Each is begun and left alone.
     let held: Vec<_> = (0..128)
         .map(|_| {
             let mut client = served.client();
             client.ask("file", &[]);
             client.data(1);
+            client.ack(1);
+            client.data(2);
             client
         })
         .collect();
@@ -660,6 +662,82 @@ mod native_only {
             ends.contains(&(Kind::TftpSent, Reason::Done, 5)),
             "{ends:?}"
         );
+    }
+
+    #[test]
+    fn who_forges_a_machines_address_takes_no_place_from_it() {
+        let mut served = served();
+        served.write("file", &pattern(5_000));
+        // Asked for, and never answered to.
+        let forged: Vec<_> = (0..128)
+            .map(|_| {
+                let mut client = served.client();
+                client.ask("file", &[]);
+                client.data(1);
+                client
+            })
+            .collect();
+        assert_eq!(served.fetch("file", &[]).unwrap().bytes.len(), 5_000);
+        let ends: Vec<_> = (0..2).map(|_| served.told()).collect();
+        assert!(
+            ends.contains(&(Kind::TftpFailed, Reason::Busy, 0)),
+            "{ends:?}"
+        );
+        assert!(
+            ends.contains(&(Kind::TftpSent, Reason::Done, 5_000)),
+            "{ends:?}"
+        );
+        drop(forged);
+    }
+
+    #[test]
+    fn a_rom_that_goes_on_to_the_next_file_has_the_last_one() {
+        let mut served = served();
+        served.write("loader", &pattern(1_000));
+        served.write("other", b"other");
+        let up_to_the_last_acknowledgement = |rom: &mut Client| {
+            rom.ask("loader", &[]);
+            rom.data(1);
+            rom.ack(1);
+            assert_eq!(rom.data(2).len(), 1_000 - 512);
+        };
+        let mut rom = served.client();
+        up_to_the_last_acknowledgement(&mut rom);
+        assert_eq!(rom.fetch("other", &[]).unwrap().bytes, b"other");
+        let mut ends = [served.event(), served.event()];
+        ends.sort_by_key(|event| event.file.as_deref() != Some("loader"));
+        let [loader, other] = ends;
+        let short = |event: &Event| (event.kind, event.reason, event.bytes);
+        assert_eq!(short(&loader), (Kind::TftpSent, Reason::Done, Some(1_000)));
+        assert!(loader.detail.unwrap().contains("another file"));
+        assert_eq!(short(&other), (Kind::TftpSent, Reason::Done, Some(5)));
+
+        // The same file again: it was not had.
+        let mut rom = served.client();
+        up_to_the_last_acknowledgement(&mut rom);
+        let again = rom.fetch("loader", &[("blksize", "1400")]);
+        assert_eq!(again.unwrap().bytes.len(), 1_000);
+        let ends: Vec<_> = (0..2).map(|_| served.told()).collect();
+        let failed =
+            |(kind, reason, _): &&_| (kind, reason) == (&Kind::TftpFailed, &Reason::Aborted);
+        assert_eq!(ends.iter().filter(failed).count(), 1, "{ends:?}");
+    }
+
+    #[test]
+    fn a_port_closed_before_any_block_was_acknowledged_is_no_whole_file() {
+        let mut served = served();
+        served.write("file", &pattern(1_000));
+        let mut client = served.client();
+        client.ask("file", &[("blksize", "1400")]);
+        assert!(matches!(client.next(), Packet::Oack(_)));
+        client.ack(0);
+        drop(client);
+        let event = served.event();
+        assert_eq!(
+            (event.kind, event.reason),
+            (Kind::TftpFailed, Reason::Incomplete)
+        );
+        assert!(event.detail.unwrap().contains("closed its port"));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 
-use crate::packet::{self, ACK, DISCOVER, OFFER, RELAY, REQUEST, Reply, SERVER, Template, Way};
-use crate::setup;
+use crate::common::packet::{self, ACK, Asking, DISCOVER, OFFER, REQUEST, Reply, Template, Way};
+use crate::common::setup::{self, RELAY, SERVER};
 
 /// A machine that is not answered for so long has lost its packet and begins anew.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -125,8 +125,8 @@ impl Load {
         Ok(Self {
             socket,
             way,
-            discover: Template::new(DISCOVER, way),
-            request: Template::new(REQUEST, way),
+            discover: Template::new(DISCOVER, way, Asking::Firmware),
+            request: Template::new(REQUEST, way, Asking::Firmware),
             hosts,
             under_way: vec![nothing; PLACES],
             waiting: VecDeque::new(),

@@ -16,22 +16,24 @@
     clippy::cast_sign_loss
 )]
 
+#[path = "../common/mod.rs"]
+#[allow(dead_code)]
+mod common;
 mod load;
-mod packet;
 mod report;
 mod servers;
-mod setup;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use common::packet::Way;
+use common::process::{cpu_time, memory};
+use common::setup::{self, Cpu};
 use load::{Load, Outcome};
-use packet::Way;
 use report::{Key, Report, What};
 use servers::{Kind, Server};
-use setup::Cpu;
 
 const USAGE: &str = "\
 dhcp [--quick] [--rounds N] [--sizes N,N] [--servers NAME,NAME] [--no-realtime] [--only WORD,WORD]
@@ -43,9 +45,10 @@ dhcp [--quick] [--rounds N] [--sizes N,N] [--servers NAME,NAME] [--no-realtime] 
   --baseline   another build of Bootwright: its program, measured in turn with this one
   --seconds    how long each load lasts: 2, quick 1
   --no-realtime  a high priority instead of SCHED_RR, which is taken where it is allowed
-  --only       of: closed, open, burst, reload (the start is always measured)
+  --only       of: closed, open, burst, reload, probe (the start is always measured)
   --direct     machines on the wire instead of behind a relay agent
-  --no-probe   Bootwright does not ask the wire who has a reserved address
+  --no-probe   Bootwright does not ask the wire who has a reserved address; what that question costs is measured
+               in any case (probe)
   --out        where the tables go: target/bench-dhcp.md
   --folder     an empty folder on a real disk for the servers' files: one in /var/tmp, removed at the end
 
@@ -240,7 +243,9 @@ fn run(plan: &Plan) -> io::Result<()> {
                     plan.rounds,
                     kind.name()
                 );
-                if let Err(error) = measure(plan, kind, hosts, &folder.0, &mut report) {
+                let measured = measure(plan, kind, hosts, &folder.0, &mut report)
+                    .and_then(|()| measure_probe(plan, kind, hosts, &folder.0, &mut report));
+                if let Err(error) = measured {
                     eprintln!("  {error}");
                     report.failed(kind, hosts, &error.to_string());
                 }
@@ -351,33 +356,54 @@ fn measure(
     Ok(())
 }
 
+/// What it costs to ask the wire who has a reserved address: the same load from the wire itself with and without.
+fn measure_probe(
+    plan: &Plan,
+    kind: Kind,
+    hosts: u32,
+    folder: &Path,
+    report: &mut Report,
+) -> io::Result<()> {
+    if !kind.is_bootwright() || !plan.wants("probe") {
+        return Ok(());
+    }
+    for probe in [true, false] {
+        let mut load = Load::new(hosts, Way::Direct)?;
+        let mut server = Server::start(kind, hosts, folder, plan.cpu, probe)?;
+        let patience = Plan::patience(kind, hosts);
+        if load.first_answer(server.started(), patience)?.is_none() {
+            let why = server.ended();
+            return Err(io::Error::other(why.unwrap_or_else(|| {
+                "no answer to a machine on the wire".to_owned()
+            })));
+        }
+        load.closed(4, Duration::from_millis(300))?;
+        let before = cpu_time(server.pid())?;
+        let mut outcome = load.closed(16, plan.lasting)?;
+        let cpu = cpu_time(server.pid())?.saturating_sub(before);
+        eprintln!(
+            "  on the wire, {} probe: {:.0}/s, p99 {:.0} us, wrong {} {:?}",
+            if probe { "with" } else { "without" },
+            outcome.rate(),
+            outcome.quantile(0.99),
+            outcome.wrong,
+            outcome.faults
+        );
+        let mut put = |what: What, value: f64| report.put(Key { kind, hosts, what }, value);
+        put(What::ProbeRate(probe), outcome.rate());
+        put(What::ProbeP50(probe), outcome.quantile(0.5));
+        put(What::ProbeP99(probe), outcome.quantile(0.99));
+        if outcome.done > 0 {
+            let each = cpu.as_secs_f64() * 1e6 / outcome.done as f64;
+            put(What::ProbeCpu(probe), each);
+        }
+        put(What::Wrong, outcome.wrong as f64);
+    }
+    Ok(())
+}
+
 /// A core that real-time work has filled owes the rest of the machine some time, which the kernel takes as soon as
 /// it can: 50 ms that are not the next load's.
 fn rest() {
     std::thread::sleep(Duration::from_secs(2));
-}
-
-/// The processor time of a process's threads so far.
-fn cpu_time(pid: u32) -> io::Result<Duration> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        let nanos = text.split(' ').next().and_then(|text| text.parse().ok());
-        sum += nanos.unwrap_or(0_u64);
-    }
-    Ok(Duration::from_nanos(sum))
-}
-
-/// The largest resident size of a process so far, in MiB.
-fn memory(pid: u32) -> io::Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = text.lines().find_map(|line| {
-        line.strip_prefix("VmHWM:")?
-            .trim()
-            .strip_suffix(" kB")?
-            .parse::<f64>()
-            .ok()
-    });
-    kib.map(|kib| kib / 1024.0)
-        .ok_or_else(|| io::Error::other("no VmHWM"))
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::time::Duration;
 
+use crate::common::figures::{command, machine, median, thousands};
 use crate::servers::Kind;
 
 /// One figure.
@@ -28,6 +28,11 @@ pub enum What {
     Start,
     InForce,
     Silence,
+    /// On the wire, with the question who has the address (or without it).
+    ProbeRate(bool),
+    ProbeP50(bool),
+    ProbeP99(bool),
+    ProbeCpu(bool),
     Wrong,
 }
 
@@ -88,15 +93,7 @@ impl Report {
     }
 
     fn median(&self, kind: Kind, hosts: u32, what: What) -> Option<f64> {
-        let mut values = self.figures.get(&Key { kind, hosts, what })?.clone();
-        values.retain(|value| value.is_finite());
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        if values.len().is_multiple_of(2) {
-            Some((values.get(middle.checked_sub(1)?)? + values.get(middle)?) / 2.0)
-        } else {
-            values.get(middle).copied()
-        }
+        median(self.figures.get(&Key { kind, hosts, what })?)
     }
 
     fn sum(&self, kind: Kind, hosts: u32, what: What) -> Option<f64> {
@@ -106,19 +103,11 @@ impl Report {
     /// The tables.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
-        let mut command: Vec<String> = std::env::args()
-            .skip(1)
-            .filter(|arg| arg != "--bench")
-            .collect();
-        // What the script adds is of no interest.
-        if let Some(at) = command.iter().position(|arg| arg == "--folder") {
-            command.drain(at..command.len().min(at + 2));
-        }
         let versions: Vec<String> = self.servers.iter().map(|kind| kind.version()).collect();
         let _ = writeln!(
             text,
             "`make bench-dhcp ARGS=\"{}\"`; {}, {}; {} rounds of {} s, medians. {}.\n",
-            command.join(" "),
+            command(),
             self.scheduling,
             machine(),
             self.rounds,
@@ -190,6 +179,21 @@ impl Report {
                     What::Silence,
                     4,
                 ),
+            ],
+        );
+        self.table(
+            &mut text,
+            "Conflict probe, machines on the wire, 16 outstanding",
+            Better::Unsaid,
+            &[
+                ("handshakes/s, with it", What::ProbeRate(true), 0),
+                ("handshakes/s, without", What::ProbeRate(false), 0),
+                ("p50 with it, us", What::ProbeP50(true), 0),
+                ("p50 without, us", What::ProbeP50(false), 0),
+                ("p99 with it, us", What::ProbeP99(true), 0),
+                ("p99 without, us", What::ProbeP99(false), 0),
+                ("CPU per handshake with it, us", What::ProbeCpu(true), 1),
+                ("CPU per handshake without, us", What::ProbeCpu(false), 1),
             ],
         );
         let _ = writeln!(text, "Wrong answers (all rounds):");
@@ -265,40 +269,4 @@ impl Report {
         }
         text.push('\n');
     }
-}
-
-fn thousands(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut grouped = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + rest
-}
-
-fn machine() -> String {
-    let first = |path: &str, key: &str| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.lines()
-            .find(|line| line.starts_with(key))
-            .and_then(|line| line.split_once(':'))
-            .map(|(_, value)| value.trim().to_owned())
-    };
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let cores = fs::read_to_string("/proc/cpuinfo").map_or(count, |text| {
-        text.lines()
-            .filter(|line| line.starts_with("processor"))
-            .count()
-    });
-    format!(
-        "{} cores of {}, Linux {}",
-        cores,
-        first("/proc/cpuinfo", "model name").unwrap_or_else(|| "an unknown processor".to_owned()),
-        kernel.trim()
-    )
 }

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::packet::{BOOT_FILE, MASK, MOVED, NETWORK, ROUTER, SERVER, address, mac};
-use crate::setup::{self, Cpu, IFACE};
+use crate::common::ours::write_boot_files;
+use crate::common::packet::{BOOT_FILE, MASK, MOVED, NETWORK, ROUTER, address, colons, mac};
+use crate::common::process::copy;
+use crate::common::setup::{self, Cpu, IFACE, SERVER};
 
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,7 +156,7 @@ impl Server {
     /// Whether it has ended by itself, and what it has said.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
-        let said = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let said = fs::read_to_string(self.log()).unwrap_or_default();
         let last: Vec<&str> = said.lines().rev().take(5).collect();
         Some(format!(
             "{} ended, {status}: {}",
@@ -178,6 +180,11 @@ impl Server {
             self.aside().join("moved"),
             self.folder.join(self.kind.file()),
         )
+    }
+
+    /// Where it logs: not in the folder of its configuration, which may be watched.
+    fn log(&self) -> PathBuf {
+        self.folder.with_extension("log")
     }
 
     /// A folder on the same disk that nobody watches.
@@ -271,7 +278,7 @@ impl Server {
                     .arg(format!("--dhcp-leasefile={}", file("leases").display()));
             }
         }
-        let log = File::create(file("log"))?;
+        let log = File::create(self.log())?;
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -289,19 +296,7 @@ impl Server {
                 let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
                 copy(&ours.join("profiles"), &folder.join("profiles"))?;
                 copy(&ours.join("templates"), &folder.join("templates"))?;
-                for file in [
-                    BOOT_FILE,
-                    "ipxe/undionly.kpxe",
-                    "ipxe/snponly-arm64.efi",
-                    "debian/12/x86_64/linux",
-                    "debian/12/x86_64/initrd.gz",
-                    "debian/12/aarch64/linux",
-                    "debian/12/aarch64/initrd.gz",
-                ] {
-                    let path = folder.join("boot-assets").join(file);
-                    fs::create_dir_all(path.parent().unwrap_or(folder))?;
-                    fs::write(path, b"a boot file")?;
-                }
+                write_boot_files(&folder.join("boot-assets"))?;
                 fs::create_dir(folder.join("state"))?;
                 fs::set_permissions(folder.join("state"), fs::Permissions::from_mode(0o750))?;
                 let probe = self.probe;
@@ -409,22 +404,4 @@ fn kea_head(folder: &Path) -> String {
         leases.display(),
         options.join(",")
     )
-}
-
-fn colons(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

@@ -201,17 +201,20 @@ fn of_package(
     package: &str,
     tell: Tell<'_>,
 ) -> Result<Vec<(String, Ready)>, AssetError> {
-    let needed = order
-        .fetch
-        .files
-        .iter()
-        .filter(|file| !file.optional)
-        .filter_map(|file| file.in_package.as_deref());
-    let found = Package::find(package, needed, tell)?;
+    let mut packages: BTreeMap<&str, Option<Package>> = BTreeMap::new();
     let mut all = Vec::new();
     for file in &order.fetch.files {
+        let package = file.package.as_deref().unwrap_or(package);
+        let found = match packages.get(package) {
+            Some(found) => found,
+            None => {
+                let found = find(order, package, tell)?;
+                packages.entry(package).or_insert(found)
+            }
+        };
         let place = file.in_package.as_deref();
-        let Some(from) = place.and_then(|place| found.file(place)) else {
+        let from = place.and_then(|place| found.as_ref()?.file(place));
+        let Some(from) = from else {
             if file.optional {
                 tell(Step::Said(format!(
                     "{} is not in the package {package}; it is not needed",
@@ -242,6 +245,29 @@ fn of_package(
         all.push((file.path.clone(), ready));
     }
     Ok(all)
+}
+
+/// Finds one package; `None`: it cannot be had, and nothing of it is needed. `order` has the name of another one for
+/// the files that name none.
+fn find(order: &Order<'_>, package: &str, tell: Tell<'_>) -> Result<Option<Package>, AssetError> {
+    let usual = order.fetch.package.as_deref();
+    let files = &order.fetch.files;
+    let its = |file: &&FetchFile| file.package.as_deref().or(usual) == Some(package);
+    let needs_it = files.iter().filter(its).any(|file| !file.optional);
+    // Of what is not needed, an installed package has to have all to be taken for whole.
+    let wanted = files
+        .iter()
+        .filter(its)
+        .filter(|file| !needs_it || !file.optional)
+        .filter_map(|file| file.in_package.as_deref());
+    match Package::find(package, wanted, tell) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if !needs_it => {
+            tell(Step::Said(format!("{error}\nwithout it")));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn measured(path: &Path, against: Option<&Sum>) -> Result<Measured, AssetError> {

@@ -70,8 +70,26 @@ const fn of_package(
     Builtin {
         path,
         in_package,
+        package: None,
         elsewhere,
         looks,
+        optional,
+    }
+}
+
+/// The same of another package.
+const fn of_other_package(
+    path: &'static str,
+    package: &'static str,
+    in_package: &'static str,
+    optional: bool,
+) -> Builtin {
+    Builtin {
+        path,
+        in_package,
+        package: Some(package),
+        elsewhere: None,
+        looks: Looks::Efi,
         optional,
     }
 }
@@ -79,6 +97,8 @@ const fn of_package(
 struct Builtin {
     path: &'static str,
     in_package: &'static str,
+    /// The package, where it is another one than that of the other files.
+    package: Option<&'static str>,
     /// Where a build of its own has it.
     elsewhere: Option<&'static str>,
     looks: Looks,
@@ -138,16 +158,54 @@ const DEBIAN_12: &[Builtin] = &[
         Looks::Initrd,
         false,
     ),
+    of_package(
+        "debian/12/{{ arch }}/shim{{ efi_arch }}.efi",
+        "usr/lib/debian-installer/images/12/{{ debian_arch }}/text/debian-installer/{{ debian_arch }}/bootnet{{ efi_arch }}.efi",
+        Some("debian-installer/{{ debian_arch }}/bootnet{{ efi_arch }}.efi"),
+        Looks::Efi,
+        true,
+    ),
+    of_package(
+        "debian/12/{{ arch }}/grub{{ efi_arch }}.efi",
+        "usr/lib/debian-installer/images/12/{{ debian_arch }}/text/debian-installer/{{ debian_arch }}/grub{{ efi_arch }}.efi",
+        Some("debian-installer/{{ debian_arch }}/grub{{ efi_arch }}.efi"),
+        Looks::Efi,
+        true,
+    ),
+];
+
+/// Debian's shim and what it loads, as its packages for installed systems have them: where `[boot] secure` looks.
+const SHIM: &[Builtin] = &[
+    of_other_package(
+        "shim/shim{{ efi_arch }}.efi",
+        "shim-signed",
+        "usr/lib/shim/shim{{ efi_arch }}.efi.signed",
+        false,
+    ),
+    of_other_package(
+        "shim/grub{{ efi_arch }}.efi",
+        "grub-efi-{{ debian_arch }}-signed",
+        "usr/lib/grub/{{ grub_arch }}-efi-signed/grubnet{{ efi_arch }}.efi.signed",
+        false,
+    ),
+    of_other_package(
+        "shim/mm{{ efi_arch }}.efi",
+        "shim-helpers-{{ debian_arch }}-signed",
+        "usr/lib/shim/mm{{ efi_arch }}.efi.signed",
+        true,
+    ),
 ];
 
 /// The names of [`builtin`].
-pub const BUILTIN: [&str; 2] = ["ipxe", "debian-12"];
+pub const BUILTIN: [&str; 3] = ["ipxe", "debian-12", "shim"];
 
-/// What can be fetched without a declaration: the network boot loader, and Debian 12's installer.
+/// What can be fetched without a declaration: the network boot loader, Debian 12's installer, and Debian's signed
+/// loaders.
 pub fn builtin(name: &str) -> Option<Fetch> {
     let (package, files) = match name {
         "ipxe" => ("ipxe", IPXE),
         "debian-12" => ("debian-installer-12-netboot-{{ debian_arch }}", DEBIAN_12),
+        "shim" => ("shim-signed", SHIM),
         _ => return None,
     };
     Some(Fetch {
@@ -158,6 +216,7 @@ pub fn builtin(name: &str) -> Option<Fetch> {
                 path: file.path.to_owned(),
                 from: file.elsewhere.map(str::to_owned),
                 in_package: Some(file.in_package.to_owned()),
+                package: file.package.map(str::to_owned),
                 looks: file.looks,
                 optional: file.optional,
                 ..FetchFile::default()
@@ -336,6 +395,14 @@ mod tests {
             assert!(files.iter().any(|file| !file.optional));
             assert!(files.iter().all(|file| !file.path.contains('{')));
         }
+        let shim = builtin("shim").unwrap().for_arch(Architecture::X86_64);
+        let places: Vec<_> = shim.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(
+            places,
+            ["shim/shimx64.efi", "shim/grubx64.efi", "shim/mmx64.efi"]
+        );
+        let secure = crate::config::snapshot::Server::default().secure;
+        assert_eq!(secure[&crate::base::Firmware::UefiX64], places[0]);
         assert!(builtin("debian-99").is_none());
         let arm = builtin("debian-12")
             .unwrap()

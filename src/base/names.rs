@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use subtle::ConstantTimeEq as _;
 
 /// Why a text is no name.
@@ -29,12 +29,13 @@ pub enum NameError {
     Edge(char),
 }
 
+// Names of up to 23 bytes lie in the value itself: each packet looks at one, of a hundred thousand.
 macro_rules! text_name {
     ($(#[$doc:meta])* $name:ident, $check:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// The name as text.
@@ -66,7 +67,7 @@ macro_rules! text_name {
 
         impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
 
@@ -172,6 +173,13 @@ pub struct Token(String);
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+/// For tables whose hash has a key that nobody knows: what they compare then tells nothing about a guess.
+impl std::hash::Hash for Token {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

@@ -15,6 +15,13 @@ use crate::base::pace;
 /// Lines that may wait.
 const QUEUE: usize = 8_192;
 
+/// How long lines gather before they are written together: of a flood each would be a system call and a turn of the
+/// processor of its own.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Bytes after which they are written in any case.
+const AT_ONCE: usize = 64 << 10;
+
 /// How long the end waits for what is left.
 const AT_THE_END: Duration = Duration::from_millis(200);
 
@@ -82,21 +89,48 @@ impl Waiting {
 
     fn run(self, mut to: impl io::Write) {
         pace::stand_back();
-        for message in &self.taken {
-            match message {
-                Message::Line(line) => {
-                    let _ = to.write_all(&line);
-                    let lost = self.lost.swap(0, Ordering::Relaxed);
-                    if lost > 0 {
-                        let _ = writeln!(to, "{lost} lines of the log are lost: nobody read them");
-                    }
+        let mut text = Vec::new();
+        while let Ok(first) = self.taken.recv() {
+            let mut done = gather(first, &mut text);
+            if done.is_none() {
+                // Asleep while lines gather: waiting at the queue would be woken by each of them.
+                std::thread::sleep(GATHER);
+            }
+            let is_all = loop {
+                if done.is_some() || text.len() >= AT_ONCE {
+                    break false;
                 }
-                Message::Flush(done) => {
-                    let _ = to.flush();
-                    let _ = done.try_send(());
+                match self.taken.try_recv() {
+                    Ok(message) => done = gather(message, &mut text),
+                    Err(_) => break true,
                 }
+            };
+            let _ = to.write_all(&text);
+            text.clear();
+            let lost = if is_all || done.is_some() {
+                self.lost.swap(0, Ordering::Relaxed)
+            } else {
+                0
+            };
+            if lost > 0 {
+                let _ = writeln!(to, "{lost} lines of the log are lost: nobody read them");
+            }
+            if let Some(done) = done {
+                let _ = to.flush();
+                let _ = done.try_send(());
             }
         }
+    }
+}
+
+/// Puts a line behind the others; of a flush, whom to tell that all of them are written.
+fn gather(message: Message, text: &mut Vec<u8>) -> Option<SyncSender<()>> {
+    match message {
+        Message::Line(line) => {
+            text.extend_from_slice(&line);
+            None
+        }
+        Message::Flush(done) => Some(done),
     }
 }
 
@@ -145,7 +179,7 @@ mod tests {
             }
         };
         assert!(
-            text.starts_with("line 0\n3 lines of the log are lost"),
+            text.starts_with("line 0\n") && text.contains("line 8191\n3 lines of the log are lost"),
             "{text}"
         );
     }

@@ -29,6 +29,9 @@ pub struct Rehearse {
     /// The virtual machine's firmware [default: by the host's architecture; bios for x86_64]
     #[arg(long, value_name = "FIRMWARE", value_parser = ["bios", "uefi-x64", "uefi-arm64", "httpboot"])]
     pub firmware: Option<String>,
+    /// Firmware that runs signed programs only; a host with secure_boot = true has it anyway
+    #[arg(long)]
+    pub secure_boot: bool,
     /// How far it is to come
     #[arg(long, value_name = "MILESTONE", value_parser = ["script", "kernel", "answers", "installed"], default_value = "answers")]
     pub until: String,
@@ -73,6 +76,7 @@ pub fn run(
     })?;
     let ask = Ask {
         firmware,
+        secure_boot: asked.secure_boot,
         until,
         timeout: asked.timeout,
     };
@@ -83,9 +87,14 @@ pub fn run(
     if text {
         writeln!(
             out,
-            "rehearsing {} ({}) until {}",
+            "rehearsing {} ({}{}) until {}",
             plan.host.name,
             plan.firmware.describe(),
+            if plan.secure_boot {
+                ", Secure Boot"
+            } else {
+                ""
+            },
             goal(until)
         )?;
     }
@@ -193,6 +202,9 @@ fn failure(end: &End) -> String {
         End::Reached => "done".to_owned(),
         End::TimedOut => "not reached in time (--timeout): it stopped".to_owned(),
         End::MachineEnded(why) => why.clone(),
+        End::Refused => {
+            "its firmware refused what it was to run (Secure Boot): it stopped".to_owned()
+        }
         End::OfferedInstaller => "it is installed and was offered its installer again".to_owned(),
         End::Interrupted(name) => format!("ended by {name}"),
     }
@@ -204,6 +216,7 @@ struct Report<'a> {
     host: &'a HostName,
     mac: HardwareAddr,
     firmware: &'static str,
+    secure_boot: bool,
     until: &'static str,
     reached: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,6 +238,7 @@ impl<'a> Report<'a> {
             host: &plan.host.name,
             mac: plan.mac,
             firmware: plan.firmware.as_str(),
+            secure_boot: plan.secure_boot,
             until: plan.until.as_str(),
             reached,
             failure: (!reached).then(|| failure(&outcome.end)),

@@ -291,6 +291,7 @@ fn changed_keys(old: &Host, new: &Host) -> Vec<&'static str> {
         ("loader", old.loader == new.loader),
         ("local_boot", old.local_boot == new.local_boot),
         ("install", old.install == new.install),
+        ("secure_boot", old.secure_boot == new.secure_boot),
         ("after", old.after == new.after),
         ("uuid", old.uuid == new.uuid),
         ("serial", old.serial == new.serial),
@@ -316,6 +317,7 @@ fn changed_subnet_keys(old: &Subnet, new: &Subnet) -> Vec<&'static str> {
         ("options", old.options == new.options),
         ("unknown", old.unknown == new.unknown),
         ("pool", old.pool == new.pool),
+        ("secure_boot", old.secure_boot == new.secure_boot),
     ])
 }
 
@@ -341,6 +343,8 @@ fn same_profile(old: &Arc<Profile>, new: &Arc<Profile>) -> bool {
         && old.vars == new.vars
         && same_variables(&old.variables, &new.variables)
         && old.fetch == new.fetch
+        && old.secure_boot == new.secure_boot
+        && old.signed == new.signed
         && same_boot(&old.boot, &new.boot)
         && answers(old) == answers(new)
 }

@@ -201,6 +201,10 @@ impl Told {
                 "install",
                 written.install.as_ref().map(|written| written.span),
             ),
+            (
+                "secure_boot",
+                written.secure_boot.as_ref().map(|written| written.span),
+            ),
         ];
         for (key, span) in written_spans {
             if let Some(span) = span

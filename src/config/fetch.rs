@@ -1,7 +1,8 @@
 //! The `[fetch]` of a profile: where its boot files come from, as data.
 //!
 //! Paths may hold `{{ arch }}` (x86_64, i386, aarch64, arm) and `{{ debian_arch }}` (amd64, i386, arm64,
-//! armhf); nothing else is rendered, because the files are one profile's and not one host's.
+//! armhf), `{{ efi_arch }}` (x64, ia32, aa64, arm), by which UEFI's loaders are called, and `{{ grub_arch }}`
+//! (x86_64, i386, arm64, arm), by which GRUB's folders are; nothing else is rendered, because the files are one profile's and not one host's.
 
 use std::path::PathBuf;
 
@@ -63,6 +64,8 @@ pub struct FetchFile {
     pub member: Option<String>,
     /// Where the Debian package has it, without the leading slash.
     pub in_package: Option<String>,
+    /// The Debian package that has it, where that is another one than [`Fetch::package`].
+    pub package: Option<String>,
     /// What it looks like.
     pub looks: Looks,
     /// Its SHA-256 in hexadecimal, where the operator vouches for it.
@@ -81,9 +84,22 @@ pub fn expand(text: &str, arch: Architecture) -> String {
         Architecture::Aarch64 => "arm64",
         Architecture::Arm => "armhf",
     };
+    let efi = match arch {
+        Architecture::X86_64 => "x64",
+        Architecture::I386 => "ia32",
+        Architecture::Aarch64 => "aa64",
+        Architecture::Arm => "arm",
+    };
     replace(text, |name| match name {
         "arch" => Some(arch.as_str()),
         "debian_arch" => Some(debian),
+        "efi_arch" => Some(efi),
+        "grub_arch" => Some(match arch {
+            Architecture::X86_64 => "x86_64",
+            Architecture::I386 => "i386",
+            Architecture::Aarch64 => "arm64",
+            Architecture::Arm => "arm",
+        }),
         _ => None,
     })
 }
@@ -92,7 +108,7 @@ pub fn expand(text: &str, arch: Architecture) -> String {
 pub fn unknown_placeholder(text: &str) -> Option<String> {
     let mut unknown = None;
     replace(text, |name| {
-        if !matches!(name, "arch" | "debian_arch") && unknown.is_none() {
+        if !matches!(name, "arch" | "debian_arch" | "efi_arch" | "grub_arch") && unknown.is_none() {
             unknown = Some(name.to_owned());
         }
         None
@@ -154,6 +170,7 @@ impl Fetch {
                     in_stream: optional(&file.in_stream),
                     member: optional(&file.member),
                     in_package: optional(&file.in_package),
+                    package: optional(&file.package),
                     looks: file.looks,
                     sha256: file.sha256.clone(),
                     signature: signature(&file.signature),
@@ -218,6 +235,10 @@ mod tests {
         let text = "dists/{{debian_arch}}/{{ arch }}/x";
         assert_eq!(expand(text, Architecture::X86_64), "dists/amd64/x86_64/x");
         assert_eq!(expand(text, Architecture::Aarch64), "dists/arm64/aarch64/x");
+        assert_eq!(
+            expand("s{{ efi_arch }}.efi", Architecture::Aarch64),
+            "saa64.efi"
+        );
         assert_eq!(unknown_placeholder(text), None);
         assert_eq!(
             unknown_placeholder("a/{{ vars.suite }}/b").as_deref(),

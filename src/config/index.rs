@@ -23,10 +23,10 @@ impl Drop for Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(hosts: Vec<Host>) -> Self {
+    pub(super) fn new(hosts: Vec<impl Into<Arc<Host>>>) -> Self {
         // Not collected: that would keep the room that the hosts themselves had.
         let mut all = Vec::with_capacity(hosts.len());
-        all.extend(hosts.into_iter().map(Arc::new));
+        all.extend(hosts.into_iter().map(Into::into));
         Self(all)
     }
 

@@ -19,6 +19,7 @@ pub(crate) struct Merged {
     pub loader: Option<Written<String>>,
     pub local_boot: Option<Written<LocalBoot>>,
     pub install: Option<Written<InstallPolicy>>,
+    pub secure_boot: Option<Written<bool>>,
     /// By code.
     pub options: BTreeMap<u8, ConfiguredOption>,
     /// Each once.
@@ -55,6 +56,7 @@ impl Merged {
         nearer(&mut self.loader, layer.loader.as_ref());
         nearer(&mut self.local_boot, layer.local_boot.as_ref());
         nearer(&mut self.install, layer.install.as_ref());
+        nearer(&mut self.secure_boot, layer.secure_boot.as_ref());
         let options = layer.options.iter().map(|option| &option.value);
         self.options
             .extend(options.map(|option| (option.code, option.clone())));

@@ -24,6 +24,7 @@ pub mod problem;
 mod profile;
 pub mod secrets;
 pub mod show;
+pub mod signed;
 pub mod snapshot;
 pub mod source;
 pub mod stranger;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetch::Fetch;
+use super::fetch::{Fetch, expand};
 use super::source::Span;
 use super::variables::Declarations;
 use crate::base::{Architecture, Lifecycle, ProfileName};
@@ -33,6 +33,10 @@ pub struct Profile {
     pub variables: Declarations,
     /// What it gives to variables; `"..."` stands for the default.
     pub vars: toml::Table,
+    /// Whether its machines have Secure Boot switched on, where neither host nor group says.
+    pub secure_boot: Option<bool>,
+    /// The distribution's own signed loaders, when it says where they lie.
+    pub signed: Option<SignedLoaders>,
     /// Where its boot files come from, when it says so.
     pub fetch: Option<Box<Fetch>>,
     /// Where it stands.
@@ -57,6 +61,31 @@ pub enum ProfileValue {
     Text(TemplateText),
     /// As it stands on the wire.
     Bytes(Arc<[u8]>),
+}
+
+/// The signed loaders of a distribution, by which its signed kernel boots under Secure Boot. Paths are below
+/// `boot_assets`, and may hold the placeholders of [`super::fetch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedLoaders {
+    /// What the firmware loads: shim, signed by Microsoft.
+    pub shim: String,
+    /// What shim loads, when it does not lie beside it under the name that shim asks for.
+    pub grub: Option<String>,
+    /// Whether GRUB can go on when firmware has loaded it by HTTP Boot. Debian's 2.06 cannot: it is left without
+    /// an address, and waits at its prompt.
+    pub http: bool,
+}
+
+impl SignedLoaders {
+    /// Shim for an architecture.
+    pub fn shim(&self, arch: Architecture) -> String {
+        expand(&self.shim, arch)
+    }
+
+    /// GRUB for an architecture, where it is named.
+    pub fn grub(&self, arch: Architecture) -> Option<String> {
+        self.grub.as_ref().map(|grub| expand(grub, arch))
+    }
 }
 
 /// A fragment of a shell script that is run inside the installed system.

@@ -18,12 +18,12 @@ use super::mirror::Mirror;
 use super::options::ConfiguredOption;
 pub use super::profile::{
     Answer, Arguments, Boot, Chap, ImageKind, Profile, ProfileOption, ProfileValue, San, SanTarget,
-    Snippet, Template, TemplateText, list_key,
+    SignedLoaders, Snippet, Template, TemplateText, list_key,
 };
 use super::secrets::Secrets;
 use super::source::Span;
 use crate::base::{
-    After, Architecture, FastHash, FastMap, Firmware, GroupName, HardwareAddr, HostName,
+    After, Architecture, FastHash, FastMap, Firmware, GroupName, HardwareAddr, HostName, Macs,
     ProfileName, SubnetName, Uuid, pace,
 };
 use crate::journal::event::Kind;
@@ -90,6 +90,8 @@ pub struct Server {
     pub loaders: BTreeMap<Firmware, String>,
     /// Boot loader by the number in option 93; wins over [`Server::loaders`].
     pub loaders_by_code: BTreeMap<u16, String>,
+    /// Shim by firmware, for machines with Secure Boot whose profile brings none: a path under `boot_assets`.
+    pub secure: BTreeMap<Firmware, String>,
     /// Whether iPXE is told at once that there is no IPv6 router (`router_advertisement = "ipxe"`).
     pub advertise_to_ipxe: bool,
     /// UDP port of TFTP (69).
@@ -145,6 +147,12 @@ impl Default for Server {
             .map(|(firmware, path)| (firmware, path.to_owned()))
             .into(),
             loaders_by_code: BTreeMap::new(),
+            secure: [
+                (Firmware::UefiX64, "shim/shimx64.efi"),
+                (Firmware::UefiArm64, "shim/shimaa64.efi"),
+            ]
+            .map(|(firmware, path)| (firmware, path.to_owned()))
+            .into(),
             advertise_to_ipxe: false,
             tftp_port: 69,
             tftp_max_blksize: 1_468,
@@ -196,6 +204,8 @@ pub struct Subnet {
     pub pool: Option<Pool>,
     /// Further options, one of each code.
     pub options: Vec<ConfiguredOption>,
+    /// Whether its machines have Secure Boot switched on, where neither host, group nor profile says.
+    pub secure_boot: Option<bool>,
     /// Where it stands.
     pub span: Option<Span>,
 }
@@ -342,7 +352,7 @@ pub struct Host {
     pub name: HostName,
     /// The hardware addresses of its first network card: several for the ports of a bond, or for ports of
     /// which any may boot; empty while the name and address are only held.
-    pub macs: Vec<HardwareAddr>,
+    pub macs: Macs,
     /// Its reserved address; `None` only where another server gives addresses ([`Mode::Proxy`],
     /// [`Mode::Off`]).
     pub ip: Option<Ipv4Addr>,
@@ -391,6 +401,9 @@ pub struct Settings {
     pub local_boot: LocalBoot,
     /// Whether it may be installed.
     pub install: InstallPolicy,
+    /// Whether its firmware has Secure Boot switched on, as far as these layers say; what holds is
+    /// [`Snapshot::secure_boot`].
+    pub secure_boot: Option<bool>,
     /// DHCP options of its own, its groups' and the defaults', one of each code; they win over those of
     /// the subnet.
     pub options: Box<[ConfiguredOption]>,
@@ -435,7 +448,7 @@ impl Host {
     pub fn new(name: HostName, subnet: usize) -> Self {
         Self {
             name,
-            macs: Vec::new(),
+            macs: Macs::default(),
             ip: None,
             subnet,
             span: None,
@@ -614,7 +627,7 @@ impl Snapshot {
     pub fn new(
         server: Server,
         subnets: Vec<Subnet>,
-        hosts: Vec<Host>,
+        hosts: Vec<impl Into<Arc<Host>>>,
         profiles: Vec<Profile>,
         templates: BTreeMap<String, Template>,
     ) -> Self {
@@ -730,6 +743,17 @@ impl Snapshot {
     /// All templates, by path under `templates`.
     pub fn templates(&self) -> &BTreeMap<String, Template> {
         &self.templates
+    }
+
+    /// Whether a host's firmware runs signed programs only: what its own layers say, else its profile, else
+    /// its subnet. It cannot be seen in DHCP.
+    pub fn secure_boot(&self, host: &Host) -> bool {
+        let of_profile = || self.profile(host.profile.as_ref()?)?.secure_boot;
+        let of_subnet = || self.subnet_of(host)?.secure_boot;
+        host.secure_boot
+            .or_else(of_profile)
+            .or_else(of_subnet)
+            .unwrap_or(false)
     }
 
     /// The silence after which an installation with this profile has failed.

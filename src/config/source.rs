@@ -15,6 +15,12 @@ use crate::base::pace;
 pub trait Files {
     /// The text of one file. A file that is no UTF-8 is an error of kind `InvalidData`.
     fn read(&self, path: &Path) -> io::Result<String>;
+    /// The first bytes of one file, at most so many.
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = self.read(path)?.into_bytes();
+        bytes.truncate(most);
+        Ok(bytes)
+    }
     /// The text of one file and its permission bits (`st_mode`), both of the very file that was opened.
     /// Where files have none they are private.
     fn read_private(&self, path: &Path) -> io::Result<(String, u32)> {
@@ -191,6 +197,18 @@ impl Files for DiskFiles {
 
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(most).unwrap_or(u64::MAX);
+        std::fs::File::open(path)?
+            .take(limit)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn read_private(&self, path: &Path) -> io::Result<(String, u32)> {

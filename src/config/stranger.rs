@@ -23,7 +23,7 @@ pub fn host(
     let of = snapshot.subnets.get(subnet)?;
     let discovers = of.discovers();
     let mut host = Host::new(NAME.parse().ok()?, subnet);
-    host.macs = vec![mac];
+    host.macs = mac.into();
     host.ip = ip;
     host.domain.clone_from(&of.domain);
     if discovers {

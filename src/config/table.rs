@@ -398,23 +398,6 @@ impl<'t, 'i> Reader<'t, 'i> {
         None
     }
 
-    /// A flag of which this version knows only one value.
-    pub(crate) fn only_flag(&mut self, cx: &mut Context<'_>, key: &str, only: bool) {
-        if let Some(flag) = self.flag(cx, key)
-            && flag.value != only
-        {
-            let what = format!("`{key} = {}`", flag.value);
-            self.report(
-                cx,
-                not_available(
-                    &what,
-                    flag.span,
-                    &format!("write `{key} = {only}` or leave it out"),
-                ),
-            );
-        }
-    }
-
     /// One of several words.
     pub(crate) fn choice<T: Copy>(
         &mut self,

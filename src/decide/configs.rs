@@ -270,7 +270,7 @@ mod tests {
         let mut host = (*testing::host(&testing::snapshot(), "web01")).clone();
         let first = host.macs[0];
         let second: HardwareAddr = "52:54:00:47:86:91".parse().unwrap();
-        host.macs.push(second);
+        host.macs = vec![first, second].into();
         let snapshot = testing::changed(|hosts| hosts[0] = host.clone());
         let name = ConfigName::read("grub/grub.cfg").unwrap();
         let peer = host.ip.unwrap().into();

@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn an_address_at_another_machine_tells_nothing() {
-        let snapshot = testing::changed(|hosts| hosts[1].macs = Vec::new());
+        let snapshot = testing::changed(|hosts| hosts[1].macs = Vec::new().into());
         let (host, unbound) = (
             testing::host(&snapshot, "web01"),
             Arc::clone(&snapshot.hosts()[1]),

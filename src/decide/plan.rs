@@ -299,7 +299,7 @@ mod tests {
             Some(Reason::DiskLocal)
         );
         let mut moved = (*host).clone();
-        moved.macs = vec!["52:54:00:99:99:99".parse().unwrap()];
+        moved.macs = vec!["52:54:00:99:99:99".parse().unwrap()].into();
         assert_eq!(
             of(&record, &moved, None, &AllThere),
             Some(Reason::NoLongerFits)
@@ -335,11 +335,14 @@ mod tests {
     fn another_machine_under_the_name_of_one_that_is_installed_gets_its_disk() {
         let snapshot = testing::snapshot();
         let host = testing::host(&snapshot, "web01");
-        let (own, new) = (host.macs[0], "52:54:00:99:99:99".parse().unwrap());
+        let (own, new) = (
+            host.macs[0],
+            "52:54:00:99:99:99".parse::<HardwareAddr>().unwrap(),
+        );
         let mut swapped = (*host).clone();
-        swapped.macs = vec![new];
+        swapped.macs = new.into();
         let mut widened = (*host).clone();
-        widened.macs = vec![own, new];
+        widened.macs = vec![own, new].into();
         for state in [
             InstallState::Armed,
             InstallState::Booting,

@@ -71,6 +71,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
         unknown: Unknown::Ignore,
         pool: None,
         options: Vec::new(),
+        secure_boot: None,
         span: None,
     }
 }
@@ -78,7 +79,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
 fn reserved(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
     let mut host = Host::new(name.parse().unwrap(), subnet);
     host.domain = Some("lab.example".to_owned());
-    host.macs = vec![mac.parse().unwrap()];
+    host.macs = vec![mac.parse().unwrap()].into();
     host.ip = ip.parse().ok();
     host.profile = "debian-12".parse().ok();
     host
@@ -98,11 +99,16 @@ pub(crate) fn snapshot() -> Snapshot {
 
 /// The same after a change of its hosts.
 pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
-    changed_with(change, |_| {})
+    site(change, |_| {})
 }
 
-/// The same after a change of its profile as well.
-pub(crate) fn changed_with(
+/// The same after a change of its profile.
+pub(crate) fn with_profile(change: impl FnOnce(&mut Profile)) -> Snapshot {
+    site(|_| {}, change)
+}
+
+/// The same after a change of both.
+pub(crate) fn site(
     change: impl FnOnce(&mut Vec<Host>),
     change_profile: impl FnOnce(&mut Profile),
 ) -> Snapshot {
@@ -127,6 +133,8 @@ pub(crate) fn changed_with(
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
         options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     };
@@ -151,7 +159,7 @@ pub(crate) fn record(name: &str, state: InstallState) -> Record {
         state,
         profile: host.profile.clone(),
         file_profile: host.profile.clone(),
-        macs: host.macs.clone(),
+        macs: host.macs.to_vec(),
         ip: host.ip,
         token: Some(Token::from_bytes([7; 16])),
         ..Record::new(host.name.clone())

@@ -42,7 +42,7 @@ const MAX_BATCH: usize = 64_000;
 const MAX_SEGMENTS: usize = 64;
 
 /// Bytes that are held ready at least, where blocks and windows are small.
-const MIN_READY: usize = 8 * 1_024;
+const MIN_READY: usize = 24 * 1_024;
 
 /// What a client may have at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +148,7 @@ pub struct Transfer {
     round_trip: RoundTrip,
     /// When something was sent last.
     sent_at: Duration,
-    /// When something new was acknowledged last; at first, when the first packet was sent.
+    /// When something new was acknowledged last, or when the first packet behind that was sent.
     moved_at: Duration,
     /// When to repeat; `None` while nothing is under way.
     due: Option<Duration>,
@@ -247,8 +247,14 @@ impl Transfer {
         self.resent
     }
 
+    /// The whole file's bytes where the client most likely has it: all were sent, and of these it has acknowledged
+    /// some, which takes more than the options.
+    pub fn presumed_whole(&self) -> Option<u64> {
+        self.sent_out().filter(|_| self.acknowledged > 0)
+    }
+
     /// The whole file's bytes once all have been sent, with or without an acknowledgement.
-    pub fn sent_out(&self) -> Option<u64> {
+    fn sent_out(&self) -> Option<u64> {
         let size = || self.acknowledged + u64::try_from(self.ready()).unwrap_or_default();
         let all = || {
             self.last()
@@ -263,13 +269,15 @@ impl Transfer {
         self.base
     }
 
-    /// How many more bytes of the file it takes: so that the next window is here while one is under way.
+    /// How many more bytes of the file it takes: a whole window, or some blocks in lockstep, once what is here is less
+    /// than a window. Nothing is read ahead: what the system has read ahead is here in a moment, and a thousand
+    /// transfers shall not hold twice what they send.
     pub fn wants(&self) -> usize {
-        if self.is_whole || self.end.is_some() {
+        let window = self.block() * usize::from(self.terms.windowsize);
+        if self.is_whole || self.end.is_some() || self.ready() >= window {
             return 0;
         }
-        let windows = self.block() * usize::from(self.terms.windowsize) * 2;
-        windows.max(MIN_READY).saturating_sub(self.ready())
+        window.max(MIN_READY).saturating_sub(self.ready())
     }
 
     /// Takes bytes of the file, in order; none: the file has ended.
@@ -278,11 +286,32 @@ impl Transfer {
             self.is_whole = true;
             return;
         }
+        self.make_room(bytes.len());
+        self.data.extend_from_slice(bytes);
+    }
+
+    /// The same, of bytes that are read to where they belong: as many as it wants at most. None read: the file has ended.
+    pub fn supply_with<E>(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let wants = self.wants();
+        self.make_room(wants);
+        let at = self.data.len();
+        self.data.resize(at + wants, 0);
+        let result = read(self.data.get_mut(at..).unwrap_or_default());
+        let count = *result.as_ref().unwrap_or(&0);
+        self.data.truncate(at + count.min(wants));
+        self.is_whole |= matches!(result, Ok(0));
+        result.map(|_| ())
+    }
+
+    fn make_room(&mut self, more: usize) {
         if self.head > 0 && self.head >= self.ready() {
             self.data.drain(..self.head);
             self.head = 0;
         }
-        self.data.extend_from_slice(bytes);
+        self.data.reserve_exact(more);
     }
 
     /// Ends it with an ERROR.
@@ -508,7 +537,13 @@ impl Transfer {
                 packets: 1,
             }
         } else {
-            self.blocks(to)?
+            // So long it was the file that was waited for, and not the client.
+            let was_idle = self.sent < self.base;
+            let batch = self.blocks(to)?;
+            if was_idle {
+                self.moved_at = now;
+            }
+            batch
         };
         self.sent_at = now;
         self.arm(now);

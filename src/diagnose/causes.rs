@@ -375,7 +375,12 @@ pub fn of_missing(
     let mut causes = why_missing(subject, attempt, before, missing);
     if let Some(broken) = broken {
         // They say the same, without the server's count.
-        let same = ["secure-boot", "chainload-loop", broken.code.as_str()];
+        let same = [
+            "secure-boot",
+            "chainload-loop",
+            "shim-refuses-grub",
+            broken.code.as_str(),
+        ];
         causes.retain(|cause| !same.contains(&cause.code.as_str()));
         causes.insert(0, broken);
     }
@@ -394,7 +399,8 @@ fn why_missing(
         StepKind::Loader => loader_not_fetched(subject, attempt),
         // iPXE in ROM.
         StepKind::IpxeAddress if attempt.firmware.is_none() => offer_not_taken(subject, attempt),
-        StepKind::IpxeAddress => loader_not_run(subject, attempt, before),
+        StepKind::Grub | StepKind::IpxeAddress => loader_not_run(subject, attempt, before),
+        StepKind::Script if attempt.has(StepKind::Grub) => grub_not_run(subject, attempt),
         StepKind::Script => script_not_fetched(subject, attempt, before),
         StepKind::Kernel | StepKind::Initrd => boot_file_not_fetched(subject, attempt),
         StepKind::InstallerAddress => installer_without_address(subject, attempt),
@@ -562,17 +568,32 @@ fn loader_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
 
 fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) -> Vec<Cause> {
     let fetches = fruitless_fetches(attempt, before);
-    let counted =
-        format!("the loader was fetched {fetches} times and iPXE never asked for an address");
+    let is_shim = subject.expected.shim;
+    let counted = if is_shim {
+        format!("shim was fetched {fetches} times and never asked for GRUB")
+    } else {
+        format!("the loader was fetched {fetches} times and iPXE never asked for an address")
+    };
     let mut causes = of_remarks(subject, attempt, &DHCP);
-    let secure_boot = cause(
-        "secure-boot",
-        "the loader was fetched and never run: refused by the firmware's signature check (Secure Boot), or it cannot drive this network card",
-        format!(
-            "switch Secure Boot off in the firmware's setup, or name another loader in loader of {}",
-            subject.host
-        ),
-    )
+    let secure_boot = if is_shim {
+        cause(
+            "secure-boot",
+            "shim was fetched and never run: refused by the firmware's signature check (Secure Boot), because it does not trust Microsoft's third-party UEFI CA, or has revoked this shim",
+            format!(
+                "allow the third-party UEFI CA in the firmware's setup; bring a newer shim (bootwright assets fetch with the profile of {})",
+                subject.host
+            ),
+        )
+    } else {
+        cause(
+            "secure-boot",
+            "the loader was fetched and never run: refused by the firmware's signature check (Secure Boot), or it cannot drive this network card",
+            format!(
+                "write secure_boot = true in [hosts.{0}], so that it gets the signed shim of its distribution, or switch Secure Boot off in the firmware's setup; else name another loader in loader of {0}",
+                subject.host
+            ),
+        )
+    }
     .seen((fetches > 1).then(|| counted.clone()));
     let keeps_link = attempt.step(StepKind::Loader).is_some_and(|loader| {
         ["undionly", "snponly"]
@@ -603,7 +624,9 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
         ),
     )
     .seen((fetches > 1).then_some(counted));
-    if attempt.is_uefi() {
+    if is_shim {
+        causes.extend([secure_boot, architecture]);
+    } else if attempt.is_uefi() {
         causes.extend([secure_boot, link, architecture]);
     } else if at_once {
         causes.extend([architecture, link]);
@@ -611,6 +634,45 @@ fn loader_not_run(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) 
         causes.extend([link, architecture]);
     }
     causes
+}
+
+/// GRUB was fetched, and asked for no configuration.
+fn grub_not_run(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
+    let asked = attempt
+        .remarks
+        .iter()
+        .find(|remark| is_about_mok_manager(remark));
+    let fetched = attempt.step(StepKind::Grub).map(|step| step.what.clone());
+    let mut causes = Vec::new();
+    causes.push(
+        cause(
+            "shim-refuses-grub",
+            "shim was run and GRUB was not: refused by shim's signature check (Secure Boot), because it is another distribution's, or so old that its version is revoked (SBAT)",
+            format!(
+                "bring shim and GRUB anew, both of one distribution and version: bootwright assets fetch with the profile of {}; the machine's screen shows shim's words",
+                subject.host
+            ),
+        )
+        .seen(asked.map(|remark| format!("shim asked for its tool to allow what it had refused: {}", remark.what)))
+        .seen(fetched),
+    );
+    // With that evidence nothing else is.
+    if asked.is_none() {
+        causes.extend(of_remarks(subject, attempt, &FILES));
+        causes.push(cause(
+            "grub-without-network",
+            "GRUB was run and finds no network, or waits at its prompt for a configuration: after UEFI HTTP Boot some builds have no address",
+            "see the machine's screen; have the firmware boot by PXE; grub_http = false in [boot] of the profile has this server say so",
+        ));
+    }
+    causes
+}
+
+/// Whether a remark is about the tool that shim starts when it has refused a program.
+fn is_about_mok_manager(remark: &Remark) -> bool {
+    let words = remark.what.split([' ', '/', '\\', ',', ';', ':']);
+    let mut names = words.map(str::to_ascii_lowercase);
+    names.any(|name| crate::config::signed::is_mok_manager(&name))
 }
 
 fn script_not_fetched(subject: &Subject<'_>, attempt: &Attempt, before: &[Attempt]) -> Vec<Cause> {
@@ -644,6 +706,20 @@ fn script_not_fetched(subject: &Subject<'_>, attempt: &Attempt, before: &[Attemp
 
 fn boot_file_not_fetched(subject: &Subject<'_>, attempt: &Attempt) -> Vec<Cause> {
     let mut causes = of_remarks(subject, attempt, &FILES);
+    let by_shim = attempt.has(StepKind::Grub);
+    if let Some(kernel) = attempt.step(StepKind::Kernel).filter(|_| by_shim) {
+        causes.push(
+            cause(
+                "shim-refuses-kernel",
+                "GRUB has fetched the kernel and not started it: refused by shim's signature check (Secure Boot), because it is not signed, or by another distribution than shim",
+                format!(
+                    "give {} the shim and GRUB of its own distribution (shim and grub in [boot] of its profile), and a kernel that is signed; the screen says: bad shim signature",
+                    subject.host
+                ),
+            )
+            .seen([kernel.what.clone()]),
+        );
+    }
     causes.extend([
         cause(
             "boot-files",

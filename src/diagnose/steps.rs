@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::Lifecycle;
+use crate::config::signed::{self, is_grub, is_mok_manager};
 use crate::decide::delivery::BOTH_WAYS;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::scripts::IPXE_FAILED_AT;
@@ -27,6 +28,8 @@ pub enum StepKind {
     FirmwareAddress,
     /// The boot loader was fetched.
     Loader,
+    /// With Secure Boot: shim, which that loader is, has fetched GRUB.
+    Grub,
     /// iPXE has its address.
     IpxeAddress,
     /// The boot script was served.
@@ -49,10 +52,11 @@ pub enum StepKind {
 
 impl StepKind {
     /// All of them, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FirmwareOffer,
         Self::FirmwareAddress,
         Self::Loader,
+        Self::Grub,
         Self::IpxeAddress,
         Self::Script,
         Self::Kernel,
@@ -70,6 +74,7 @@ impl StepKind {
             Self::FirmwareOffer => "the firmware asking for an address",
             Self::FirmwareAddress => "the firmware taking its address",
             Self::Loader => "the firmware fetching its boot loader",
+            Self::Grub => "shim fetching GRUB",
             Self::IpxeAddress => "iPXE taking its address",
             Self::Script => "iPXE fetching its boot script",
             Self::Kernel => "iPXE fetching the kernel",
@@ -150,6 +155,8 @@ pub struct Expected {
     pub answers: bool,
     /// What the profile does with the machine.
     pub lifecycle: Lifecycle,
+    /// With Secure Boot: shim and GRUB lead to its script, and no iPXE.
+    pub shim: bool,
 }
 
 impl Expected {
@@ -165,6 +172,8 @@ impl Expected {
             },
             StepKind::Initrd => self.initrd().any(|file| file.path().is_some()),
             StepKind::Answers => self.answers,
+            StepKind::Grub => self.shim,
+            StepKind::IpxeAddress => !self.shim,
             // What runs from memory does not end by a report.
             StepKind::Installed => self.lifecycle == Lifecycle::Install,
             // Not every installer tells that it has begun, nor every system that it is up.
@@ -295,6 +304,12 @@ impl Progress {
             Kind::HttpAnswer => {
                 let what = format!("answers sent: {}{}", base_name(event), size(event));
                 Sighting::step(StepKind::Answers, what)
+            }
+            // The tool that shim starts when it refuses what it was to start.
+            Kind::TftpFailed | Kind::HttpRefused
+                if event.reason == Reason::NotFound && asks_for_mok_manager(event) =>
+            {
+                Sighting::remark_if(true)
             }
             Kind::TftpFailed | Kind::HttpRefused | Kind::MirrorFailed => {
                 Sighting::remark_if(match event.reason {
@@ -496,6 +511,9 @@ impl Progress {
         if event.reason != Reason::Done {
             return Sighting::remark_if(true);
         }
+        if asks_for_mok_manager(event) {
+            return Sighting::remark_if(true);
+        }
         let file = event.file.as_deref().unwrap_or_default();
         let (name, size) = (base_name(event), size(event));
         if let Loads::Linux { kernel, initrd } = &self.expected.loads {
@@ -520,6 +538,9 @@ impl Progress {
             self.has_kernel = true;
             self.is_as_expected = true;
             return Sighting::step(StepKind::Kernel, format!("{name} is read as a disk"));
+        }
+        if !self.has_script && !self.is_loader(file) && is_grub(&signed::base_name(file)) {
+            return Sighting::step(StepKind::Grub, format!("GRUB {name} sent{size}"));
         }
         if !self.has_script && self.is_loader(file) {
             let what = format!("boot loader {name} sent{size}");
@@ -652,6 +673,12 @@ const fn disk_reason(reason: Reason) -> Option<Reason> {
         | Reason::NoSecret => Some(reason),
         _ => None,
     }
+}
+
+/// Whether shim asks for the tool by which a person may allow what it has refused.
+pub(super) fn asks_for_mok_manager(event: &Event) -> bool {
+    let file = event.file.as_deref().unwrap_or_default();
+    is_mok_manager(&signed::base_name(file))
 }
 
 fn is_url(event: &Event) -> bool {

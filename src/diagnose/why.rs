@@ -76,7 +76,7 @@ const fn patience(step: StepKind) -> u64 {
         // EDK2 asks again after 4, 8, 16 and 32 s.
         StepKind::FirmwareOffer | StepKind::FirmwareAddress => 40,
         // A ROM fetches at once, at 512 bytes a block on a slow link.
-        StepKind::Loader | StepKind::Kernel | StepKind::Initrd => 60,
+        StepKind::Loader | StepKind::Grub | StepKind::Kernel | StepKind::Initrd => 60,
         // Spanning tree takes up to 50 s, iPXE with IPv6 waits 13 s.
         StepKind::IpxeAddress | StepKind::Script => 70,
         StepKind::InstallerAddress | StepKind::Answers => 180,

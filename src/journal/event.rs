@@ -193,6 +193,8 @@ closed_set! {
         LoopNoFile = "loop/no-boot-file",
         /// The firmware fetches the loader again and again and never runs it.
         RefusedByFirmware = "refused-by-firmware",
+        /// Shim runs, fetches GRUB again and again, and GRUB asks for nothing.
+        RefusedByShim = "refused-by-shim",
         // --- DHCP, not answered or refused
         /// No reservation has this hardware address.
         UnknownHost = "unknown-host",

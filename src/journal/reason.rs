@@ -45,6 +45,9 @@ impl Reason {
             Self::RefusedByFirmware => {
                 "the loader is fetched again and again and never run: refused by the firmware's signature check (Secure Boot), or it cannot drive this network card"
             }
+            Self::RefusedByShim => {
+                "GRUB is fetched again and again and asks for nothing: refused by shim's signature check (Secure Boot), or it finds no network"
+            }
             Self::UnknownHost => "no reservation has this hardware address",
             Self::NoSubnet => "no configured subnet fits the interface that the packet came in on",
             Self::ProxyOnly => {
@@ -181,7 +184,10 @@ impl Reason {
                 "see on the machine's screen what becomes of the loader; name another one in loader of the host; armed anew, it gets a boot file at once"
             }
             Self::RefusedByFirmware => {
-                "switch Secure Boot off in the firmware's setup, or name another loader in loader of the host; armed anew, it gets a boot file at once"
+                "with Secure Boot in the firmware's setup: write secure_boot = true for the host, so that it gets its distribution's signed shim, or switch it off there; else name another one in loader of the host; if it is written, the firmware may not know Microsoft's third-party UEFI CA (its setup can allow it) or have revoked this shim; armed anew, it gets a boot file at once"
+            }
+            Self::RefusedByShim => {
+                "bring shim and GRUB anew, both of one version of one distribution (bootwright assets fetch PROFILE), and see the machine's screen; armed anew, it gets a boot file at once"
             }
             Self::UnknownHost => "add a host with this hardware address to the reservations file",
             Self::NoSubnet => {

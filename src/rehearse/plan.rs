@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::qemu::{GuestFirmware, Missing, Tools, program_in};
 use super::story::{Expected, Milestone};
 use crate::base::{Architecture, Firmware, HardwareAddr, HostName, ProfileName, SubnetName};
 use crate::config::Snapshot;
+use crate::config::signed::{self, Signed, is_signed_ipxe};
 use crate::config::snapshot::{Host, InstallPolicy, Mode, Profile, Subnet};
 use crate::diagnose::{self, Loads};
 use crate::render::files::{fetched_by, usual_architecture};
@@ -26,6 +27,8 @@ const TAP: &str = "bwtap0";
 pub struct Ask {
     /// The firmware; by the host's architecture when not given.
     pub firmware: Option<GuestFirmware>,
+    /// Firmware with Secure Boot switched on, whatever the host says.
+    pub secure_boot: bool,
     /// How far; [`Milestone::Disk`] stands for a host that is installed.
     pub until: Milestone,
     /// How long at most.
@@ -86,6 +89,17 @@ pub enum PlanError {
         arch: Architecture,
         /// The firmware asked for.
         firmware: GuestFirmware,
+    },
+    /// A BIOS has no Secure Boot.
+    #[error("--firmware {firmware} has no Secure Boot: leave --secure-boot out, or --firmware", firmware = .0.as_str())]
+    NoSecureBoot(GuestFirmware),
+    /// No signed loader.
+    #[error("{host} has Secure Boot, and there is no loader for it: {why}")]
+    NotSigned {
+        /// The host.
+        host: HostName,
+        /// Why.
+        why: String,
     },
     /// There is no virtual machine for its architecture.
     #[error("{host} is {arch}: rehearsing that is not available in this version")]
@@ -157,6 +171,8 @@ pub struct Plan {
     pub profile: Option<ProfileName>,
     /// The virtual machine's firmware.
     pub firmware: GuestFirmware,
+    /// Whether that runs signed programs only.
+    pub secure_boot: bool,
     /// The network.
     pub wiring: Wiring,
     /// The server that gives the addresses, where this one does not.
@@ -203,7 +219,17 @@ impl Plan {
             return Err(PlanError::AlwaysLive(name));
         }
         let arch = usual_architecture(&host, profile.as_deref());
-        let firmware = firmware(&name, arch, ask.firmware)?;
+        let has_secure_boot = snapshot.secure_boot(&host);
+        let wants_uefi = (ask.secure_boot || has_secure_boot) && arch == Architecture::X86_64;
+        let asked = ask
+            .firmware
+            .or(wants_uefi.then_some(GuestFirmware::UefiX64));
+        let firmware = firmware(&name, arch, asked)?;
+        if ask.secure_boot && !firmware.is_uefi() {
+            return Err(PlanError::NoSecureBoot(firmware));
+        }
+        // The disk of a rehearsal is not signed.
+        let secure_boot = (ask.secure_boot || has_secure_boot) && firmware.is_uefi() && !installed;
         if installed
             && matches!(
                 firmware,
@@ -217,10 +243,13 @@ impl Plan {
             None if installed => None,
             None => return Err(PlanError::NoProfile(name)),
         };
-        let loader = host
-            .loader
-            .clone()
-            .or_else(|| snapshot.server.loaders.get(&loaded_by(firmware)).cloned());
+        let is_signed = has_secure_boot && host.loader.is_none() && firmware.is_uefi();
+        let (loader, further) = if is_signed {
+            signed_loaders(snapshot, &name, profile.as_deref(), firmware)?
+        } else {
+            let usual = || snapshot.server.loaders.get(&loaded_by(firmware)).cloned();
+            (host.loader.clone().or_else(usual), Vec::new())
+        };
         let expected = Expected {
             host: name.clone(),
             mac,
@@ -234,6 +263,7 @@ impl Plan {
                     .as_ref()
                     .map(|profile| profile.lifecycle)
                     .unwrap_or_default(),
+                shim: is_signed && !loader.as_deref().is_some_and(is_signed_ipxe),
             },
             installed,
             disk_by_script: firmware != GuestFirmware::Bios,
@@ -242,7 +272,8 @@ impl Plan {
             can_reach(&name, profile, &expected.boot, ask.until)?;
         }
         let loads = (!installed).then_some(&boot).and_then(Option::as_ref);
-        boot_files(&in_force, loader.as_deref(), loads)?;
+        let loaders: Vec<&str> = loader.iter().chain(&further).map(String::as_str).collect();
+        boot_files(&in_force, &loaders, loads)?;
         let subnet = snapshot.subnet_of(&host);
         let (server, prefix) = subnet.map_or((Ipv4Addr::LOCALHOST, 24), |subnet| {
             (subnet.example_server, subnet.network.prefix_len())
@@ -256,7 +287,7 @@ impl Plan {
         let beside = subnet
             .map(|subnet| beside(snapshot, subnet, &host, mac, path))
             .transpose();
-        let tools = Tools::find(firmware, path, &snapshot.server.boot_assets);
+        let tools = Tools::find(firmware, secure_boot, path, &snapshot.server.boot_assets);
         let (beside, tools) = match (beside, tools) {
             (Err(PlanError::Tools(mut first)), Err(more)) => {
                 first.extend(more);
@@ -268,6 +299,7 @@ impl Plan {
             profile: profile.map(|profile| profile.name.clone()),
             mac,
             firmware,
+            secure_boot,
             wiring,
             beside,
             tools,
@@ -281,8 +313,34 @@ impl Plan {
     }
 
     /// Where the virtual machine's serial console is written, state and disk lie: in the rehearsal's folder.
-    pub fn state_dir(folder: &std::path::Path) -> PathBuf {
+    pub fn state_dir(folder: &Path) -> PathBuf {
         folder.join("state")
+    }
+}
+
+/// Shim and what it loads, for a host with Secure Boot.
+fn signed_loaders(
+    snapshot: &Snapshot,
+    host: &HostName,
+    profile: Option<&Profile>,
+    firmware: GuestFirmware,
+) -> Result<(Option<String>, Vec<String>), PlanError> {
+    let by_http = matches!(
+        firmware,
+        GuestFirmware::HttpBoot | GuestFirmware::HttpBootArm64
+    );
+    let firmware = loaded_by(firmware);
+    let is_there = |path: &str| snapshot.server.boot_assets.join(path).is_file();
+    match signed::loader(snapshot, profile, firmware, by_http, &is_there) {
+        Signed::Loader(shim) => {
+            let needed = signed::needed(snapshot, profile, firmware, &is_there);
+            let further = needed.into_iter().filter(|path| *path != shim).collect();
+            Ok((Some(shim), further))
+        }
+        Signed::Missing(why) => Err(PlanError::NotSigned {
+            host: host.clone(),
+            why,
+        }),
     }
 }
 
@@ -392,13 +450,14 @@ fn can_reach(
 /// Refuses to begin without the files that this boot needs.
 fn boot_files(
     in_force: &InForce,
-    loader: Option<&str>,
+    loaders: &[&str],
     boot: Option<&RenderedBoot>,
 ) -> Result<(), PlanError> {
     let folder = &in_force.snapshot.server.boot_assets;
-    let missing: Vec<String> = loader
+    let missing: Vec<String> = loaders
+        .iter()
+        .copied()
         .filter(|loader| !loader.contains("://"))
-        .into_iter()
         .chain(boot.map(RenderedBoot::paths).unwrap_or_default())
         .filter(|path| in_force.snapshot.mirror_of(path).is_none())
         .filter(|path| !folder.join(path).is_file())

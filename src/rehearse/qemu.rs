@@ -40,6 +40,11 @@ impl GuestFirmware {
         steps::firmware(self.as_str())
     }
 
+    /// Whether it is UEFI.
+    pub const fn is_uefi(self) -> bool {
+        !matches!(self, Self::Bios)
+    }
+
     /// What a host of this architecture is rehearsed with when nothing else is asked for; `None`:
     /// there is no virtual firmware for it here.
     pub const fn usual_for(arch: Architecture) -> Option<Self> {
@@ -175,6 +180,28 @@ const AAVMF: [(&str, &str); 2] = [
     ),
 ];
 
+/// Where distributions keep OVMF with Secure Boot switched on and Microsoft's keys in it.
+const OVMF_SECURE: [(&str, &str); 3] = [
+    (
+        "/usr/share/OVMF/OVMF_CODE_4M.ms.fd",
+        "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+    ),
+    (
+        "/usr/share/OVMF/OVMF_CODE.ms.fd",
+        "/usr/share/OVMF/OVMF_VARS.ms.fd",
+    ),
+    (
+        "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd",
+        "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd",
+    ),
+];
+
+/// The same of AAVMF.
+const AAVMF_SECURE: [(&str, &str); 1] = [(
+    "/usr/share/AAVMF/AAVMF_CODE.ms.fd",
+    "/usr/share/AAVMF/AAVMF_VARS.ms.fd",
+)];
+
 /// Where the PXE ROM of a BIOS machine is looked for, after `boot_assets`.
 const LKRN: [&str; 3] = [
     "/boot/ipxe.lkrn",
@@ -191,10 +218,11 @@ pub fn program_in(path: &std::ffi::OsStr, name: &str) -> Option<PathBuf> {
 }
 
 impl Tools {
-    /// Finds what a rehearsal needs. `path` is the value of `PATH`; everything that is missing is told
+    /// Finds what a rehearsal needs; with `secure_boot` firmware that has it switched on. `path` is the value of `PATH`; everything that is missing is told
     /// at once.
     pub fn find(
         firmware: GuestFirmware,
+        secure_boot: bool,
         path: &std::ffi::OsStr,
         boot_assets: &Path,
     ) -> Result<Self, Vec<Missing>> {
@@ -228,9 +256,19 @@ impl Tools {
                 "ipxe.lkrn, the PXE ROM of the virtual BIOS machine,",
                 "ipxe",
             ),
+            GuestFirmware::UefiX64 | GuestFirmware::HttpBoot if secure_boot => (
+                pair(&OVMF_SECURE),
+                "OVMF with Secure Boot, the virtual UEFI firmware,",
+                "ovmf",
+            ),
             GuestFirmware::UefiX64 | GuestFirmware::HttpBoot => {
                 (pair(&OVMF), "OVMF, the virtual UEFI firmware,", "ovmf")
             }
+            GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64 if secure_boot => (
+                pair(&AAVMF_SECURE),
+                "AAVMF with Secure Boot, the virtual UEFI firmware for ARM,",
+                "qemu-efi-aarch64",
+            ),
             GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64 => (
                 pair(&AAVMF),
                 "AAVMF, the virtual UEFI firmware for ARM,",
@@ -270,6 +308,8 @@ pub enum Disk {
 pub struct Guest {
     /// Its firmware.
     pub firmware: GuestFirmware,
+    /// Whether that runs signed programs only.
+    pub secure_boot: bool,
     /// The firmware's image; of UEFI with the copy of the variables that it may write.
     pub image: Image,
     /// The hardware address of its only network card.
@@ -318,6 +358,8 @@ pub fn arguments(guest: &Guest) -> Vec<OsString> {
     let machine = match guest.firmware {
         // SeaBIOS copies its text console to the serial port when there is no graphics.
         GuestFirmware::Bios => "pc,graphics=off",
+        // The keys lie where only the firmware's own code, in system management mode, may write.
+        GuestFirmware::UefiX64 | GuestFirmware::HttpBoot if guest.secure_boot => "q35,smm=on",
         GuestFirmware::UefiX64 | GuestFirmware::HttpBoot => "q35",
         GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64 => "virt",
     };
@@ -333,6 +375,10 @@ pub fn arguments(guest: &Guest) -> Vec<OsString> {
             add(&["-device", "VGA"]);
         }
         GuestFirmware::UefiArm64 | GuestFirmware::HttpBootArm64 => add(&["-cpu", "cortex-a57"]),
+    }
+    if machine.ends_with("smm=on") {
+        add(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        add(&["-global", "ICH9-LPC.disable_s3=1"]);
     }
     match &guest.image {
         Image::Bios { rom } => {
@@ -414,6 +460,7 @@ mod tests {
     fn guest(firmware: GuestFirmware) -> Guest {
         Guest {
             firmware,
+            secure_boot: false,
             image: match firmware {
                 GuestFirmware::Bios => Image::Bios {
                     rom: "/boot/ipxe.lkrn".into(),
@@ -463,6 +510,24 @@ mod tests {
     }
 
     #[test]
+    fn with_secure_boot_only_the_firmware_writes_its_keys() {
+        let secure = |firmware| {
+            line(&Guest {
+                secure_boot: true,
+                ..guest(firmware)
+            })
+        };
+        let pc = secure(GuestFirmware::UefiX64);
+        assert!(pc.contains("-machine q35,smm=on "), "{pc}");
+        assert!(pc.contains("property=secure,value=on"));
+        let arm = secure(GuestFirmware::UefiArm64);
+        assert!(
+            arm.contains("-machine virt ") && !arm.contains("pflash01"),
+            "{arm}"
+        );
+    }
+
+    #[test]
     fn http_boot_takes_pxe_away_and_arm_is_another_machine() {
         assert!(line(&guest(GuestFirmware::HttpBoot)).contains("IPv4PXESupport,string=no"));
         let arm = line(&guest(GuestFirmware::UefiArm64));
@@ -483,7 +548,7 @@ mod tests {
     fn all_that_is_missing_is_told_with_its_package() {
         let nowhere = Path::new("/nonexistent");
         let missing =
-            Tools::find(GuestFirmware::UefiArm64, nowhere.as_os_str(), nowhere).unwrap_err();
+            Tools::find(GuestFirmware::UefiArm64, true, nowhere.as_os_str(), nowhere).unwrap_err();
         assert!(missing.iter().any(|missing| missing.to_string()
             == "qemu-system-aarch64 is not there; install it: apt-get install qemu-system-arm"));
     }

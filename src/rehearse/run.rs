@@ -37,6 +37,8 @@ use crate::serve::why::why;
 const MEMORY: u32 = 1_024;
 /// How often console, child and time are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// What EDK2 says on its console of a program that its signature check refuses.
+const REFUSED: &str = "Access Denied";
 /// Lines of the console that are kept for the report of a failure.
 const TAIL: usize = 12;
 
@@ -76,6 +78,8 @@ pub enum End {
     TimedOut,
     /// The virtual machine ended by itself; what it said last.
     MachineEnded(String),
+    /// The firmware's signature check refused a boot loader.
+    Refused,
     /// A host that is installed was given its installer.
     OfferedInstaller,
     /// The rehearsal was ended by a signal of this name.
@@ -207,6 +211,7 @@ fn guest(plan: &Plan, scratch: &Scratch) -> Result<Guest, RehearseError> {
     .map_err(failed())?;
     Ok(Guest {
         firmware: plan.firmware,
+        secure_boot: plan.secure_boot,
         image,
         mac: plan.mac,
         tap: plan.wiring.tap.clone(),
@@ -290,8 +295,13 @@ async fn watch(
     let mut story = Story::new(plan.expected.clone(), power_on);
     let mut machine = start(&plan.tools.setpriv, &plan.tools.qemu, guest)?;
     tell(Told::Note(&format!(
-        "machine switched on: {}, {}",
+        "machine switched on: {}{}, {}",
         plan.firmware.describe(),
+        if plan.secure_boot {
+            " with Secure Boot"
+        } else {
+            ""
+        },
         plan.mac
     )));
     let mut screen = Screen::default();
@@ -319,6 +329,10 @@ async fn watch(
                 if !new.is_empty() {
                     tell(Told::Console(&new));
                     screen.write(&new);
+                }
+                // The firmware's own words, of a program that it does not run.
+                if plan.secure_boot && screen.shows(REFUSED) {
+                    break End::Refused;
                 }
                 if plan.until == Milestone::Disk
                     && screen.shows(disk::SIGN)
@@ -354,7 +368,7 @@ async fn watch(
     let diagnosis = if end == End::Reached || plan.expected.installed {
         None
     } else {
-        let is_off = matches!(end, End::MachineEnded(_));
+        let is_off = matches!(end, End::MachineEnded(_) | End::Refused);
         Some(why(ctx, &ctx.config(), &plan.host, is_off).await)
     };
     Ok(Outcome {

@@ -311,6 +311,7 @@ mod tests {
                 },
                 answers: true,
                 lifecycle: crate::base::Lifecycle::Install,
+                shim: false,
             },
             installed: false,
             disk_by_script: false,

@@ -7,8 +7,10 @@ use super::load::InForce;
 use super::uses::Uses;
 use super::{AssetRef, RenderedBoot, View, check};
 use crate::base::{Architecture, Firmware, HardwareAddr, pace};
+use crate::config::signed::{self, IsThere};
 use crate::config::snapshot::{Host, Profile};
 use crate::config::{Problem, Snapshot};
+use crate::wire::looks;
 
 /// The architecture that a host's boot files are for when none was seen: its own, else the profile's
 /// first one, else x86_64.
@@ -32,12 +34,17 @@ fn usual_firmware(arch: Architecture) -> &'static [Firmware] {
 /// The boot files of a host: its loaders, then what its profile loads, with the architecture they are
 /// for. A boot text that cannot be rendered gives nothing here; `check` reports it.
 pub fn needed(config: &InForce, host: &Host) -> Vec<(AssetRef, Architecture)> {
-    let (arch, files) = needed_by(config, host);
+    // A signed iPXE, which may be there, is the operator's own.
+    let (arch, files) = needed_by(config, host, &|_| false);
     files.into_iter().map(|(asset, _)| (asset, arch)).collect()
 }
 
 /// The same files, each with the firmware that alone needs it, where the machine may have another one.
-fn needed_by(config: &InForce, host: &Host) -> (Architecture, Vec<(AssetRef, Option<Firmware>)>) {
+fn needed_by(
+    config: &InForce,
+    host: &Host,
+    is_there: IsThere<'_>,
+) -> (Architecture, Vec<(AssetRef, Option<Firmware>)>) {
     let snapshot = &config.snapshot;
     let profile = host
         .profile
@@ -47,6 +54,14 @@ fn needed_by(config: &InForce, host: &Host) -> (Architecture, Vec<(AssetRef, Opt
     let mut files = Vec::new();
     if let Some(loader) = &host.loader {
         files.extend(AssetRef::parse(loader).map(|asset| (asset, None)));
+    } else if snapshot.secure_boot(host) {
+        let profile = profile.map(AsRef::as_ref);
+        let uefi = usual_firmware(arch)
+            .iter()
+            .filter(|firmware| firmware.is_uefi());
+        let signed =
+            uefi.flat_map(|firmware| signed::needed(snapshot, profile, *firmware, is_there));
+        files.extend(signed.filter_map(|path| Some((AssetRef::parse(&path).ok()?, None))));
     } else {
         let usual = usual_firmware(arch);
         for firmware in usual {
@@ -127,7 +142,7 @@ pub fn missing(
     let mut hosts_by_path: BTreeMap<(String, Option<Firmware>), Vec<&Host>> = BTreeMap::new();
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
     let mut missing_of = |host: &Host| -> Vec<(String, Option<Firmware>)> {
-        let needed = needed_by(config, host).1;
+        let needed = needed_by(config, host, is_there).1;
         let paths = needed.into_iter().filter_map(|(asset, only)| match asset {
             AssetRef::Path(path) => Some((path, only)),
             AssetRef::Url(_) => None,
@@ -248,6 +263,53 @@ pub fn behind_mirrors(snapshot: &Snapshot, is_folder: &dyn Fn(&str) -> bool) -> 
             }
         })
         .collect()
+}
+
+/// So many bytes of a boot file tell whether it is signed.
+pub const HEAD: usize = 4_096;
+
+/// A warning for each kernel or program that hosts with Secure Boot are to run and that bears no signature at all.
+/// `head` gives the first [`HEAD`] bytes of a file under `boot_assets`.
+pub fn unsigned(
+    config: &InForce,
+    is_there: IsThere<'_>,
+    head: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> Vec<Problem> {
+    let snapshot = &config.snapshot;
+    let mut signed: BTreeMap<String, bool> = BTreeMap::new();
+    let mut hosts_by_path: BTreeMap<String, Vec<&Host>> = BTreeMap::new();
+    for kind in kinds(snapshot) {
+        if !snapshot.secure_boot(&kind.example) {
+            continue;
+        }
+        let needed = needed_by(config, &kind.example, is_there).1;
+        let paths = needed.into_iter().filter_map(|(asset, _)| match asset {
+            AssetRef::Path(path) => Some(path),
+            AssetRef::Url(_) => None,
+        });
+        // Of what is no program, such as an initial RAM disk, nothing is said.
+        for path in paths.filter(|path| is_there(path)) {
+            let is_signed = *signed.entry(path.clone()).or_insert_with(|| {
+                head(&path)
+                    .and_then(|head| looks::is_signed(&head))
+                    .unwrap_or(true)
+            });
+            if !is_signed {
+                hosts_by_path.entry(path).or_default().extend(&kind.hosts);
+            }
+        }
+    }
+    let problem = |(path, mut hosts): (String, Vec<&Host>)| {
+        hosts.sort_by_key(|host| host.span);
+        let names = check::host_names(&hosts);
+        let problem = Problem::warning(
+            "unsigned-boot-file",
+            format!("the boot file `{path}` is not signed: with Secure Boot it is refused, and {names} cannot boot it"),
+        )
+        .help("take a signed build of it, or write `secure_boot = false` and switch it off in the firmware's setup");
+        check::at_host(problem, &hosts)
+    };
+    hosts_by_path.into_iter().map(problem).collect()
 }
 
 /// A warning for each boot file that hides behind a rendered script of the same name (design section 3).

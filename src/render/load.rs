@@ -72,9 +72,10 @@ pub fn prove(
     let folder = &in_force.snapshot.server.boot_assets;
     let manifest = folder.join(brought::NAME);
     // Whether it is there is asked first: what could not be read is looked out for.
-    let brought = match files.is_file(&manifest) {
-        true => Brought::parse(&files.read(&manifest).unwrap_or_default()),
-        false => Brought::default(),
+    let brought = if files.is_file(&manifest) {
+        Brought::parse(&files.read(&manifest).unwrap_or_default())
+    } else {
+        Brought::default()
     };
     let snapshot = &in_force.snapshot;
     // To stand after "the boot file X is".
@@ -101,6 +102,8 @@ pub fn prove(
     problems.extend(files::behind_mirrors(snapshot, &|path| {
         files.is_dir(&folder.join(path))
     }));
+    let head = |path: &str| files.head(&folder.join(path), files::HEAD).ok();
+    problems.extend(files::unsigned(&in_force, &is_there, &head));
     let at_top = files.names(folder).unwrap_or_default();
     problems.extend(files::hidden(&in_force, &is_there, &at_top));
     problems.extend(config::hook_warnings(files, &in_force.snapshot));

@@ -21,6 +21,7 @@ mod kinds;
 pub mod lint;
 pub mod load;
 pub mod loaders;
+pub mod needs;
 pub mod paths;
 pub mod preseed;
 mod pxelinux;
@@ -54,6 +55,7 @@ pub use san::{RenderedSan, RenderedTarget};
 #[derive(Debug, Clone, Default)]
 pub struct Renderer {
     templates: Arc<env::Templates>,
+    found: needs::Found,
 }
 
 /// For whom a text is rendered.
@@ -244,6 +246,7 @@ impl Renderer {
     pub fn new(snapshot: &Snapshot) -> Self {
         Self {
             templates: Arc::new(env::Templates::new(snapshot)),
+            found: needs::Found::default(),
         }
     }
 

@@ -4,8 +4,8 @@
 //! when the script is written for the machine itself.
 
 use super::{AssetRef, Prepared, RenderError, View, env, secrets};
-use crate::config::Secrets;
 use crate::config::snapshot::{Chap, Host, San, SanTarget};
+use crate::config::{Secret, Secrets};
 use crate::wire::iscsi::{RootPath, check_name};
 
 /// A disk or CD over the network.
@@ -57,7 +57,7 @@ impl Passwords<'_> {
             Self::Masked => None,
             Self::Of(secrets, host) => secrets
                 .get(Some(&host.name), &login.secret)
-                .map(|secret| secret.reveal()),
+                .map(Secret::reveal),
         }
     }
 }

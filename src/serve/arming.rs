@@ -479,16 +479,12 @@ pub fn missing_files(
         })
         .filter(|path| is_loader(path) && !files.is_there(path))
         .collect();
-    let loaded = ctx
-        .boot(in_force, host, profile)
-        .map(|boot| {
-            let paths = boot.paths().into_iter();
-            paths
-                .filter(|path| !files.is_there(path))
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .unwrap_or_default();
+    // As it will be asked for when the machine boots: thousands at once then find it here.
+    let arch = architecture(host, Some(profile), ctx.architecture_seen(host));
+    let needs = in_force.needs(host, profile, arch);
+    let paths = needs.and_then(|needs| needs.paths.clone().ok());
+    let mut loaded = paths.unwrap_or_default();
+    loaded.retain(|path| !files.is_there(path));
     let is_there = |path: &str| match path.strip_suffix('/') {
         Some(folder) => ctx.assets.is_folder(folder),
         None => files.is_there(path),

@@ -26,7 +26,6 @@ use crate::journal::Journal;
 use crate::record::{Input, InstallState, Record};
 use crate::render::files::usual_architecture;
 use crate::render::load::InForce;
-use crate::render::secrets::missing_for;
 use crate::render::{RenderError, RenderedBoot, View};
 
 /// How often at most a file under way, or one that is no part of the boot itself, is noted as a sign of
@@ -211,10 +210,14 @@ impl Context {
         else {
             return;
         };
-        let Ok(boot) = self.boot(&in_force, host, profile) else {
+        // For the architecture that was last seen of it.
+        let seen = self.architecture_seen(host);
+        let arch = architecture(host, Some(profile), seen);
+        let needs = in_force.needs(host, profile, arch);
+        let Some(paths) = needs.as_ref().and_then(|needs| needs.paths.as_ref().ok()) else {
             return;
         };
-        let place = boot.paths().iter().position(|loaded| *loaded == path);
+        let place = paths.iter().position(|loaded| *loaded == path);
         let due = || {
             let noted = |at| self.now().since(at) < self.note_every();
             record.state == InstallState::Installing && !record.seen_at.is_some_and(noted)
@@ -288,23 +291,10 @@ impl BootFiles for DiskBootFiles<'_> {
     }
 
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
-        let snapshot = &self.in_force.snapshot;
-        let subnet = snapshot.subnet_of(host)?;
-        let view = View {
-            snapshot,
-            host,
-            profile,
-            arch,
-            server: subnet.server.unwrap_or(subnet.example_server),
-            token: None,
-        };
-        match self.in_force.renderer.boot(&view) {
-            Ok(boot) => boot
-                .paths()
-                .into_iter()
-                .find(|path| !self.is_there(path))
-                .map(str::to_owned),
-            Err(error) => Some(error.to_string()),
+        let needs = self.in_force.needs(host, profile, arch)?;
+        match &needs.paths {
+            Ok(paths) => paths.iter().find(|path| !self.is_there(path)).cloned(),
+            Err(error) => Some(error.clone()),
         }
     }
 
@@ -328,6 +318,7 @@ impl BootFiles for DiskBootFiles<'_> {
     }
 
     fn missing_secret(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
-        missing_for(self.in_force, host, profile, arch).pop_first()
+        let needs = self.in_force.needs(host, profile, arch)?;
+        needs.lacks_secret.clone()
     }
 }

@@ -1,5 +1,8 @@
 //! Boot files in memory: each once, whole, for all who fetch it.
 //!
+//! They lie in files of their own without a name (`memfd`), which nobody else can change and from which the system
+//! sends without a copy (`sendfile`).
+//!
 //! A file is read once, however many ask for it at the same time: who comes while it is read gets its pieces as
 //! they come. It is known by what the system says of it ([`Version`]), asked at each request, so that a changed
 //! file is read anew. Within the bound the most used stay; a file that finds no room is streamed by whoever
@@ -14,15 +17,16 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use nix::sys::stat::FileStat;
+use rustix::fs::{MemfdFlags, SealFlags};
 
-/// Bytes that are read at once, and lie together in memory.
-pub const PIECE: usize = 1 << 20;
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// A file that was changed so shortly before it was read may have been changed again without a new time: clocks
 /// of file systems tick some hundred times in a second. It is kept for no longer than this.
@@ -184,8 +188,12 @@ impl FileCache {
             state.remember(version.id, uses, now);
             return None;
         }
+        let Some(memory) = in_memory() else {
+            state.remember(version.id, uses, now);
+            return None;
+        };
         held.fetch_add(version.len, Ordering::Relaxed);
-        let kept = Arc::new(KeptFile::new(version, Arc::clone(held), now));
+        let kept = Arc::new(KeptFile::new(version, memory, Arc::clone(held), now));
         state.files.insert(version.id, (Arc::clone(&kept), uses));
         drop(state);
         let reader = Reader {
@@ -245,11 +253,25 @@ impl State {
     }
 }
 
+/// A file without a name. `None`: the system gives none.
+fn in_memory() -> Option<Arc<File>> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    match rustix::fs::memfd_create("boot file", flags) {
+        Ok(memory) => Some(Arc::new(memory.into())),
+        Err(error) => {
+            tracing::debug!(%error, "no boot file can be kept in memory");
+            None
+        }
+    }
+}
+
 /// A file in memory, or on its way there.
 #[derive(Debug)]
 pub struct KeptFile {
     version: Version,
-    pieces: Box<[OnceLock<Bytes>]>,
+    memory: Arc<File>,
+    /// Bytes that are there, from the beginning.
+    ready: AtomicU64,
     waiting: Mutex<Waiting>,
     /// Whether it was settled when it was opened.
     settled: bool,
@@ -264,12 +286,11 @@ struct Waiting {
 }
 
 impl KeptFile {
-    fn new(version: Version, held: Arc<AtomicU64>, since: Instant) -> Self {
-        let piece = u64::try_from(PIECE).unwrap_or(u64::MAX);
-        let count = usize::try_from(version.len.div_ceil(piece)).unwrap_or_default();
+    fn new(version: Version, memory: Arc<File>, held: Arc<AtomicU64>, since: Instant) -> Self {
         Self {
             version,
-            pieces: std::iter::repeat_with(OnceLock::new).take(count).collect(),
+            memory,
+            ready: AtomicU64::new(0),
             waiting: Mutex::default(),
             settled: version.is_settled(SystemTime::now()),
             since,
@@ -277,33 +298,29 @@ impl KeptFile {
         }
     }
 
-    /// The bytes from `offset` to the end of their piece, or to `end`, as soon as they are there.
-    pub fn poll_at(
-        &self,
-        cx: &mut Context<'_>,
-        offset: u64,
-        end: u64,
-    ) -> Poll<Result<Bytes, Trouble>> {
-        let piece = u64::try_from(PIECE).unwrap_or(u64::MAX);
-        let index = usize::try_from(offset / piece).unwrap_or(usize::MAX);
-        let Some(place) = self.pieces.get(index) else {
-            return Poll::Ready(Err(Trouble::Changed));
+    /// Where its bytes lie, at their own offsets.
+    pub const fn memory(&self) -> &Arc<File> {
+        &self.memory
+    }
+
+    /// How many bytes there are from `offset` on, as soon as there is one.
+    pub fn poll_ready(&self, cx: &mut Context<'_>, offset: u64) -> Poll<Result<u64, Trouble>> {
+        let there = || {
+            let ready = self.ready.load(Ordering::Acquire);
+            ready.checked_sub(offset).filter(|count| *count > 0)
         };
-        let cut = |bytes: &Bytes| {
-            let from = usize::try_from(offset % piece).unwrap_or_default();
-            let count = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let from = from.min(bytes.len());
-            bytes.slice(from..from.saturating_add(count).min(bytes.len()))
-        };
-        if let Some(bytes) = place.get() {
-            return Poll::Ready(Ok(cut(bytes)));
+        if let Some(count) = there() {
+            return Poll::Ready(Ok(count));
         }
         let mut waiting = self.waiting();
-        if let Some(bytes) = place.get() {
-            return Poll::Ready(Ok(cut(bytes)));
+        if let Some(count) = there() {
+            return Poll::Ready(Ok(count));
         }
         if let Some(trouble) = &waiting.trouble {
             return Poll::Ready(Err(trouble.clone()));
+        }
+        if offset >= self.version.len {
+            return Poll::Ready(Err(Trouble::Changed));
         }
         if !waiting
             .wakers
@@ -313,6 +330,15 @@ impl KeptFile {
             waiting.wakers.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// A copy of bytes that are there.
+    pub fn copy(&self, offset: u64, count: usize) -> Result<Bytes, Trouble> {
+        let mut buffer = vec![0; count];
+        self.memory
+            .read_exact_at(&mut buffer, offset)
+            .map_err(|error| Trouble::Read(error.to_string()))?;
+        Ok(buffer.into())
     }
 
     fn is_good(&self, now: Instant) -> bool {
@@ -356,12 +382,21 @@ impl Reader {
     }
 
     fn read(&self) -> Result<(), Trouble> {
+        let kept = &self.kept;
         let mut offset = 0;
-        for place in &self.kept.pieces {
-            let bytes = read_at(&self.file, self.kept.version, offset, PIECE)?;
+        while offset < kept.version.len {
+            let bytes = read_at(&self.file, kept.version, offset, PIECE)?;
+            kept.memory
+                .write_all_at(&bytes, offset)
+                .map_err(|error| Trouble::Read(error.to_string()))?;
             offset += u64::try_from(bytes.len()).unwrap_or_default();
-            let _ = place.set(bytes);
-            self.kept.tell(None);
+            if offset == kept.version.len {
+                // Whole from now on, and never another.
+                let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
+                let _ = rustix::fs::fcntl_add_seals(&kept.memory, seals);
+            }
+            kept.ready.store(offset, Ordering::Release);
+            kept.tell(None);
         }
         Ok(())
     }
@@ -370,7 +405,7 @@ impl Reader {
 impl Drop for Reader {
     /// Nobody waits for a reader that has ended in the middle.
     fn drop(&mut self) {
-        if self.kept.pieces.iter().any(|place| place.get().is_none()) {
+        if self.kept.ready.load(Ordering::Relaxed) < self.kept.version.len {
             let text = "reading it was given up".to_owned();
             self.kept.tell(Some(Trouble::Read(text)));
         }
@@ -434,7 +469,8 @@ mod tests {
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < kept.version.len {
             let next = bytes.len() as u64;
-            let piece = std::future::poll_fn(|cx| kept.poll_at(cx, next, kept.version.len)).await?;
+            let there = std::future::poll_fn(|cx| kept.poll_ready(cx, next)).await?;
+            let piece = kept.copy(next, usize::try_from(there).unwrap())?;
             assert!(!piece.is_empty());
             bytes.extend_from_slice(&piece);
         }
@@ -461,12 +497,13 @@ mod tests {
             assert_eq!(whole(one).await.unwrap(), bytes);
         }
         assert_eq!(cache.held(), bytes.len() as u64);
-        // A part across the border of two pieces comes in two.
-        let at = PIECE as u64 - 5;
-        let first = std::future::poll_fn(|cx| kept[0].poll_at(cx, at, at + 9)).await;
-        assert_eq!(first.unwrap(), bytes[PIECE - 5..PIECE]);
-        let second = std::future::poll_fn(|cx| kept[0].poll_at(cx, at + 5, at + 9)).await;
-        assert_eq!(second.unwrap(), bytes[PIECE..PIECE + 4]);
+        assert_eq!(
+            kept[0].copy(PIECE as u64 - 5, 9).unwrap(),
+            bytes[PIECE - 5..PIECE + 4]
+        );
+        // Nobody changes it any more.
+        assert!(kept[0].memory().write_all_at(b"x", 0).is_err());
+        assert!(kept[0].memory().set_len(1).is_err());
     }
 
     #[tokio::test]

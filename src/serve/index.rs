@@ -13,7 +13,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::mirror;
-use crate::base::pace;
+use crate::base::{Timestamp, pace};
 use crate::config::brought::{self, Brought};
 use crate::journal::event::{Event, Kind, Reason};
 
@@ -154,7 +154,12 @@ impl Index {
 
     /// Looks through a folder: forgets what is gone, and reads what is new until `ending`. Files that are not what was
     /// brought and were so far, and whether anything is known anew.
-    pub fn look(&self, root: &Path, ending: &dyn Fn() -> bool) -> (Vec<String>, bool) {
+    pub fn look(
+        &self,
+        root: &Path,
+        now: Timestamp,
+        ending: &dyn Fn() -> bool,
+    ) -> (Vec<String>, bool) {
         let there = walk(root);
         let mut changed = {
             let mut inner = self.locked();
@@ -169,7 +174,7 @@ impl Index {
             if ending() {
                 break;
             }
-            if self.sum(&path, stamp).is_some() || !is_settled(stamp) {
+            if self.sum(&path, stamp).is_some() || !is_settled(stamp, now) {
                 continue;
             }
             let Ok(Some(sha256)) = sum(&root.join(&path), stamp, ending) else {
@@ -200,12 +205,9 @@ impl Index {
     }
 }
 
-fn is_settled(stamp: Stamp) -> bool {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let at = u64::try_from(stamp.changed.0).unwrap_or(0);
-    now.as_secs().saturating_sub(at) >= SETTLED.as_secs()
+/// Whether a file was left alone for long enough before `now`.
+fn is_settled(stamp: Stamp, now: Timestamp) -> bool {
+    now.since(Timestamp::from_secs(stamp.changed.0)) >= SETTLED
 }
 
 /// The files that may be served, by path. Folders behind links are not gone into.
@@ -290,6 +292,7 @@ pub async fn run(ctx: Context, cancel: CancellationToken) {
             cancel.clone(),
         );
         let load = std::mem::take(&mut first);
+        let now = ctx.now();
         let looked = beside(move || {
             if load {
                 index.load(&file);
@@ -297,7 +300,7 @@ pub async fn run(ctx: Context, cancel: CancellationToken) {
             if let Some(mirrors) = mirrors {
                 mirror::forget_others(&state_dir, &mirrors);
             }
-            let (amiss, changed) = index.look(&root, &|| cancel_look.is_cancelled());
+            let (amiss, changed) = index.look(&root, now, &|| cancel_look.is_cancelled());
             let saved = if changed { index.save(&file) } else { Ok(()) };
             (amiss, saved)
         })
@@ -320,6 +323,7 @@ pub async fn run(ctx: Context, cancel: CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{Clock as _, SystemClock};
 
     /// A folder with one file that was brought, and is settled.
     fn folder(bytes: &[u8]) -> tempfile::TempDir {
@@ -335,17 +339,18 @@ mod tests {
         folder
     }
 
-    /// Looks until all is settled and known.
+    /// When all that was written is settled.
+    fn later() -> Timestamp {
+        SystemClock.now().plus(2 * SETTLED)
+    }
+
     fn look(index: &Index, root: &Path) -> Vec<String> {
-        let mut told = Vec::new();
-        for _ in 0..100 {
-            told.extend(index.look(root, &|| false).0);
-            if index.views(root).iter().all(|view| view.sha256.is_some()) {
-                return told;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        panic!("it is not known in ten seconds: {:?}", index.views(root));
+        // What is still warm is left alone.
+        assert_eq!(
+            index.look(root, Timestamp::from_secs(0), &|| false).0,
+            Vec::<String>::new()
+        );
+        index.look(root, later(), &|| false).0
     }
 
     #[test]
@@ -366,7 +371,7 @@ mod tests {
         let next = Index::default();
         next.load(&kept);
         // Nothing is read: there would be no time for it.
-        assert_eq!(next.look(root, &|| true), (Vec::new(), false));
+        assert_eq!(next.look(root, later(), &|| true), (Vec::new(), false));
         assert!(next.views(root)[0].sha256.is_some());
 
         // The same name, another file: the sum is gone at once.
@@ -380,7 +385,7 @@ mod tests {
         );
         assert!(next.views(root)[0].amiss.is_some());
         fs::remove_file(root.join("a/abc")).unwrap();
-        assert_eq!(next.look(root, &|| false), (Vec::new(), true));
+        assert_eq!(next.look(root, later(), &|| false), (Vec::new(), true));
     }
 
     #[test]

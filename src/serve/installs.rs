@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::leases::Leases;
-use super::live::LiveSystems;
+use super::live::{LiveSystems, is_tool};
 use crate::base::{
     AfterEvent, Clock, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token,
 };
@@ -186,7 +186,7 @@ impl Installs {
         snapshot: &Snapshot,
         token: &Token,
     ) -> Result<Option<Record>, StoreError> {
-        if let Some(record) = self.live.by_token(snapshot, token) {
+        if let Some(record) = self.live.by_token(snapshot, token, self.clock.now()) {
             return Ok(Some(record));
         }
         let found = self.told(snapshot, self.store.by_token(token).await)?;
@@ -221,7 +221,7 @@ impl Installs {
         input: impl Fn(&Record) -> Input + Sync,
         context: &Context,
     ) -> Result<Applied, ApplyError> {
-        while let Some(record) = self.live.by_token(snapshot, token) {
+        while let Some(record) = self.live.by_token(snapshot, token, self.clock.now()) {
             if let Some(applied) = self.live_step(snapshot, record, &input, context) {
                 return Ok(applied);
             }
@@ -336,6 +336,7 @@ impl Installs {
         for _ in 0..TRIES {
             let now = self.clock.now();
             let mut work = Work::default();
+            let mut before: Vec<Record> = Vec::new();
             for &(host, make) in inputs {
                 let current = match work.latest(host) {
                     Some(current) => current,
@@ -346,6 +347,7 @@ impl Installs {
                             value: Record::new(host.clone()),
                         }),
                 };
+                before.push(current.value.clone());
                 work.take(snapshot, current, make, now, context);
             }
             let refused = work.refused.take();
@@ -363,6 +365,10 @@ impl Installs {
                     return Err(refused.map_or(ApplyError::Store(error), ApplyError::Refused));
                 }
             }
+            for change in &work.changes {
+                let armed = before.iter().find(|record| record.host == change.next.host);
+                self.tool_or_not(snapshot, armed, &change.next, now);
+            }
             work.events
                 .into_iter()
                 .for_each(|event| self.journal.append(event));
@@ -375,6 +381,29 @@ impl Installs {
         Err(ApplyError::Store(self.trouble(snapshot, error)))
     }
 
+    /// A tool whose kernel was sent runs on under its token; whatever else becomes of a host ends that.
+    fn tool_or_not(
+        &self,
+        snapshot: &Snapshot,
+        armed: Option<&Record>,
+        next: &Record,
+        now: Timestamp,
+    ) {
+        let runs = armed.filter(|armed| {
+            armed.state.boots_installer()
+                && armed.state != InstallState::Armed
+                && next.state == InstallState::Local
+                // Sent by this server, just now.
+                && next.kernel_at == Some(now)
+                && Self::policy(snapshot, Some(armed)).kernel_is_known
+                && is_tool(snapshot, armed)
+        });
+        match runs {
+            Some(armed) => self.live.keep(armed, now),
+            None => self.live.forget(&next.host),
+        }
+    }
+
     /// Arms the hosts that have waited for what this work brings about, in the same change of the store.
     async fn release(
         &self,
@@ -385,36 +414,44 @@ impl Installs {
         if !work.may_release {
             return Ok(());
         }
-        let stored = self.told(snapshot, self.store.records().await)?;
-        let mut waiting: Vec<HostName> = stored
-            .iter()
-            .map(|record| &record.value)
-            .chain(work.changes.iter().map(|change| &change.next))
-            .filter(|record| record.state == InstallState::Waiting)
-            .map(|record| record.host.clone())
-            .collect();
+        // Of thousands that boot at once mostly none waits: nothing is read but that.
+        let mut waiting = self.told(snapshot, self.store.waiting().await)?;
+        let own = work.changes.iter().map(|change| &change.next);
+        waiting.extend(
+            own.filter(|record| record.state == InstallState::Waiting)
+                .map(|record| record.host.clone()),
+        );
         waiting.sort();
         waiting.dedup();
-        let latest = |work: &Work, host: &HostName| {
-            work.latest(host).or_else(|| {
-                let at = stored.binary_search_by(|record| record.value.host.cmp(host));
-                stored.get(at.ok()?).cloned()
-            })
-        };
         for host in waiting {
-            let Some(current) = latest(work, &host) else {
+            let Some(current) = self.latest(snapshot, work, &host).await? else {
                 continue;
             };
-            let came = current.value.state == InstallState::Waiting
-                && current.value.after.as_ref().is_some_and(|after| {
-                    latest(work, &after.host)
-                        .is_some_and(|other| record::reached(&other.value, after.event))
-                });
+            let came = match &current.value.after {
+                Some(after) if current.value.state == InstallState::Waiting => self
+                    .latest(snapshot, work, &after.host)
+                    .await?
+                    .is_some_and(|other| record::reached(&other.value, after.event)),
+                _ => false,
+            };
             if came {
                 work.release(snapshot, &current, now);
             }
         }
         Ok(())
+    }
+
+    /// The record of a host as this work leaves it, or else as it is stored.
+    async fn latest(
+        &self,
+        snapshot: &Snapshot,
+        work: &Work,
+        host: &HostName,
+    ) -> Result<Option<Versioned<Record>>, StoreError> {
+        match work.latest(host) {
+            Some(record) => Ok(Some(record)),
+            None => self.told(snapshot, self.store.record(host).await),
+        }
     }
 
     /// Brings the records in line with a configuration that has taken effect: armings that no longer

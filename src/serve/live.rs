@@ -1,5 +1,6 @@
 //! The live systems that were served, in memory: their tokens open answers and reports until the next
-//! boot script.
+//! boot script. And the tools that were served for one boot: their hosts are `local` again once the kernel was
+//! sent, and their answers are fetched after that.
 //!
 //! A live profile writes no disk, so that nothing of it has to outlast the daemon (design section 3.2):
 //! the life of its boot is a [`Record`] that no store ever sees, advanced by [`record::step`] like any
@@ -7,11 +8,24 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::base::{HostName, Timestamp, Token};
+use crate::base::{HostName, Lifecycle, Timestamp, Token};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, InstallPolicy};
 use crate::record::{InstallState, Record};
+
+/// How long the answers of a tool are given after its script: for as long as its machine is not started anew, which
+/// nobody here sees for certain.
+const TOOL: Duration = Duration::from_secs(86_400);
+
+/// Whether what a record was armed with is a tool for one boot, and one with answers.
+pub(super) fn is_tool(snapshot: &Snapshot, record: &Record) -> bool {
+    let profile = record.profile.as_ref();
+    profile
+        .and_then(|name| snapshot.profile(name))
+        .is_some_and(|profile| profile.lifecycle == Lifecycle::Once && !profile.answers.is_empty())
+}
 
 /// What is served at every boot; cheap to clone. One entry for each host at most.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +52,27 @@ impl LiveSystems {
         record
     }
 
+    /// Takes note that a tool runs whose host's arming was this record until now.
+    pub(super) fn keep(&self, armed: &Record, now: Timestamp) {
+        let record = Record {
+            changed_at: Some(now),
+            ..armed.clone()
+        };
+        self.lock().insert(record.host.clone(), record);
+    }
+
+    /// What was served to a host is over: something else was asked for.
+    pub(super) fn forget(&self, host: &HostName) {
+        self.lock().remove(host);
+    }
+
     /// The boot with this token, while its host is still served that way. All are compared.
-    pub(super) fn by_token(&self, snapshot: &Snapshot, token: &Token) -> Option<Record> {
+    pub(super) fn by_token(
+        &self,
+        snapshot: &Snapshot,
+        token: &Token,
+        now: Timestamp,
+    ) -> Option<Record> {
         let mut found = None;
         for record in self.lock().values() {
             if record.token.as_ref() == Some(token) {
@@ -49,6 +82,8 @@ impl LiveSystems {
         found.filter(|record| {
             snapshot.host(&record.host).is_some_and(|host| {
                 host.install == InstallPolicy::Always && host.profile == record.profile
+                    || is_tool(snapshot, record)
+                        && record.script_at.is_some_and(|at| now.since(at) <= TOOL)
             })
         })
     }

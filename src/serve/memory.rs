@@ -160,11 +160,12 @@ impl Memory {
         let Some(machine) = machine else {
             return;
         };
-        // A stranger becomes a host, or the other way round.
+        // A stranger becomes a host, or the other way round: nothing old stays behind that would be found first.
         if machine.seen.is_none()
-            && let Some(earlier) = otherwise.get(mac)
+            && let Some(earlier) = otherwise.get_mut(mac)
+            && !earlier.is_empty()
         {
-            machine.clone_from(earlier);
+            *machine = std::mem::take(earlier);
         }
         let before = machine.seen;
         let boot = stage.is_boot();
@@ -326,11 +327,8 @@ impl Memory {
         let Inner {
             hosts, strangers, ..
         } = &mut *inner;
-        let machine = match hosts.get_mut(mac) {
-            Some(machine) => Some(machine),
-            None => strangers.entry(mac, MAX_STRANGERS),
-        };
-        let Some(machine) = machine else {
+        let host = hosts.get_mut(mac).filter(|machine| !machine.is_empty());
+        let Some(machine) = host.or_else(|| strangers.entry(mac, MAX_STRANGERS)) else {
             return false;
         };
         let Some(loading) = &mut machine.loading else {
@@ -366,6 +364,17 @@ impl Memory {
                 (*loading.named == *path).then_some((loading.named_at, *mac))
             })
             .max();
+        if asked_last.is_none() && is_program(path) {
+            // Whoever fetches a further program was started itself.
+            for mac in macs {
+                let fetches = inner
+                    .loading(*mac)
+                    .and_then(|loading| loading.fetches.as_mut());
+                if let Some(fetches) = fetches {
+                    fetches.ran = true;
+                }
+            }
+        }
         if let Some((_, mac)) = asked_last
             && let Some(loading) = inner.loading(mac)
         {
@@ -427,7 +436,18 @@ impl Memory {
     }
 }
 
+/// Whether a file is a program for UEFI, by its name.
+fn is_program(path: &str) -> bool {
+    let name = path.to_ascii_lowercase();
+    name.ends_with(".efi") || name.ends_with(".efi.signed")
+}
+
 impl Machine {
+    /// Nothing is known of it, any more or yet.
+    const fn is_empty(&self) -> bool {
+        self.seen.is_none() && self.loading.is_none()
+    }
+
     fn fetches(&self) -> Option<Fetches> {
         let loading = self.loading.as_ref()?;
         Some(loading.fetches.as_deref().cloned().unwrap_or_default())
@@ -436,15 +456,14 @@ impl Machine {
 
 impl Inner {
     fn find(&self, mac: HardwareAddr) -> Option<&Machine> {
-        let hosts = self.hosts.get(mac);
-        hosts.or_else(|| self.strangers.get(mac))
+        let host = self.hosts.get(mac).filter(|machine| !machine.is_empty());
+        host.or_else(|| self.strangers.get(mac))
     }
 
     fn loading(&mut self, mac: HardwareAddr) -> Option<&mut Loading> {
-        let machine = match self.hosts.get_mut(mac) {
-            Some(machine) => machine,
-            None => self.strangers.get_mut(mac)?,
-        };
+        let host = self.hosts.get_mut(mac);
+        let host = host.filter(|machine| !machine.is_empty());
+        let machine = host.or_else(|| self.strangers.get_mut(mac))?;
         machine.loading.as_mut()
     }
 
@@ -531,6 +550,47 @@ mod tests {
     }
 
     #[test]
+    fn what_a_host_was_seen_as_does_not_hide_the_stranger_it_has_become() {
+        let memory = Memory::new();
+        let ipxe = Stage::Ipxe {
+            firmware: None,
+            http: true,
+            linux: true,
+        };
+        let at = |secs| Some(Timestamp::from_secs(secs));
+        let see = |reserved, secs, stage| {
+            memory.note_dhcp(Sighting {
+                reserved,
+                ..sighting(WEB01, secs, stage)
+            });
+            memory.get(WEB01).unwrap()
+        };
+        let note = |named, secs| {
+            let secs = Timestamp::from_secs(secs);
+            memory.note_loader(WEB01, named, LoopGuard::Pass, true, secs);
+            memory.note_sent(&[WEB01], named, secs);
+            memory.fetches(WEB01).map(|fetches| fetches.count)
+        };
+        assert_eq!(see(true, 10, ipxe).ipxe_at, at(10));
+        assert_eq!(note("ipxe/snponly.efi", 11), Some(1));
+        // A reload takes the host away.
+        assert_eq!(see(false, 20, ipxe).ipxe_at, at(20));
+        assert_eq!(see(false, 30, ipxe).ipxe_at, at(30));
+        assert_eq!(note("ipxe/snponly.efi", 31), Some(2));
+        memory.note_script(&[WEB01]);
+        assert_eq!(memory.fetches(WEB01), Some(Fetches::default()));
+        // And another one brings it back, twice.
+        for secs in [40, 50] {
+            let seen = see(true, secs, ROM);
+            assert_eq!(
+                (seen.dhcp_at, seen.ipxe_at),
+                (Timestamp::from_secs(secs), at(30))
+            );
+        }
+        assert_eq!(see(false, 60, ipxe).ipxe_at, at(60));
+    }
+
+    #[test]
     fn strangers_push_out_strangers_only() {
         let memory = Memory::new();
         memory.note_dhcp(sighting(WEB01, 1, ROM));
@@ -611,7 +671,7 @@ mod tests {
         let (ip, other) = (Ipv4Addr::new(10, 99, 0, 11), "52:54:00:47:86:8f");
         let web01 = testing::host(&testing::snapshot(), "web01");
         let host = |macs: Vec<HardwareAddr>| Host {
-            macs,
+            macs: macs.into(),
             ..(*web01).clone()
         };
         let shared = host(vec![WEB01, other.parse().unwrap()]);

@@ -8,6 +8,7 @@ pub mod arming;
 pub mod assets;
 pub mod boot;
 mod bounded;
+mod companion;
 pub mod context;
 pub mod dhcp;
 pub mod file_cache;

@@ -3,7 +3,10 @@
 
 use super::context::{Context, KnownOwned};
 use super::installs::Installs;
-use crate::config::snapshot::Host;
+use crate::base::{Architecture, Firmware};
+use crate::config::signed::signed_ipxe;
+use crate::config::snapshot::{Host, Profile};
+use crate::decide::plan::architecture;
 use crate::diagnose::{Diagnosis, Expected, Loads, Subject, diagnose};
 use crate::journal::Filter;
 use crate::record::InstallState;
@@ -65,6 +68,9 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
             .map_or(Loads::Unknown, |boot| Loads::from(&boot)),
         answers: !profile.answers.is_empty(),
         lifecycle: profile.lifecycle,
+        shim: host.loader.is_none()
+            && snapshot.secure_boot(host)
+            && !has_signed_ipxe(ctx, host, profile),
     });
     let macs = host.all_macs();
     let subject = Subject {
@@ -78,4 +84,13 @@ pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -
         is_off,
     };
     diagnose(&subject, &events, &others, ctx.now())
+}
+
+/// Whether a host with Secure Boot is led to its script by a signed iPXE.
+fn has_signed_ipxe(ctx: &Context, host: &Host, profile: &Profile) -> bool {
+    let firmware = match architecture(host, Some(profile), ctx.architecture_seen(host)) {
+        Architecture::Aarch64 => Firmware::UefiArm64,
+        _ => Firmware::UefiX64,
+    };
+    signed_ipxe(firmware, &|path| ctx.assets.is_there(path)).is_some()
 }

@@ -80,6 +80,12 @@ impl Broken {
         Ok(self.memory.records())
     }
 
+    /// The hosts that wait for another one, by name.
+    pub fn waiting(&self) -> Result<Vec<HostName>, StoreError> {
+        self.readable()?;
+        Ok(self.memory.waiting())
+    }
+
     /// Why nothing can be written at present.
     pub fn trouble(&self) -> Option<String> {
         let StoreError::Unavailable(why) = self.writable().err()?;

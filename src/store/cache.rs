@@ -4,19 +4,24 @@
 //! a whole or not at all.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Versioned};
 use crate::base::{FastMap, FastSet, HardwareAddr, HostName, Token};
-use crate::record::{Lease, Record};
+use crate::record::{InstallState, Lease, Record};
 
 /// All records, by host, all hosts that were ever remembered, and all leases, by address.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cache {
     records: FastMap<HostName, Versioned<Record>>,
+    /// Whose token it is. SipHash under a key of this process: neither the place that is looked at nor how many are
+    /// compared tells how much of a guess was right.
+    tokens: HashMap<Token, HostName>,
+    /// Those that wait for another host.
+    waiting: BTreeSet<HostName>,
     known: FastSet<Mark>,
     leases: BTreeMap<Ipv4Addr, Versioned<Lease>>,
 }
@@ -56,16 +61,15 @@ impl Cache {
         self.records.len()
     }
 
-    /// Finds a token. Every record is compared, each in constant time ([`Token`]), so that the time taken
-    /// tells nothing about how much of a guess was right.
+    /// Finds a token; what it is compared with is compared in constant time ([`Token`]).
     pub(super) fn by_token(&self, token: &Token) -> Option<Versioned<Record>> {
-        let mut found = None;
-        for record in self.records.values() {
-            if record.value.token.as_ref() == Some(token) {
-                found = Some(record);
-            }
-        }
-        found.cloned()
+        let record = self.records.get(self.tokens.get(token)?)?;
+        (record.value.token.as_ref() == Some(token)).then(|| record.clone())
+    }
+
+    /// The hosts that wait for another one, by name.
+    pub(super) fn waiting(&self) -> Vec<HostName> {
+        self.waiting.iter().cloned().collect()
     }
 
     /// For each host, whether neither its name nor any of its hardware addresses was ever remembered or
@@ -113,27 +117,25 @@ impl Cache {
     /// What the changes make of the records, without making them. The same host twice is a conflict
     /// unless the second change was made from the first.
     pub(super) fn check(&self, changes: &[Change]) -> Result<Vec<Versioned<Record>>, CommitError> {
-        self.check_after(&[], changes)
+        self.check_after(&FastMap::default(), changes)
     }
 
-    /// The same, after other changes that passed but were not made yet.
+    /// The same, after other changes that passed but were not made yet: the versions that they lead to.
     pub(super) fn check_after(
         &self,
-        staged: &[Versioned<Record>],
+        staged: &FastMap<HostName, u64>,
         changes: &[Change],
     ) -> Result<Vec<Versioned<Record>>, CommitError> {
         let mut next: Vec<Versioned<Record>> = Vec::with_capacity(changes.len());
+        let mut own: FastMap<&HostName, u64> = FastMap::default();
         for change in changes {
             let host = &change.next.host;
-            let version = staged
-                .iter()
-                .chain(&next)
-                .rev()
-                .find(|earlier| earlier.value.host == *host)
-                .map_or_else(|| self.version(host), |earlier| earlier.version);
+            let earlier = own.get(host).or_else(|| staged.get(host)).copied();
+            let version = earlier.unwrap_or_else(|| self.version(host));
             if version != change.expect {
                 return Err(CommitError::Conflict(host.clone()));
             }
+            own.insert(host, version.saturating_add(1));
             next.push(Versioned {
                 version: version.saturating_add(1),
                 value: change.next.clone(),
@@ -178,7 +180,23 @@ impl Cache {
     }
 
     pub(super) fn put(&mut self, record: Versioned<Record>) {
-        self.records.insert(record.value.host.clone(), record);
+        let value = &record.value;
+        let host = value.host.clone();
+        let old = self.records.get(&host);
+        if let Some(token) = old.and_then(|old| old.value.token.as_ref())
+            && value.token.as_ref() != Some(token)
+        {
+            self.tokens.remove(token);
+        }
+        if let Some(token) = &value.token {
+            self.tokens.insert(token.clone(), host.clone());
+        }
+        if value.state == InstallState::Waiting {
+            self.waiting.insert(host.clone());
+        } else {
+            self.waiting.remove(&host);
+        }
+        self.records.insert(host, record);
     }
 }
 

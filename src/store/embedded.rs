@@ -36,7 +36,7 @@ use super::{
     Change, CommitError, LeaseChange, LeaseError, OpenError, OpenOutcome, Remembered, StoreError,
     Versioned,
 };
-use crate::base::{Clock as _, HostName, SystemClock, Token, pace};
+use crate::base::{Clock as _, FastMap, HostName, SystemClock, Token, pace};
 use crate::record::{Lease, Record};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -58,8 +58,8 @@ const LEASE_VERSION: u8 = 1;
 /// How often a disk that refused is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Sets of changes that share one transaction.
-const GROUP: usize = 64;
+/// Sets of changes that share one transaction: thousands of machines that boot at once wait for few of them.
+const GROUP: usize = 512;
 
 /// Records in a redb file.
 #[derive(Debug)]
@@ -163,6 +163,11 @@ impl Embedded {
     /// All records, by host name.
     pub fn records(&self) -> Result<Vec<Versioned<Record>>, StoreError> {
         self.read(Cache::all)
+    }
+
+    /// The hosts that wait for another one, by name.
+    pub fn waiting(&self) -> Result<Vec<HostName>, StoreError> {
+        self.read(Cache::waiting)
     }
 
     /// Makes all changes or none; they are on disk when this returns.
@@ -300,14 +305,19 @@ impl Writer {
             return;
         }
         let mut staged: Vec<Versioned<Record>> = Vec::new();
+        let mut versions = FastMap::default();
         let mut waiting = Vec::new();
         {
             let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
             let nothing = Cache::default();
             let cache = shared.cache.as_ref().unwrap_or(&nothing);
             for order in orders {
-                match cache.check_after(&staged, &order.changes) {
+                match cache.check_after(&versions, &order.changes) {
                     Ok(next) => {
+                        let made = next
+                            .iter()
+                            .map(|next| (next.value.host.clone(), next.version));
+                        versions.extend(made);
                         staged.extend(next);
                         waiting.push(order.reply);
                     }

@@ -30,6 +30,11 @@ impl Memory {
         self.read(Cache::all)
     }
 
+    /// The hosts that wait for another one, by name.
+    pub fn waiting(&self) -> Vec<HostName> {
+        self.read(Cache::waiting)
+    }
+
     /// Makes all changes or none.
     pub fn commit(&self, changes: &[Change]) -> Result<(), CommitError> {
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);

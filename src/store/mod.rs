@@ -263,6 +263,15 @@ impl AnyStore {
         }
     }
 
+    /// The hosts that wait for another one, by name.
+    pub async fn waiting(&self) -> Result<Vec<HostName>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.waiting(),
+            Self::Memory(store) => Ok(store.waiting()),
+            Self::Broken(store) => store.waiting(),
+        }
+    }
+
     /// Remembers the names and hardware addresses of hosts for good, on disk when this returns. For each
     /// host: whether neither its name nor any of its addresses was ever remembered or recorded.
     pub async fn remember(&self, hosts: &[Remembered]) -> Result<Vec<bool>, StoreError> {

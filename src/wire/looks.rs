@@ -94,6 +94,40 @@ impl Looks {
     }
 }
 
+/// Whether a program for UEFI, a Linux kernel among them, bears a signature (PE format, "Attribute Certificate
+/// Table"): whose it is, is not looked at. `None`: the bytes are no such program's beginning, or too few.
+pub fn is_signed(head: &[u8]) -> Option<bool> {
+    let number = |at: usize, len: usize| -> Option<usize> {
+        let bytes = head.get(at..at.checked_add(len)?)?;
+        let value = bytes
+            .iter()
+            .rev()
+            .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        usize::try_from(value).ok()
+    };
+    if !head.starts_with(b"MZ") {
+        return None;
+    }
+    let pe = number(0x3c, 4)?;
+    if head.get(pe..pe.checked_add(4)?)? != b"PE\0\0" {
+        return None;
+    }
+    let optional = pe + 24;
+    // The directories follow fields of which some are wider in 64-bit programs.
+    let (count, directories) = match number(optional, 2)? {
+        0x10b => (optional + 92, optional + 96),
+        0x20b => (optional + 108, optional + 112),
+        _ => return None,
+    };
+    if number(count, 4)? <= CERTIFICATES {
+        return Some(false);
+    }
+    Some(number(directories + 8 * CERTIFICATES + 4, 4)? > 0)
+}
+
+/// The place of the certificates among a program's directories.
+const CERTIFICATES: usize = 4;
+
 /// Whether these bytes are a page of HTML: what a captive portal or a server's error gives in place of a file.
 pub fn is_page(head: &[u8]) -> bool {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
@@ -152,6 +186,32 @@ mod tests {
                 let page = [page, &[b' '; 600]].concat();
                 assert!(!looks.fits(&page), "{word}");
             }
+        }
+    }
+
+    /// The headers of a 64-bit program, with so many directories and such a size of certificates.
+    fn program(directories: u32, certificates: u32) -> Vec<u8> {
+        let mut head = vec![0; 0x200];
+        head[..2].copy_from_slice(b"MZ");
+        head[0x3c] = 0x40;
+        head[0x40..0x44].copy_from_slice(b"PE\0\0");
+        let optional = 0x40 + 24;
+        head[optional..optional + 2].copy_from_slice(&[0x0b, 0x02]);
+        head[optional + 108..optional + 112].copy_from_slice(&directories.to_le_bytes());
+        head[optional + 148..optional + 152].copy_from_slice(&certificates.to_le_bytes());
+        head
+    }
+
+    #[test]
+    fn a_signature_is_told_by_its_directory() {
+        assert_eq!(is_signed(&program(16, 0x1234)), Some(true));
+        assert_eq!(is_signed(&program(16, 0)), Some(false));
+        assert_eq!(is_signed(&program(4, 0x1234)), Some(false));
+        assert_eq!(is_signed(&program(16, 1)[..0xd0]), None);
+        let mut elsewhere = program(16, 1);
+        elsewhere[0x3c..0x40].copy_from_slice(&u32::MAX.to_le_bytes());
+        for other in [&b"MZ"[..], b"", b"\x7fELF", &[0x1f, 0x8b, 8], &elsewhere] {
+            assert_eq!(is_signed(other), None);
         }
     }
 }

@@ -30,11 +30,10 @@ impl VendorClass {
     /// Reads option 60. Firmware compares the beginning only, and so does this.
     pub fn read(raw: Option<&[u8]>) -> Self {
         let raw = raw.unwrap_or_default();
-        let arch = arch(raw);
-        if raw.starts_with(PXE_CLIENT.as_bytes()) {
-            Self::Pxe { arch }
-        } else if raw.starts_with(HTTP_CLIENT.as_bytes()) {
-            Self::Http { arch }
+        if let Some(rest) = raw.strip_prefix(PXE_CLIENT.as_bytes()) {
+            Self::Pxe { arch: arch(rest) }
+        } else if let Some(rest) = raw.strip_prefix(HTTP_CLIENT.as_bytes()) {
+            Self::Http { arch: arch(rest) }
         } else {
             Self::Other
         }
@@ -49,10 +48,13 @@ impl VendorClass {
     }
 }
 
-fn arch(raw: &[u8]) -> Option<ClientSystemArchitecture> {
+/// The number after `:Arch:` in what comes after the name, where it stands first as a rule.
+fn arch(rest: &[u8]) -> Option<ClientSystemArchitecture> {
     const ARCH: &[u8] = b":Arch:";
-    let at = raw.windows(ARCH.len()).position(|part| part == ARCH)?;
-    let digits = raw.get(at + ARCH.len()..)?;
+    let digits = rest.strip_prefix(ARCH).or_else(|| {
+        let at = rest.windows(ARCH.len()).position(|part| part == ARCH)?;
+        rest.get(at + ARCH.len()..)
+    })?;
     let len = digits
         .iter()
         .take_while(|byte| byte.is_ascii_digit())

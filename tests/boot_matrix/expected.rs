@@ -189,19 +189,14 @@ impl Expected {
                 let _ = write!(loaded, " {path}");
             }
             console.push(loaded);
-        } else {
-            // By the name under which the kernel asks for it.
+        } else if !matches!(boot, RenderedBoot::Script(_)) {
+            // By the name under which the kernel asks for it. Proxmox VE's script, the only one, needs an iPXE of 2021
+            // to name its image, and Debian's is of 2019.
             for (index, path) in given.iter().enumerate() {
                 let name = match &boot {
                     RenderedBoot::Linux { .. } if index == 0 => "initrd.img".to_owned(),
                     RenderedBoot::Linux { .. } => format!("initrd{index}.img"),
-                    RenderedBoot::Script(_) if index == 0 => "initrd.img".to_owned(),
                     _ => path.rsplit('/').next().unwrap().to_owned(),
-                };
-                let name = if name == "pve.iso" {
-                    "proxmox.iso".to_owned()
-                } else {
-                    name
                 };
                 console.push(format!("stand-in: file {name}: {path}"));
             }

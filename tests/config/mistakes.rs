@@ -472,9 +472,7 @@ mod modes {
 mod not_available {
     use super::*;
 
-    mistake!(later_in_the_server_file, MAIN => main_with(r#"[boot]
-secure = { uefi-x64 = "shim/shimx64.efi" }
-[admin]
+    mistake!(later_in_the_server_file, MAIN => main_with(r#"[admin]
 listen = "127.0.0.1:8081"
 tokens = "admin-tokens.toml"
 [store]
@@ -482,11 +480,7 @@ kind = "etcd"
 endpoints = ["http://127.0.0.1:2379"]
 prefix = "/bootwright"
 "#));
-    mistake!(later_in_a_subnet, MAIN => subnet_with("secure_boot = true"));
-    mistake!(later_in_hosts, HOSTS => r#"[defaults]
-secure_boot = true
-
-[hosts.web01]
+    mistake!(later_in_hosts, HOSTS => r#"[hosts.web01]
 mac = "52:54:00:47:86:8e"
 ip = "10.99.0.11"
 bmc = "10.0.0.1"
@@ -506,6 +500,38 @@ when_new = "install"
 [store]
 kind = "embedded"
 "#), HOSTS => format!("{GOOD_HOSTS}secure_boot = false\ninstall = \"once\"\n"), PROFILE => profile_with("[boot]", "lifecycle = \"once\"\n[boot]"));
+}
+
+mod secure_boot {
+    use super::*;
+
+    /// A profile that names its signed loaders.
+    fn signed() -> String {
+        profile_with(
+            "[boot]",
+            "[boot]\nshim = \"debian/{{ arch }}/shim{{ efi_arch }}.efi\"\ngrub_http = false",
+        )
+    }
+
+    fn host_with(lines: &str) -> String {
+        format!("{GOOD_HOSTS}{lines}\n")
+    }
+
+    mistake!(no_shim_for_a_host, HOSTS => host_with("secure_boot = true"));
+    mistake!(no_shim_for_all_hosts, HOSTS => format!("[defaults]\nsecure_boot = true\n\n{GOOD_HOSTS}"));
+    mistake!(no_shim_for_a_subnet, MAIN => subnet_with("secure_boot = true"));
+    mistake!(no_shim_in_a_profile, PROFILE => profile_with("[boot]", "secure_boot = true\n[boot]"));
+    mistake!(a_profile_with_a_shim, HOSTS => host_with("secure_boot = true"), PROFILE => signed());
+    mistake!(the_nearest_says_no, MAIN => subnet_with("secure_boot = true"), HOSTS => host_with("secure_boot = false"));
+    mistake!(a_shim_for_all, MAIN => main_with("[boot]\nsecure = { uefi-x64 = \"shim/shimx64.efi\" }\n"), HOSTS => host_with("secure_boot = true"));
+    mistake!(a_shim_for_what_has_none, MAIN => main_with("[boot]\nsecure = { bios = \"shim/shimx64.efi\", uefi-x65 = \"x\", uefi-arm64 = \"/x\" }\n"));
+    mistake!(a_loader_of_its_own, HOSTS => host_with("secure_boot = true\nloader = \"ipxe/ipxe.efi\""), PROFILE => signed());
+    mistake!(an_architecture_without, HOSTS => host_with("secure_boot = true\narch = \"i386\""), PROFILE => signed().replace("arch = [\"x86_64\"]", ""));
+    mistake!(no_flag, HOSTS => host_with("secure_boot = \"yes\""));
+    mistake!(grub_without_shim, PROFILE => profile_with("[boot]", "[boot]\ngrub = \"grubx64.efi\"\ngrub_http = true"));
+    mistake!(a_shim_elsewhere, PROFILE => profile_with("[boot]", "[boot]\nshim = \"http://x/shimx64.efi\"\ngrub = \"x/{{ vars.release }}\""));
+    mistake!(below_boot, PROFILE => profile_with("[boot]", "[boot]\nsecure_boot = true"));
+    mistake!(machines_that_nobody_knows, MAIN => format!("{}\n[dhcp]\ndiscovery_profile = \"debian-12\"\n", subnet_with("secure_boot = true\nunknown = \"discover\"\npool = \"10.99.0.200-10.99.0.250\"")), HOSTS => host_with("secure_boot = false"), PROFILE => profile_with("[boot]", "lifecycle = \"live\"\n[boot]").split("[[answers]]").next().unwrap().to_owned());
 }
 
 mod pools {

@@ -50,7 +50,7 @@ ip   = "10.98.0.13"
 fn every_card_is_the_hosts() {
     let snapshot = snapshot(&several());
     let host = &snapshot.hosts()[0];
-    assert_eq!(host.macs, macs(&[FIRST, PORT]));
+    assert_eq!(*host.macs, macs(&[FIRST, PORT]));
     assert_eq!(host.mac(), Some(host.macs[0]));
     assert_eq!(host.all_macs(), macs(&[FIRST, PORT, STORAGE, BMC]));
     assert_eq!(host.boot_macs(), macs(&[FIRST, PORT]));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use bootwright::journal::{Kind, Reason};
 use bootwright::record::InstallState;
 use http_body_util::BodyExt as _;
@@ -105,7 +106,74 @@ async fn a_file_on_its_way_for_long_is_a_sign_of_life() {
 }
 
 #[tokio::test]
-async fn a_new_file_is_the_next_requests_and_a_shrunk_one_cuts_the_transfer() {
+async fn several_ranges_come_in_parts() {
+    let site = Site::new();
+    let path = "/assets/tiny/linux";
+    let whole = site.get(STRANGER, path).await;
+    let etag = whole.header(&header::ETAG).to_owned();
+    let ranges = "bytes=0-9, 699990-, 300000-300004";
+    let headers = [(header::RANGE, ranges), (header::IF_RANGE, &etag)];
+    let reply = site
+        .ask_with(STRANGER, Method::GET, path, &headers, "")
+        .await;
+    assert_eq!(reply.status, StatusCode::PARTIAL_CONTENT);
+    assert!(!reply.headers.contains_key(header::CONTENT_RANGE));
+    let length = reply.header(&header::CONTENT_LENGTH).to_owned();
+    assert_eq!(length, reply.bytes().len().to_string());
+    let kind = reply.header(&header::CONTENT_TYPE).to_owned();
+    let boundary = kind
+        .strip_prefix("multipart/byteranges; boundary=")
+        .expect("it names what stands between the parts");
+    let mut expected = Vec::new();
+    for (start, end) in [(0, 10), (699_990, KERNEL), (300_000, 300_005)] {
+        let before = if expected.is_empty() { "" } else { "\r\n" };
+        expected.extend_from_slice(
+            format!(
+                "{before}--{boundary}\r\ncontent-type: application/octet-stream\r\n\
+                 content-range: bytes {start}-{}/{KERNEL}\r\n\r\n",
+                end - 1
+            )
+            .as_bytes(),
+        );
+        expected.extend_from_slice(&whole.bytes()[start..end]);
+    }
+    expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    assert_eq!(reply.bytes(), expected);
+    let event = site.last(Kind::HttpAsset).await;
+    assert_eq!(event.reason, Reason::Done);
+    assert_eq!(event.bytes, Some(expected.len() as u64));
+    // The same length without the bytes.
+    let head = site
+        .ask_with(STRANGER, Method::HEAD, path, &headers, "")
+        .await;
+    assert_eq!(head.header(&header::CONTENT_LENGTH), length);
+    assert!(head.bytes().is_empty());
+    // Of another file than this one, all.
+    let headers = [(header::RANGE, ranges), (header::IF_RANGE, "\"x\"")];
+    let other = site
+        .ask_with(STRANGER, Method::GET, path, &headers, "")
+        .await;
+    assert_eq!(other.status, StatusCode::OK);
+    assert_eq!(other.bytes(), whole.bytes());
+}
+
+/// Large enough that it is not sent at once.
+const LARGE: usize = 3 << 20;
+
+/// What comes until its end, and whether that is the announced one.
+async fn rest(body: &mut Body) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    loop {
+        match body.frame().await {
+            Some(Ok(frame)) => bytes.extend_from_slice(&frame.into_data().unwrap()),
+            Some(Err(_)) => break (bytes, false),
+            None => break (bytes, true),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_in_memory_is_sent_whole_whatever_becomes_of_it() {
     let site = Site::new();
     let linux = site.folder.path().join("assets/tiny/linux");
     let before = site.get(STRANGER, "/assets/tiny/linux").await;
@@ -116,29 +184,62 @@ async fn a_new_file_is_the_next_requests_and_a_shrunk_one_cuts_the_transfer() {
     assert_eq!(after.bytes(), b"new");
     assert_ne!(before.header(&header::ETAG), after.header(&header::ETAG));
 
-    // Large enough that it is not read at once; cut while it is on its way.
-    std::fs::write(&linux, vec![b'x'; 3 << 20]).unwrap();
+    std::fs::write(&linux, vec![b'x'; LARGE]).unwrap();
+    let whole = site.get(STRANGER, "/assets/tiny/linux").await;
+    assert_eq!(whole.bytes().len(), LARGE);
+    let held = site.ctx().assets.cache().held();
     let mut body = site.begin(STRANGER, "/assets/tiny/linux").await;
-    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert!(first.len() < 3 << 20);
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&linux)
-        .unwrap()
-        .set_len(first.len() as u64)
-        .unwrap();
-    let ended = loop {
-        match body.frame().await {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => break Some(error),
-            None => break None,
-        }
-    };
-    assert!(ended.is_some(), "the connection is cut");
+    body.frame().await.unwrap().unwrap();
+    assert_eq!(site.ctx().assets.cache().held(), held);
+    std::fs::write(&linux, vec![b'y'; LARGE]).unwrap();
+    let (bytes, is_whole) = rest(&mut body).await;
+    assert!(is_whole && bytes.iter().all(|byte| *byte == b'x'));
     drop(body);
-    let event = site.last(Kind::HttpAsset).await;
-    assert_eq!(event.reason, Reason::Changed);
-    assert!(event.bytes.unwrap() < 3 << 20);
+    assert_eq!(site.last(Kind::HttpAsset).await.reason, Reason::Done);
+    // The next request has the next file.
+    let next = site.get(STRANGER, "/assets/tiny/linux").await;
+    assert_eq!(next.bytes(), vec![b'y'; LARGE]);
+}
+
+#[tokio::test]
+async fn a_file_from_the_disk_is_never_mixed() {
+    let site = Site::new();
+    let none = config_changed(|server, _| server.asset_cache = 0);
+    site.ctx().in_force.store(none);
+    let linux = site.folder.path().join("assets/tiny/linux");
+    let next = site.folder.path().join("assets/tiny/.next");
+    type Change<'a> = &'a dyn Fn();
+    let shrink: Change<'_> = &|| {
+        let file = std::fs::OpenOptions::new().write(true).open(&linux);
+        file.unwrap().set_len(1 << 20).unwrap();
+    };
+    let overwrite: Change<'_> = &|| std::fs::write(&linux, vec![b'y'; LARGE]).unwrap();
+    let replace: Change<'_> = &|| {
+        std::fs::write(&next, vec![b'y'; LARGE]).unwrap();
+        std::fs::rename(&next, &linux).unwrap();
+    };
+    for (change, keeps) in [(shrink, false), (overwrite, false), (replace, true)] {
+        std::fs::write(&linux, vec![b'x'; LARGE]).unwrap();
+        // The clock of the file system goes in steps.
+        let old = std::time::SystemTime::now() - Duration::from_secs(3_600);
+        let file = std::fs::OpenOptions::new().write(true).open(&linux);
+        file.unwrap().set_modified(old).unwrap();
+        let mut body = site.begin(STRANGER, "/assets/tiny/linux").await;
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(first.len() < 1 << 20);
+        change();
+        let (bytes, is_whole) = rest(&mut body).await;
+        drop(body);
+        assert_eq!(is_whole, keeps);
+        assert!(bytes.iter().all(|byte| *byte == b'x'));
+        let event = site.last(Kind::HttpAsset).await;
+        let sent = (first.len() + bytes.len()) as u64;
+        assert_eq!(event.bytes, Some(sent));
+        let reason = if keeps { Reason::Done } else { Reason::Changed };
+        assert_eq!(event.reason, reason);
+        assert_eq!(sent == LARGE as u64, keeps);
+    }
+    assert_eq!(site.ctx().assets.cache().held(), 0);
 }
 
 #[tokio::test]

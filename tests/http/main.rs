@@ -1,11 +1,13 @@
 //! The boot plane, driven request by request over a store and a journal in memory.
 
 mod boot_files;
+mod kept_answers;
 mod mirror;
 mod properties;
 mod reports;
 mod secrets;
 mod site;
+mod sockets;
 mod upstream;
 
 use std::sync::Arc;

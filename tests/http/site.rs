@@ -8,13 +8,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::body::{Body, Bytes};
 use bootwright::base::{HostName, TestClock, Timestamp, Token};
+use bootwright::config::snapshot::{Server, Subnet};
 use bootwright::config::source::MemoryFiles;
 use bootwright::host::links::{LinkTable, Links};
 use bootwright::journal::{Event, Filter, Journal, Kind};
 use bootwright::record::{Armament, Input, InstallState, Record};
+use bootwright::render::Renderer;
 use bootwright::render::load::{InForce, load};
 use bootwright::serve::assets::AssetTree;
-use bootwright::serve::boot::{BootPlane, router};
+use bootwright::serve::boot::{BootPlane, Front, routed};
 use bootwright::serve::context::Context;
 use bootwright::serve::health::Health;
 use bootwright::serve::installs::{self, Installs};
@@ -75,9 +77,20 @@ pub(crate) fn config_with(template: &str, secrets: &str) -> Arc<InForce> {
     loaded.config.unwrap()
 }
 
+/// The configuration with its server's part and its subnet changed.
+pub(crate) fn config_changed(change: impl FnOnce(&mut Server, &mut Subnet)) -> Arc<InForce> {
+    let mut snapshot = config().snapshot.clone();
+    change(&mut snapshot.server, &mut snapshot.subnets[0]);
+    Arc::new(InForce {
+        renderer: Renderer::new(&snapshot),
+        snapshot,
+    })
+}
+
 /// A server without sockets.
 pub(crate) struct Site {
     pub(crate) plane: BootPlane,
+    pub(crate) front: Front,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) switches: Switches,
     pub(crate) folder: TempDir,
@@ -107,12 +120,14 @@ impl Site {
             memory: Memory::new(),
             links: Links::fixed(LinkTable::default()),
         };
+        let plane = BootPlane {
+            ctx,
+            health: Health::default(),
+            logs: folder.path().join("logs"),
+        };
         Self {
-            plane: BootPlane {
-                ctx,
-                health: Health::default(),
-                logs: folder.path().join("logs"),
-            },
+            front: Front::new(plane.clone()),
+            plane,
             clock,
             switches,
             folder,
@@ -198,7 +213,7 @@ impl Site {
             peer: SocketAddrV4::new(peer, 1),
             local: SERVER,
         });
-        let service = TowerToHyperService::new(router(self.plane.clone()));
+        let service = TowerToHyperService::new(routed(self.front.clone()));
         service.call(request).await.unwrap().into_body()
     }
 
@@ -233,7 +248,7 @@ impl Site {
             peer: SocketAddrV4::new(peer, 40_000),
             local: SERVER,
         });
-        let service = TowerToHyperService::new(router(self.plane.clone()));
+        let service = TowerToHyperService::new(routed(self.front.clone()));
         let response = service.call(request).await.unwrap();
         let (head, body) = response.into_parts();
         Reply {

@@ -1,5 +1,6 @@
 //! A server to mirror from, that behaves as badly as it is told.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -149,13 +150,14 @@ async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
     if page.chunked {
         text.push_str("Transfer-Encoding: chunked\r\n");
     } else if !page.without_length {
-        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        let _ = write!(text, "Content-Length: {}\r\n", body.len());
     }
     if let Some(from) = from {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "Content-Range: bytes {from}-{}/{total}\r\n",
             total - 1
-        ));
+        );
     }
     text.push_str("\r\n");
     stream.write_all(text.as_bytes()).await?;

@@ -106,11 +106,11 @@ fn raspberry_pi() {
         )
         .header(28, &mac);
     let site = changed(|hosts| {
-        hosts[0].macs = vec!["dc:a6:32:01:02:03".parse().expect("a MAC")];
+        hosts[0].macs = vec!["dc:a6:32:01:02:03".parse().expect("a MAC")].into();
         hosts[0].arch = Some(bootwright::base::Architecture::Aarch64);
     });
     let mut record = super::site::record(bootwright::record::InstallState::Armed);
-    record.macs = site.hosts()[0].macs.clone();
+    record.macs = site.hosts()[0].macs.to_vec();
     let decision = answer(
         &discover.bytes(),
         &site,

@@ -51,6 +51,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
         unknown: Unknown::Ignore,
         pool: None,
         options: Vec::new(),
+        secure_boot: None,
         span: None,
     }
 }
@@ -58,7 +59,7 @@ fn subnet(name: &str, network: &str) -> Subnet {
 fn host(name: &str, mac: &str, ip: &str, subnet: usize) -> Host {
     let mut host = Host::new(name.parse().expect("a name"), subnet);
     host.domain = Some("lab.example".to_owned());
-    host.macs = vec![mac.parse().expect("a MAC")];
+    host.macs = vec![mac.parse().expect("a MAC")].into();
     host.ip = Some(ip.parse().expect("an address"));
     host.profile = "debian-12".parse().ok();
     host
@@ -91,6 +92,8 @@ pub(crate) fn changed(change: impl FnOnce(&mut Vec<Host>)) -> Snapshot {
         variables: BTreeMap::new(),
         vars: toml::Table::new(),
         options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     };
@@ -125,7 +128,7 @@ pub(crate) fn record(state: InstallState) -> Record {
         state,
         profile: host.profile.clone(),
         file_profile: host.profile.clone(),
-        macs: host.macs.clone(),
+        macs: host.macs.to_vec(),
         ip: host.ip,
         token: Some(Token::from_bytes([7; 16])),
         ..Record::new(host.name)

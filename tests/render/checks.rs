@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bootwright::base::{Architecture, Firmware, Token};
 use bootwright::config::fetch::{Fetch, FetchFile};
@@ -277,6 +278,41 @@ fn in_force(site: &Site) -> InForce {
         snapshot: site.snapshot.clone(),
         renderer: site.renderer.clone(),
     }
+}
+
+#[test]
+fn what_boots_need_is_found_out_once_under_a_configuration() {
+    let mut draft = Draft::shipped();
+    draft.template("site/answer.j2", "{{ secret('disk') }}");
+    draft.profiles.push(profile("site-own", "site/answer.j2"));
+    with_hosts(&mut draft, &[("web01", ""), ("web02", "")]);
+    let site = draft.build();
+    let config = in_force(&site);
+    let needs = |host: usize, profile: &str, arch| {
+        let profile = config.snapshot.profile(&profile.parse().unwrap()).unwrap();
+        config
+            .needs(&config.snapshot.hosts()[host], profile, arch)
+            .unwrap()
+    };
+    let first = needs(0, "debian-12", Architecture::X86_64);
+    let paths = ["debian/12/x86_64/linux", "debian/12/x86_64/initrd.gz"];
+    assert_eq!(first.paths, Ok(paths.map(str::to_owned).to_vec()));
+    assert_eq!(first.lacks_secret, None);
+    for host in [0, 1] {
+        let again = needs(host, "debian-12", Architecture::X86_64);
+        assert!(Arc::ptr_eq(&first, &again), "hosts of a kind share it");
+    }
+    let arm = needs(0, "debian-12", Architecture::Aarch64);
+    assert_ne!(arm.paths, first.paths);
+    let own = needs(0, "site-own", Architecture::X86_64);
+    assert_eq!(own.lacks_secret.as_deref(), Some("disk"));
+
+    // Another configuration: what was found out before is nothing to it.
+    let other = config.clone();
+    let host = &other.snapshot.hosts()[0];
+    let debian = other.snapshot.profile(&"debian-12".parse().unwrap());
+    let found = other.needs(host, debian.unwrap(), Architecture::X86_64);
+    assert!(!Arc::ptr_eq(&first, &found.unwrap()));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn text(text: &str, span: Option<Span>) -> TemplateText {
 pub(crate) fn host(name: &str, last: u8, vars: &str) -> Host {
     let mut host = Host::new(name.parse().unwrap(), 0);
     host.domain = Some("lab.example".to_owned());
-    host.macs = vec![format!("52:54:00:47:86:{last:02x}").parse().unwrap()];
+    host.macs = vec![format!("52:54:00:47:86:{last:02x}").parse().unwrap()].into();
     host.ip = Some([10, 99, 0, last].into());
     host.groups = vec!["web".parse().unwrap()];
     host.profile = Some("debian-12".parse().unwrap());
@@ -85,6 +85,8 @@ pub(crate) fn profile(name: &str, template: &str) -> Profile {
         variables,
         vars,
         options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     }
@@ -146,6 +148,7 @@ impl Draft {
                 unknown: Unknown::Ignore,
                 pool: None,
                 options: Vec::new(),
+                secure_boot: None,
                 span: None,
             },
             more_subnets: Vec::new(),
@@ -189,7 +192,7 @@ impl Draft {
         Snapshot::new(
             Server::default(),
             vec![self.subnet.clone()],
-            Vec::new(),
+            Vec::<Host>::new(),
             Vec::new(),
             BTreeMap::new(),
         )

@@ -16,7 +16,9 @@ use crate::fixture::{Draft, Site, check_shell, host, shipped_profile};
 /// A host with two ports, and two more cards in networks of their own.
 fn with_cards(vars: &str) -> Host {
     let mut host = host("web01", 0x8e, vars);
-    host.macs.push("52:54:00:47:86:8f".parse().unwrap());
+    host.macs = [&*host.macs, &["52:54:00:47:86:8f".parse().unwrap()]]
+        .concat()
+        .into();
     host.nics = vec![
         Nic {
             macs: ["52:54:00:47:86:90".parse().unwrap()].into(),

@@ -83,7 +83,7 @@ fn what_is_absent_is_undefined() {
     bare.domain = None;
     bare.domain = None;
     bare.groups.clear();
-    bare.macs.clear();
+    bare.macs = Vec::new().into();
     draft.hosts = vec![bare];
     draft.subnet.router = None;
     draft.subnet.domain = None;
@@ -269,7 +269,7 @@ fn network_cards_in_templates() {
 
     let mut web01 = host("web01", 11, "");
     let port = "52:54:00:47:86:8f".parse().unwrap();
-    web01.macs.push(port);
+    web01.macs = [&*web01.macs, &[port]].concat().into();
     let storage = Nic {
         macs: vec!["52:54:00:47:86:90".parse().unwrap(), port].into(),
         ip: Some([10, 99, 0, 21].into()),

@@ -204,7 +204,7 @@ impl Site {
             with: Armament {
                 profile: host.profile.clone().expect("a profile"),
                 file_profile: host.profile.clone(),
-                macs: host.macs.clone(),
+                macs: host.macs.to_vec(),
                 ip: host.ip,
                 token: token.clone(),
                 armed_for: Duration::from_secs(86_400),

@@ -393,7 +393,7 @@ impl<'a> Maker<'a> {
     }
 
     /// The host that an entry means.
-    pub(super) fn host(&mut self, (entry, merged, at): &Placed<'_>) -> Option<Host> {
+    pub(super) fn host(&mut self, (entry, merged, at): &Placed<'_>) -> Option<Arc<Host>> {
         let subnet = at.subnet;
         let place = self.subnets.get(subnet)?;
         let settings = self.settings(merged);
@@ -408,14 +408,14 @@ impl<'a> Maker<'a> {
                 own
             }
         };
-        Some(Host {
+        Some(Arc::new(Host {
             name: entry.name.value.clone(),
             macs: entry.macs.iter().map(|mac| mac.value).collect(),
             ip: entry.ip.as_ref().map(|ip| ip.value),
             subnet,
             span: Some(entry.name.span),
             own,
-        })
+        }))
     }
 
     fn settings(&mut self, merged: &Rc<Merged>) -> Arc<Settings> {
@@ -440,6 +440,7 @@ impl<'a> Maker<'a> {
                 .install
                 .as_ref()
                 .map_or_else(|| usual_install(lifecycle), |install| install.value),
+            secure_boot: merged.secure_boot.as_ref().map(|flag| flag.value),
             options: merged.options.values().cloned().collect(),
             snippets: merged
                 .snippets
@@ -484,7 +485,7 @@ fn own(entry: &HostEntry, place: &Subnet, nics: &[Nic], settings: Arc<Settings>)
 }
 
 /// Full names that two hosts have: at least one of them was written as `fqdn`.
-pub(super) fn full_names(hosts: &[Host], entries: &[&HostEntry], problems: &mut Vec<Problem>) {
+pub(super) fn full_names(hosts: &[Arc<Host>], entries: &[&HostEntry], problems: &mut Vec<Problem>) {
     if entries.iter().all(|entry| entry.fqdn.is_none()) {
         return;
     }

@@ -8,6 +8,7 @@ mod networks;
 mod pools;
 mod profiles;
 mod secrets;
+mod secure;
 mod variables;
 mod waits;
 
@@ -104,6 +105,7 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     waits::waits(&entries, hosts_unsure, problems);
     let defaults = Rc::new(defaults);
     let mut runs_on = RunsOn::new(&input.profiles);
+    let mut secure = secure::Checks::new(&input);
     let mut placed = Vec::with_capacity(entries.len());
     for (count, entry) in entries.iter().enumerate() {
         pace::give_way(count);
@@ -123,6 +125,12 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         runs_on.check_always(entry, &merged, problems);
         runs_on.check_local_boot(entry, &merged, problems);
         let place = place(entry, &networks, &input, problems);
+        secure.host(
+            entry,
+            &merged,
+            place.and_then(|index| networks.get(index)),
+            problems,
+        );
         let nics = cards::nics(entry, place, &networks, &input, problems);
         if let (true, Some(subnet), Some(nics)) = (merged.ok, place, nics) {
             placed.push((*entry, merged, Place { subnet, nics }));
@@ -140,6 +148,7 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     );
     pools::pools(&networks, &subnets, &entries, &input.server, problems);
     pools::discovery(&input, &subnets, &lookups, problems);
+    secure.discovery(&input, &subnets, problems);
     let profiles = profiles(&input, problems);
     let snippets = snippets(&input.snippets);
     if !input.templates_unsure {
@@ -195,7 +204,12 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
     for (firmware, loader) in &written.loaders {
         loaders.insert(*firmware, loader.value.clone());
     }
+    let mut secure = usual.secure;
+    for (firmware, shim) in &written.secure {
+        secure.insert(*firmware, shim.value.clone());
+    }
     let server = Server {
+        secure,
         install_new: value(written.install_new.as_ref(), usual.install_new),
         secrets: written
             .secrets

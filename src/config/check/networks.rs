@@ -252,6 +252,7 @@ pub(super) fn subnets(
                     .as_ref()
                     .map_or(unknown, |unknown| unknown.value),
                 pool: entry.pool.as_ref().map(|pool| pool.value),
+                secure_boot: entry.secure_boot.as_ref().map(|flag| flag.value),
                 options: entry
                     .options
                     .iter()

@@ -95,6 +95,8 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
             stalled_after: profile.stalled_after.as_ref().map(|time| time.value),
             variables,
             vars: vars::into_table(&profile.vars),
+            secure_boot: profile.secure_boot.as_ref().map(|flag| flag.value),
+            signed: boot.signed.clone(),
             fetch: profile.fetch.clone().map(Box::new),
             span: Some(profile.span),
         });

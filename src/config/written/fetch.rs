@@ -44,6 +44,7 @@ const FILE: Keys = Keys {
         "in_stream",
         "member",
         "in_package",
+        "package",
         "is",
         "sha256",
         "signature",
@@ -141,6 +142,7 @@ fn file(cx: &mut Context<'_>, entry: &mut Reader<'_, '_>, streamed: bool) -> Opt
     let in_stream = entry.parsed(cx, "in_stream", pointer);
     let member = entry.parsed(cx, "member", place);
     let in_package = entry.parsed(cx, "in_package", place);
+    let own_package = entry.parsed(cx, "package", package);
     let sha256 = entry.parsed(cx, "sha256", sha256);
     let signature = entry.parsed(cx, "signature", signature);
     let optional = entry.flag(cx, "optional");
@@ -181,6 +183,7 @@ fn file(cx: &mut Context<'_>, entry: &mut Reader<'_, '_>, streamed: bool) -> Opt
         in_stream: value(in_stream),
         member: value(member),
         in_package: value(in_package),
+        package: value(own_package),
         looks: looks.map_or(Looks::Any, |looks| looks.value),
         sha256: value(sha256),
         signature: signature.map(|signature| signature.value),
@@ -193,10 +196,10 @@ fn placeholders(text: &str) -> Result<(), Bad> {
     unknown_placeholder(text).map_or(Ok(()), |name| {
         Err(Bad::new(
             "bad-value",
-            format!("there is no `{name}` in [fetch]"),
+            format!("`{name}` cannot be put in here"),
             "only the architecture can be put in",
         )
-        .help("write {{ arch }} (x86_64, aarch64) or {{ debian_arch }} (amd64, arm64)"))
+        .help("write {{ arch }} (x86_64, aarch64), {{ debian_arch }} (amd64, arm64) or {{ efi_arch }} (x64, aa64)"))
     })
 }
 
@@ -205,7 +208,7 @@ fn bare(text: &str) -> String {
 }
 
 /// A path, as boot files have it; the placeholders apart.
-fn place(text: &str) -> Result<String, Bad> {
+pub(super) fn place(text: &str) -> Result<String, Bad> {
     placeholders(text)?;
     if values::is_url(text) {
         return Err(

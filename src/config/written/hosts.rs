@@ -26,6 +26,7 @@ pub(crate) struct Layer {
     pub loader: Option<Written<String>>,
     pub local_boot: Option<Written<LocalBoot>>,
     pub install: Option<Written<InstallPolicy>>,
+    pub secure_boot: Option<Written<bool>>,
     pub options: Vec<Written<ConfiguredOption>>,
     /// Names of snippets; `None` stands for the inherited ones.
     pub snippets: Option<Vec<Written<Option<String>>>>,
@@ -416,13 +417,13 @@ impl Layer {
             && self.loader.is_none()
             && self.local_boot.is_none()
             && self.install.is_none()
+            && self.secure_boot.is_none()
             && self.options.is_empty()
             && self.snippets.is_none()
             && self.vars.is_empty()
     }
 
     fn read(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Self {
-        reader.only_flag(cx, "secure_boot", false);
         Self {
             profile: reader.parsed(cx, "profile", |text| values::name("a profile", text)),
             arch: reader.parsed(cx, "arch", values::arch),
@@ -446,6 +447,7 @@ impl Layer {
                     ("always", Choice::Is(InstallPolicy::Always)),
                 ],
             ),
+            secure_boot: reader.flag(cx, "secure_boot"),
             options: options::read(cx, reader),
             snippets: reader
                 .list(cx, "snippets", false, snippet_name)

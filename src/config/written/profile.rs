@@ -8,7 +8,9 @@ use super::{Written, fetch, options, san};
 use crate::base::{Architecture, Lifecycle, ProfileName};
 use crate::config::fetch::Fetch;
 use crate::config::problem::Problem;
-use crate::config::snapshot::{Arguments, Boot, ImageKind, ProfileOption, TemplateText};
+use crate::config::snapshot::{
+    Arguments, Boot, ImageKind, ProfileOption, SignedLoaders, TemplateText,
+};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader};
 use crate::config::values::{self, Bad};
@@ -24,6 +26,7 @@ pub(crate) struct ProfileFile {
     pub family: Option<Written<&'static str>>,
     pub arch: Option<Written<Vec<Written<Architecture>>>>,
     pub lifecycle: Option<Written<Lifecycle>>,
+    pub secure_boot: Option<Written<bool>>,
     pub boot: Option<WrittenBoot>,
     pub answers: Vec<AnswerEntry>,
     /// DHCP options for the system that installs.
@@ -44,6 +47,8 @@ pub(crate) struct WrittenBoot {
     pub boot: Boot,
     /// The template that a script names.
     pub template: Option<Written<String>>,
+    /// The distribution's signed loaders.
+    pub signed: Option<SignedLoaders>,
 }
 
 /// One `[[answers]]`.
@@ -60,6 +65,7 @@ const PROFILE: Keys = Keys {
         "family",
         "arch",
         "lifecycle",
+        "secure_boot",
         "boot",
         "answers",
         "options",
@@ -103,9 +109,13 @@ const BOOT: Keys = Keys {
         "target_password_secret",
         "drive",
         "signature",
+        "shim",
+        "grub",
+        "grub_http",
     ],
     later: &[],
     hints: &[
+        ("secure_boot", "it stands above [boot]"),
         ("args", "did you mean `cmdline`?"),
         ("append", "did you mean `cmdline`?"),
         (
@@ -188,6 +198,7 @@ impl ProfileFile {
             &[Lifecycle::Install, Lifecycle::Live, Lifecycle::Once]
                 .map(|lifecycle| (lifecycle.as_str(), Choice::Is(lifecycle))),
         );
+        let secure_boot = reader.flag(cx, "secure_boot");
         let stalled_after = reader.parsed(cx, "stalled_after", values::duration);
         let variables = reader.list(cx, "variables", true, values::line);
         let vars = vars::read(cx, &mut reader);
@@ -251,6 +262,7 @@ impl ProfileFile {
             family,
             arch,
             lifecycle,
+            secure_boot,
             boot,
             answers,
             options,
@@ -294,10 +306,37 @@ impl ProfileFile {
             .map_or("linux", |(kind, _)| kind);
             boot.missing(cx, "kind", format!("write `kind = \"{guess}\"`"));
         }
-        let read = kind.and_then(|kind| kind_of_boot(cx, &mut boot, kind.value));
+        let mut read = kind.and_then(|kind| kind_of_boot(cx, &mut boot, kind.value));
+        let signed = signed(cx, &mut boot);
+        if let Some(read) = &mut read {
+            read.signed = signed;
+        }
         profile.ok &= boot.ok;
         read
     }
+}
+
+/// The keys that name signed loaders.
+const SIGNED: [&str; 3] = ["shim", "grub", "grub_http"];
+
+/// The distribution's signed loaders.
+fn signed(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) -> Option<SignedLoaders> {
+    let shim = boot.parsed(cx, "shim", fetch::place);
+    let grub = boot.parsed(cx, "grub", fetch::place);
+    let http = boot.flag(cx, "grub_http");
+    for key in ["grub", "grub_http"] {
+        if let Some(span) = boot.key_span(cx, key).filter(|_| !boot.has("shim")) {
+            let problem = Problem::error("missing-key", format!("`{key}` without `shim`"))
+                .at(span, "shim is what loads GRUB")
+                .help("write where the distribution's shim lies under boot_assets: `shim = \"…\"`");
+            boot.report(cx, problem);
+        }
+    }
+    Some(SignedLoaders {
+        shim: shim?.value,
+        grub: grub.map(|grub| grub.value),
+        http: http.is_none_or(|http| http.value),
+    })
 }
 
 fn kind_of_boot(
@@ -316,10 +355,13 @@ fn kind_of_boot(
         Kind::Chain => ("chain", &["url", "signature"]),
         Kind::Script => ("script", &["template"]),
     };
+    // The kinds that GRUB loads.
+    let can_be_signed = matches!(kind, Kind::Linux | Kind::Image(ImageKind::Efi));
     for key in BOOT
         .known
         .iter()
         .filter(|key| **key != "kind" && !keys.contains(key))
+        .filter(|key| !(SIGNED.contains(key) && can_be_signed))
     {
         if let Some(span) = boot.key_span(cx, key) {
             let problem = Problem::error(
@@ -353,6 +395,7 @@ fn kind_of_boot(
                     cmdline,
                 },
                 template: None,
+                signed: None,
             })
         }
         Kind::Image(kind) => image(cx, boot, kind),
@@ -362,6 +405,7 @@ fn kind_of_boot(
                 drive: san::drive(cx, boot),
             },
             template: None,
+            signed: None,
         }),
         Kind::Chain => {
             let url = needed(
@@ -376,6 +420,7 @@ fn kind_of_boot(
                     signature: boot.parsed(cx, "signature", template_path).map(template),
                 },
                 template: None,
+                signed: None,
             })
         }
         Kind::Script => {
@@ -392,6 +437,7 @@ fn kind_of_boot(
                     template: name.value.clone(),
                 },
                 template: Some(name),
+                signed: None,
             })
         }
     }
@@ -443,6 +489,7 @@ fn image(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>, kind: ImageKind) -> Op
             cmdline: cmdline(cx, boot),
         },
         template: None,
+        signed: None,
     })
 }
 

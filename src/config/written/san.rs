@@ -99,6 +99,7 @@ pub(super) fn read(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) -> Option<Wr
             drive,
         })),
         template: None,
+        signed: None,
     })
 }
 

@@ -37,6 +37,7 @@ pub(crate) struct ServerFile {
     pub conflict_probe: Option<Written<bool>>,
     pub loaders: BTreeMap<Firmware, Written<String>>,
     pub loaders_by_code: BTreeMap<u16, Written<String>>,
+    pub secure: BTreeMap<Firmware, Written<String>>,
     pub advertise_to_ipxe: Option<Written<bool>>,
     pub tftp_port: Option<Written<u16>>,
     pub max_blksize: Option<Written<u16>>,
@@ -76,6 +77,7 @@ pub(crate) struct SubnetEntry {
     pub pool: Option<Written<Pool>>,
     /// Whether a pool is written, readable or not.
     pub has_pool: bool,
+    pub secure_boot: Option<Written<bool>>,
     pub options: Vec<Written<ConfiguredOption>>,
 }
 
@@ -143,10 +145,16 @@ const DHCP: Keys = Keys {
 };
 
 const BOOT: Keys = Keys {
-    known: &["loaders", "router_advertisement"],
-    later: &["secure"],
-    hints: &[],
+    known: &["loaders", "secure", "router_advertisement"],
+    later: &[],
+    hints: &[(
+        "secure_boot",
+        "it belongs to a host, a group, [defaults], a profile or a [[subnet]]",
+    )],
 };
+
+/// The firmware that distributions sign a shim for.
+const SECURE: [Firmware; 2] = [Firmware::UefiX64, Firmware::UefiArm64];
 
 const TFTP: Keys = Keys {
     known: &["port", "max_blksize", "max_windowsize", "engine"],
@@ -370,6 +378,7 @@ impl ServerFile {
             "router_advertisement",
             &[("off", Choice::Is(false)), ("ipxe", Choice::Is(true))],
         );
+        self.secure(cx, &mut boot);
         let Some(loaders) = boot.table(cx, "loaders") else {
             return;
         };
@@ -418,6 +427,40 @@ impl ServerFile {
                     )),
                 };
                 boot.bad(cx, span, bad);
+            }
+        }
+    }
+
+    /// Shim, by the firmware that has Secure Boot.
+    fn secure(&mut self, cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) {
+        let Some(table) = boot.table(cx, "secure") else {
+            return;
+        };
+        for (key, value) in crate::config::table::in_order(table) {
+            let name = key.get_ref().as_ref();
+            let DeValue::String(text) = value.get_ref() else {
+                boot.wrong_type(cx, name, value, "a text", None);
+                continue;
+            };
+            let place = cx.span(value.span());
+            match (name.parse::<Firmware>(), values::loader(text)) {
+                (Ok(firmware), Ok(value)) if SECURE.contains(&firmware) => {
+                    self.secure.insert(firmware, Written { value, span: place });
+                }
+                (Ok(_), Err(bad)) => boot.bad(cx, place, bad),
+                _ => {
+                    let bad = Bad::new(
+                        "unknown-firmware",
+                        format!("there is no shim for `{name}`"),
+                        "no firmware with Secure Boot",
+                    );
+                    let names = SECURE.map(Firmware::as_str);
+                    boot.bad(
+                        cx,
+                        cx.span(key.span()),
+                        bad.help(format!("write {}", list_words(names, "or"))),
+                    );
+                }
             }
         }
     }
@@ -495,7 +538,7 @@ impl SubnetEntry {
         without_meaning(cx, &mut subnet, mode.as_ref());
         let unknown = subnet.choice(cx, "unknown", &UNKNOWN);
         let pool = subnet.parsed(cx, "pool", values::pool);
-        subnet.only_flag(cx, "secure_boot", false);
+        let secure_boot = subnet.flag(cx, "secure_boot");
         let mut addresses = |cx: &mut Context<'_>, key: &str| {
             let list = subnet.list(cx, key, true, values::machine_address);
             list.map(|list| {
@@ -521,6 +564,7 @@ impl SubnetEntry {
             unknown,
             has_pool: subnet.has("pool"),
             pool,
+            secure_boot,
             name: subnet.parsed(cx, "name", |text| values::name("a subnet", text)),
             network,
             mode,

@@ -12,7 +12,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Words, joined};
 use crate::base::{ClientSystemArchitecture, Firmware, Timestamp};
 use crate::config::Snapshot;
-use crate::config::snapshot::{Boot, Host, LocalBoot};
+use crate::config::signed::{self, Signed, is_signed_ipxe};
+use crate::config::snapshot::{Boot, Host, LocalBoot, Profile};
 use crate::decide::firmware;
 use crate::decide::loops::{Asking, LoopGuard, loop_guard};
 use crate::decide::plan::{self, Plan};
@@ -39,6 +40,8 @@ pub(super) struct BootAnswer {
     pub(super) looped: Option<Reason>,
     /// What is done about a loop.
     pub(super) guard: LoopGuard,
+    /// The loader is a signed one, for firmware with Secure Boot.
+    signed: bool,
 }
 
 impl BootAnswer {
@@ -51,6 +54,7 @@ impl BootAnswer {
             loader: None,
             looped: None,
             guard: LoopGuard::Pass,
+            signed: false,
         }
     }
 
@@ -63,6 +67,7 @@ impl BootAnswer {
             loader: None,
             looped: None,
             guard: LoopGuard::Pass,
+            signed: false,
         }
     }
 
@@ -150,7 +155,7 @@ pub(super) fn boot(
             if needs_linux && !linux {
                 let mut answer = match firmware {
                     Some(firmware) if firmware.is_uefi() => {
-                        loader(request, stage, snapshot, facts, host, server)
+                        loader(request, stage, snapshot, facts, host, &plan, server)
                     }
                     _ => fuller_ipxe(facts),
                 };
@@ -167,7 +172,7 @@ pub(super) fn boot(
             }
         }
         Stage::Pxe { .. } | Stage::HttpBoot { .. } => {
-            let mut answer = loader(request, stage, snapshot, facts, host, server);
+            let mut answer = loader(request, stage, snapshot, facts, host, &plan, server);
             break_loop(&mut answer, request, stage, facts, at, || {
                 script_url(request, snapshot, server)
             });
@@ -213,7 +218,8 @@ fn break_loop(
     let asking = Asking {
         loader,
         is_discover: request.message_type() == Some(MessageType::Discover),
-        takes_script: !matches!(stage, Stage::HttpBoot { .. }),
+        // Firmware that runs signed programs only runs no text at all.
+        takes_script: !matches!(stage, Stage::HttpBoot { .. }) && !answer.signed,
         armed_at: match facts.known {
             Known::Record(record) => record.armed_at,
             Known::Nothing | Known::Unavailable => None,
@@ -226,11 +232,13 @@ fn break_loop(
         LoopGuard::NoBootFile { .. } => BootAnswer::none(Reason::LoopNoFile, None),
     };
     let refused = guard.never_ran() && stage.firmware().is_some_and(Firmware::is_uefi);
+    let by_shim = answer.signed && !is_signed_ipxe(loader) && !guard.never_ran();
     let told = format!(
         "{loader} was fetched {} times and {}",
         guard.fetches(),
         match (refused, guard.never_ran()) {
             (true, _) => "never run",
+            _ if by_shim => "GRUB never asked for its configuration",
             (false, true) => "iPXE never asked for an address",
             (false, false) => "iPXE never asked for its script",
         }
@@ -238,6 +246,8 @@ fn break_loop(
     broken.note = Some(told.into());
     broken.looped = Some(if refused {
         Reason::RefusedByFirmware
+    } else if by_shim {
+        Reason::RefusedByShim
     } else {
         broken.reason
     });
@@ -277,14 +287,15 @@ fn fuller_ipxe(facts: &Facts<'_>) -> BootAnswer {
     }
 }
 
-/// The boot loader for firmware: the host's own, else the one for the number that its firmware tells,
-/// else the one for its firmware.
+/// The boot loader for firmware: the host's own, else a signed one where it has Secure Boot, else the one for the
+/// number that its firmware tells, else the one for its firmware.
 fn loader(
     request: &Request,
     stage: Stage,
     snapshot: &Snapshot,
     facts: &Facts<'_>,
     host: &Host,
+    plan: &Plan,
     server: Ipv4Addr,
 ) -> BootAnswer {
     let (firmware, code) = match stage {
@@ -292,11 +303,51 @@ fn loader(
         Stage::Ipxe { .. } | Stage::Os => (stage.firmware(), None),
     };
     let settings = &snapshot.server;
+    let has_secure_boot = host.loader.is_none() && snapshot.secure_boot(host);
+    if let Some(firmware) = firmware.filter(|firmware| has_secure_boot && firmware.is_uefi()) {
+        let by_http = matches!(stage, Stage::HttpBoot { .. });
+        let profile = to_boot(snapshot, host, plan);
+        return match signed::loader(snapshot, profile, firmware, by_http, &|path| {
+            facts.files.is_there(path)
+        }) {
+            Signed::Loader(shim) => BootAnswer {
+                signed: true,
+                ..named(&shim, stage, snapshot, facts, server)
+            },
+            Signed::Missing(why) => BootAnswer::none(
+                Reason::NoLoader,
+                Some(format!("{why} (secure_boot = true)")),
+            ),
+        };
+    }
     let by_code = by_number(request, firmware, code, &settings.loaders_by_code);
     let by_firmware = || firmware.and_then(|firmware| settings.loaders.get(&firmware));
     let Some(value) = host.loader.as_ref().or(by_code).or_else(by_firmware) else {
         return no_loader_configured(stage, firmware, code.map(|code| code.0));
     };
+    named(value, stage, snapshot, facts, server)
+}
+
+/// The profile whose loader a machine gets: the one that it is installed with; for its disk any does.
+fn to_boot<'a>(snapshot: &'a Snapshot, host: &Host, plan: &'a Plan) -> Option<&'a Profile> {
+    match plan {
+        Plan::Install { profile, .. } => Some(profile),
+        Plan::Disk { .. } => {
+            let name = host.profile.as_ref()?;
+            snapshot.profile(name).map(AsRef::as_ref)
+        }
+    }
+}
+
+/// What firmware is told of a loader that was chosen.
+fn named(
+    value: &str,
+    stage: Stage,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    server: Ipv4Addr,
+) -> BootAnswer {
+    let settings = &snapshot.server;
     match Loader::read(value) {
         Loader::Path(path) if !facts.files.is_there(path) => {
             BootAnswer::none(Reason::NoLoader, Some(format!("{path} is not there")))
@@ -333,7 +384,7 @@ fn loader(
             ..BootAnswer::file(path, Reason::Loader)
         },
         Loader::Http if matches!(stage, Stage::HttpBoot { .. }) => {
-            BootAnswer::file(value.as_str(), Reason::Loader)
+            BootAnswer::file(value, Reason::Loader)
         }
         Loader::Tftp(..) | Loader::Http | Loader::OtherUrl => BootAnswer::none(
             Reason::NoLoader,
@@ -404,7 +455,9 @@ enum Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn read(value: &'a str) -> Self {
-        let Some((scheme, rest)) = value.split_once("://") else {
+        // Most are paths, in which it is quicker to look for one byte.
+        let url = value.contains(':').then(|| value.split_once("://"));
+        let Some((scheme, rest)) = url.flatten() else {
             return Self::Path(value.trim_start_matches('/'));
         };
         match scheme.to_ascii_lowercase().as_str() {

@@ -279,6 +279,60 @@ fn a_closed_port_ends_it() {
 }
 
 #[test]
+fn a_file_is_presumed_whole_once_some_of_it_was_acknowledged_and_all_was_sent() {
+    // One window has it all.
+    let mut it = transfer(asks(None, Some(4)), 1_500);
+    sends(&mut it, ms(0));
+    ack(&mut it, ms(1), 0);
+    assert_eq!(sends(&mut it, ms(1)), some(1..=3));
+    assert!(it.is_heard());
+    assert_eq!((it.sent_out(), it.presumed_whole()), (Some(1_500), None));
+    ack(&mut it, ms(2), 2);
+    assert_eq!(it.presumed_whole(), Some(1_500));
+    it.on_refused();
+    assert_eq!(
+        (it.end(), it.presumed_whole()),
+        (Some(&End::Gone), Some(1_500))
+    );
+
+    let mut half = transfer(Options::default(), 1_500);
+    sends(&mut half, ms(0));
+    ack(&mut half, ms(1), 1);
+    sends(&mut half, ms(1));
+    assert_eq!(half.presumed_whole(), None);
+}
+
+#[test]
+fn a_client_does_not_answer_for_the_time_that_the_file_took() {
+    let bytes = file(3_000);
+    let terms = Terms::agree(&asks(Some(1_000), None), CAPS, None);
+    let mut it = Transfer::new(terms, ms(0));
+    it.supply(&bytes[..1_000]);
+    sends(&mut it, ms(0));
+    ack(&mut it, ms(1), 0);
+    assert_eq!(sends(&mut it, ms(1)), some([1]));
+    ack(&mut it, ms(2), 1);
+    // A disk that sleeps, and then the block is lost.
+    let late = PATIENCE * 2;
+    assert_eq!((sends(&mut it, late), it.poll_timeout()), (vec![], None));
+    it.supply(&bytes[1_000..2_500]);
+    assert_eq!(sends(&mut it, late), some([2]));
+    let due = it.poll_timeout().unwrap();
+    it.on_time(due);
+    assert_eq!(it.end(), None);
+    assert_eq!(sends(&mut it, due), some([2]));
+    // What is sent again buys no more time.
+    let mut now = due;
+    while let Some(due) = it.poll_timeout() {
+        now = due;
+        it.on_time(now);
+        sends(&mut it, now);
+    }
+    assert_eq!(it.end(), Some(&End::Silent));
+    assert!(now < late + PATIENCE * 2, "{now:?}");
+}
+
+#[test]
 fn the_servers_own_error_is_sent_once() {
     let mut it = transfer(Options::default(), 5_000);
     sends(&mut it, ms(0));

@@ -3,7 +3,11 @@
 //! - *Keys.* Table `events`: id → a version byte and the event in postcard. Table `of`: (host name, or
 //!   hardware address where an event names no host; id) → nothing, by which one host's events are found
 //!   among a million. Table `meta`: `format`; `bytes`, the size of what is kept; `begun`, when the file was
-//!   made, in microseconds since 1970.
+//!   made, in microseconds since 1970; `indexed`, the id up to which `of` is complete.
+//! - *A flood is indexed later.* The events of a commit stand side by side in `events`; in `of` each of a thousand
+//!   hosts is on a page of its own, which would be four megabytes to be written and synced, twenty times a second.
+//!   So large batches are left out of `of` until they are [`INDEX_AT`] events or none came for [`INDEX_AFTER`], and
+//!   whoever reads looks through what is not indexed yet.
 //! - *Commits* are synced to disk: redb keeps nothing of an unsynced commit when the process is killed,
 //!   and a file that is written but not synced may be mangled by a power loss. So that a slow disk has
 //!   time for the records as well, the writer waits four times as long as the last commit took.
@@ -53,6 +57,15 @@ const GATHER_AT_MOST: Duration = Duration::from_secs(2);
 
 /// Events of one commit.
 const BATCH: usize = 16_384;
+
+/// Events of a batch that are put into `of` with it; of more it is done later.
+const FEW: usize = 64;
+
+/// Events that are left out of `of` until it is done for all of them.
+const INDEX_AT: usize = 16_384;
+
+/// How long after the last large batch it is done for fewer.
+const INDEX_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a disk that refused is tried again.
 const RETRY: Duration = Duration::from_secs(3);
@@ -122,8 +135,23 @@ impl Reader {
             let events = transaction.open_table(EVENTS)?;
             let of = transaction.open_table(OF)?;
             let mut found = Vec::new();
+            // What is not indexed yet came last.
+            let indexed = indexed(&transaction.open_table(META)?)?.unwrap_or(u64::MAX);
+            let begin = indexed.max(after).saturating_add(1);
+            if begin < before {
+                for entry in events.range(begin..before)?.rev() {
+                    if found.len() >= limit {
+                        return Ok(found);
+                    }
+                    let (id, bytes) = entry?;
+                    let event = decode(id.value(), bytes.value());
+                    found
+                        .extend(event.filter(|event| self::whose(event).as_deref() == Some(whose)));
+                }
+            }
             let range = (whose, after.saturating_add(1))..(whose, before);
-            for entry in of.range(range)?.rev().take(limit) {
+            let left = limit.saturating_sub(found.len());
+            for entry in of.range(range)?.rev().take(left) {
                 let (key, _) = entry?;
                 let (_, id) = key.value();
                 if let Some(bytes) = events.get(id)? {
@@ -198,6 +226,9 @@ pub(super) struct Disk {
     tried: Option<Instant>,
     /// Events dropped since the disk began to refuse, and why it does.
     refused: Option<(u64, String)>,
+    /// Events that `of` lacks, as far as is known, and when the last of them came.
+    unindexed: usize,
+    unindexed_at: Instant,
 }
 
 impl Disk {
@@ -209,6 +240,9 @@ impl Disk {
             reader: Reader::default(),
             tried: None,
             refused: None,
+            // What a kill has left is found when the first look is taken.
+            unindexed: 1,
+            unindexed_at: Instant::now(),
         };
         match open_or_make(path) {
             Ok((database, last, outcome)) => {
@@ -244,9 +278,17 @@ impl Disk {
             return tell;
         };
         match file::guarded(|| {
-            commit(&database, events, self.keep).map_err(|error| Trouble::of(&self.path, error))
+            let later = self.unindexed > 0 || events.len() > FEW;
+            commit(&database, events, self.keep, later)
+                .map_err(|error| Trouble::of(&self.path, error))
         }) {
-            Ok(()) => {
+            Ok(later) => {
+                if later {
+                    self.unindexed = self.unindexed.saturating_add(events.len());
+                }
+                if events.len() > FEW {
+                    self.unindexed_at = Instant::now();
+                }
                 if let Some((count, why)) = self.refused.take()
                     && count > 0
                 {
@@ -273,6 +315,23 @@ impl Disk {
             }
         }
         tell
+    }
+
+    /// Completes `of`, when enough has gathered for it or nothing more comes.
+    fn index(&mut self) {
+        let is_due = self.unindexed >= INDEX_AT
+            || (self.unindexed > 0 && self.unindexed_at.elapsed() >= INDEX_AFTER);
+        let Some(database) = self.reader.get().filter(|_| is_due) else {
+            return;
+        };
+        let indexed = file::guarded(|| {
+            index(&database, BATCH).map_err(|error| Trouble::of(&self.path, error))
+        });
+        self.unindexed_at = Instant::now();
+        // Where the disk refuses, the next events find out.
+        if let Ok(is_complete) = indexed {
+            self.unindexed = usize::from(!is_complete);
+        }
     }
 
     fn drop_all(&mut self, events: &[Arc<Event>], dropped: &mut u64) {
@@ -354,6 +413,9 @@ impl Writer {
             let begun = Instant::now();
             let last = self.write(&batch);
             self.settle(queued, last);
+            if let Some(disk) = &mut self.disk {
+                disk.index();
+            }
             gather = (begun.elapsed() * 4).clamp(GATHER, GATHER_AT_MOST);
             for flush in flushes {
                 let _ = flush.send(());
@@ -520,14 +582,25 @@ fn look(path: &Path, database: &Database) -> Result<(usize, u64), Trouble> {
         .map_err(Trouble::Damaged)
 }
 
-/// Writes events and removes the oldest ones over the bound, in one synced transaction.
-fn commit(database: &Database, batch: &[Arc<Event>], keep: u64) -> Result<(), redb::Error> {
+/// Writes events and removes the oldest ones over the bound, in one synced transaction. `later`: they are put into
+/// `of` by [`index`]; so they are, too, while it lacks earlier ones. Whether it was left.
+fn commit(
+    database: &Database,
+    batch: &[Arc<Event>],
+    keep: u64,
+    later: bool,
+) -> Result<bool, redb::Error> {
     let transaction = database.begin_write()?;
-    {
+    let later = {
         let mut meta = transaction.open_table(META)?;
         let mut events = transaction.open_table(EVENTS)?;
         let mut of = transaction.open_table(OF)?;
         let mut bytes = meta.get("bytes")?.map_or(0, |value| value.value());
+        let last = events.last()?.map_or(0, |(id, _)| id.value());
+        // An earlier version has put all of them in.
+        let indexed = indexed(&meta)?.unwrap_or(last);
+        let later = later || last > indexed;
+        let mut highest = indexed;
         for event in batch {
             pace::give_way_now();
             let Ok(encoded) = postcard::to_extend(event.as_ref(), vec![EVENT_VERSION]) else {
@@ -537,10 +610,15 @@ fn commit(database: &Database, batch: &[Arc<Event>], keep: u64) -> Result<(), re
             if let Some(replaced) = events.insert(event.id, encoded.as_slice())? {
                 bytes = bytes.saturating_sub(cost(replaced.value().len()));
             }
-            if let Some(whose) = whose(event) {
+            // What the writer itself tells may overtake events that wait.
+            if (!later || event.id <= indexed)
+                && let Some(whose) = whose(event)
+            {
                 of.insert((whose.as_str(), event.id), ())?;
             }
+            highest = highest.max(event.id);
         }
+        meta.insert("indexed", if later { indexed } else { highest })?;
         if bytes > keep {
             // A little more than needed, so that not every commit has to.
             let bound = keep - keep / 16;
@@ -556,9 +634,51 @@ fn commit(database: &Database, batch: &[Arc<Event>], keep: u64) -> Result<(), re
             }
         }
         meta.insert("bytes", bytes)?;
-    }
+        later
+    };
     transaction.commit()?;
-    Ok(())
+    Ok(later)
+}
+
+/// The id up to which `of` is complete; `None` in a file of an earlier version, where it always is.
+fn indexed(meta: &impl redb::ReadableTable<&'static str, u64>) -> Result<Option<u64>, redb::Error> {
+    Ok(meta.get("indexed")?.map(|value| value.value()))
+}
+
+/// Puts events into `of` that it lacks, the oldest ones first and so many at most. Whether it is complete then.
+fn index(database: &Database, most: usize) -> Result<bool, redb::Error> {
+    let transaction = database.begin_write()?;
+    let is_complete = {
+        let mut meta = transaction.open_table(META)?;
+        let events = transaction.open_table(EVENTS)?;
+        let Some(indexed) = indexed(&meta)? else {
+            return Ok(true);
+        };
+        let mut last = indexed;
+        let mut lacking = Vec::new();
+        let mut rest = events.range(indexed.saturating_add(1)..)?;
+        for entry in rest.by_ref().take(most) {
+            pace::give_way_now();
+            let (id, bytes) = entry?;
+            last = id.value();
+            let whose = decode(last, bytes.value()).as_ref().and_then(whose);
+            lacking.extend(whose.map(|whose| (whose, last)));
+        }
+        if last == indexed {
+            return Ok(true);
+        }
+        // Side by side in the table as well.
+        lacking.sort_unstable();
+        let mut of = transaction.open_table(OF)?;
+        for (whose, id) in &lacking {
+            pace::give_way_now();
+            of.insert((whose.as_str(), *id), ())?;
+        }
+        meta.insert("indexed", last)?;
+        rest.next().is_none()
+    };
+    transaction.commit()?;
+    Ok(is_complete)
 }
 
 /// By what an event is found.
@@ -608,3 +728,6 @@ pub(super) fn as_version(version: u8, path: &Path, id: u64) {
     }
     transaction.commit().unwrap();
 }
+
+#[cfg(test)]
+mod tests;

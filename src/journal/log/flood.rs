@@ -1,8 +1,9 @@
 //! Floods: more events than anybody can read become counts with examples.
 //!
 //! Within one second, [`PER_SECOND`] events of one kind are kept, and as many of machines that nobody
-//! reserved, whatever their kind; a stranger's flood thereby takes no room from the hosts'. The rest is
-//! counted and told as one `journal.summary` when the second is over.
+//! reserved, whatever their kind; a stranger's flood thereby takes no room from the hosts'. What hosts leave of it
+//! is kept for them, up to [`BURST`]: ten thousand of them that are switched on together have every step of their
+//! boots told. The rest is counted and told as one `journal.summary` when the second is over.
 //!
 //! **Invariant:** changes of state, reports and what concerns the server itself are always kept.
 
@@ -14,6 +15,10 @@ use crate::journal::event::{Event, Kind, Reason};
 
 /// Events of one class that are kept in one second.
 pub(super) const PER_SECOND: u64 = 2_000;
+
+/// Events of one kind that are kept at once after a quiet time: of ten thousand hosts that boot, twice by DHCP and with
+/// some packets repeated.
+pub(super) const BURST: u64 = 32_768;
 
 /// Examples named in a summary.
 const EXAMPLES: usize = 3;
@@ -53,9 +58,42 @@ impl<'a> From<&'a Event> for Header<'a> {
     }
 }
 
+impl Class {
+    /// Events that are kept at once.
+    const fn burst(self) -> u64 {
+        match self {
+            Self::Kind(_) => BURST,
+            Self::Strangers => PER_SECOND,
+        }
+    }
+}
+
+/// What may still be kept of a class.
+#[derive(Debug)]
+struct Spare {
+    left: u64,
+    /// The second for which it was made more.
+    second: i64,
+}
+
+impl Spare {
+    /// Whether one more may be kept in this second.
+    fn take(&mut self, class: Class, second: i64) -> bool {
+        if self.second != second {
+            // A clock that was set back counts as one second.
+            let passed = u64::try_from(second.saturating_sub(self.second)).unwrap_or(1);
+            let more = passed.max(1).saturating_mul(PER_SECOND);
+            self.left = self.left.saturating_add(more).min(class.burst());
+            self.second = second;
+        }
+        let is_some = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_some
+    }
+}
+
 #[derive(Debug, Default)]
 struct Count {
-    all: u64,
     held: u64,
     examples: Vec<String>,
     last: Option<Timestamp>,
@@ -67,6 +105,7 @@ pub(super) struct Flood {
     second: i64,
     opened: Option<Instant>,
     counts: BTreeMap<Class, Count>,
+    spare: BTreeMap<Class, Spare>,
 }
 
 impl Flood {
@@ -86,11 +125,14 @@ impl Flood {
             self.second = second;
             self.opened = Some(Instant::now());
         }
-        let count = self.counts.entry(class).or_default();
-        count.all += 1;
-        if count.all <= PER_SECOND {
+        let spare = self.spare.entry(class).or_insert_with(|| Spare {
+            left: class.burst(),
+            second,
+        });
+        if spare.take(class, second) {
             return (true, summaries);
         }
+        let count = self.counts.entry(class).or_default();
         count.held += 1;
         count.last = Some(header.at);
         if count.examples.len() < EXAMPLES && count.held <= LOOKED_AT {
@@ -207,10 +249,10 @@ mod tests {
     fn what_is_over_the_bound_is_counted_with_examples() {
         let mut flood = Flood::default();
         let mut kept = 0;
-        for _ in 0..PER_SECOND + 500 {
+        for _ in 0..BURST + 500 {
             kept += u64::from(flood.admit((&event(7, Kind::TftpFailed)).into()).0);
         }
-        assert_eq!(kept, PER_SECOND);
+        assert_eq!(kept, BURST);
         // Another kind has room of its own.
         assert!(flood.admit((&event(7, Kind::HttpAsset)).into()).0);
         let (kept, summaries) = flood.admit((&event(8, Kind::TftpFailed)).into());
@@ -226,6 +268,25 @@ mod tests {
                 .contains("tftp.failed")
         );
         assert!(flood.close().is_empty());
+    }
+
+    #[test]
+    fn a_flood_that_lasts_is_kept_at_its_rate_and_a_quiet_time_makes_room() {
+        let mut flood = Flood::default();
+        let mut kept_in = |second, count| {
+            (0..count)
+                .filter(|_| flood.admit((&event(second, Kind::DhcpOffer)).into()).0)
+                .count() as u64
+        };
+        assert_eq!(kept_in(100, BURST * 2), BURST);
+        for second in 101..110 {
+            assert_eq!(kept_in(second, BURST), PER_SECOND);
+        }
+        assert_eq!(kept_in(112, BURST), PER_SECOND * 3);
+        assert_eq!(kept_in(10_000, BURST * 2), BURST);
+        // The clock was set back.
+        assert_eq!(kept_in(50, BURST), PER_SECOND);
+        assert_eq!(kept_in(51, BURST), PER_SECOND);
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl HostView {
         Self {
             name: host.name.clone(),
             fqdn: host.fqdn().map(std::borrow::Cow::into_owned),
-            macs: host.macs.clone(),
+            macs: host.macs.to_vec(),
             ip: host.ip,
             subnet: snapshot.subnet_of(host).map(|subnet| subnet.name.clone()),
             nics: host

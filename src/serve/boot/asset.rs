@@ -276,7 +276,7 @@ impl AssetBody {
             .map(|_| Pulse::new(ctx.note_every(), ctx.now()));
         let cache = ctx.assets.cache();
         cache.set_limit(visit.in_force.snapshot.server.asset_cache);
-        let source = Source::new(cache, asset.file, asset.version);
+        let source = Source::new(cache, asset.file, asset.version, visit.watch.clone());
         let written = visit.watch.as_ref().map_or(0, Watch::written);
         Self {
             source,

@@ -38,6 +38,7 @@ use tokio::task::JoinError;
 
 use self::kept::KeptAnswers;
 use self::route::Route;
+use super::companion;
 use super::context::Context;
 use super::health::Health;
 use super::listener::{Connection, Handler, Turned, Watch};
@@ -357,6 +358,7 @@ async fn dispatch(
             }
         }
         Route::Asset(path) => {
+            let path = companion::place(&visit.plane.ctx, visit.peer_host(), path).await;
             let (head, _body) = request.into_parts();
             if let Some(wanted) = mirrored::wanted(&visit, &path) {
                 return mirrored::serve(visit, wanted, &head.method, &head.headers).await;

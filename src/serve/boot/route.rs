@@ -7,6 +7,7 @@ use hyper::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::base::{BootLoader, HardwareAddr, Token, Uuid, without_tokens};
+use crate::config::signed::is_companion;
 use crate::decide::configs::{ConfigName, Whose};
 use crate::record::ReportKind;
 
@@ -80,6 +81,12 @@ impl Route {
             | ["autoexec.ipxe"]
             | ["boot" | "assets", .., "autoexec.ipxe"] => Self::Chain,
             ["boot", mac, "boot.ipxe"] => mac.parse().map_or(Self::NotFound, Self::Script),
+            // shim asks for GRUB beside itself in spellings of its own.
+            [path @ .., name] if !folder && is_companion(&name.to_ascii_lowercase()) => {
+                let path = path.strip_prefix(&["assets"]).unwrap_or(path);
+                let path: Vec<&str> = path.iter().chain([name]).copied().collect();
+                Self::Asset(path.join("/"))
+            }
             ["boot", mac, "grub.cfg" | "pxelinux.cfg"] if mac.parse::<HardwareAddr>().is_ok() => {
                 let loader = match parts.last() {
                     Some(&"grub.cfg") => BootLoader::Grub,
@@ -305,6 +312,13 @@ mod tests {
             Route::of("//assets//debian/12///linux"),
             Route::Asset("debian/12/linux".into())
         );
+        for (shim, path) in [
+            ("//grubx64.efi", "grubx64.efi"),
+            ("/assets/debian//GRUBX64.EFI", "debian/GRUBX64.EFI"),
+            ("/EFI/BOOT/mmx64.efi", "EFI/BOOT/mmx64.efi"),
+        ] {
+            assert_eq!(Route::of(shim), Route::Asset(path.into()), "{shim}");
+        }
         assert_eq!(
             Route::of(&format!("/answers/{TOKEN}/preseed.cfg")),
             Route::Answer {

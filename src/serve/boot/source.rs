@@ -15,6 +15,7 @@ use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
 use crate::serve::file_cache::{FileCache, KeptFile, Trouble, Version, read_at};
+use crate::serve::listener::Watch;
 
 /// Bytes handed to the connection at once: what is written stays in the processor's cache.
 const GIVEN: u64 = 256 << 10;
@@ -25,9 +26,18 @@ const READ: usize = 512 << 10;
 /// One file's bytes.
 pub(super) enum Source {
     /// Held once for everybody.
-    Kept(Arc<KeptFile>),
+    Kept(Kept),
     /// Read for this transfer alone.
     Disk(Disk),
+}
+
+/// A file in memory, which the system sends from there.
+pub(super) struct Kept {
+    kept: Arc<KeptFile>,
+    file: Arc<File>,
+    version: Version,
+    /// `None`: there is no connection beneath, and the bytes are copied.
+    watch: Option<Watch>,
 }
 
 /// A file that is read as it is sent.
@@ -43,39 +53,75 @@ pub(super) struct Disk {
 
 impl Source {
     /// From memory, where there is room for it.
-    pub(super) fn new(cache: &FileCache, file: File, version: Version) -> Self {
+    pub(super) fn new(
+        cache: &FileCache,
+        file: File,
+        version: Version,
+        watch: Option<Watch>,
+    ) -> Self {
         let file = Arc::new(file);
         match cache.get(&file, version) {
-            Some(kept) => Self::Kept(kept),
-            None => {
-                // The system reads ahead twice as far; where it does not, nothing is lost.
-                let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-                Self::Disk(Disk {
-                    file,
-                    version,
-                    reading: None,
-                    rest: Bytes::new(),
-                    given: Bytes::new(),
-                })
-            }
+            Some(kept) => Self::Kept(Kept {
+                kept,
+                file,
+                version,
+                watch,
+            }),
+            None => Self::Disk(Disk::new(file, version)),
         }
     }
 
-    /// Some bytes from `offset` on, not beyond `end`.
+    /// Some bytes from `offset` on, not beyond `end`; or what stands for them until the connection writes
+    /// them ([`Watch::instead`]).
     pub(super) fn poll_at(
         &mut self,
         cx: &mut Context<'_>,
         offset: u64,
         end: u64,
     ) -> Poll<Result<Bytes, Trouble>> {
+        if let Self::Kept(kept) = self {
+            match ready!(kept.poll_at(cx, offset, end)) {
+                // There was no memory for it after all.
+                Err(Trouble::Read(_)) => {
+                    *self = Self::Disk(Disk::new(Arc::clone(&kept.file), kept.version));
+                }
+                result => return Poll::Ready(result),
+            }
+        }
         match self {
-            Self::Kept(kept) => kept.poll_at(cx, offset, end.min(offset.saturating_add(GIVEN))),
             Self::Disk(disk) => disk.poll_at(cx, offset, end),
+            Self::Kept(_) => Poll::Pending,
         }
     }
 }
 
+impl Kept {
+    fn poll_at(&self, cx: &mut Context<'_>, offset: u64, end: u64) -> Poll<Result<Bytes, Trouble>> {
+        let ready = ready!(self.kept.poll_ready(cx, offset))?;
+        let count = ready.min(end.saturating_sub(offset)).min(GIVEN);
+        Poll::Ready(match &self.watch {
+            Some(watch) => Ok(watch.instead(self.kept.memory(), offset, count)),
+            None => {
+                let count = usize::try_from(count).unwrap_or_default();
+                self.kept.copy(offset, count)
+            }
+        })
+    }
+}
+
 impl Disk {
+    fn new(file: Arc<File>, version: Version) -> Self {
+        // The system reads ahead twice as far; where it does not, nothing is lost.
+        let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
+        Self {
+            file,
+            version,
+            reading: None,
+            rest: Bytes::new(),
+            given: Bytes::new(),
+        }
+    }
+
     fn poll_at(
         &mut self,
         cx: &mut Context<'_>,

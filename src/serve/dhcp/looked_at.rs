@@ -3,12 +3,11 @@
 //! **Invariant:** nothing is remembered for longer than [`FRESH`] and [`Routes::FRESH`], and no map
 //! grows beyond its bound.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::{Architecture, HostName, ProfileName, Token};
+use crate::base::{Architecture, FastMap, HostName, ProfileName, Token};
 use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::BootFiles;
@@ -26,8 +25,8 @@ const MOST_HOSTS: usize = 4_096;
 /// Whether loaders are there, and what installations lack.
 #[derive(Debug, Default)]
 pub(super) struct LookedAt {
-    loaders: Mutex<HashMap<String, (Instant, bool)>>,
-    lacking: Mutex<HashMap<Asked, (Instant, Option<String>)>>,
+    loaders: Mutex<FastMap<String, (Instant, bool)>>,
+    lacking: Mutex<FastMap<Asked, (Instant, Option<String>)>>,
 }
 
 /// What was asked of a host's installation. Machines without a reservation have one name, and boot
@@ -153,7 +152,7 @@ impl<F: BootFiles> BootFiles for Remembered<'_, F> {
 /// From which address the kernel would answer a relay; remembered for a second, because a rack behind
 /// one relay asks a thousand times.
 #[derive(Debug, Default)]
-pub(super) struct Routes(Mutex<HashMap<Ipv4Addr, (Instant, Option<Ipv4Addr>)>>);
+pub(super) struct Routes(Mutex<FastMap<Ipv4Addr, (Instant, Option<Ipv4Addr>)>>);
 
 impl Routes {
     const FRESH: Duration = Duration::from_secs(1);

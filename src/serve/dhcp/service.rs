@@ -617,7 +617,7 @@ impl Service {
             (Reason::RefusedByFirmware, LoopGuard::ScriptInstead { .. }) => {
                 "; this once the reply names its script instead"
             }
-            (Reason::RefusedByFirmware, LoopGuard::NoBootFile { .. }) => {
+            (Reason::RefusedByFirmware | Reason::RefusedByShim, LoopGuard::NoBootFile { .. }) => {
                 "; it gets no boot file for 10 minutes"
             }
             _ => "",

@@ -9,12 +9,14 @@
 //! **Invariant:** there are never more connections than [`Limits::total`], and of one address never more than
 //! [`Limits::per_peer`], but for those that are just being cut.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 /// Bounds on connections.
@@ -40,7 +42,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            total: 4_096,
+            // Ten thousand machines that are switched on together wait for their scripts at the same time.
+            total: 12_288,
             per_peer: 512,
             first_byte: Duration::from_secs(10),
             head: Duration::from_secs(10),
@@ -138,6 +141,25 @@ struct Seen {
     /// `None`: it is over.
     endings: Mutex<Option<Vec<Ending>>>,
     has_endings: AtomicBool,
+    /// What the marks stand for that were handed over and not written yet, in their order.
+    instead: Mutex<VecDeque<Part>>,
+}
+
+/// Bytes of a file that are sent from there.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) file: Arc<File>,
+    pub(super) at: u64,
+    pub(super) left: u64,
+}
+
+/// What stands for bytes of a file on their way through `hyper`: never written itself.
+static MARK: [u8; 256 << 10] = [0; 256 << 10];
+
+/// Whether these are bytes of [`MARK`], by where they lie.
+pub(super) fn is_mark(bytes: &[u8]) -> bool {
+    let at = bytes.as_ptr().addr();
+    MARK.as_ptr_range().start.addr() <= at && at < MARK.as_ptr_range().end.addr()
 }
 
 impl std::fmt::Debug for Seen {
@@ -317,6 +339,7 @@ impl Watch {
                 marked: AtomicU64::new(0),
                 endings: Mutex::new(Some(Vec::new())),
                 has_endings: AtomicBool::new(false),
+                instead: Mutex::default(),
             }),
         }
     }
@@ -329,6 +352,40 @@ impl Watch {
     /// Bytes that the system has taken of all replies so far, with their heads.
     pub fn written(&self) -> u64 {
         self.seen.written.load(Ordering::Relaxed)
+    }
+
+    /// What stands for so many bytes of a file (256 KiB at most), to be handed to the connection at once: when
+    /// it is written, the system sends them from the file itself. The file has to have them, and never to change.
+    pub fn instead(&self, file: &Arc<File>, at: u64, count: u64) -> Bytes {
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(MARK.len());
+        self.parts().push_back(Part {
+            file: Arc::clone(file),
+            at,
+            left: u64::try_from(count).unwrap_or_default(),
+        });
+        Bytes::from_static(MARK.get(..count).unwrap_or_default())
+    }
+
+    /// What the next mark stands for.
+    pub(super) fn part(&self) -> Option<Part> {
+        self.parts().front().cloned()
+    }
+
+    /// So many bytes of it were sent.
+    pub(super) fn part_went(&self, count: u64) {
+        let mut parts = self.parts();
+        if let Some(part) = parts.front_mut() {
+            part.at = part.at.saturating_add(count);
+            part.left = part.left.saturating_sub(count);
+            if part.left == 0 {
+                parts.pop_front();
+            }
+        }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, VecDeque<Part>> {
+        let parts = &self.seen.instead;
+        parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has this done when everything that was handed to the connection so far has been taken by the system,

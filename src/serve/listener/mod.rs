@@ -172,6 +172,8 @@ async fn drive<H: Handler>(stream: TcpStream, handler: H, connection: Connection
         .max_buf_size(HEADER_BYTES)
         // A client may say that it sends nothing more and still read.
         .half_close(true)
+        // What stands for a file's bytes must never be copied.
+        .writev(true)
         .serve_connection(TokioIo::new(line), service);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {

@@ -3,16 +3,17 @@
 //!
 //! **Invariant:** of a request that is refused ([`Framing`]) no line feed that would end its head reaches the
 //! parser, only something that it refuses itself: so that its 400 comes behind the replies to the
-//! requests before it.
+//! requests before it. No mark ([`Watch::instead`]) is written, only what it stands for.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::fs::sendfile;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::gate::Watch;
+use super::gate::{Watch, is_mark};
 use crate::wire::framing::{Fault, Framing};
 
 /// What takes the place of a refused line: no parser of HTTP reads on behind it.
@@ -21,6 +22,9 @@ const REFUSED: &[u8] = b"\0\r\n\r\n";
 /// What is still taken from a client whose request was refused. A connection that is closed while bytes lie
 /// unread is reset, and the reply lost with it.
 const LINGER: usize = 256 << 10;
+
+/// More follows at once: no packet is sent for this alone (`send(2)`).
+const MSG_MORE: i32 = 0x8000;
 
 /// A connection.
 pub(super) struct Line<F: FnMut(Fault) + Unpin> {
@@ -93,15 +97,54 @@ impl<F: FnMut(Fault) + Unpin> Line<F> {
     }
 }
 
+impl<F: FnMut(Fault) + Unpin> Line<F> {
+    /// Has the system send what the next mark stands for.
+    fn poll_part(&self, cx: &mut Context<'_>, len: usize) -> Poll<io::Result<usize>> {
+        let Some(part) = self.watch.part() else {
+            return Poll::Ready(Err(io::Error::other("a mark that stands for nothing")));
+        };
+        let count = usize::try_from(part.left).unwrap_or(usize::MAX).min(len);
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let sent = self.stream.try_io(Interest::WRITABLE, || {
+                let mut at = part.at;
+                Ok(sendfile(&self.stream, &*part.file, Some(&mut at), count)?)
+            });
+            match sent {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(sent) => {
+                    self.watch
+                        .part_went(u64::try_from(sent).unwrap_or_default());
+                    return Poll::Ready(Ok(sent));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Writes what stands before a mark: the system keeps it for the packet in which the file begins.
+    fn poll_before(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let sent = self.stream.try_io(Interest::WRITABLE, || {
+                socket2::SockRef::from(&self.stream).send_vectored_with_flags(bufs, MSG_MORE)
+            });
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
+}
+
 impl<F: FnMut(Fault) + Unpin> AsyncWrite for Line<F> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let line = self.get_mut();
-        let written = Pin::new(&mut line.stream).poll_write(cx, buf);
-        line.wrote(written)
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -110,7 +153,13 @@ impl<F: FnMut(Fault) + Unpin> AsyncWrite for Line<F> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let line = self.get_mut();
-        let written = Pin::new(&mut line.stream).poll_write_vectored(cx, bufs);
+        let begin = bufs.iter().position(|buf| !buf.is_empty()).unwrap_or(0);
+        let bufs = bufs.get(begin..).unwrap_or_default();
+        let written = match bufs.iter().position(|buf| is_mark(buf)) {
+            None => Pin::new(&mut line.stream).poll_write_vectored(cx, bufs),
+            Some(0) => line.poll_part(cx, bufs.first().map_or(0, |buf| buf.len())),
+            Some(before) => line.poll_before(cx, bufs.get(..before).unwrap_or_default()),
+        };
         line.wrote(written)
     }
 

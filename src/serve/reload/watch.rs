@@ -160,11 +160,13 @@ fn cannot_watch(error: &notify::Error) -> String {
     )
 }
 
-/// Reading a file is an event as well; only what may have changed a text matters.
+/// Reading a file is an event as well; only what may have changed a text matters. A file that is written to is
+/// looked at when whoever writes has closed it: a log beside the configuration never is.
 fn matters(event: &notify::Event) -> bool {
-    use notify::event::{AccessKind, AccessMode};
+    use notify::event::{AccessKind, AccessMode, ModifyKind};
     let changes = match event.kind {
         EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Data(_)) => false,
         EventKind::Any
         | EventKind::Other
         | EventKind::Create(_)
@@ -281,7 +283,7 @@ impl Folders {
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+    use notify::event::{AccessKind, AccessMode, CreateKind, DataChange, ModifyKind};
 
     use super::*;
 
@@ -289,6 +291,11 @@ mod tests {
     fn reading_and_editors_leavings_are_no_change() {
         let event = |kind, path: &str| notify::Event::new(kind).add_path(path.into());
         let modify = EventKind::Modify(ModifyKind::Any);
+        // Whoever writes is not done yet.
+        assert!(!matters(&event(
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            "/etc/b/log"
+        )));
         assert!(matters(&event(modify, "/etc/b/reservations.toml")));
         assert!(matters(&event(
             EventKind::Create(CreateKind::Folder),

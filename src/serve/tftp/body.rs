@@ -142,6 +142,8 @@ struct FileSource {
 
 /// Why a file cannot be read on.
 enum Trouble {
+    /// What the script has become.
+    Script(&'static str),
     Changed,
     Read(io::Error),
 }
@@ -265,6 +267,34 @@ impl Body {
         matches!(self.source, Source::File(_))
     }
 
+    /// Reads the next bytes straight into this, when they lie in memory and are a file's; none: it is at its end. `None`:
+    /// [`Self::poll_part`] gives them.
+    pub(super) fn read_now(&mut self, to: &mut [u8]) -> Option<io::Result<usize>> {
+        let Source::File(file) = &mut self.source else {
+            return None;
+        };
+        let read = file.read_now(to)?;
+        Some(read.map_err(|trouble| self.note_trouble(trouble)))
+    }
+
+    /// Puts down why the file cannot be read on. The engine makes ERROR 0 of it; the peer is told nothing of the server's
+    /// paths.
+    fn note_trouble(&mut self, trouble: Trouble) -> io::Error {
+        let path = match &self.source {
+            Source::File(file) => file.path.as_str(),
+            _ => "the script",
+        };
+        self.failure = Some(match trouble {
+            Trouble::Script(text) => (Reason::Changed, text.to_owned()),
+            Trouble::Changed => (
+                Reason::Changed,
+                format!("{path} was changed while it was sent"),
+            ),
+            Trouble::Read(error) => (Reason::ReadFailed, format!("{path}: {error}")),
+        });
+        io::Error::other("transfer failed")
+    }
+
     /// So many bytes were acknowledged: they flow.
     pub(super) fn note_progress(&mut self, bytes: u64) {
         self.listing.arrived(bytes);
@@ -284,13 +314,8 @@ impl Body {
         most: usize,
     ) -> Poll<io::Result<&[u8]>> {
         // Made ready first and given out after: what is given is borrowed from `self`.
-        match ready!(self.poll_ready(cx)) {
-            Ok(()) => {}
-            Err((reason, text)) => {
-                self.failure = Some((reason, text));
-                // The engine makes ERROR 0 of it; the peer is told nothing of the server's paths.
-                return Poll::Ready(Err(io::Error::other("transfer failed")));
-            }
+        if let Err(trouble) = ready!(self.poll_ready(cx)) {
+            return Poll::Ready(Err(self.note_trouble(trouble)));
         }
         Poll::Ready(Ok(match &mut self.source {
             Source::File(file) => take(&file.buffer, &mut file.at, most),
@@ -300,21 +325,10 @@ impl Body {
     }
 
     /// Makes bytes ready, unless it is at its end.
-    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), (Reason, String)>> {
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), Trouble>> {
         loop {
             match &mut self.source {
-                Source::File(file) => {
-                    let read = ready!(file.poll(&self.about.runtime, cx));
-                    return Poll::Ready(read.map_err(|trouble| match trouble {
-                        Trouble::Changed => (
-                            Reason::Changed,
-                            format!("{} was changed while it was sent", file.path),
-                        ),
-                        Trouble::Read(error) => {
-                            (Reason::ReadFailed, format!("{}: {error}", file.path))
-                        }
-                    }));
-                }
+                Source::File(file) => return file.poll(&self.about.runtime, cx),
                 Source::Script(ask) => {
                     let (ctx, ask) = (self.about.ctx.clone(), (**ask).clone());
                     self.source = Source::Rendering(
@@ -331,7 +345,7 @@ impl Body {
                             let promised = usize::try_from(promised).unwrap_or_default();
                             if text.len() > promised {
                                 let text = "what the machine is to boot was changed while it asked";
-                                return Poll::Ready(Err((Reason::Changed, text.to_owned())));
+                                return Poll::Ready(Err(Trouble::Script(text)));
                             }
                             // Empty lines mean nothing to either.
                             text.resize(promised, b'\n');
@@ -343,8 +357,7 @@ impl Body {
                         };
                     }
                     Err(error) => {
-                        let text = format!("the script could not be made: {error}");
-                        return Poll::Ready(Err((Reason::ReadFailed, text)));
+                        return Poll::Ready(Err(Trouble::Read(io::Error::other(error))));
                     }
                 },
                 Source::Text { .. } => return Poll::Ready(Ok(())),
@@ -393,21 +406,39 @@ impl FileSource {
         }
     }
 
-    /// Reads what the system has in memory, without waiting for a disk; nothing where it has nothing.
-    fn read_from_memory(&mut self) -> Result<(), Trouble> {
-        let want = self.chunk.min(self.len.saturating_sub(self.next));
-        let want = usize::try_from(want).unwrap_or_default();
-        self.at = 0;
-        self.buffer.resize(want, 0);
-        let mut slices = [io::IoSliceMut::new(&mut self.buffer)];
+    /// Reads what the system has in memory, without waiting for a disk; `None`: it has nothing, or bytes that were read
+    /// from the disk come first.
+    fn read_now(&mut self, to: &mut [u8]) -> Option<Result<usize, Trouble>> {
+        if self.at < self.buffer.len() || self.job.is_some() {
+            return None;
+        }
+        let left = usize::try_from(self.len.saturating_sub(self.next)).unwrap_or(usize::MAX);
+        let want = left.min(to.len());
+        if want == 0 {
+            return Some(Ok(0));
+        }
+        let mut slices = [io::IoSliceMut::new(to.get_mut(..want)?)];
         let count = preadv2(&*self.file, &mut slices, self.next, ReadWriteFlags::NOWAIT);
         // What cannot be read that way is read the other way, which tells why.
-        let count = count.unwrap_or_default();
-        self.buffer.truncate(count);
-        if count > 0 {
-            unchanged(&self.file, self.len, self.modified)?;
-            self.next += u64::try_from(count).unwrap_or_default();
+        let count = count.ok().filter(|count| *count > 0)?;
+        if let Err(trouble) = unchanged(&self.file, self.len, self.modified) {
+            return Some(Err(trouble));
         }
+        self.next += u64::try_from(count).unwrap_or_default();
+        // Not needed again soon, and a thousand transfers have one each.
+        self.buffer = Vec::new();
+        self.at = 0;
+        Some(Ok(count))
+    }
+
+    /// The same, into what [`Self::poll`] gives out.
+    fn read_from_memory(&mut self) -> Result<(), Trouble> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(usize::try_from(self.chunk).unwrap_or_default(), 0);
+        self.at = 0;
+        let read = self.read_now(&mut buffer).transpose()?;
+        buffer.truncate(read.unwrap_or_default());
+        self.buffer = buffer;
         Ok(())
     }
 }

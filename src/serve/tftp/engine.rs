@@ -19,12 +19,16 @@ use super::handler::Requests;
 use super::limits::Limits;
 use super::native::Native;
 use super::outcome::{RETRIES, TIMEOUT};
+use super::spelling::Spellings;
 use super::tap;
 use crate::config::snapshot::TftpEngine;
 use crate::serve::context::Context;
 
 /// How long running transfers may go on when the engine is stopped.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long they have to say farewell after that.
+const ABANDONED: Duration = Duration::from_millis(400);
 
 /// Bytes of IPv4 header, UDP header and TFTP header, and four to spare for a VLAN tag.
 const HEADERS: u32 = 32;
@@ -84,6 +88,7 @@ impl Engine {
             local: spec.address,
             iface: Arc::clone(&spec.iface),
             limits: limits.clone(),
+            spellings: Spellings::default(),
             closing: closing.clone(),
         };
         let run = Run {
@@ -123,7 +128,8 @@ impl Engine {
         self.closing.cancel();
         if tokio::time::timeout(DRAIN, &mut self.ended).await.is_err() {
             drop(self.abandon);
-            let _ = self.ended.await;
+            // Its thread ends by itself once it can; nobody is kept waiting for it.
+            let _ = tokio::time::timeout(ABANDONED, self.ended).await;
         }
     }
 }
@@ -190,6 +196,26 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_an_engine_that_hangs() {
+        let (_tell, ended) = oneshot::channel();
+        let engine = Engine {
+            spec: Spec {
+                address: Ipv4Addr::LOCALHOST,
+                port: 69,
+                iface: "lo".into(),
+                blksize: 1_468,
+                windowsize: 64,
+                engine: TftpEngine::Native,
+            },
+            closing: CancellationToken::new(),
+            abandon: CancellationToken::new().drop_guard(),
+            ended,
+        };
+        let stopped = tokio::time::timeout(DRAIN * 5, engine.stop()).await;
+        assert!(stopped.is_ok());
+    }
 
     #[test]
     fn blocks_fit_the_link() {

@@ -15,13 +15,14 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{About, Body};
-use super::limits::{Limits, Permit};
-use super::spelling::{self, Found};
+use super::limits::{Holder, Limits, Permit};
+use super::spelling::{Found, Spellings};
 use crate::base::{BootLoader, HardwareAddr, Uuid, without_tokens};
 use crate::decide::http::host_of;
 use crate::decide::tftp::{FileRequest, file_request};
 use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::{Asset, AssetError};
+use crate::serve::companion;
 use crate::serve::context::Context;
 use crate::serve::mirror::{self, Wanted};
 use crate::serve::script::{Configuration, ScriptAsk, Via, chain_script, configuration};
@@ -34,6 +35,7 @@ pub(super) struct Requests {
     pub(super) local: Ipv4Addr,
     pub(super) iface: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) spellings: Spellings,
     /// No new transfer is begun once this is set.
     pub(super) closing: CancellationToken,
 }
@@ -86,11 +88,13 @@ impl Requests {
         }
     }
 
-    /// Opens what this name stands for; with its size where that is known.
+    /// Opens what this name stands for; with its size where that is known. Who holds the transfer may lose its place
+    /// while its client has not answered.
     pub(super) fn open(
         &self,
         client: SocketAddr,
         name: &[u8],
+        holder: Option<Arc<Holder>>,
     ) -> Result<(Body, Option<u64>), Refused> {
         let mut about = self.about(client, &String::from_utf8_lossy(name));
         if self.closing.is_cancelled() {
@@ -102,7 +106,7 @@ impl Requests {
             );
             return Err(Refused::new(ErrorCode::Undefined, "the server is stopping"));
         }
-        let permit = match self.limits.take(client.ip()) {
+        let permit = match self.limits.take(client.ip(), holder) {
             Ok(permit) => permit,
             Err(why) => {
                 about.tell(Kind::TftpFailed, Reason::Busy, 0, Some(why));
@@ -214,7 +218,14 @@ impl Requests {
             Err(error @ AssetError::NotFound(_)) => error,
             Err(error) => return Err(error),
         };
-        match spelling::find(&self.ctx.assets.root(), &path) {
+        if let Some(found) = companion::open(&self.ctx, about.host.as_ref(), &path) {
+            about.hint = Some(format!("the file is {}", found.0));
+            return Ok(found);
+        }
+        match self
+            .spellings
+            .find(&self.ctx.assets.root(), &path, Instant::now())
+        {
             Found::One(other) => {
                 let asset = self.ctx.assets.open(&other).map_err(|_| error)?;
                 about.hint = Some(format!(
@@ -274,7 +285,7 @@ impl Handler for Requests {
     ) -> Result<(Body, Option<u64>), TftpError> {
         // The engine has refused names that are no UTF-8.
         let name = path.to_str().unwrap_or_default();
-        let (mut body, size) = self.open(*client, name.as_bytes())?;
+        let (mut body, size) = self.open(*client, name.as_bytes(), None)?;
         let size = match size {
             Some(size) => Some(size),
             None => body.promised_size().await,

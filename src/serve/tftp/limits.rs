@@ -1,9 +1,16 @@
-//! How many transfers run at once: in all, and to one address.
+//! How many transfers run at once: in all, and to one address; and who gives way when there is no place left.
+//!
+//! **Invariant:** a place is given over at once and as a whole: whoever gets that of a transfer whose client has never
+//! answered holds it from then on, whenever the other one's task ends. So who forges requests takes no places, neither
+//! from others nor, by its address, from the machine that has it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -13,6 +20,59 @@ pub(super) const MAX_TRANSFERS: usize = 1_000;
 /// Transfers to one address at once: many, because the engine holds one that a client has given up for
 /// five seconds, and because several machines may stand behind one address.
 pub(super) const MAX_PER_CLIENT: usize = 128;
+
+/// Why a transfer is stopped from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The same port asks anew for the same file.
+    AskedAnew,
+    /// The same port asks for another file.
+    AskedForAnother,
+    /// Another request needs the place, and this client has never answered.
+    Evicted,
+}
+
+/// A transfer as others see it that may stop it.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// Set when it is to end.
+    pub(super) stop: CancellationToken,
+    /// Why it is stopped; nothing: the server stops.
+    why: OnceLock<Stop>,
+    /// The client has answered.
+    heard: AtomicBool,
+    since: Instant,
+}
+
+impl Holder {
+    /// One that nobody has heard of yet, stopped by this token.
+    pub(super) fn new(stop: CancellationToken) -> Self {
+        Self {
+            stop,
+            why: OnceLock::new(),
+            heard: AtomicBool::new(false),
+            since: Instant::now(),
+        }
+    }
+
+    pub(super) fn stop(&self, why: Stop) {
+        let _ = self.why.set(why);
+        self.stop.cancel();
+    }
+
+    pub(super) fn why(&self) -> Option<Stop> {
+        self.why.get().copied()
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Its client has answered: its place is its own.
+    pub(super) fn note_heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Counts running transfers, for all engines together.
 #[derive(Debug, Clone, Default)]
@@ -24,15 +84,24 @@ pub(super) struct Limits {
 
 #[derive(Debug, Default)]
 struct Running {
-    all: usize,
     by_client: HashMap<IpAddr, usize>,
+    /// The places that are taken, those first that were taken first.
+    places: BTreeMap<u64, Place>,
+    last: u64,
 }
 
-/// The right to one transfer; given back when dropped.
+#[derive(Debug)]
+struct Place {
+    client: IpAddr,
+    /// Who gives way to others while its client has not answered; nobody: it is held to the end.
+    gives_way: Option<Arc<Holder>>,
+}
+
+/// The right to one transfer; given back when dropped, unless it was given to another one.
 #[derive(Debug)]
 pub(super) struct Permit {
     running: Arc<Mutex<Running>>,
-    client: IpAddr,
+    place: u64,
     _own: TaskTrackerToken,
 }
 
@@ -51,44 +120,100 @@ impl Limits {
         self.own.wait().await;
     }
 
-    /// Whether no more transfers can be begun, to whomever.
-    pub(super) fn is_full(&self) -> bool {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.all >= MAX_TRANSFERS
+    /// Whether there is a place for one more, that of a transfer whose client has not answered for so long among them.
+    pub(super) fn make_room(&self, unheard: Duration) -> bool {
+        let mut running = lock(&self.running);
+        if running.places.len() < MAX_TRANSFERS {
+            return true;
+        }
+        let evicted = running.evict(None, unheard);
+        drop(running);
+        if let Some(evicted) = &evicted {
+            evicted.stop(Stop::Evicted);
+        }
+        evicted.is_some()
     }
 
-    /// One more transfer to this client; the error says why not.
-    pub(super) fn take(&self, client: IpAddr) -> Result<Permit, String> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.all >= MAX_TRANSFERS {
-            return Err(format!("{MAX_TRANSFERS} transfers are running"));
+    /// One more transfer to this client; the error says why not. Where there is no place left it gets that of the
+    /// oldest transfer whose client has not answered, and so may lose its own to others until its client has.
+    pub(super) fn take(
+        &self,
+        client: IpAddr,
+        holder: Option<Arc<Holder>>,
+    ) -> Result<Permit, String> {
+        let mut running = lock(&self.running);
+        let mut evicted = None;
+        if running.count(client) >= MAX_PER_CLIENT {
+            evicted = running.evict(Some(client), Duration::ZERO);
+            if evicted.is_none() {
+                return Err(format!(
+                    "{MAX_PER_CLIENT} transfers to {client} are running"
+                ));
+            }
         }
-        let count = running.by_client.entry(client).or_default();
-        if *count >= MAX_PER_CLIENT {
-            return Err(format!(
-                "{MAX_PER_CLIENT} transfers to {client} are running"
-            ));
+        if running.places.len() >= MAX_TRANSFERS {
+            evicted = running.evict(None, Duration::ZERO);
+            if evicted.is_none() {
+                return Err(format!("{MAX_TRANSFERS} transfers are running"));
+            }
         }
-        *count += 1;
-        running.all += 1;
+        running.last += 1;
+        let place = running.last;
+        *running.by_client.entry(client).or_default() += 1;
+        let gives_way = holder;
+        running.places.insert(place, Place { client, gives_way });
+        drop(running);
+        if let Some(evicted) = evicted {
+            evicted.stop(Stop::Evicted);
+        }
         Ok(Permit {
             running: Arc::clone(&self.running),
-            client,
+            place,
             _own: self.own.token(),
         })
     }
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.all = running.all.saturating_sub(1);
-        if let Some(count) = running.by_client.get_mut(&self.client) {
+impl Running {
+    fn count(&self, client: IpAddr) -> usize {
+        self.by_client.get(&client).copied().unwrap_or_default()
+    }
+
+    /// Takes the place of the oldest transfer, to this client or to anybody, whose client has not answered for so long.
+    /// It is still to be stopped.
+    fn evict(&mut self, client: Option<IpAddr>, unheard: Duration) -> Option<Arc<Holder>> {
+        let (id, holder) = self.places.iter().find_map(|(id, place)| {
+            let is_one = client.is_none_or(|client| place.client == client);
+            let holder = place.gives_way.as_ref();
+            let holder = holder.filter(|holder| {
+                is_one && !holder.is_heard() && holder.since.elapsed() >= unheard
+            })?;
+            Some((*id, Arc::clone(holder)))
+        })?;
+        self.give_back(id);
+        Some(holder)
+    }
+
+    fn give_back(&mut self, place: u64) {
+        let Some(Place { client, .. }) = self.places.remove(&place) else {
+            return;
+        };
+        if let Some(count) = self.by_client.get_mut(&client) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                running.by_client.remove(&self.client);
+                self.by_client.remove(&client);
             }
         }
+    }
+}
+
+fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        lock(&self.running).give_back(self.place);
     }
 }
 
@@ -96,12 +221,19 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
+    fn client(n: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, n])
+    }
+
+    fn holder() -> Arc<Holder> {
+        Arc::new(Holder::new(CancellationToken::new()))
+    }
+
     #[tokio::test]
     async fn an_engine_waits_for_its_own_transfers_only() {
         let limits = Limits::default();
-        let client = IpAddr::from([10, 0, 0, 1]);
         let (one, other) = (limits.for_engine(), limits.for_engine());
-        let held = one.take(client).unwrap();
+        let held = one.take(client(1), None).unwrap();
         other.idle().await;
         let waiting = one.idle();
         tokio::pin!(waiting);
@@ -117,22 +249,80 @@ mod tests {
     #[test]
     fn one_client_cannot_take_all_and_gives_back() {
         let limits = Limits::default();
-        let client = |n: u8| IpAddr::from([10, 0, 0, n]);
-        let mut held: Vec<_> = (0..MAX_PER_CLIENT)
-            .map(|_| limits.take(client(1)).unwrap())
-            .collect();
-        assert!(limits.take(client(1)).is_err());
-        assert!(limits.take(client(2)).is_ok());
+        let take = |n| limits.take(client(n), None);
+        let mut held: Vec<_> = (0..MAX_PER_CLIENT).map(|_| take(1).unwrap()).collect();
+        assert!(take(1).is_err());
+        assert!(take(2).is_ok());
         held.pop();
-        assert!(limits.take(client(1)).is_ok());
+        assert!(take(1).is_ok());
         drop(held);
-        assert_eq!(limits.running.lock().unwrap().all, 0);
-        assert!(limits.running.lock().unwrap().by_client.is_empty());
+        assert!(lock(&limits.running).places.is_empty());
+        assert!(lock(&limits.running).by_client.is_empty());
         let all: Vec<_> = (0..MAX_TRANSFERS)
-            .map(|n| limits.take(client(u8::try_from(n % 250).unwrap())).unwrap())
+            .map(|n| take(u8::try_from(n % 250).unwrap()).unwrap())
             .collect();
-        assert!(limits.take(client(251)).is_err());
+        assert!(take(251).is_err());
         drop(all);
-        assert!(limits.take(client(251)).is_ok());
+        assert!(take(251).is_ok());
+    }
+
+    #[test]
+    fn who_forges_a_clients_address_takes_no_place_from_it() {
+        let limits = Limits::default();
+        let (other, holders) = (holder(), [(); MAX_PER_CLIENT].map(|()| holder()));
+        let of_other = limits.take(client(2), Some(Arc::clone(&other))).unwrap();
+        let forged: Vec<_> = holders
+            .iter()
+            .map(|holder| limits.take(client(1), Some(Arc::clone(holder))).unwrap())
+            .collect();
+        // The first one has answered; the second is the oldest that has not.
+        holders[0].note_heard();
+        let own = limits.take(client(1), Some(holder())).unwrap();
+        assert_eq!(holders[1].why(), Some(Stop::Evicted));
+        assert!(holders[1].stop.is_cancelled());
+        let stopped = holders.iter().filter(|holder| holder.stop.is_cancelled());
+        assert_eq!(stopped.count(), 1);
+        assert_eq!(other.why(), None, "another client's");
+        // Its place was given over already: it gives none back when its task ends.
+        drop(forged);
+        assert_eq!(lock(&limits.running).count(client(1)), 1);
+        drop((own, of_other));
+        assert!(lock(&limits.running).by_client.is_empty());
+    }
+
+    #[test]
+    fn who_has_answered_keeps_its_place() {
+        let limits = Limits::default();
+        let holders: Vec<_> = (0..MAX_PER_CLIENT).map(|_| holder()).collect();
+        let take = |holder: &Arc<Holder>| limits.take(client(1), Some(Arc::clone(holder)));
+        let held: Vec<_> = holders.iter().map(|holder| take(holder).unwrap()).collect();
+        holders.iter().for_each(|holder| holder.note_heard());
+        assert!(take(&holder()).is_err());
+        assert!(holders.iter().all(|holder| holder.why().is_none()));
+        drop(held);
+    }
+
+    #[test]
+    fn a_flood_at_one_local_address_takes_no_place_from_the_others() {
+        let limits = Limits::default();
+        let (flooded, other) = (limits.for_engine(), limits.for_engine());
+        let forged: Vec<_> = (0..MAX_TRANSFERS)
+            .map(|n| {
+                let (holder, from) = (holder(), client(u8::try_from(n % 250).unwrap()));
+                let permit = flooded.take(from, Some(Arc::clone(&holder))).unwrap();
+                (holder, permit)
+            })
+            .collect();
+        // However many ask there, and though no task of the other engine has ended by then.
+        let asked: Vec<_> = (0..100)
+            .map(|_| other.take(client(251), Some(holder())).unwrap())
+            .collect();
+        let evicted = |(holder, _): &(Arc<Holder>, Permit)| holder.why() == Some(Stop::Evicted);
+        assert!(forged[..100].iter().all(evicted));
+        assert!(!forged[100..].iter().any(evicted));
+        assert_eq!(lock(&limits.running).places.len(), MAX_TRANSFERS);
+        drop(forged);
+        assert_eq!(lock(&limits.running).places.len(), 100);
+        drop(asked);
     }
 }

@@ -5,24 +5,31 @@
 //!
 //! **Invariant:** one client port has one transfer. A copy of its request changes nothing; another request, or the same
 //! one once the transfer has stood still, ends it and begins anew: so a ROM with a fixed port is never deaf.
+//!
+//! Where all places are taken a request waits for one, instead of being refused: firmware that is refused goes on with
+//! its disk, and firmware that hears nothing asks again.
 
 mod drive;
 mod socket;
+mod waiting;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::drive::Drive;
 use self::socket::{Connected, send_once};
+use self::waiting::{Next, Waiting};
 use super::engine::Spec;
 use super::handler::{Refused, Requests};
+use super::limits::{Holder, Stop};
 use super::outcome;
 use crate::decide::transfer::{Caps, Terms, Transfer};
 use crate::journal::event::{Kind, Reason};
@@ -33,6 +40,12 @@ const LONGEST: usize = 2_048;
 
 /// A request that comes again after the transfer has stood still for so long is meant anew, and no late copy.
 const ANEW: Duration = Duration::from_secs(1);
+
+/// A client that has not answered for so long gives its place to one that waits.
+const UNHEARD: Duration = Duration::from_secs(1);
+
+/// How often those that wait are looked at, besides whenever a place comes free.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long transfers have to say farewell when the engine is stopped.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -45,42 +58,29 @@ pub(super) struct Native {
     abandon: CancellationToken,
     running: Arc<Mutex<HashMap<SocketAddrV4, Arc<Running>>>>,
     tasks: TaskTracker,
+    waiting: Mutex<Waiting>,
+    /// A place has come free.
+    room: Arc<Notify>,
+    /// Where packets are put together.
+    out: Arc<Mutex<Vec<u8>>>,
 }
 
-/// A transfer under way, as others see it.
+/// A transfer under way, as the port sees it that requests go to.
 #[derive(Debug)]
 struct Running {
     request: Vec<u8>,
     began: Instant,
-    stop: CancellationToken,
-    /// Why it is stopped; nothing: the server stops.
-    why: OnceLock<Stop>,
-    /// The client has answered.
-    heard: AtomicBool,
+    holder: Arc<Holder>,
     /// When something new was acknowledged last, in milliseconds since it began.
     moved_ms: AtomicU64,
 }
 
-/// Why a transfer is stopped from here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// The same port asks for something else, or anew.
-    AskedAnew,
-    /// Another client needs the place, and this one has never answered.
-    Evicted,
-}
-
 impl Running {
-    fn stop(&self, why: Stop) {
-        let _ = self.why.set(why);
-        self.stop.cancel();
-    }
-
     /// Whether the same request, come again, is a copy of the one that is being served.
     fn is_a_copy(&self, request: &[u8]) -> bool {
         let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
         let still = self.began.elapsed().saturating_sub(moved);
-        self.request == request && (still < ANEW || !self.heard.load(Ordering::Relaxed))
+        self.request == request && (still < ANEW || !self.holder.is_heard())
     }
 }
 
@@ -92,6 +92,9 @@ impl Native {
             abandon,
             running: Arc::default(),
             tasks: TaskTracker::new(),
+            waiting: Mutex::default(),
+            room: Arc::default(),
+            out: Arc::default(),
         }
     }
 
@@ -116,6 +119,10 @@ impl Native {
             }
         };
         self.abandon.cancel();
+        while let Some(Next::Serve(from, bytes) | Next::Expired(from, bytes)) = self.next_waiting()
+        {
+            self.turn_away(from, &bytes, "the server is stopping");
+        }
         self.tasks.close();
         let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
         ended
@@ -124,21 +131,57 @@ impl Native {
     async fn listen(&self, listener: &UdpSocket) -> Result<(), String> {
         let mut buffer = [0; LONGEST];
         loop {
-            let (len, from) = listener
-                .recv_from(&mut buffer)
-                .await
-                .map_err(|error| error.to_string())?;
+            let is_waiting = !self.waiting().is_empty();
+            let (len, from) = tokio::select! {
+                biased;
+                () = self.room.notified(), if is_waiting => {
+                    self.serve_waiting();
+                    continue;
+                }
+                received = listener.recv_from(&mut buffer) => {
+                    received.map_err(|error| error.to_string())?
+                }
+                () = tokio::time::sleep(LOOK), if is_waiting => {
+                    self.serve_waiting();
+                    continue;
+                }
+            };
             let SocketAddr::V4(from) = from else {
                 continue;
             };
-            self.on_request(from, buffer.get(..len).unwrap_or_default())
-                .await;
+            self.on_request(from, buffer.get(..len).unwrap_or_default());
         }
     }
 
-    async fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
+    /// Begins what waits, as far as there are places.
+    fn serve_waiting(&self) {
+        while self.has_room() {
+            match self.next_waiting() {
+                Some(Next::Serve(from, bytes)) => self.on_request(from, &bytes),
+                Some(Next::Expired(from, bytes)) => {
+                    self.turn_away(from, &bytes, "no place came free in time");
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn next_waiting(&self) -> Option<Next> {
+        self.waiting().pop(Instant::now())
+    }
+
+    /// Tells of a request that has waited in vain. Its client is told nothing: it does not listen any more.
+    fn turn_away(&self, from: SocketAddrV4, bytes: &[u8], why: &str) {
+        let name = name_of(bytes).unwrap_or_default();
+        let about = self
+            .requests
+            .about(from.into(), &String::from_utf8_lossy(name));
+        about.tell(Kind::TftpFailed, Reason::Busy, 0, Some(why.to_owned()));
+    }
+
+    fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
         let refused = match Packet::read(bytes) {
-            Ok(Packet::Read(request)) => match self.begin(from, request, bytes).await {
+            Ok(Packet::Read(request)) => match self.begin(from, request, bytes) {
                 Ok(()) => return,
                 Err(refused) => refused,
             },
@@ -176,23 +219,25 @@ impl Native {
         send_once(self.spec.address, to, &packet);
     }
 
-    async fn begin(
-        &self,
-        from: SocketAddrV4,
-        request: Request<'_>,
-        bytes: &[u8],
-    ) -> Result<(), Refused> {
+    fn begin(&self, from: SocketAddrV4, request: Request<'_>, bytes: &[u8]) -> Result<(), Refused> {
         let earlier = self.lock().get(&from).cloned();
         if let Some(earlier) = earlier {
             if earlier.is_a_copy(bytes) {
                 return Ok(());
             }
-            earlier.stop(Stop::AskedAnew);
+            let is_same = name_of(&earlier.request) == Some(request.name);
+            earlier.holder.stop(if is_same {
+                Stop::AskedAnew
+            } else {
+                Stop::AskedForAnother
+            });
         }
-        if self.requests.limits.is_full() {
-            self.evict().await;
+        if !self.has_room() && self.waiting().push(from, bytes, Instant::now()) {
+            return Ok(());
         }
-        let (body, size) = self.requests.open(from.into(), request.name)?;
+        let holder = Arc::new(Holder::new(self.abandon.child_token()));
+        let held = Some(Arc::clone(&holder));
+        let (body, size) = self.requests.open(from.into(), request.name, held)?;
         let mut body = body.told();
         let socket = match Connected::open(self.spec.address, from) {
             Ok(socket) => socket,
@@ -205,17 +250,16 @@ impl Native {
             blksize: Spec::blksize(self.spec.blksize, socket.mtu()),
             windowsize: self.spec.windowsize,
         };
-        let (options, mode) = (request.options.clone(), request.mode);
+        let (options, mode) = (request.options, request.mode);
         let running = Arc::new(Running {
             request: bytes.to_vec(),
             began: Instant::now(),
-            stop: self.abandon.child_token(),
-            why: OnceLock::new(),
-            heard: AtomicBool::new(false),
+            holder,
             moved_ms: AtomicU64::new(0),
         });
         self.lock().insert(from, Arc::clone(&running));
-        let all = Arc::clone(&self.running);
+        let (all, room) = (Arc::clone(&self.running), Arc::clone(&self.room));
+        let out = Arc::clone(&self.out);
         self.tasks.spawn(async move {
             let size = match size {
                 Some(size) => Some(size),
@@ -232,8 +276,10 @@ impl Native {
                 socket,
                 is_netascii: mode == Mode::Netascii,
                 running: Arc::clone(&running),
+                out,
             };
             drive.run().await;
+            room.notify_one();
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             if all
                 .get(&from)
@@ -245,20 +291,13 @@ impl Native {
         Ok(())
     }
 
-    /// Ends the oldest transfer whose client has never answered: who forges requests takes no places.
-    async fn evict(&self) {
-        let oldest = {
-            let all = self.lock();
-            let unheard = all
-                .values()
-                .filter(|running| !running.heard.load(Ordering::Relaxed));
-            unheard.min_by_key(|running| running.began).cloned()
-        };
-        if let Some(oldest) = oldest {
-            oldest.stop(Stop::Evicted);
-            // Its task runs on this thread, and gives its place back.
-            tokio::task::yield_now().await;
-        }
+    /// Whether another transfer can be begun.
+    fn has_room(&self) -> bool {
+        self.requests.limits.make_room(UNHEARD)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddrV4, Arc<Running>>> {

@@ -99,7 +99,7 @@ const OPTION_52: usize = 3;
 /// One option, and where it stands among the others.
 struct Item<'a> {
     code: u8,
-    rank: (u8, u16),
+    rank: u16,
     data: Data<'a>,
 }
 
@@ -135,7 +135,14 @@ impl Item<'_> {
             Data::Byte(byte) => bytes.extend_from_slice(&[self.code, 1, byte]),
             Data::Raw([], false) => bytes.extend_from_slice(&[self.code, 0]),
             Data::Raw(data, false) => write_parts(self.code, data, bytes),
-            Data::Raw(data, true) => write_parts(self.code, &[data, &[0]].concat(), bytes),
+            Data::Raw(data, true) => match u8::try_from(data.len() + 1) {
+                Ok(len) => {
+                    bytes.extend_from_slice(&[self.code, len]);
+                    bytes.extend_from_slice(data);
+                    bytes.push(0);
+                }
+                Err(_) => write_parts(self.code, &[data, &[0]].concat(), bytes),
+            },
         }
     }
 }
@@ -319,8 +326,8 @@ impl Reply {
         let mut items = Items::new();
         let order = Order::of(&self.requested);
         let replaced = |code: u8| {
-            !is_protocols_own(OptionCode::from(code))
-                && self.configured.iter().any(|(other, _)| *other == code)
+            self.configured.iter().any(|(other, _)| *other == code)
+                && !is_protocols_own(OptionCode::from(code))
         };
         let mut add = |code: u8, data: Data<'a>| {
             if !replaced(code) && self.may_hold(code) {
@@ -365,7 +372,7 @@ impl Reply {
         {
             items.push(Item {
                 code: u8::from(OptionCode::RelayAgentInformation),
-                rank: (u8::MAX, 0),
+                rank: u16::MAX,
                 data: Data::Raw(raw, false),
             });
         }
@@ -449,37 +456,48 @@ impl Reply {
 
 /// The order of a client's options.
 struct Order {
-    /// The place of each code in its list (option 55), from 1.
-    places: [u16; 256],
+    /// The place of each code in its list (option 55), from 1. A list names 255 codes at most, each once.
+    places: [u8; 256],
 }
 
 impl Order {
     fn of(requested: &[u8]) -> Self {
         let mut places = [0; 256];
-        for (place, code) in (1..=u16::MAX).zip(requested) {
+        let mut next = 1_u8;
+        for code in requested {
             if let Some(slot @ 0) = places.get_mut(usize::from(*code)) {
-                *slot = place;
+                *slot = next;
+                next = next.saturating_add(1);
             }
         }
         Self { places }
     }
 
     /// Where an option stands among the others.
-    fn rank(&self, code: u8) -> (u8, u16) {
-        match OptionCode::from(code) {
-            OptionCode::MessageType => (0, 0),
-            OptionCode::ServerIdentifier => (1, 0),
-            OptionCode::AddressLeaseTime => (2, 0),
+    fn rank(&self, code: u8) -> u16 {
+        const ASKED: u16 = 0x100;
+        const OTHERS: u16 = 0x200;
+        match code {
+            MESSAGE_TYPE => 0,
+            SERVER_IDENTIFIER => 1,
+            LEASE_TIME => 2,
             // RFC 2132 section 3.3: before the router.
-            OptionCode::SubnetMask => (3, 0),
-            OptionCode::ClientIdentifier => (6, 0),
+            SUBNET_MASK => 3,
+            CLIENT_IDENTIFIER => u16::MAX - 1,
             _ => match self.places.get(usize::from(code)) {
-                Some(place @ 1..) => (4, *place),
-                _ => (5, u16::from(code)),
+                Some(place @ 1..) => ASKED + u16::from(*place),
+                _ => OTHERS + u16::from(code),
             },
         }
     }
 }
+
+// As `dhcproto` numbers them, whose names cost a search for each.
+const SUBNET_MASK: u8 = 1;
+const LEASE_TIME: u8 = 51;
+const MESSAGE_TYPE: u8 = 53;
+const SERVER_IDENTIFIER: u8 = 54;
+const CLIENT_IDENTIFIER: u8 = 61;
 
 const BOOT_FILE: u8 = 67;
 

@@ -147,8 +147,7 @@ impl FromIterator<DhcpOption> for Written {
 /// An option in as many parts as its length needs (RFC 3396); none when it is empty.
 pub(super) fn write_parts(code: u8, data: &[u8], bytes: &mut Vec<u8>) {
     for part in data.chunks(PART) {
-        bytes.push(code);
-        bytes.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(&[code, u8::try_from(part.len()).unwrap_or(u8::MAX)]);
         bytes.extend_from_slice(part);
     }
 }

@@ -26,7 +26,7 @@ fn nic(macs: &[&str], address: Option<&str>, subnet: Option<usize>, boot: bool) 
 /// `web01` with two ports for its address, and these further cards.
 fn site(nics: Vec<Nic>) -> Snapshot {
     testing::changed(|hosts| {
-        hosts[0].macs = vec![mac(WEB01), mac(OTHER)];
+        hosts[0].macs = vec![mac(WEB01), mac(OTHER)].into();
         hosts[0].nics = nics.into();
     })
 }

@@ -103,7 +103,7 @@ fn those_of_a_profile_go_to_its_installer_alone() {
         value: ProfileValue::Bytes(b"x"[..].into()),
         force: true,
     };
-    let snapshot = testing::changed_with(
+    let snapshot = testing::site(
         |hosts| hosts[0].options = vec![option(17, b"/host", true)].into(),
         |profile| profile.options = vec![own],
     );

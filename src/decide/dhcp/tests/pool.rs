@@ -36,6 +36,8 @@ fn site(unknown: Unknown) -> Snapshot {
         variables: std::collections::BTreeMap::new(),
         vars: toml::Table::new(),
         options: Vec::new(),
+        secure_boot: None,
+        signed: None,
         fetch: None,
         span: None,
     };

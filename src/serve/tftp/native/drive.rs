@@ -4,23 +4,27 @@ use std::fmt::Write as _;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use super::Running;
 use super::socket::Connected;
-use super::{Running, Stop};
 use crate::decide::transfer::{End, Transfer};
 use crate::journal::event::Reason;
 use crate::serve::tftp::body::Body;
+use crate::serve::tftp::limits::Stop;
 use crate::serve::tftp::outcome::{self, Outcome};
 use crate::wire::tftp::{ErrorCode, netascii};
 
 /// What a client sends is an acknowledgement or an error; longer texts are cut.
 const LONGEST: usize = 600;
+
+/// Packets taken one after the other before others have their turn.
+const IN_A_ROW: u32 = 32;
 
 /// One transfer and what it needs.
 pub(super) struct Drive {
@@ -29,6 +33,8 @@ pub(super) struct Drive {
     pub(super) socket: Connected,
     pub(super) is_netascii: bool,
     pub(super) running: Arc<Running>,
+    /// Where packets are put together.
+    pub(super) out: Arc<Mutex<Vec<u8>>>,
 }
 
 /// What a transfer was woken for.
@@ -71,27 +77,40 @@ impl Alarm {
     }
 }
 
+/// The bytes have to be waited for.
+fn not_now() -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
 impl Drive {
     /// Serves the client until the transfer has ended, and has its event say how.
     pub(super) async fn run(mut self) {
-        let mut stopped = pin!(self.running.stop.clone().cancelled_owned());
+        let mut stopped = pin!(self.running.holder.stop.clone().cancelled_owned());
         let mut alarm = Alarm::new();
-        let mut out = Vec::new();
         let mut trouble = None;
-        let mut woken = Woken::Time;
+        let mut woken = Woken::Data;
+        let mut in_a_row = 0;
         loop {
             let now = self.running.began.elapsed();
             let mut is_drained = true;
             match woken {
                 Woken::Packet => is_drained = self.receive(now),
-                Woken::Time => self.transfer.on_time(now),
+                Woken::Time => {
+                    // What was left in the queue, so that nothing is repeated that was acknowledged.
+                    for _ in 0..IN_A_ROW {
+                        if self.receive(now) {
+                            break;
+                        }
+                    }
+                    self.transfer.on_time(now);
+                }
                 Woken::Data => {}
                 Woken::Stop => {
-                    let why = self.running.why.get().copied();
+                    let why = self.running.holder.why();
                     if why.is_none() {
                         self.transfer
                             .fail(ErrorCode::Undefined, "the server is stopping");
-                        self.send(now, &mut out).await.ok();
+                        self.send(now).await.ok();
                     }
                     let outcome = self.stopped(why);
                     self.body.ended(outcome);
@@ -104,8 +123,10 @@ impl Drive {
             })
             .await;
             // A packet that cannot be sent is lost as others are: it is repeated, and tried again.
-            match self.send(now, &mut out).await {
-                Ok(()) => {}
+            match self.send(now).await {
+                // Whoever was answered now says the next word. Should there be another packet already, it is taken
+                // with the next one or when it is time to repeat: looking for it costs as much as a packet.
+                Ok(any) => is_drained |= any,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     self.transfer.on_refused();
                 }
@@ -117,8 +138,16 @@ impl Drive {
                 return;
             }
             if !is_drained {
+                in_a_row += 1;
+                if in_a_row >= IN_A_ROW {
+                    // Whoever sends faster than is taken stops neither the others nor the clock, and can be stopped.
+                    in_a_row = 0;
+                    woken = Woken::Time;
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
+            in_a_row = 0;
             let due = self.transfer.poll_timeout();
             let due = due.map(|due| Instant::from_std(self.running.began + due));
             woken = poll_fn(|cx| {
@@ -140,7 +169,7 @@ impl Drive {
     /// Takes one packet; `false`: there may be another one. It is answered before the next is looked for.
     fn receive(&mut self, now: Duration) -> bool {
         let mut buffer = [0; LONGEST];
-        match self.socket.socket().try_recv(&mut buffer) {
+        match self.socket.receive(&mut buffer) {
             Ok(len) => {
                 let before = self.transfer.acknowledged();
                 let packet = buffer.get(..len).unwrap_or_default();
@@ -162,7 +191,7 @@ impl Drive {
     /// Lets others see how far it is.
     fn note(&mut self, now: Duration, before: u64) {
         if self.transfer.is_heard() {
-            self.running.heard.store(true, Ordering::Relaxed);
+            self.running.holder.note_heard();
         }
         if self.transfer.acknowledged() > before {
             let moved = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -181,6 +210,20 @@ impl Drive {
             if wants == 0 || !(self.transfer.is_agreed() || self.body.is_file()) {
                 return any;
             }
+            if !self.is_netascii {
+                let (transfer, body) = (&mut self.transfer, &mut self.body);
+                match transfer.supply_with(|to| body.read_now(to).unwrap_or_else(not_now)) {
+                    Ok(()) => {
+                        any = true;
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => {
+                        self.transfer.fail(ErrorCode::Undefined, "transfer failed");
+                        return true;
+                    }
+                }
+            }
             match self.body.poll_part(cx, wants) {
                 Poll::Pending => return any,
                 Poll::Ready(Ok(part)) if self.is_netascii => {
@@ -195,27 +238,55 @@ impl Drive {
         }
     }
 
-    async fn send(&mut self, now: Duration, out: &mut Vec<u8>) -> io::Result<()> {
+    /// Sends what is to be sent; whether there was anything.
+    async fn send(&mut self, now: Duration) -> io::Result<bool> {
+        // All transfers put their packets down in the same place, unless one has to wait for its socket meanwhile.
+        let mut out = std::mem::take(&mut *self.lock_out());
+        let mut sent = Ok(false);
         loop {
             out.clear();
-            let Some(batch) = self.transfer.poll_transmit(now, out) else {
-                return Ok(());
+            let Some(batch) = self.transfer.poll_transmit(now, &mut out) else {
+                break;
             };
-            self.socket.send(out, batch).await?;
+            sent = self.socket.send(&out, batch).await.map(|()| true);
+            if sent.is_err() {
+                break;
+            }
         }
+        *self.lock_out() = out;
+        sent
+    }
+
+    fn lock_out(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stopped(&self, why: Option<Stop>) -> Outcome {
         let bytes = self.transfer.acknowledged();
         match why {
-            Some(Stop::AskedAnew) if self.transfer.told_size_only() => outcome::aborted(),
-            Some(Stop::AskedAnew) => outcome::failed(
-                Reason::Aborted,
-                format!("the client asked anew from the same port after {bytes} bytes"),
-            ),
+            Some(Stop::AskedAnew | Stop::AskedForAnother) if self.transfer.told_size_only() => {
+                outcome::aborted()
+            }
+            Some(stop @ (Stop::AskedAnew | Stop::AskedForAnother)) => {
+                // Whoever has its file goes on to the next; what was lost is its last acknowledgement.
+                let whole = self.transfer.presumed_whole();
+                match whole.filter(|_| stop == Stop::AskedForAnother) {
+                    Some(all) => outcome::sent(
+                        all,
+                        Some(
+                            "the client asked for another file before its last acknowledgement came"
+                                .to_owned(),
+                        ),
+                    ),
+                    None => outcome::failed(
+                        Reason::Aborted,
+                        format!("the client asked anew from the same port after {bytes} bytes"),
+                    ),
+                }
+            }
             Some(Stop::Evicted) => outcome::failed(
                 Reason::Busy,
-                "another client needed the place, and this one had not answered".to_owned(),
+                "another request needed the place, and the client had not answered".to_owned(),
             ),
             None => outcome::failed(Reason::Incomplete, "the server stopped".to_owned()),
         }
@@ -243,7 +314,7 @@ impl Drive {
                 ),
             ),
             // Whoever has its file closes its port; what was lost is its last acknowledgement.
-            End::Gone => match transfer.sent_out().filter(|_| transfer.is_heard()) {
+            End::Gone => match transfer.presumed_whole() {
                 Some(all) => outcome::sent(
                     all,
                     Some(
@@ -275,3 +346,6 @@ impl Drive {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd as _;
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, getsockopt, send, sendmsg, sockopt};
+use nix::sys::socket::{ControlMessage, MsgFlags, getsockopt, recv, send, sendmsg, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -41,6 +41,20 @@ impl Connected {
     /// The socket, to be waited for.
     pub(super) const fn socket(&self) -> &UdpSocket {
         &self.socket
+    }
+
+    /// Takes a packet. Whether there is another one the runtime forgets: it tells of the next that comes, and who wants
+    /// to know of one that is there already calls again.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let fd = self.socket.as_raw_fd();
+        let mut take = || Ok(recv(fd, buffer, MsgFlags::MSG_DONTWAIT)?);
+        let mut taken = None;
+        let _ = self.socket.try_io(Interest::READABLE, || {
+            taken = Some(take());
+            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+        });
+        // It was told of none since the last one.
+        taken.unwrap_or_else(take)
     }
 
     /// Sends packets, in one call where the kernel can. What it has no room for is waited for.

@@ -1,12 +1,9 @@
-//! The packets of the load: a UEFI machine's, as a relay agent passes them on or from the wire itself; and the
-//! checking of replies.
+//! The DHCP packets of the load: a UEFI machine's and its iPXE's, as a relay agent passes them on or from the wire
+//! itself; and the checking of replies.
 
 use std::net::Ipv4Addr;
 
-/// The server's own address.
-pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 76, 0, 1);
-/// The relay agent's: where the load comes from.
-pub const RELAY: Ipv4Addr = Ipv4Addr::new(10, 76, 0, 2);
+use super::setup::{RELAY, SERVER};
 /// The network of both and of all reservations: 100,000 addresses do not fit a /16.
 pub const NETWORK: &str = "10.76.0.0";
 /// Its mask.
@@ -36,6 +33,15 @@ impl Way {
     }
 }
 
+/// What in a machine asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// Its firmware.
+    Firmware,
+    /// The iPXE that it has loaded.
+    Ipxe,
+}
+
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const XID: std::ops::Range<usize> = 4..8;
 const CHADDR: std::ops::Range<usize> = 28..34;
@@ -58,7 +64,12 @@ pub fn mac(host: u32) -> [u8; 6] {
 
 /// The reserved address.
 pub fn address(host: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(Ipv4Addr::new(10, 76, 1, 0).to_bits() + host)
+    super::setup::machine(host)
+}
+
+/// A hardware address as files have it.
+pub fn colons(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// A packet, ready but for xid, machine and, in a REQUEST, the address.
@@ -70,7 +81,7 @@ pub struct Template {
 
 impl Template {
     /// Of a DISCOVER or a REQUEST (RFC 2131 SELECTING) of a UEFI x64 network boot.
-    pub fn new(message_type: u8, way: Way) -> Self {
+    pub fn new(message_type: u8, way: Way, asking: Asking) -> Self {
         let mut bytes = vec![0; OPTIONS];
         bytes[..4].copy_from_slice(&[1, 1, 6, u8::from(way == Way::Relay)]);
         if way == Way::Direct {
@@ -102,6 +113,11 @@ impl Template {
         put(94, &[1, 3, 16]);
         put(93, &[0, 7]);
         put(60, b"PXEClient:Arch:00007:UNDI:003016");
+        if asking == Asking::Ipxe {
+            put(77, b"iPXE");
+            // HTTP, an EFI program, EFI itself.
+            put(175, &[19, 1, 1, 33, 1, 1, 36, 1, 1]);
+        }
         bytes.push(255);
         bytes.resize(bytes.len().max(300), 0);
         Self {
@@ -136,8 +152,18 @@ pub struct Reply {
     pub chaddr: [u8; 6],
 }
 
-/// Reads a reply and checks what must be the same in each: the error says what is wrong with it.
+/// Reads a reply to firmware and checks what must be the same in each: the error says what is wrong with it.
 pub fn read(bytes: &[u8], way: Way) -> Result<Reply, &'static str> {
+    let (reply, boot_file) = read_any(bytes, way)?;
+    if boot_file == BOOT_FILE.as_bytes() {
+        Ok(reply)
+    } else {
+        Err("another boot file")
+    }
+}
+
+/// The same of a reply to anybody; with its boot file, whichever.
+pub fn read_any(bytes: &[u8], way: Way) -> Result<(Reply, &[u8]), &'static str> {
     let head = bytes.get(..OPTIONS).ok_or("it is too short")?;
     if head[0] != 2 || head[236..240] != COOKIE {
         return Err("it is no reply");
@@ -181,14 +207,14 @@ pub fn read(bytes: &[u8], way: Way) -> Result<Reply, &'static str> {
         () if !lease => "no lease time",
         () if mask != Some(MASK) => "another subnet mask",
         () if router != Some(ROUTER) => "another router",
-        () if boot_file != BOOT_FILE.as_bytes() => "another boot file",
         () => {
-            return Ok(Reply {
+            let reply = Reply {
                 message_type: message_type.ok_or("no message type")?,
                 xid: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
                 yiaddr: address(16),
                 chaddr: [head[28], head[29], head[30], head[31], head[32], head[33]],
-            });
+            };
+            return Ok((reply, boot_file));
         }
     };
     Err(wrong)

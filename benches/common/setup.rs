@@ -4,12 +4,16 @@
 //! ends it ends everything that it has started, and the networks go with the processes.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::packet::{RELAY, SERVER};
+/// The server's own address.
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 76, 0, 1);
+/// The relay agent's, or the router's: where the load comes from.
+pub const RELAY: Ipv4Addr = Ipv4Addr::new(10, 76, 0, 2);
 
 /// The servers' interface.
 pub const IFACE: &str = "srv0";
@@ -118,6 +122,39 @@ pub fn network() -> io::Result<Holder> {
     ])?;
     in_server(&["ip", "link", "set", IFACE, "up"])?;
     Ok(holder)
+}
+
+/// The networks of the machines: 16,128 addresses from 10.76.1.0 on.
+const MACHINES: [&str; 6] = [
+    "10.76.1.0/24",
+    "10.76.2.0/23",
+    "10.76.4.0/22",
+    "10.76.8.0/21",
+    "10.76.16.0/20",
+    "10.76.32.0/19",
+];
+
+/// The address of a machine of its own.
+pub fn machine(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(10, 76, 1, 0).to_bits() + number)
+}
+
+/// Gives the load the address of every machine: sockets can be bound to each. For the servers the machines are
+/// behind a router, as the neighbour table of the kernel holds no thousands of them.
+pub fn machines() -> io::Result<()> {
+    for network in MACHINES {
+        run(&["ip", "route", "add", "local", network, "dev", "lo"])?;
+        let router = RELAY.to_string();
+        in_server(&["ip", "route", "add", network, "via", &router])?;
+    }
+    Ok(())
+}
+
+/// Lets this process have a socket for each machine, as far as it may.
+pub fn raise_descriptor_limit() -> io::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(io::Error::from)
 }
 
 /// The beginning of a command that runs where the servers are, on their core.
