@@ -11,6 +11,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use bootwright::base::{Firmware, TestClock};
+use bootwright::config::mirror::Mirror;
 use bootwright::config::snapshot::TftpEngine;
 use bootwright::journal::event::{Event, Kind, Reason};
 use bootwright::record::InstallState;
@@ -129,6 +130,7 @@ both! {
     options_are_granted_within_limits,
     the_block_number_rolls_over,
     a_size_probe_is_no_failure,
+    a_kept_file_of_a_mirror_is_sent,
     a_client_that_falls_silent_has_failed,
     a_lost_packet_is_repeated,
     what_is_not_served_gets_an_error_and_an_event,
@@ -419,6 +421,40 @@ fn a_file_replaced_while_it_is_sent_stays_the_old_one(engine: TftpEngine) {
     assert_eq!(bytes, old);
     assert_eq!(served.told(), (Kind::TftpSent, Reason::Done, 300_000));
     assert_eq!(served.fetch("file", &[]).unwrap().bytes, b"new");
+}
+
+fn a_kept_file_of_a_mirror_is_sent(engine: TftpEngine) {
+    let site = Site::new();
+    let state = site.outside().join("state");
+    site.change(|snapshot| {
+        snapshot.server.state_dir.clone_from(&state);
+        snapshot.mirrors = vec![Mirror {
+            path: "deb".to_owned(),
+            // Nobody is there.
+            url: "http://127.0.0.1:9/debian".to_owned(),
+            keep: Mirror::KEEP,
+            fresh_for: Mirror::FRESH_FOR,
+            stale: true,
+            span: None,
+        }];
+    });
+    let mut served = Served::of(site, engine);
+    let error = served.fetch("deb/linux", &[]).unwrap_err();
+    assert_eq!(error.0, 1);
+    let event = served.event();
+    let detail = event.detail.unwrap();
+    assert!(
+        detail.contains("is being fetched from http://127.0.0.1:9/debian/linux"),
+        "{detail}"
+    );
+    std::fs::create_dir_all(state.join("mirror/deb")).unwrap();
+    std::fs::write(state.join("mirror/deb/linux"), pattern(3_000)).unwrap();
+    // Whatever lies in the folder of boot files.
+    served.write("deb/linux", b"another");
+    assert_eq!(
+        served.fetch("/deb//linux", &[]).unwrap().bytes,
+        pattern(3_000)
+    );
 }
 
 fn a_file_cut_short_while_it_is_sent_fails(engine: TftpEngine) {

@@ -45,7 +45,10 @@ pub fn users(config: &InForce) -> BTreeMap<String, Users> {
     let mut all: BTreeMap<String, Users> = BTreeMap::new();
     for host in config.snapshot.hosts() {
         for (asset, _) in needed(config, host) {
-            if let AssetRef::Path(path) = asset {
+            // What is mirrored comes when it is asked for, and lies elsewhere.
+            if let AssetRef::Path(path) = asset
+                && config.snapshot.mirror_of(&path).is_none()
+            {
                 let users = all.entry(path).or_default();
                 if users.hosts.last().map(String::as_str) != Some(host.name.as_str()) {
                     users.hosts.push(host.name.to_string());

@@ -218,7 +218,22 @@ fn show_one(host: &WouldGet, out: &mut dyn Write) -> anyhow::Result<()> {
         }
         Some(BootView::Wimboot { files }) => rows.push(("  wimboot", list(files))),
         Some(BootView::Memdisk { image }) => rows.push(("  memdisk", text(image))),
-        Some(BootView::Chain { url }) => rows.push(("  chain", Some(url.clone()))),
+        Some(BootView::Sanboot {
+            target,
+            initiator,
+            username,
+        }) => {
+            rows.push(("  disk", text(target)));
+            rows.push(("  initiator", initiator.clone()));
+            rows.push(("  username", username.clone()));
+        }
+        Some(BootView::Local { drive }) => {
+            rows.push(("  disk", Some(format!("its own, {drive:#x}"))));
+        }
+        Some(BootView::Chain { url, signature }) => {
+            rows.push(("  chain", Some(url.clone())));
+            rows.push(("  signature", signature.clone()));
+        }
         Some(BootView::Script { text }) => {
             rows.push((
                 "  script",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::snapshot::{Boot, Hook, Host, Nic, Own, Profile, Server, Snapshot, Subnet};
+use super::mirror::Mirror;
+use super::snapshot::{Boot, Hook, Host, Nic, Own, Profile, San, Server, Snapshot, Subnet};
 use super::variables::Declarations;
 use crate::base::{HostName, ProfileName, SubnetName, pace};
 
@@ -70,6 +71,9 @@ impl SnapshotDiff {
         diff.settings(&old.server, &new.server);
         if !same_hooks(&old.hooks, &new.hooks) {
             diff.server.push("[[hook]]");
+        }
+        if !same_mirrors(&old.mirrors, &new.mirrors) {
+            diff.server.push("[[mirror]]");
         }
         diff
     }
@@ -226,6 +230,17 @@ fn same_hooks(old: &[Hook], new: &[Hook]) -> bool {
         .eq(new.iter().map(without_place))
 }
 
+/// Whether mirrors differ at most in their place in the file.
+fn same_mirrors(old: &[Mirror], new: &[Mirror]) -> bool {
+    let without_place = |mirror: &Mirror| Mirror {
+        span: None,
+        ..mirror.clone()
+    };
+    old.iter()
+        .map(without_place)
+        .eq(new.iter().map(without_place))
+}
+
 /// Whether what two hosts have is the same; the answer holds for all that share it.
 #[derive(Default)]
 struct SameOwn<'a>(Option<(&'a Own, &'a Own, bool)>);
@@ -354,6 +369,14 @@ fn same_boot(old: &Boot, new: &Boot) -> bool {
     let kinds = match (old, new) {
         (Boot::Script { template }, Boot::Script { template: new }) => template == new,
         (Boot::Image { kind, .. }, Boot::Image { kind: new, .. }) => kind == new,
+        (Boot::Local { drive }, Boot::Local { drive: new }) => drive == new,
+        (Boot::San(old), Boot::San(new)) => {
+            let secrets = |san: &San| {
+                [&san.login, &san.target_login]
+                    .map(|login| login.as_ref().map(|login| login.secret.clone()))
+            };
+            old.drive == new.drive && secrets(old) == secrets(new)
+        }
         _ => std::mem::discriminant(old) == std::mem::discriminant(new),
     };
     kinds && texts(old) == texts(new)

@@ -8,6 +8,7 @@
 //! gives the same result on any machine. Unknown keys are errors. Files are read through
 //! [`source::Files`] only.
 
+pub mod brought;
 mod check;
 pub mod diff;
 pub mod explain;
@@ -15,6 +16,7 @@ pub mod fetch;
 mod index;
 pub mod load;
 mod merge;
+pub mod mirror;
 pub mod options;
 mod parse;
 mod parts;

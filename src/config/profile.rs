@@ -157,10 +157,19 @@ pub enum Boot {
         /// Its command line.
         cmdline: Arguments,
     },
+    /// A disk or CD over the network that the machine boots as if it were its own.
+    San(Box<San>),
+    /// A disk of the machine's own.
+    Local {
+        /// Its number as the BIOS counts, from 0x80.
+        drive: u8,
+    },
     /// Another boot script.
     Chain {
         /// Its URL or path.
         url: TemplateText,
+        /// Where its signature is, by which iPXE has to verify it; a URL or path.
+        signature: Option<TemplateText>,
     },
     /// A whole iPXE script.
     Script {
@@ -172,29 +181,15 @@ pub enum Boot {
 impl Boot {
     /// Its texts that are templates, with the keys that they stand under: `initrd[0]` in a list.
     pub fn texts(&self) -> Vec<(String, &TemplateText)> {
-        let listed = |key: &str, list: &'_ [TemplateText]| -> Vec<String> {
-            (0..list.len()).map(|index| list_key(key, index)).collect()
-        };
-        let arguments = |arguments: &Arguments| match arguments {
-            Arguments::Text(_) => vec!["cmdline".to_owned()],
-            Arguments::List(list) => listed("cmdline", list),
-        };
-        let all = |image: &str, files: &str, of: &[TemplateText], cmdline: &Arguments| {
-            let mut keys = vec![image.to_owned()];
-            keys.extend(listed(files, of));
-            keys.extend(arguments(cmdline));
-            keys
-        };
-        let (keys, image, files, cmdline): (_, _, &[TemplateText], &[TemplateText]) = match self {
+        let none: (&str, &[TemplateText], Option<&Arguments>) = ("", &[], None);
+        let (single, (files_key, files, cmdline)) = match self {
             Self::Linux {
                 kernel,
                 initrd,
                 cmdline,
             } => (
-                all("kernel", "initrd", initrd, cmdline),
-                kernel,
-                initrd,
-                cmdline.texts(),
+                vec![("kernel", kernel)],
+                ("initrd", initrd.as_slice(), Some(cmdline)),
             ),
             Self::Image {
                 kind,
@@ -202,22 +197,101 @@ impl Boot {
                 files,
                 cmdline,
             } => (
-                all(kind.image_key(), kind.files_key(), files, cmdline),
-                image,
-                files,
-                cmdline.texts(),
+                vec![(kind.image_key(), image)],
+                (kind.files_key(), files.as_slice(), Some(cmdline)),
             ),
-            Self::Chain { url } => (vec!["url".to_owned()], url, &[], &[]),
-            Self::Script { .. } => return Vec::new(),
+            Self::San(san) => {
+                let all = [
+                    (san.target.key(), Some(san.target.text())),
+                    ("initiator", san.initiator.as_ref()),
+                    ("username", san.login.as_ref().map(|login| &login.user)),
+                    (
+                        "target_username",
+                        san.target_login.as_ref().map(|login| &login.user),
+                    ),
+                ];
+                let there = all.into_iter();
+                let there = there.filter_map(|(key, text)| Some((key, text?)));
+                (there.collect(), none)
+            }
+            Self::Chain { url, signature } => {
+                let signature = signature.iter().map(|text| ("signature", text));
+                let url = std::iter::once(("url", url));
+                (url.chain(signature).collect(), none)
+            }
+            Self::Local { .. } | Self::Script { .. } => (Vec::new(), none),
         };
-        let texts = std::iter::once(image).chain(files).chain(cmdline);
-        keys.into_iter().zip(texts).collect()
+        let single = single.into_iter();
+        let mut texts: Vec<(String, &TemplateText)> =
+            single.map(|(key, text)| (key.to_owned(), text)).collect();
+        let listed = |key: &str, list: &'_ [TemplateText]| -> Vec<String> {
+            (0..list.len()).map(|index| list_key(key, index)).collect()
+        };
+        texts.extend(listed(files_key, files).into_iter().zip(files));
+        match cmdline {
+            Some(Arguments::Text(text)) => texts.push(("cmdline".to_owned(), text)),
+            Some(Arguments::List(list)) => {
+                texts.extend(listed("cmdline", list).into_iter().zip(list))
+            }
+            None => {}
+        }
+        texts
     }
 }
 
 /// The name of one text of a list, as [`Boot::texts`] gives it.
 pub fn list_key(key: &str, index: usize) -> String {
     format!("{key}[{index}]")
+}
+
+/// A disk or CD over the network (iPXE's `sanboot`).
+#[derive(Debug, Clone)]
+pub struct San {
+    /// Where it is.
+    pub target: SanTarget,
+    /// The name by which the machine logs in at an iSCSI target; `None`: one made of the host's name.
+    pub initiator: Option<TemplateText>,
+    /// How the machine proves to the target who it is (CHAP, RFC 1994).
+    pub login: Option<Chap>,
+    /// How the target proves to the machine who it is.
+    pub target_login: Option<Chap>,
+    /// The number that the BIOS has it under.
+    pub drive: u8,
+}
+
+/// Where a disk over the network is.
+#[derive(Debug, Clone)]
+pub enum SanTarget {
+    /// The image of a disk or CD, read by HTTP as it is needed: its path under `boot_assets`, or a URL.
+    Image(TemplateText),
+    /// A root path (RFC 4173), see [`crate::wire::iscsi`].
+    Iscsi(TemplateText),
+}
+
+impl SanTarget {
+    /// Its key.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Image(_) => "image",
+            Self::Iscsi(_) => "target",
+        }
+    }
+
+    /// Its text.
+    pub const fn text(&self) -> &TemplateText {
+        match self {
+            Self::Image(text) | Self::Iscsi(text) => text,
+        }
+    }
+}
+
+/// A name and a secret.
+#[derive(Debug, Clone)]
+pub struct Chap {
+    /// The name.
+    pub user: TemplateText,
+    /// The name of the secret in the file of secrets.
+    pub secret: String,
 }
 
 /// What a boot loader starts that is no Linux kernel.

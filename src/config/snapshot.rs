@@ -14,10 +14,11 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 
 use super::index::{Hosts, Index};
+use super::mirror::Mirror;
 use super::options::ConfiguredOption;
 pub use super::profile::{
-    Answer, Arguments, Boot, ImageKind, Profile, ProfileOption, ProfileValue, SignedLoaders,
-    Snippet, Template, TemplateText, list_key,
+    Answer, Arguments, Boot, Chap, ImageKind, Profile, ProfileOption, ProfileValue, San, SanTarget,
+    SignedLoaders, Snippet, Template, TemplateText, list_key,
 };
 use super::secrets::Secrets;
 use super::source::Span;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub secrets: Secrets,
     /// Who is told of events.
     pub hooks: Vec<Hook>,
+    /// Folders of boot files that are brought from elsewhere.
+    pub mirrors: Vec<Mirror>,
     /// Snippets that hosts may name: `templates/snippets/NAME.sh.j2`.
     pub snippets: BTreeMap<String, Snippet>,
     hosts: Hosts,
@@ -652,6 +655,20 @@ pub enum HookTarget {
 }
 
 impl Snapshot {
+    /// Whether a file comes from a mirror, or a folder (its path may end with `/`) is one or lies in one.
+    pub fn is_mirrored(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        let is_folder = |mirror: &Mirror| mirror.path == path;
+        self.mirrors.iter().any(is_folder) || self.mirror_of(path).is_some()
+    }
+
+    /// The mirror that a boot file is brought by, and what it is called there. `path` is a clean one.
+    pub fn mirror_of<'s>(&'s self, path: &'s str) -> Option<(&'s Mirror, &'s str)> {
+        self.mirrors
+            .iter()
+            .find_map(|mirror| Some((mirror, mirror.below(path)?)))
+    }
+
     /// Puts a checked configuration together. The caller (`config::check`) has refused what is used
     /// twice; should two hosts share an address here, the first one keeps it.
     pub fn new(
@@ -668,6 +685,7 @@ impl Snapshot {
             subnets,
             secrets: Secrets::default(),
             hooks: Vec::new(),
+            mirrors: Vec::new(),
             snippets: BTreeMap::new(),
             hosts: Hosts::new(hosts),
             profiles: profiles

@@ -41,6 +41,8 @@ pub trait Files {
     }
     /// Whether there is a regular file of this name.
     fn is_file(&self, path: &Path) -> bool;
+    /// The length of a regular file in bytes; `None`: there is none.
+    fn size(&self, path: &Path) -> Option<u64>;
     /// Whether there is a folder of this name.
     fn is_dir(&self, path: &Path) -> bool;
     /// Whether there is a regular file of this name that somebody may run. In memory every file is.
@@ -248,6 +250,11 @@ impl Files for DiskFiles {
         path.is_file()
     }
 
+    fn size(&self, path: &Path) -> Option<u64> {
+        let found = std::fs::metadata(path).ok()?;
+        found.is_file().then(|| found.len())
+    }
+
     fn is_executable(&self, path: &Path) -> bool {
         std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
     }
@@ -301,6 +308,10 @@ impl Files for MemoryFiles {
 
     fn is_file(&self, path: &Path) -> bool {
         self.0.contains_key(path)
+    }
+
+    fn size(&self, path: &Path) -> Option<u64> {
+        u64::try_from(self.0.get(path)?.len()).ok()
     }
 
     fn is_dir(&self, path: &Path) -> bool {

@@ -40,7 +40,7 @@ use crate::serve::hooks;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
 use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem};
-use crate::serve::{dhcp, foreign, ndp, tftp};
+use crate::serve::{dhcp, foreign, index, ndp, tftp};
 use crate::store::{AnyStore, OpenOutcome, StoreError};
 
 /// Name of the operators' socket in the state folder.
@@ -277,6 +277,10 @@ impl Prepared {
                     cancel,
                 )
             }
+        });
+        tasks.start("boot files", {
+            let ctx = ctx.clone();
+            move |cancel| index::run(ctx.clone(), cancel)
         });
         tasks.start("hooks", {
             let (ctx, health) = (ctx.clone(), health.clone());

@@ -17,7 +17,7 @@ use crate::decide::configs::ConfigName;
 use crate::decide::delivery::BOTH_WAYS;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::scripts::IPXE_FAILED_AT;
-use crate::render::{AssetRef, RenderedBoot};
+use crate::render::{AssetRef, RenderedBoot, RenderedTarget};
 use crate::wire::names::clean_path;
 
 /// A step of a boot, in the order in which they come.
@@ -131,6 +131,8 @@ pub enum Loads {
     },
     /// What a script of the profile's own says, or another one that is chained to.
     Script(Option<AssetRef>),
+    /// A disk: by HTTP the one of this image, which is read in pieces.
+    Disk(Option<AssetRef>),
 }
 
 impl From<&RenderedBoot> for Loads {
@@ -144,7 +146,12 @@ impl From<&RenderedBoot> for Loads {
                 kernel: image.clone(),
                 initrd: files.iter().map(|(file, _)| file.clone()).collect(),
             },
-            RenderedBoot::Chain(script) => Self::Script(Some(script.clone())),
+            RenderedBoot::San(san) => Self::Disk(match &san.target {
+                RenderedTarget::Image(image) => Some(image.clone()),
+                RenderedTarget::Iscsi(_) => None,
+            }),
+            RenderedBoot::Local { .. } => Self::Disk(None),
+            RenderedBoot::Chain { script, .. } => Self::Script(Some(script.clone())),
             RenderedBoot::Script(_) => Self::Script(None),
         }
     }
@@ -181,6 +188,7 @@ impl Expected {
             StepKind::Kernel => match &self.loads {
                 Loads::Unknown => true,
                 Loads::Linux { kernel, .. } => kernel.path().is_some(),
+                Loads::Disk(image) => image.as_ref().is_some_and(|image| image.path().is_some()),
                 Loads::Script(_) => false,
             },
             StepKind::Initrd => self.initrd().any(|file| file.path().is_some()),
@@ -199,7 +207,7 @@ impl Expected {
     fn initrd(&self) -> impl Iterator<Item = &AssetRef> {
         match &self.loads {
             Loads::Linux { initrd, .. } => initrd.as_slice(),
-            Loads::Unknown | Loads::Script(_) => &[],
+            Loads::Unknown | Loads::Script(_) | Loads::Disk(_) => &[],
         }
         .iter()
     }
@@ -330,14 +338,16 @@ impl Progress {
             {
                 Sighting::remark_if(true)
             }
-            Kind::TftpFailed | Kind::HttpRefused => Sighting::remark_if(match event.reason {
-                Reason::Aborted => event.kind == Kind::TftpFailed && self.is_needed(event),
-                // Firmware, iPXE and installers try names that need not be there.
-                // A URL that the server named to break a loop, taken for a name.
-                Reason::NotFound if event.kind == Kind::TftpFailed && is_url(event) => false,
-                Reason::NotFound => self.is_needed(event),
-                _ => true,
-            }),
+            Kind::TftpFailed | Kind::HttpRefused | Kind::MirrorFailed => {
+                Sighting::remark_if(match event.reason {
+                    Reason::Aborted => event.kind == Kind::TftpFailed && self.is_needed(event),
+                    // Firmware, iPXE and installers try names that need not be there.
+                    // A URL that the server named to break a loop, taken for a name.
+                    Reason::NotFound if event.kind == Kind::TftpFailed && is_url(event) => false,
+                    Reason::NotFound => self.is_needed(event),
+                    _ => true,
+                })
+            }
             Kind::ReportIgnored if event.reason == Reason::SignOfLife => begun(event),
             Kind::ReportIgnored => Sighting::remark_if(event.reason != Reason::NoChange),
             Kind::InstallStarted if event.reason == Reason::Reported => begun(event),
@@ -366,6 +376,7 @@ impl Progress {
             | Kind::ReportLog
             | Kind::SecretServed
             | Kind::HookFailed
+            | Kind::MirrorFetched
             | Kind::InstallWaiting
             | Kind::InstallArmed
             | Kind::InstallBooting
@@ -548,6 +559,13 @@ impl Progress {
                 };
             }
         }
+        if let Loads::Disk(Some(image)) = &self.expected.loads
+            && is_same_file(file, text(image))
+        {
+            self.has_kernel = true;
+            self.is_as_expected = true;
+            return Sighting::step(StepKind::Kernel, format!("{name} is read as a disk"));
+        }
         if !self.has_script && !self.is_loader(file) && is_grub(&signed::base_name(file)) {
             return Sighting::step(StepKind::Grub, format!("GRUB {name} sent{size}"));
         }
@@ -600,7 +618,7 @@ impl Progress {
         let loads = match &self.expected.loads {
             Loads::Unknown => Vec::new(),
             Loads::Linux { kernel, initrd } => std::iter::once(kernel).chain(initrd).collect(),
-            Loads::Script(script) => script.iter().collect(),
+            Loads::Script(file) | Loads::Disk(file) => file.iter().collect(),
         };
         self.loader()
             .into_iter()

@@ -129,6 +129,10 @@ closed_set! {
         BootLoop = "boot.loop",
         /// An event could not be delivered to a hook.
         HookFailed = "hook.failed",
+        /// A file was brought from the server that it is mirrored from.
+        MirrorFetched = "mirror.fetched",
+        /// A file could not be brought from there, or it could not be asked whether it has changed.
+        MirrorFailed = "mirror.failed",
         /// An unknown machine was seen.
         HostUnknown = "host.unknown",
         /// A configuration has taken effect.
@@ -281,6 +285,8 @@ closed_set! {
         ReadFailed = "read-failed",
         /// The file changed while it was sent.
         Changed = "changed-while-sent",
+        /// The server that the file is mirrored from did not give it.
+        Upstream = "upstream",
         /// The connection ended before the whole was sent.
         Incomplete = "incomplete",
         // --- scripts, answers, reports

@@ -540,6 +540,7 @@ const fn level(kind: Kind, reason: Reason) -> Level {
         | Kind::InstallStalled
         | Kind::InstallLapsed
         | Kind::ConfigRejected
+        | Kind::MirrorFailed
         | Kind::ServerTrouble
         | Kind::JournalSummary => Level::Warn,
         Kind::DhcpIgnored => match reason {

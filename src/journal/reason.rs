@@ -110,6 +110,7 @@ impl Reason {
             Self::ReadOnly => "files cannot be written here",
             Self::ReadFailed => "the file could not be read",
             Self::Changed => "the file changed while it was sent",
+            Self::Upstream => "the server that the file is mirrored from did not give it",
             Self::Incomplete => "the connection ended before all was sent",
             Self::NotThisMachine => "the request came from another address than the machine's",
             Self::UnknownToken => "no arming has this token",
@@ -250,6 +251,9 @@ impl Reason {
             }
             Self::Timeout | Self::Incomplete => {
                 "see cable, switch port and firewall; for TFTP also an MTU smaller than the block size"
+            }
+            Self::Upstream => {
+                "see that this server reaches the other one (its name, a proxy, a firewall), and the URL of the [[mirror]]"
             }
             Self::ReadFailed => "see that the daemon's user may read the file",
             Self::Changed => "bring boot files by renaming a finished copy into place",

@@ -437,7 +437,9 @@ fn can_reach(
 ) -> Result<(), PlanError> {
     let (host, profile) = (host.clone(), profile.name.clone());
     match until {
-        Milestone::Kernel if !matches!(expected.loads, Loads::Linux { .. }) => {
+        Milestone::Kernel
+            if !matches!(expected.loads, Loads::Linux { .. } | Loads::Disk(Some(_))) =>
+        {
             Err(PlanError::NoKernel { host, profile })
         }
         Milestone::Answers if !expected.answers => Err(PlanError::NoAnswers { host, profile }),
@@ -457,6 +459,7 @@ fn boot_files(
         .copied()
         .filter(|loader| !loader.contains("://"))
         .chain(boot.map(RenderedBoot::paths).unwrap_or_default())
+        .filter(|path| in_force.snapshot.mirror_of(path).is_none())
         .filter(|path| !folder.join(path).is_file())
         .map(|path| match fetched_by(&in_force.snapshot, path) {
             Some(command) => format!("  {}: `{command}` brings it", folder.join(path).display()),

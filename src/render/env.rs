@@ -9,7 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use super::{RenderError, context, filters, secrets};
 use crate::base::suggest;
 use crate::config::Snapshot;
-use crate::config::snapshot::{Profile, ProfileValue, TemplateText};
+use crate::config::snapshot::{Boot, Profile, ProfileValue, TemplateText};
 
 /// Parsed templates; those that do not parse are kept as their error.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ impl Templates {
             templates.add(name.clone(), &template.text);
         }
         for profile in snapshot.profiles().values() {
+            templates.uses_secrets |=
+                matches!(&profile.boot, Boot::San(san) if san.login.is_some());
             for (key, text) in profile.boot.texts() {
                 templates.add(boot_text_name(profile, &key), &text.text);
             }

@@ -136,9 +136,13 @@ pub fn is_named_there(is_there: &dyn Fn(&str) -> bool, path: &str) -> bool {
     is_there(path) || is_there(&format!("{path}/"))
 }
 
-/// A warning for each boot file that some host with a profile needs and that is not there.
-/// `is_there` is asked with paths under `boot_assets`; those of folders end with `/`.
-pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem> {
+/// A warning for each boot file that some host with a profile needs and that is not there, or not all of it.
+/// `is_there` is asked with paths under `boot_assets`, those of folders ending with `/`; `amiss` says what is wrong with one that is there in part.
+pub fn missing(
+    config: &InForce,
+    is_there: &dyn Fn(&str) -> bool,
+    amiss: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Problem> {
     let mut hosts_by_path: BTreeMap<(String, Option<Firmware>), Vec<&Host>> = BTreeMap::new();
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
     let mut missing_of = |host: &Host| -> Vec<(String, Option<Firmware>)> {
@@ -208,12 +212,14 @@ pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem
         .into_iter()
         .map(|((path, only), hosts)| {
             let names = check::host_names(&hosts);
+            let amiss = amiss(&path);
+            let is = amiss.as_deref().unwrap_or("not there");
             let message = match only {
                 None => format!(
-                    "the boot file `{path}` is not there, and {names} cannot be installed without it"
+                    "the boot file `{path}` is {is}, and {names} cannot be installed without it"
                 ),
                 Some(firmware) => format!(
-                    "the boot loader `{path}` is not there, and {names} cannot be installed without it if {} {}",
+                    "the boot loader `{path}` is {is}, and {names} cannot be installed without it if {} {}",
                     if hosts.len() == 1 { "it has" } else { "they have" },
                     match firmware {
                         Firmware::Bios => "BIOS firmware",
@@ -221,13 +227,44 @@ pub fn missing(config: &InForce, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem
                     }
                 ),
             };
-            let problem = Problem::warning("boot-file-missing", message).help(
+            let code = if amiss.is_some() {
+                "boot-file-partial"
+            } else {
+                "boot-file-missing"
+            };
+            let problem = Problem::warning(code, message).help(
                 match fetched_by(&config.snapshot, &path) {
                     Some(command) => format!("`{command}` brings it, or put it at {folder}/{path}"),
                     None => format!("put it at {folder}/{path}"),
                 },
             );
             check::at_host(problem, &hosts)
+        })
+        .collect()
+}
+
+/// A warning for each folder of boot files that hides behind a mirror. `is_folder` is asked with paths under
+/// `boot_assets`.
+pub fn behind_mirrors(snapshot: &Snapshot, is_folder: &dyn Fn(&str) -> bool) -> Vec<Problem> {
+    let hiding = snapshot
+        .mirrors
+        .iter()
+        .filter(|mirror| is_folder(&mirror.path));
+    hiding
+        .map(|mirror| {
+            let (path, folder) = (&mirror.path, snapshot.server.boot_assets.display());
+            let problem = Problem::warning(
+                "boot-file-hidden",
+                format!(
+                    "{folder}/{path} is not what machines get: files of this folder come from {}",
+                    mirror.url
+                ),
+            )
+            .help("take the folder away, or give the [[mirror]] another `path`");
+            match mirror.span {
+                Some(span) => problem.at(span, "this mirror"),
+                None => problem,
+            }
         })
         .collect()
 }

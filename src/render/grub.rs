@@ -28,6 +28,9 @@ pub(super) fn install(
     boot: &RenderedBoot,
     transport: Transport,
 ) -> Result<String, String> {
+    if let RenderedBoot::Local { drive: 0x80 } = boot {
+        return Ok(disk(boots.view.host, &boots.headline()));
+    }
     let places = Places::of(boots.view, transport);
     let loaded = commands(boots, boot, &places)?;
     let mut text = begun();
@@ -172,7 +175,20 @@ fn commands(
                 ]
             }
         },
-        RenderedBoot::Chain(next) => {
+        RenderedBoot::San(_) => {
+            return Err("it attaches no disks over the network; that takes iPXE".to_owned());
+        }
+        RenderedBoot::Local { drive } => {
+            // On UEFI this fails, and the firmware's next boot device has its turn.
+            let disk = drive.saturating_sub(0x80);
+            vec![step("the disk", format!("chainloader (hd{disk})+1"))]
+        }
+        RenderedBoot::Chain {
+            signature: Some(_), ..
+        } => {
+            return Err("only iPXE verifies the signature that the profile names".to_owned());
+        }
+        RenderedBoot::Chain { script: next, .. } => {
             let name = file_name(next).to_ascii_lowercase();
             let command = if name.ends_with(".efi") {
                 "chainloader"

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Renderer, check, files};
+use crate::config::brought::{self, Brought};
 use crate::config::{self, Files, Problem, Severity, Snapshot, SourceMap};
 
 /// A configuration that may take effect: the snapshot and its parsed templates.
@@ -69,11 +70,38 @@ pub fn prove(
     check::check(&snapshot, &renderer, &sources, &mut problems);
     let in_force = InForce { snapshot, renderer };
     let folder = &in_force.snapshot.server.boot_assets;
+    let manifest = folder.join(brought::NAME);
+    // Whether it is there is asked first: what could not be read is looked out for.
+    let brought = if files.is_file(&manifest) {
+        Brought::parse(&files.read(&manifest).unwrap_or_default())
+    } else {
+        Brought::default()
+    };
+    let snapshot = &in_force.snapshot;
+    // To stand after "the boot file X is".
+    let amiss = |path: &str| {
+        let file = folder.join(path);
+        match files.size(&file) {
+            Some(size) => brought.part(path, size),
+            None => {
+                let mut part = file.into_os_string();
+                part.push(".part");
+                let there = files.is_file(part.as_ref());
+                there.then(|| format!("there only in part ({path}.part)"))
+            }
+        }
+    };
     let is_there = |path: &str| match path.strip_suffix('/') {
         Some(below) => files.is_dir(&folder.join(below)),
         None => files.is_file(&folder.join(path)),
     };
-    problems.extend(files::missing(&in_force, &is_there));
+    // What is mirrored comes when it is asked for.
+    let is_good =
+        |path: &str| snapshot.is_mirrored(path) || is_there(path) && amiss(path).is_none();
+    problems.extend(files::missing(&in_force, &is_good, &amiss));
+    problems.extend(files::behind_mirrors(snapshot, &|path| {
+        files.is_dir(&folder.join(path))
+    }));
     let head = |path: &str| files.head(&folder.join(path), files::HEAD).ok();
     problems.extend(files::unsigned(&in_force, &is_there, &head));
     let at_top = files.names(folder).unwrap_or_default();

@@ -79,7 +79,26 @@ impl Boots<'_> {
 }
 
 impl Texts {
-    /// Boots the installer.
+    /// Boots the installer, for the machine itself: with the passwords that its script logs in by.
+    pub fn install_for_machine(
+        self,
+        boots: &Boots<'_>,
+        boot: &RenderedBoot,
+    ) -> Result<String, Unable> {
+        match self.loader {
+            BootLoader::Ipxe => Ok(scripts::install_for_machine(
+                boots.view,
+                boot,
+                boots.attempt,
+                boots.max_attempts,
+                self.transport == Transport::Tftp,
+            )),
+            // They log in nowhere.
+            BootLoader::Grub | BootLoader::Pxelinux => self.install(boots, boot),
+        }
+    }
+
+    /// Boots the installer; a preview, without passwords.
     pub fn install(self, boots: &Boots<'_>, boot: &RenderedBoot) -> Result<String, Unable> {
         let (view, transport) = (boots.view, self.transport);
         let text = match self.loader {

@@ -25,6 +25,7 @@ pub mod needs;
 pub mod paths;
 pub mod preseed;
 mod pxelinux;
+pub mod san;
 pub mod scripts;
 pub mod secrets;
 mod uses;
@@ -48,6 +49,7 @@ use self::secrets::{Missing, Shown};
 pub use cmdline::Cmdline;
 pub use context::Urls;
 pub use paths::AssetRef;
+pub use san::{RenderedSan, RenderedTarget};
 
 /// The templates of one snapshot, parsed. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -105,8 +107,20 @@ pub enum RenderedBoot {
         /// Its command line.
         cmdline: Cmdline,
     },
+    /// A disk or CD over the network.
+    San(Box<RenderedSan>),
+    /// A disk of the machine's own.
+    Local {
+        /// Its number as the BIOS counts.
+        drive: u8,
+    },
     /// Another script.
-    Chain(AssetRef),
+    Chain {
+        /// The script, or a loader.
+        script: AssetRef,
+        /// Its signature, without which it is not started.
+        signature: Option<AssetRef>,
+    },
     /// A whole iPXE script.
     Script(String),
 }
@@ -128,8 +142,12 @@ impl RenderedBoot {
                 let files = files.iter().map(|(file, _)| file);
                 std::iter::once(image).chain(files).collect()
             }
-            Self::Chain(script) => vec![script],
-            Self::Script(_) => Vec::new(),
+            Self::San(san) => match &san.target {
+                RenderedTarget::Image(image) => vec![image],
+                RenderedTarget::Iscsi(_) => Vec::new(),
+            },
+            Self::Chain { script, signature } => std::iter::once(script).chain(signature).collect(),
+            Self::Local { .. } | Self::Script(_) => Vec::new(),
         }
     }
 
@@ -144,7 +162,7 @@ impl RenderedBoot {
                 Some(format!("{prefix}{cmdline}").trim_end().to_owned())
             }
             Self::Image { cmdline, .. } => Some(cmdline.to_string()),
-            Self::Chain(_) | Self::Script(_) => None,
+            Self::San(_) | Self::Local { .. } | Self::Chain { .. } | Self::Script(_) => None,
         }
     }
 }
@@ -471,7 +489,15 @@ impl Renderer {
                     cmdline: composed(arguments, 0)?,
                 })
             }
-            Boot::Chain { .. } => Ok(RenderedBoot::Chain(asset("url")?)),
+            Boot::San(written) => {
+                let text = |key: &str| self.templates.render(&name(key), context);
+                san::render(prepared, written, &text).map(|san| RenderedBoot::San(Box::new(san)))
+            }
+            Boot::Local { drive } => Ok(RenderedBoot::Local { drive: *drive }),
+            Boot::Chain { signature, .. } => Ok(RenderedBoot::Chain {
+                script: asset("url")?,
+                signature: signature.as_ref().map(|_| asset("signature")).transpose()?,
+            }),
             Boot::Script { template } => {
                 let script = self.templates.render(template, context)?;
                 if !script.starts_with("#!ipxe") {

@@ -123,7 +123,20 @@ fn label(
             }
             ImageKind::Efi => return Err("it starts no EFI programs".to_owned()),
         },
-        RenderedBoot::Chain(next) => {
+        RenderedBoot::San(_) => {
+            return Err("it attaches no disks over the network; that takes iPXE".to_owned());
+        }
+        RenderedBoot::Local { drive: 0x80 } => lines.push(("LOCALBOOT", "0".to_owned())),
+        RenderedBoot::Local { drive } => {
+            lines.push(("COM32", "chain.c32".to_owned()));
+            append = format!("hd{}", drive.saturating_sub(0x80));
+        }
+        RenderedBoot::Chain {
+            signature: Some(_), ..
+        } => {
+            return Err("only iPXE verifies the signature that the profile names".to_owned());
+        }
+        RenderedBoot::Chain { script: next, .. } => {
             let name = file_name(next).to_ascii_lowercase();
             let directive = match name.rsplit_once('.') {
                 Some((_, "0" | "kpxe" | "pxe")) => "PXE",

@@ -2,7 +2,7 @@
 //! plain `exit` firmware takes the network boot for a success and stops in its setup.
 //!
 //! Only commands that every build has are used, those of Debian's 1.0.0+git-20190125 and of BIOS
-//! builds: no `params`, `console`, `ntp`, `poweroff`. Scripts hold no `dhcp`, except [`chain`], which
+//! builds: no `params`, `console`, `ntp`, `poweroff`; `imgverify` only where a profile wants it. Scripts hold no `dhcp`, except [`chain`], which
 //! runs before a machine has a script of its own: a DHCP packet after a script was served counts as a
 //! further boot.
 //!
@@ -14,7 +14,8 @@
 use std::fmt::Write as _;
 
 use super::loaders::{PAUSE, file_name};
-use super::{AssetRef, Cmdline, RenderedBoot, Urls, View, cmdline};
+use super::san::Passwords;
+use super::{AssetRef, Cmdline, RenderedBoot, RenderedSan, RenderedTarget, Urls, View, cmdline};
 use crate::base::{HardwareAddr, Lifecycle};
 use crate::config::snapshot::{Host, ImageKind, LocalBoot};
 
@@ -23,12 +24,33 @@ pub const IPXE_FAILED_AT: &str = "iPXE failed at ";
 
 /// Fetches of each file before the machine is given back to its firmware.
 const TRIES: u32 = 5;
+/// The first disk, as the BIOS counts.
+const FIRST_DISK: u8 = 0x80;
 /// A setting that nothing sets: it expands to nothing.
 const NOTHING: &str = "${empty:string}";
 
-/// Boots the installer.
+/// Boots the installer; a preview, without passwords.
 pub fn install(view: &View<'_>, boot: &RenderedBoot, attempt: u32, max_attempts: u32) -> String {
-    installer(view, boot, attempt, max_attempts, &Urls::of(view))
+    let urls = Urls::of(view);
+    installer(view, boot, attempt, max_attempts, &urls, Passwords::Masked)
+}
+
+/// The script for the machine itself, with the passwords that it logs in by at an iSCSI target. By TFTP: for an
+/// iPXE without HTTP, as [`install_by_tftp`].
+pub fn install_for_machine(
+    view: &View<'_>,
+    boot: &RenderedBoot,
+    attempt: u32,
+    max_attempts: u32,
+    by_tftp: bool,
+) -> String {
+    let urls = if by_tftp {
+        Urls::files_by_tftp(view)
+    } else {
+        Urls::of(view)
+    };
+    let passwords = Passwords::Of(&view.snapshot.secrets, view.host);
+    installer(view, boot, attempt, max_attempts, &urls, passwords)
 }
 
 /// The same for an iPXE without HTTP: boot files by TFTP. What the installer itself fetches, it fetches
@@ -39,13 +61,8 @@ pub fn install_by_tftp(
     attempt: u32,
     max_attempts: u32,
 ) -> String {
-    installer(
-        view,
-        boot,
-        attempt,
-        max_attempts,
-        &Urls::files_by_tftp(view),
-    )
+    let urls = Urls::files_by_tftp(view);
+    installer(view, boot, attempt, max_attempts, &urls, Passwords::Masked)
 }
 
 fn installer(
@@ -54,6 +71,7 @@ fn installer(
     attempt: u32,
     max_attempts: u32,
     urls: &Urls,
+    passwords: Passwords<'_>,
 ) -> String {
     let mut steps: Vec<(String, String)> = Vec::new();
     match boot {
@@ -91,10 +109,32 @@ fn installer(
             files,
             cmdline,
         } => steps = image_steps(*kind, image, files, cmdline, urls),
-        RenderedBoot::Chain(next) => steps.push((
-            "chain".to_owned(),
-            format!("imgfetch --name next {}", url(urls, next)),
-        )),
+        RenderedBoot::San(san) => steps.push(("disk".to_owned(), sanboot(view, san))),
+        RenderedBoot::Local { drive } => {
+            let mut script = String::from("#!ipxe\n");
+            let profile = view.profile;
+            say(
+                &mut script,
+                &format!(
+                    "{} boots {} ({})",
+                    view.host.name, profile.name, profile.title
+                ),
+            );
+            boot_disk(&mut script, view.host, *drive);
+            return script;
+        }
+        RenderedBoot::Chain { script, signature } => {
+            steps.push((
+                "chain".to_owned(),
+                format!("imgfetch --name next {}", url(urls, script)),
+            ));
+            if let Some(signature) = signature {
+                steps.push((
+                    "signature".to_owned(),
+                    format!("imgverify next {}", url(urls, signature)),
+                ));
+            }
+        }
     }
 
     let mut script = String::from("#!ipxe\n");
@@ -123,6 +163,9 @@ fn installer(
     }
     // What an earlier script has loaded would be handed to the kernel as well.
     script.push_str("imgfree ||\nset tries:int32 0\n");
+    if let RenderedBoot::San(san) = boot {
+        log_in(&mut script, san, passwords);
+    }
 
     for (step, command) in &steps {
         let _ = write!(
@@ -141,7 +184,9 @@ fn installer(
         let _ = writeln!(script, "shim {} ||", url(urls, &shim));
     }
     match boot {
-        RenderedBoot::Chain(_) => script.push_str("chain next ||\n"),
+        RenderedBoot::Chain { .. } => script.push_str("chain next ||\n"),
+        // Its step has booted it, and it has come back.
+        RenderedBoot::San(_) => {}
         _ => script.push_str("boot ||\n"),
     }
     script.push_str("set err ${errno}\ngoto failed\n");
@@ -227,6 +272,40 @@ fn image_steps(
     steps
 }
 
+/// Attaches a disk and boots it. Images are read by HTTP only: no iPXE reads one in pieces by TFTP.
+fn sanboot(view: &View<'_>, san: &RenderedSan) -> String {
+    let uri = match &san.target {
+        RenderedTarget::Image(image) => url(&Urls::of(view), image),
+        RenderedTarget::Iscsi(path) => path.to_string(),
+    };
+    format!("sanboot --drive {:#x} {uri}", san.drive)
+}
+
+/// Settings by which iPXE logs in at an iSCSI target (ipxe.org/cfg). A password is written by its bytes: whatever
+/// it holds, it is no part of the script's language.
+fn log_in(script: &mut String, san: &RenderedSan, passwords: Passwords<'_>) {
+    if let RenderedTarget::Image(_) = san.target {
+        return;
+    }
+    let _ = writeln!(script, "set initiator-iqn {}", san.initiator);
+    for (login, prefix) in [(&san.login, ""), (&san.target_login, "reverse-")] {
+        let Some(login) = login else { continue };
+        let _ = writeln!(script, "set {prefix}username {}", words(&login.user));
+        let _ = match passwords.of(login) {
+            Some(password) => {
+                let bytes: Vec<String> =
+                    password.bytes().map(|byte| format!("{byte:02x}")).collect();
+                writeln!(script, "set {prefix}password:hex {}", bytes.join(":"))
+            }
+            None => writeln!(
+                script,
+                "set {prefix}password:hex ... the secret {}",
+                login.secret
+            ),
+        };
+    }
+}
+
 /// What memdisk is told where the profile says nothing.
 pub(super) fn memdisk_arguments(files: &[(AssetRef, Cmdline)]) -> &'static str {
     let is_cd = |(file, _): &(AssetRef, Cmdline)| {
@@ -246,7 +325,7 @@ pub(super) fn memdisk_arguments(files: &[(AssetRef, Cmdline)]) -> &'static str {
 pub fn disk(host: &Host, why: &str) -> String {
     let mut script = String::from("#!ipxe\n");
     say(&mut script, why);
-    boot_disk(&mut script, host);
+    boot_disk(&mut script, host, FIRST_DISK);
     script
 }
 
@@ -268,22 +347,27 @@ pub fn waiting(host: &Host, script_url: &str) -> String {
          goto again\n\
          :disk\n"
     );
-    boot_disk(&mut script, host);
+    boot_disk(&mut script, host, FIRST_DISK);
     script
 }
 
-fn boot_disk(script: &mut String, host: &Host) {
+fn boot_disk(script: &mut String, host: &Host, drive: u8) {
     say(script, &format!("{} boots its disk", host.name));
     match host.local_boot {
         // Where there is no way but back: the firmware's next boot device.
         LocalBoot::NoFile | LocalBoot::Exit => {}
-        LocalBoot::Sanboot => script.push_str("sanboot --no-describe --drive 0x80 ||\n"),
+        LocalBoot::Sanboot => {
+            let _ = writeln!(script, "sanboot --no-describe --drive {drive:#x} ||");
+        }
         // On UEFI iPXE of 2019 boots no disk; the firmware's own order does.
-        LocalBoot::Auto => script.push_str(
-            "iseq ${platform} efi && goto firmware ||\n\
-             sanboot --no-describe --drive 0x80 ||\n\
-             :firmware\n",
-        ),
+        LocalBoot::Auto => {
+            let _ = write!(
+                script,
+                "iseq ${{platform}} efi && goto firmware ||\n\
+                 sanboot --no-describe --drive {drive:#x} ||\n\
+                 :firmware\n"
+            );
+        }
     }
     script.push_str("exit 1\n");
 }

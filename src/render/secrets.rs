@@ -2,8 +2,8 @@
 //! host's answers need.
 //!
 //! **Invariant:** everything is rendered with [`MASK`] in the place of a secret, and of whatever is made of
-//! one, but the answer that goes to the machine itself ([`Renderer::answer_for_machine`]). The error of such
-//! an answer is told from a masked rendering of it, so that no error holds a value either.
+//! one, but the answer that goes to the machine itself ([`Renderer::answer_for_machine`]), and the passwords
+//! by which its script logs in at an iSCSI target ([`super::san::Passwords`]). The error of such an answer is told from a masked rendering of it, so that no error holds a value either.
 //!
 //! [`Renderer::answer_for_machine`]: super::Renderer::answer_for_machine
 
@@ -194,6 +194,24 @@ pub(super) fn of_answers(
     ]
 }
 
+/// Takes note of a secret that a login of `[boot]` needs. The error is a sentence.
+pub(super) fn needed_by_login(prepared: &super::Prepared<'_>, name: &str) -> Result<(), String> {
+    let view = &prepared.view;
+    let (secrets, host) = (&view.snapshot.secrets, &view.host.name);
+    match secrets.get(Some(host), name) {
+        Some(secret) if secret.once => Err(format!(
+            "the secret `{name}` is marked `once`, and a boot script is asked for again: take `once` away"
+        )),
+        Some(_) => Ok(()),
+        None => {
+            if secrets.lacks(Some(host), name) {
+                prepared.missing.add(name);
+            }
+            Ok(())
+        }
+    }
+}
+
 /// The same names in the texts of `[boot]` and in boot scripts, where they are refused: these are shown on
 /// screens, and every process of the machine reads its command line.
 pub(super) fn of_boot() -> [(&'static str, Value); 3] {
@@ -273,6 +291,7 @@ pub fn missing_for(
         // Only what it asks for counts.
         let _ = config.renderer.prepared_answer(&prepared, &answer.name);
     }
+    let _ = config.renderer.prepared_boot(&prepared);
     prepared.missing_secrets()
 }
 

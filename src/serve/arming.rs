@@ -82,6 +82,13 @@ pub enum Obstacle {
         folder: PathBuf,
         fetched_by: Option<String>,
     },
+    #[error("{host} cannot be installed: its boot file {file} is {why}")]
+    BootFileAmiss {
+        host: HostName,
+        file: String,
+        why: String,
+        fetched_by: Option<String>,
+    },
     #[error("{host} cannot be installed with {profile}: {error}")]
     DoesNotRender {
         host: HostName,
@@ -123,6 +130,7 @@ impl Obstacle {
             Self::Variable { .. } => "variable",
             Self::SnippetFamily { .. } => "snippet-family",
             Self::BootFileMissing { .. } => "boot-file-missing",
+            Self::BootFileAmiss { .. } => "boot-file-partial",
             Self::DoesNotRender { .. } => "render-failed",
             Self::SecretMissing { .. } => "secret-missing",
             Self::AwaitsItself { .. } => "after-itself",
@@ -143,6 +151,7 @@ impl Obstacle {
             | Self::Variable { host, .. }
             | Self::SnippetFamily { host, .. }
             | Self::BootFileMissing { host, .. }
+            | Self::BootFileAmiss { host, .. }
             | Self::DoesNotRender { host, .. }
             | Self::SecretMissing { host, .. }
             | Self::AwaitsItself { host }
@@ -177,6 +186,9 @@ impl Obstacle {
             Self::Architecture { .. } => {
                 "choose another profile, or correct `arch`".to_owned()
             }
+            Self::BootFileAmiss { fetched_by, .. } => fetched_by.clone().unwrap_or_else(|| {
+                "bring it again, or give a file of your own another name".to_owned()
+            }),
             Self::Variable { host, variable, help, .. } => {
                 let help = help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
                 format!("give `{variable}` in [hosts.{host}.vars] or those of its group{help}")
@@ -273,11 +285,22 @@ pub fn armament(
         list.extend(unrendered(ctx, in_force, host, profile));
     }
     let missing = missing_files(ctx, in_force, host, profile).into_iter();
-    list.extend(missing.map(|file| Obstacle::BootFileMissing {
-        host: name(),
-        fetched_by: fetched_by(snapshot, &file),
-        file,
-        folder: snapshot.server.boot_assets.clone(),
+    list.extend(missing.map(|file| {
+        let (host, fetched_by) = (name(), fetched_by(snapshot, &file));
+        match ctx.assets.amiss(&file) {
+            Some(why) => Obstacle::BootFileAmiss {
+                host,
+                file,
+                why,
+                fetched_by,
+            },
+            None => Obstacle::BootFileMissing {
+                host,
+                file,
+                folder: snapshot.server.boot_assets.clone(),
+                fetched_by,
+            },
+        }
     }));
     let after = match awaited(snapshot, host, terms) {
         Ok(after) => after,

@@ -17,6 +17,8 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::file_cache::{FileCache, Version};
+use super::index::{Index, Stamp};
+use super::mirror::Mirrors;
 use crate::wire::names::clean_path;
 
 /// Folders below the root beyond this depth are not listed.
@@ -27,6 +29,8 @@ const MAX_DEPTH: usize = 32;
 pub struct AssetTree {
     root: Arc<RwLock<Arc<Path>>>,
     cache: FileCache,
+    mirrors: Mirrors,
+    index: Index,
 }
 
 /// A boot file, opened. The descriptor stays with the bytes it was opened on: a file put in its place
@@ -102,12 +106,40 @@ impl AssetTree {
         Self {
             root: Arc::new(RwLock::new(root.into().into())),
             cache: FileCache::default(),
+            mirrors: Mirrors::default(),
+            index: Index::default(),
         }
     }
 
     /// The folder.
     pub fn root(&self) -> Arc<Path> {
         Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is brought from elsewhere when it is asked for.
+    pub const fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
+    }
+
+    /// What is known of the files.
+    pub const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Why a file that is there is not what was brought. To stand after "the boot file X is".
+    pub fn amiss(&self, path: &str) -> Option<String> {
+        let asset = self.open(path).ok()?;
+        let stamp = Stamp::of(&asset.file.metadata().ok()?);
+        self.index.amiss(&self.root(), path, stamp)
+    }
+
+    /// The same over another folder.
+    #[must_use]
+    pub fn with_root(&self, root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: Arc::new(RwLock::new(root.into().into())),
+            ..self.clone()
+        }
     }
 
     /// Another folder, from the next request on.
@@ -154,9 +186,15 @@ impl AssetTree {
         self.open(path).map(|asset| asset.len)
     }
 
-    /// Whether there is a file of this path that may be served.
+    /// Whether there is a file of this path that may be served, and all of it as far as is known.
     pub fn is_there(&self, path: &str) -> bool {
-        self.open(path).is_ok()
+        let Ok(asset) = self.open(path) else {
+            return false;
+        };
+        asset.file.metadata().is_ok_and(|meta| {
+            let stamp = Stamp::of(&meta);
+            self.index.amiss(&self.root(), path, stamp).is_none()
+        })
     }
 
     /// Whether there is a folder of this path, files of which may be served.

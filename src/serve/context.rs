@@ -286,16 +286,14 @@ pub struct DiskBootFiles<'a> {
 
 impl BootFiles for DiskBootFiles<'_> {
     fn is_there(&self, path: &str) -> bool {
-        self.assets.is_there(path)
+        // What is mirrored comes when it is asked for.
+        self.in_force.snapshot.is_mirrored(path) || self.assets.is_there(path)
     }
 
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
         let needs = self.in_force.needs(host, profile, arch)?;
         match &needs.paths {
-            Ok(paths) => paths
-                .iter()
-                .find(|path| !self.assets.is_there(path))
-                .cloned(),
+            Ok(paths) => paths.iter().find(|path| !self.is_there(path)).cloned(),
             Err(error) => Some(error.clone()),
         }
     }

@@ -134,11 +134,12 @@ impl Installs {
                 // A template that begins with a variable may be a whole URL.
                 Boot::Linux { kernel: first, .. }
                 | Boot::Image { image: first, .. }
-                | Boot::Chain { url: first } => {
+                | Boot::Chain { url: first, .. } => {
                     let text = first.text.trim_start();
                     !text.contains("://") && !text.starts_with("{{")
                 }
-                Boot::Script { .. } => false,
+                // A disk over the network is read in pieces, and from no server of ours.
+                Boot::San(_) | Boot::Local { .. } | Boot::Script { .. } => false,
             }),
         }
     }

@@ -393,7 +393,7 @@ impl Install<'_> {
             max_attempts: snapshot.server.max_attempts,
             nic: Some(self.ask.mac),
         };
-        Ok(self.texts.install(&boots, &boot)?)
+        Ok(self.texts.install_for_machine(&boots, &boot)?)
     }
 
     fn answer(&self, text: String, record: &Record) -> ScriptAnswer {

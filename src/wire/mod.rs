@@ -20,6 +20,7 @@ pub mod exercise;
 pub mod frame;
 pub mod framing;
 pub mod ipxe;
+pub mod iscsi;
 pub mod iso;
 pub mod looks;
 pub mod names;

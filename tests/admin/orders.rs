@@ -86,6 +86,48 @@ async fn all_refusals_come_at_once_and_nothing_is_armed() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_there_in_part_is_none_to_install_with() {
+    let site = Site::new();
+    let root = site.admin.ctx.assets.root();
+    let in_force = site.admin.ctx.config();
+    let snapshot = &in_force.snapshot;
+    let host = snapshot.host(&"web01".parse().unwrap()).unwrap();
+    let profile = snapshot.profile(host.profile.as_ref().unwrap()).unwrap();
+    let boot = site.admin.ctx.boot(&in_force, host, profile).unwrap();
+    let path = boot.paths()[0].to_owned();
+    let size = std::fs::metadata(root.join(&path)).unwrap().len();
+    let manifest = json!({"version": 1, "files": {&path: {"size": size + 1, "sha256": "00"}}});
+    std::fs::write(root.join(".manifest.json"), manifest.to_string()).unwrap();
+    let (status, value) = site.post("/hosts/web01/install", Value::Null).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{value}");
+    let (code, message, _) = refusal(&value);
+    assert_eq!(code, "boot-file-partial");
+    let part = format!("{path} is there only in part: {size} of {} bytes", size + 1);
+    assert!(message.contains(&part), "{message}");
+    let (_, files) = site.get("/assets").await;
+    let files = files.as_array().unwrap();
+    let told = files
+        .iter()
+        .find(|file| file["path"] == path.as_str())
+        .unwrap();
+    assert!(
+        told["amiss"]
+            .as_str()
+            .unwrap()
+            .starts_with("there only in part")
+    );
+
+    // Brought again.
+    std::fs::write(
+        root.join(".manifest.json"),
+        "{\"version\": 1, \"files\": {}}",
+    )
+    .unwrap();
+    let (status, value) = site.post("/hosts/web01/install", Value::Null).await;
+    assert_eq!(status, StatusCode::OK, "{value}");
+}
+
+#[tokio::test]
 async fn another_profile_is_told_all_that_a_host_lacks_for_it() {
     let site = Site::new();
     let order = json!({"profile": "picky"});

@@ -68,6 +68,11 @@ impl Site {
         std::fs::write(&file, text).unwrap();
     }
 
+    /// Writes a further configuration file.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.0.path().join("config").join(file), text).unwrap();
+    }
+
     /// Replaces a part of a configuration file.
     pub(crate) fn edit(&self, file: &str, old: &str, new: &str) {
         let file = self.0.path().join("config").join(file);

@@ -190,7 +190,7 @@ lease_time = "5m"
     assert_eq!(tool.arch, [Architecture::X86_64, Architecture::I386]);
     assert_eq!(tool.title, "tool");
     assert_eq!(tool.stalled_after, Some(Duration::from_secs(300)));
-    assert!(matches!(&tool.boot, Boot::Chain { url } if url.text.contains("{{ host.name }}")));
+    assert!(matches!(&tool.boot, Boot::Chain { url, .. } if url.text.contains("{{ host.name }}")));
     assert!(
         matches!(&snapshot.profiles()["own"].boot, Boot::Script { template } if template == "own.ipxe.j2")
     );

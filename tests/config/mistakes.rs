@@ -47,6 +47,11 @@ fn the_good_configuration_is_good() {
     insta::assert_snapshot!(shown(&good()), @"configuration is good: 1 host, 1 profile, 1 subnet");
 }
 
+/// A profile with this `[boot]`.
+fn of_boot(keys: &str) -> String {
+    format!("title = \"x\"\nfamily = \"other\"\n[boot]\n{keys}\n")
+}
+
 mod options_of_profiles {
     use super::*;
 
@@ -163,6 +168,13 @@ mod keys {
     mistake!(boot_missing, PROFILE => "title = \"x\"\n");
     mistake!(modules_of_a_linux_kernel, PROFILE => profile_with("kind = \"linux\"", "kind = \"multiboot\""));
     mistake!(wimboot_without_files, PROFILE => profile_with("kind = \"linux\"", "kind = \"wimboot\""));
+    mistake!(sanboot_of_nothing, PROFILE => profile_with("kind = \"linux\"", "kind = \"sanboot\""));
+    mistake!(sanboot_that_is_good, PROFILE => of_boot("kind = \"sanboot\"\ntarget = \"iscsi:10.99.0.5::::iqn.2026-01.example.lab:{{ host.name }}\"\ninitiator = \"iqn.2026-01.example.lab:x\""));
+    mistake!(sanboot_of_an_image_and_a_target, PROFILE => of_boot("kind = \"sanboot\"\nimage = \"a.iso\"\ntarget = \"iscsi:10.99.0.5::::iqn.2026-01.x\""));
+    mistake!(sanboot_of_an_image_with_a_login, PROFILE => of_boot("kind = \"sanboot\"\nimage = \"a.iso\"\nusername = \"x\"\npassword_secret = \"y\"\ndrive = 3"));
+    mistake!(sanboot_with_half_a_login, PROFILE => of_boot("kind = \"sanboot\"\ntarget = \"iscsi:10.99.0.5::::iqn.2026-01.x\"\nusername = \"x\"\ntarget_username = \"y\""));
+    mistake!(sanboot_with_a_password, PROFILE => of_boot("kind = \"sanboot\"\ntarget = \"iscsi:10.99.0.5:17:::iqn.2026-01.x\"\nusername = \"x\"\npassword = \"hunter2\"\npassword_secret = \"correct horse\"\ninitiator = \"Me\""));
+    mistake!(local_that_would_install, PROFILE => of_boot("kind = \"local\""));
     mistake!(paths_that_lead_out, PROFILE => profile_with("kind = \"linux\"", "kind = \"multiboot\"\nmodules = [\"../../etc/shadow type=rootfs\"]"));
     mistake!(kind_missing, PROFILE => profile_with("kind = \"linux\"\n", ""));
     mistake!(kernel_missing, PROFILE => profile_with("kernel = \"debian/12/{{ arch }}/linux\"\n", ""));
@@ -173,6 +185,48 @@ mod keys {
     mistake!(double_brackets_for_one_host, HOSTS => host_with("\n[[hosts.web02]]\nip = \"10.99.0.12\"\n"));
     mistake!(full_name_in_a_header, HOSTS => host_with("\n[hosts.web02.lab.example]\nip = \"10.99.0.12\"\n"));
     mistake!(single_brackets_for_a_subnet, MAIN => GOOD_MAIN.replace("[[subnet]]", "[subnet]"));
+}
+
+mod mirrors {
+    use super::*;
+
+    mistake!(mirrors_that_are_good, MAIN => main_with(r#"[[mirror]]
+path = "debian-mirror/"
+url = "http://deb.example:8000/debian/"
+keep = "5GiB"
+fresh_for = "10m"
+stale = false
+[[mirror]]
+path = "rocky/9"
+url = "https://rocky.example"
+"#));
+    mistake!(mirrors_of_nothing, MAIN => main_with("[[mirror]]\n[[mirror]]\nname = \"x\"\nurl = \"ftp://a.example/\"\nsize = \"1GiB\""));
+    mistake!(mirrors_with_bad_values, MAIN => main_with(r#"[[mirror]]
+path = "../up"
+url = "http://me:secret@a.example/x?y"
+[[mirror]]
+path = ".hidden"
+url = "http://me@a.example"
+[[mirror]]
+path = "a"
+url = "http:///x"
+keep = "1MiB"
+fresh_for = "90d"
+stale = "yes"
+"#));
+    mistake!(mirrors_in_each_other, MAIN => main_with(r#"[[mirror]]
+path = "a/b"
+url = "http://a.example"
+[[mirror]]
+path = "a"
+url = "http://b.example"
+[[mirror]]
+path = "a/b/c"
+url = "http://c.example"
+[[mirror]]
+path = "ab"
+url = "http://d.example"
+"#));
 }
 
 mod hooks {
@@ -425,8 +479,6 @@ tokens = "admin-tokens.toml"
 kind = "etcd"
 endpoints = ["http://127.0.0.1:2379"]
 prefix = "/bootwright"
-[[mirror]]
-path = "debian-mirror"
 "#));
     mistake!(later_in_hosts, HOSTS => r#"[hosts.web01]
 mac = "52:54:00:47:86:8e"

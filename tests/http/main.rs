@@ -2,11 +2,13 @@
 
 mod boot_files;
 mod kept_answers;
+mod mirror;
 mod properties;
 mod reports;
 mod secrets;
 mod site;
 mod sockets;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;

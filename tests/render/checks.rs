@@ -322,10 +322,10 @@ fn missing_boot_files_are_told_with_the_command_that_brings_them() {
     draft.hosts[2].loader = Some("site/own.kpxe".to_owned());
     let site = draft.build();
     let config = in_force(&site);
-    let all = files::missing(&config, &|_| false);
+    let all = files::missing(&config, &|_| false, &|_| None);
     insta::assert_snapshot!("boot-files-missing", shown(&all, &site.sources));
-    assert_eq!(files::missing(&config, &|_| true), []);
-    let kernel = files::missing(&config, &|path| path != "debian/12/x86_64/linux");
+    assert_eq!(files::missing(&config, &|_| true, &|_| None), []);
+    let kernel = files::missing(&config, &|path| path != "debian/12/x86_64/linux", &|_| None);
     assert_eq!(kernel.len(), 1);
 }
 
@@ -357,7 +357,7 @@ fn missing_of(cmdline: &str, template: &str, is_there: &dyn Fn(&str) -> bool) ->
     }));
     draft.profiles = vec![own];
     with_hosts(&mut draft, &[("web01", ""), ("web02", "")]);
-    let found = files::missing(&in_force(&draft.build()), is_there);
+    let found = files::missing(&in_force(&draft.build()), is_there, &|_| None);
     found
         .iter()
         .map(|problem| {
@@ -499,7 +499,10 @@ fn a_host_without_a_profile_needs_no_file() {
     let mut draft = Draft::shipped();
     with_hosts(&mut draft, &[("web01", "")]);
     draft.hosts[0].profile = None;
-    assert_eq!(files::missing(&in_force(&draft.build()), &|_| false), []);
+    assert_eq!(
+        files::missing(&in_force(&draft.build()), &|_| false, &|_| None),
+        []
+    );
 }
 
 #[test]

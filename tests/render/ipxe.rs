@@ -12,8 +12,27 @@ use crate::fixture::{Draft, host, profile, shipped};
 
 /// The commands of every build, BIOS ones and Debian's of 2019 included (probed under QEMU).
 const COMMANDS: &[&str] = &[
-    "boot", "chain", "dhcp", "echo", "exit", "goto", "ifstat", "imgfetch", "imgfree", "inc",
-    "initrd", "iseq", "isset", "kernel", "module", "route", "sanboot", "set", "sleep",
+    "boot",
+    "chain",
+    "dhcp",
+    "echo",
+    "exit",
+    "goto",
+    "ifstat",
+    "imgfetch",
+    "imgfree",
+    "inc",
+    "initrd",
+    "iseq",
+    "isset",
+    "kernel",
+    "module",
+    "route",
+    "sanboot",
+    "set",
+    "sleep",
+    // Only where a profile names a signature: no machine boots without it then.
+    "imgverify",
 ];
 
 /// The commands of one line as iPXE separates them, each as its words, with the separator after it.
@@ -126,7 +145,10 @@ fn every_script_can_be_read_and_ends_in_exit_1() {
     let by_tftp = scripts::install_by_tftp(&view, &site.renderer.boot(&view).unwrap(), 2, 3);
     check(&by_tftp);
     assert!(by_tftp.contains(" tftp://10.99.0.2/debian/"), "{by_tftp}");
-    let next = RenderedBoot::Chain(AssetRef::parse("http://other/x.ipxe").unwrap());
+    let next = RenderedBoot::Chain {
+        script: AssetRef::parse("http://other/x.ipxe").unwrap(),
+        signature: None,
+    };
     check(&scripts::install(&view, &next, 1, 3));
 }
 

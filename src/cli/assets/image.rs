@@ -57,6 +57,13 @@ impl Files for With<'_> {
         path == self.path || DiskFiles.is_file(path)
     }
 
+    fn size(&self, path: &Path) -> Option<u64> {
+        if path == self.path {
+            return u64::try_from(self.text.len()).ok();
+        }
+        DiskFiles.size(path)
+    }
+
     fn is_dir(&self, path: &Path) -> bool {
         DiskFiles.is_dir(path)
     }

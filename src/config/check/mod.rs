@@ -185,6 +185,7 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
         .into_iter()
         .map(|hook| hook.value)
         .collect();
+    snapshot.mirrors = input.server.mirrors;
     snapshot
 }
 

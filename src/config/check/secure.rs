@@ -125,7 +125,7 @@ impl<'a> Checks<'a> {
                 kind.as_str()
             ),
             Boot::Linux { .. } | Boot::Image { .. } => "name the distribution's shim and GRUB in [boot] of the profile (`shim`, `grub`), or write `secure_boot = false` and switch it off in the firmware's setup".to_owned(),
-            Boot::Chain { .. } | Boot::Script { .. } => "only iPXE runs it: put a signed iPXE under boot_assets and name its shim in [boot] secure of bootwright.toml, or write `secure_boot = false` and switch it off in the firmware's setup".to_owned(),
+            Boot::San(_) | Boot::Local { .. } | Boot::Chain { .. } | Boot::Script { .. } => "only iPXE runs it: put a signed iPXE under boot_assets and name its shim in [boot] secure of bootwright.toml, or write `secure_boot = false` and switch it off in the firmware's setup".to_owned(),
         };
         problems.push(
             Problem::error(

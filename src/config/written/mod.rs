@@ -4,8 +4,10 @@ pub(crate) mod declared;
 pub(crate) mod fetch;
 pub(crate) mod hook;
 pub(crate) mod hosts;
+pub(crate) mod mirror;
 pub(crate) mod options;
 pub(crate) mod profile;
+pub(crate) mod san;
 pub(crate) mod secrets;
 pub(crate) mod server;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Written, fetch, options};
+use super::{Written, fetch, options, san};
 use crate::base::{Architecture, Lifecycle, ProfileName};
 use crate::config::fetch::Fetch;
 use crate::config::problem::Problem;
@@ -101,6 +101,14 @@ const BOOT: Keys = Keys {
         "file",
         "files",
         "image",
+        "target",
+        "initiator",
+        "username",
+        "password_secret",
+        "target_username",
+        "target_password_secret",
+        "drive",
+        "signature",
         "shim",
         "grub",
         "grub_http",
@@ -110,6 +118,11 @@ const BOOT: Keys = Keys {
         ("secure_boot", "it stands above [boot]"),
         ("args", "did you mean `cmdline`?"),
         ("append", "did you mean `cmdline`?"),
+        (
+            "password",
+            "passwords stand in the file of secrets; `password_secret` names one of them",
+        ),
+        ("root_path", "did you mean `target`?"),
     ],
 };
 
@@ -129,12 +142,16 @@ pub(crate) const FAMILIES: [&str; 12] = [
 enum Kind {
     Linux,
     Image(ImageKind),
+    San,
+    Local,
     Chain,
     Script,
 }
 
-const KINDS: [(&str, Choice<Kind>); 7] = [
+const KINDS: [(&str, Choice<Kind>); 9] = [
     ("linux", Choice::Is(Kind::Linux)),
+    ("sanboot", Choice::Is(Kind::San)),
+    ("local", Choice::Is(Kind::Local)),
     ("chain", Choice::Is(Kind::Chain)),
     ("script", Choice::Is(Kind::Script)),
     (
@@ -186,6 +203,20 @@ impl ProfileFile {
         let variables = reader.list(cx, "variables", true, values::line);
         let vars = vars::read(cx, &mut reader);
         let boot = Self::boot(cx, &mut reader);
+        if let Some(boot) = &boot
+            && san::local_installs(boot, lifecycle.as_ref())
+        {
+            let problem = Problem::error(
+                "lifecycle",
+                "a profile that boots a disk of the machine's own installs nothing",
+            )
+            .at(
+                lifecycle.as_ref().map_or(span, |lifecycle| lifecycle.span),
+                "would be waited for without end",
+            )
+            .help("write `lifecycle = \"live\"` for every boot, or `lifecycle = \"once\"` for one");
+            reader.report(cx, problem);
+        }
         let options = options::read_of_profile(cx, &mut reader);
         if let (Some(span), Some(lifecycle)) = (reader.key_span(cx, "options"), &lifecycle)
             && lifecycle.value != Lifecycle::Install
@@ -261,6 +292,7 @@ impl ProfileFile {
                 "multiboot",
                 "efi",
                 "wimboot",
+                "sanboot",
                 "memdisk",
                 "linux",
                 "chain",
@@ -268,7 +300,7 @@ impl ProfileFile {
             ]
             .into_iter()
             .zip([
-                "modules", "file", "files", "image", "kernel", "url", "template",
+                "modules", "file", "files", "target", "image", "kernel", "url", "template",
             ])
             .find(|(_, key)| boot.has(key))
             .map_or("linux", |(kind, _)| kind);
@@ -318,7 +350,9 @@ fn kind_of_boot(
         Kind::Image(ImageKind::Efi) => ("efi", &["file", "cmdline"]),
         Kind::Image(ImageKind::Wimboot) => ("wimboot", &["files", "kernel", "cmdline"]),
         Kind::Image(ImageKind::Memdisk) => ("memdisk", &["image", "kernel", "cmdline"]),
-        Kind::Chain => ("chain", &["url"]),
+        Kind::San => ("sanboot", san::KEYS),
+        Kind::Local => ("local", &["drive"]),
+        Kind::Chain => ("chain", &["url", "signature"]),
         Kind::Script => ("script", &["template"]),
     };
     // The kinds that GRUB loads.
@@ -365,6 +399,14 @@ fn kind_of_boot(
             })
         }
         Kind::Image(kind) => image(cx, boot, kind),
+        Kind::San => san::read(cx, boot),
+        Kind::Local => Some(WrittenBoot {
+            boot: Boot::Local {
+                drive: san::drive(cx, boot),
+            },
+            template: None,
+            signed: None,
+        }),
         Kind::Chain => {
             let url = needed(
                 cx,
@@ -373,7 +415,10 @@ fn kind_of_boot(
                 "the URL of the script or loader, or its path under boot_assets",
             )?;
             Some(WrittenBoot {
-                boot: Boot::Chain { url: template(url) },
+                boot: Boot::Chain {
+                    url: template(url),
+                    signature: boot.parsed(cx, "signature", template_path).map(template),
+                },
                 template: None,
                 signed: None,
             })
@@ -472,7 +517,7 @@ fn cmdline(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) -> Arguments {
     Arguments::Text(template(text))
 }
 
-fn needed(
+pub(super) fn needed(
     cx: &mut Context<'_>,
     boot: &mut Reader<'_, '_>,
     key: &str,
@@ -484,7 +529,7 @@ fn needed(
     boot.parsed(cx, key, template_path)
 }
 
-fn template(text: Written<String>) -> TemplateText {
+pub(super) fn template(text: Written<String>) -> TemplateText {
     TemplateText {
         text: text.value,
         span: Some(text.span),
@@ -492,7 +537,7 @@ fn template(text: Written<String>) -> TemplateText {
 }
 
 /// A path or URL that may hold `{{ … }}`: what stands outside of them can be told now.
-fn template_path(text: &str) -> Result<String, Bad> {
+pub(super) fn template_path(text: &str) -> Result<String, Bad> {
     if !text.contains("{{") && !text.contains("{%") {
         return values::boot_file(text);
     }

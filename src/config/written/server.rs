@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use toml::de::{DeTable, DeValue};
 
-use super::{Written, hook, options};
+use super::{Written, hook, mirror, options};
 use crate::base::{Firmware, ProfileName, SubnetName, suggest};
+use crate::config::mirror::Mirror;
 use crate::config::options::ConfiguredOption;
 use crate::config::problem::Problem;
 use crate::config::snapshot::{Hook, Mode, Pool, TftpEngine, Unknown};
@@ -51,6 +52,7 @@ pub(crate) struct ServerFile {
     pub asset_cache: Option<Written<u64>>,
     pub subnets: Vec<SubnetEntry>,
     pub hooks: Vec<Written<Hook>>,
+    pub mirrors: Vec<Mirror>,
     /// Whether there is a `[[subnet]]`, readable or not.
     pub has_subnets: bool,
 }
@@ -82,15 +84,16 @@ pub(crate) struct SubnetEntry {
 const TABLES: Keys = Keys {
     known: &[
         "server", "dhcp", "boot", "tftp", "http", "admin", "install", "journal", "store", "subnet",
-        "hook", "assets",
+        "hook", "assets", "mirror",
     ],
-    later: &["mirror"],
+    later: &[],
     hints: &[
         ("hosts", "hosts stand in the reservations file"),
         ("groups", "groups stand in the reservations file"),
         ("defaults", "[defaults] stands in the reservations file"),
         ("subnets", "did you mean [[subnet]]?"),
         ("hooks", "did you mean [[hook]]?"),
+        ("mirrors", "did you mean [[mirror]]?"),
         ("interfaces", "it belongs to [server]"),
         ("state_dir", "it belongs to [server]"),
         ("boot_assets", "it belongs to [server]"),
@@ -287,6 +290,11 @@ impl ServerFile {
             hooks.extend(hook::read(cx, table, header));
         }
         file.hooks = hook::different(cx, hooks);
+        let mut mirrors = Vec::new();
+        for (table, header) in root.tables(cx, "mirror") {
+            mirrors.extend(mirror::read(cx, table, header));
+        }
+        file.mirrors = mirror::apart(cx, mirrors);
         file
     }
 
@@ -679,6 +687,7 @@ mod tests {
             &STORE,
             &SUBNET,
             &hook::HOOK,
+            &mirror::MIRROR,
         ] {
             for later in keys.later {
                 assert!(!keys.known.contains(later), "{later}");

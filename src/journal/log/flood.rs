@@ -198,6 +198,8 @@ fn class(event: Header<'_>) -> Option<Class> {
         | Kind::HttpAsset
         | Kind::HttpAnswer
         | Kind::HttpRefused
+        | Kind::MirrorFetched
+        | Kind::MirrorFailed
         | Kind::HostUnknown => {
             if event.host.is_none() && event.mac.is_some() {
                 Some(Class::Strangers)

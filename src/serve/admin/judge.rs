@@ -14,7 +14,7 @@ use crate::base::{After, Architecture, HostName, Lifecycle, ProfileName, Timesta
 use crate::config::snapshot::{Host, ImageKind, Profile};
 use crate::record::{self, Input, InstallState, Record, Refusal, Step};
 use crate::render::load::InForce;
-use crate::render::{AssetRef, RenderedBoot};
+use crate::render::{AssetRef, RenderedBoot, RenderedTarget};
 use crate::serve::arming::{self, Terms, armament, missing_files};
 use crate::serve::context::Context;
 use crate::serve::installs::Installs;
@@ -328,10 +328,29 @@ pub enum BootView {
         /// The image.
         image: String,
     },
+    /// A disk or CD over the network.
+    Sanboot {
+        /// The path or URL of its image, or an iSCSI root path.
+        target: String,
+        /// The name that the machine has at an iSCSI target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        initiator: Option<String>,
+        /// The name that it logs in by.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        username: Option<String>,
+    },
+    /// A disk of the machine's own.
+    Local {
+        /// Its number as the BIOS counts.
+        drive: u8,
+    },
     /// Another script.
     Chain {
         /// Its path or URL.
         url: String,
+        /// The path or URL of its signature.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
     },
     /// A script of the operator's own.
     Script {
@@ -382,7 +401,23 @@ impl From<RenderedBoot> for BootView {
                     },
                 }
             }
-            RenderedBoot::Chain(asset) => Self::Chain { url: text(asset) },
+            RenderedBoot::San(san) => match san.target {
+                RenderedTarget::Image(image) => Self::Sanboot {
+                    target: text(image),
+                    initiator: None,
+                    username: None,
+                },
+                RenderedTarget::Iscsi(path) => Self::Sanboot {
+                    target: path.to_string(),
+                    initiator: Some(san.initiator),
+                    username: san.login.map(|login| login.user),
+                },
+            },
+            RenderedBoot::Local { drive } => Self::Local { drive },
+            RenderedBoot::Chain { script, signature } => Self::Chain {
+                url: text(script),
+                signature: signature.map(text),
+            },
             RenderedBoot::Script(text) => Self::Script { text },
         }
     }

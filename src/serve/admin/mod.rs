@@ -31,6 +31,7 @@ use self::error::ApiError;
 use super::context::Context;
 use super::health::Health;
 use super::hooks::{HookState, States};
+use super::index::FileView;
 use super::leases::LeaseView;
 use super::listener::{Operator, serve_unix};
 use super::reload::{Cause, Outcome, Reloader};
@@ -75,6 +76,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/hooks", get(hooks))
         .route("/leases", get(leases))
         .route("/transfers", get(transfers))
+        .route("/assets", get(assets))
         .route("/probe", post(probe::probe))
         .route("/reload", post(reload));
     Router::new()
@@ -170,6 +172,20 @@ async fn leases(State(admin): State<Admin>) -> Result<Json<Vec<LeaseView>>, ApiE
 /// The transfers by TFTP that are under way.
 async fn transfers(State(admin): State<Admin>) -> Json<Vec<TransferView>> {
     Json(admin.ctx.memory.transfers().views())
+}
+
+/// The boot files, with what is known of them.
+async fn assets(State(admin): State<Admin>) -> Result<Json<Vec<FileView>>, ApiError> {
+    let assets = admin.ctx.assets.clone();
+    let views = tokio::task::spawn_blocking(move || assets.index().views(&assets.root())).await;
+    views.map(Json).map_err(|error| {
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "task-failed",
+            error.to_string(),
+            "see the log of the daemon",
+        )
+    })
 }
 
 /// 200 with the outcome, also when the configuration was refused: the request itself was done.

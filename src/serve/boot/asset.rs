@@ -443,7 +443,7 @@ impl Transfer {
 }
 
 /// Takes note of bytes that were sent to a host.
-fn note(visit: &Visit, path: String, whole: bool) {
+pub(super) fn note(visit: &Visit, path: String, whole: bool) {
     let (Some(host), Ok(runtime)) = (visit.peer_host(), tokio::runtime::Handle::try_current())
     else {
         return;

@@ -9,6 +9,7 @@ pub mod asset;
 pub mod exercise;
 mod kept;
 pub mod logs;
+mod mirrored;
 pub mod plane;
 pub mod ranges;
 pub mod report;
@@ -364,6 +365,9 @@ async fn dispatch(
         Route::Asset(path) => {
             let path = companion::place(&visit.plane.ctx, visit.peer_host(), path).await;
             let (head, _body) = request.into_parts();
+            if let Some(wanted) = mirrored::wanted(&visit, &path) {
+                return mirrored::serve(visit, wanted, &head.method, &head.headers).await;
+            }
             asset::serve(visit, &path, &head.method, &head.headers).await
         }
         Route::Answer { token, name } => whole(answer::serve(visit, token, name, request)).await,

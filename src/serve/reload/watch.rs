@@ -67,6 +67,10 @@ impl Files for NotedFiles {
         DiskFiles.is_file(path)
     }
 
+    fn size(&self, path: &Path) -> Option<u64> {
+        DiskFiles.size(path)
+    }
+
     fn is_dir(&self, path: &Path) -> bool {
         DiskFiles.is_dir(path)
     }

@@ -24,6 +24,7 @@ use crate::journal::event::{Kind, Reason};
 use crate::serve::assets::{Asset, AssetError};
 use crate::serve::companion;
 use crate::serve::context::Context;
+use crate::serve::mirror::{self, Wanted};
 use crate::serve::script::{Configuration, ScriptAsk, Via, chain_script, configuration};
 use crate::wire::tftp::ErrorCode;
 
@@ -209,6 +210,9 @@ impl Requests {
 
     /// Opens a boot file, in other letters where there is none in these and one in those; under which path.
     fn open_asset(&self, path: String, about: &mut About) -> Result<(String, Asset), AssetError> {
+        if let Some(found) = self.mirrored(&path, about) {
+            return found.map(|asset| (path, asset));
+        }
         let error = match self.ctx.assets.open(&path) {
             Ok(asset) => return Ok((path, asset)),
             Err(error @ AssetError::NotFound(_)) => error,
@@ -236,6 +240,26 @@ impl Requests {
             }
             Found::Nothing => Err(error),
         }
+    }
+
+    /// A kept file of another server's; `None`: the path is in no mirror. One that is not kept is brought for the next
+    /// request: nobody waits for another server by TFTP.
+    fn mirrored(&self, path: &str, about: &mut About) -> Option<Result<Asset, AssetError>> {
+        let config = self.ctx.config();
+        let (mirror, below) = config.snapshot.mirror_of(path)?;
+        let assets = self.ctx.assets.with_root(mirror::root(&self.ctx));
+        let found = assets.open(path);
+        if matches!(found, Err(AssetError::NotFound(_))) && about.host.is_some() {
+            let wanted = Wanted::new(mirror, path, below, about.host.clone());
+            about.hint = Some(format!(
+                "it is being fetched from {}: ask again",
+                wanted.url
+            ));
+            let (ctx, mirrors) = (self.ctx.clone(), self.ctx.assets.mirrors().clone());
+            self.runtime
+                .spawn(async move { mirrors.bring(&ctx, wanted) });
+        }
+        Some(found)
     }
 
     /// Tells of a request to write, and what the client is told.
