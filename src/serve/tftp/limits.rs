@@ -130,10 +130,8 @@ impl Limits {
     pub(super) fn must_wait(&self) -> bool {
         let running = lock(&self.running);
         let is_full = running.places.len() >= MAX_TRANSFERS;
-        is_full
-            && !running
-                .oldest_unheard(None)
-                .is_some_and(|(_, place)| place.since.elapsed() >= UNHEARD)
+        let is_young = |(_, place): (&u64, &Place)| place.since.elapsed() < UNHEARD;
+        is_full && running.oldest_unheard(None).is_none_or(is_young)
     }
 
     /// One more transfer to this client; the error says why not. Where there is no place left it gets that of the
@@ -309,7 +307,9 @@ mod tests {
         let holders: Vec<_> = (0..MAX_PER_CLIENT).map(|_| holder()).collect();
         let take = |holder: &Arc<Holder>| limits.take(client(1), Some(Arc::clone(holder)));
         let held: Vec<_> = holders.iter().map(|holder| take(holder).unwrap()).collect();
-        holders.iter().for_each(|holder| holder.note_heard());
+        for holder in &holders {
+            holder.note_heard();
+        }
         assert!(take(&holder()).is_err());
         assert!(holders.iter().all(|holder| holder.why().is_none()));
         drop(held);

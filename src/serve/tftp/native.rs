@@ -247,7 +247,7 @@ impl Native {
             blksize: Spec::blksize(self.spec.blksize, socket.mtu()),
             windowsize: self.spec.windowsize,
         };
-        let (options, mode) = (request.options.clone(), request.mode);
+        let (options, mode) = (request.options, request.mode);
         let running = Arc::new(Running {
             request: bytes.to_vec(),
             began: Instant::now(),
