@@ -205,12 +205,11 @@ fn of_package(
     let mut all = Vec::new();
     for file in &order.fetch.files {
         let package = file.package.as_deref().unwrap_or(package);
-        let found = match packages.get(package) {
-            Some(found) => found,
-            None => {
-                let found = find(order, package, tell)?;
-                packages.entry(package).or_insert(found)
-            }
+        let found = if let Some(found) = packages.get(package) {
+            found
+        } else {
+            let found = find(order, package, tell)?;
+            packages.entry(package).or_insert(found)
         };
         let place = file.in_package.as_deref();
         let from = place.and_then(|place| found.as_ref()?.file(place));

@@ -23,6 +23,8 @@ pub use loader::BootLoader;
 pub use mac::HardwareAddr;
 pub use macs::Macs;
 pub use map::{FastHash, FastMap, FastSet};
-pub use names::{GroupName, HostName, ProfileName, SubnetName, Token, Uuid, without_tokens};
+pub use names::{
+    GroupName, HostName, ProfileName, SubnetName, Token, Uuid, has_extension, without_tokens,
+};
 pub use range::AddrRange;
 pub use time::{Clock, SystemClock, TestClock, Timestamp};

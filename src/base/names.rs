@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use subtle::ConstantTimeEq as _;
 
+/// Whether the name of a file ends in a dot and this, in upper or lower case.
+pub fn has_extension(path: &str, extension: &str) -> bool {
+    let found = std::path::Path::new(path).extension();
+    found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {

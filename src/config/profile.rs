@@ -231,7 +231,7 @@ impl Boot {
         match cmdline {
             Some(Arguments::Text(text)) => texts.push(("cmdline".to_owned(), text)),
             Some(Arguments::List(list)) => {
-                texts.extend(listed("cmdline", list).into_iter().zip(list))
+                texts.extend(listed("cmdline", list).into_iter().zip(list));
             }
             None => {}
         }

@@ -11,7 +11,7 @@
 //! **Invariant:** pure. What is proposed in place of a name is a path below `boot_assets` like any other.
 
 use super::snapshot::{Host, Profile, SignedLoaders, Snapshot};
-use crate::base::{Architecture, Firmware};
+use crate::base::{Architecture, Firmware, has_extension};
 
 /// Tells whether there is a file of a path under `boot_assets`.
 pub type IsThere<'a> = &'a dyn Fn(&str) -> bool;
@@ -112,7 +112,7 @@ pub fn is_companion(name: &str) -> bool {
         || is_mok_manager(name)
         || ["fbx64.efi", "fbaa64.efi", "fallback.efi"].contains(&name)
         || ((name.starts_with("revocations") || name.starts_with("shim_certificate"))
-            && name.ends_with(".efi"))
+            && has_extension(name, "efi"))
 }
 
 /// Whether it is what shim starts: GRUB, by the name that distributions build into their shim.

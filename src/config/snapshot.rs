@@ -158,7 +158,7 @@ impl Server {
         let configured = self.loaders.get(&firmware).map(String::as_str);
         configured
             .filter(|file| BootLoader::of_file(file) == loader)
-            .or(loader.usual_file(firmware))
+            .or_else(|| loader.usual_file(firmware))
     }
 }
 

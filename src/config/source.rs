@@ -252,7 +252,7 @@ impl Files for DiskFiles {
 
     fn size(&self, path: &Path) -> Option<u64> {
         let found = std::fs::metadata(path).ok()?;
-        found.is_file().then(|| found.len())
+        found.is_file().then_some(found.len())
     }
 
     fn is_executable(&self, path: &Path) -> bool {

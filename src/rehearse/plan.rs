@@ -223,7 +223,7 @@ impl Plan {
         let wants_uefi = (ask.secure_boot || has_secure_boot) && arch == Architecture::X86_64;
         let asked = ask
             .firmware
-            .or(wants_uefi.then_some(GuestFirmware::UefiX64));
+            .or_else(|| wants_uefi.then_some(GuestFirmware::UefiX64));
         let firmware = firmware(&name, arch, asked)?;
         if ask.secure_boot && !firmware.is_uefi() {
             return Err(PlanError::NoSecureBoot(firmware));

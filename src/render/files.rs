@@ -6,7 +6,7 @@ use super::kinds::kinds;
 use super::load::InForce;
 use super::uses::Uses;
 use super::{AssetRef, RenderedBoot, View, check};
-use crate::base::{Architecture, BootLoader, Firmware, HardwareAddr, pace};
+use crate::base::{Architecture, BootLoader, Firmware, HardwareAddr, has_extension, pace};
 use crate::config::signed::{self, IsThere};
 use crate::config::snapshot::{Host, Profile};
 use crate::config::{Problem, Snapshot};
@@ -431,7 +431,7 @@ pub fn fetched_by(snapshot: &Snapshot, path: &str) -> Option<String> {
             Some("scripts/alpine-overlay.sh".to_owned())
         }
         Some("pxelinux") => Some(format!("{FETCH} pxelinux")),
-        Some("grub") if path.ends_with(".efi") => Some(format!("{FETCH} grub")),
+        Some("grub") if has_extension(path, "efi") => Some(format!("{FETCH} grub")),
         _ if path.starts_with("debian/12/") => Some(format!("{FETCH} debian-12")),
         _ => None,
     })

@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use super::cmdline::grub_word;
 use super::loaders::{Boots, PAUSE, Place, Places, Transport, file_name, printable};
 use super::{AssetRef, Cmdline, RenderedBoot};
+use crate::base::has_extension;
 use crate::config::snapshot::{Host, ImageKind, LocalBoot};
 
 /// The waits between two tries, in seconds; after the last one the machine is given back to its firmware.
@@ -189,10 +190,10 @@ fn commands(
             return Err("only iPXE verifies the signature that the profile names".to_owned());
         }
         RenderedBoot::Chain { script: next, .. } => {
-            let name = file_name(next).to_ascii_lowercase();
-            let command = if name.ends_with(".efi") {
+            let name = file_name(next);
+            let command = if has_extension(&name, "efi") {
                 "chainloader"
-            } else if name.ends_with(".cfg") {
+            } else if has_extension(&name, "cfg") {
                 "configfile"
             } else {
                 return Err(

@@ -81,14 +81,13 @@ pub fn prove(
     // To stand after "the boot file X is".
     let amiss = |path: &str| {
         let file = folder.join(path);
-        match files.size(&file) {
-            Some(size) => brought.part(path, size),
-            None => {
-                let mut part = file.into_os_string();
-                part.push(".part");
-                let there = files.is_file(part.as_ref());
-                there.then(|| format!("there only in part ({path}.part)"))
-            }
+        if let Some(size) = files.size(&file) {
+            brought.part(path, size)
+        } else {
+            let mut part = file.into_os_string();
+            part.push(".part");
+            let there = files.is_file(part.as_ref());
+            there.then(|| format!("there only in part ({path}.part)"))
         }
     };
     let is_there = |path: &str| match path.strip_suffix('/') {

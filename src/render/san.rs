@@ -85,14 +85,12 @@ pub(super) fn render(
             RenderedTarget::Iscsi(path)
         }
     };
-    let initiator = match &san.initiator {
-        None => usual_initiator(view),
-        Some(_) => {
-            let written = text("initiator")?.trim().to_owned();
-            check_name(&written)
-                .map_err(|why| refused("initiator", "bad-name", why.to_string()))?;
-            written
-        }
+    let initiator = if san.initiator.is_none() {
+        usual_initiator(view)
+    } else {
+        let written = text("initiator")?.trim().to_owned();
+        check_name(&written).map_err(|why| refused("initiator", "bad-name", why.to_string()))?;
+        written
     };
     let login = |chap: &Option<Chap>, key: &str| {
         let Some(chap) = chap else {
@@ -131,7 +129,7 @@ fn usual_initiator(view: &View<'_>) -> String {
     let host = view.host;
     let name = host
         .fqdn()
-        .map_or_else(|| host.name.to_string(), |fqdn| fqdn.into_owned());
+        .map_or_else(|| host.name.to_string(), std::borrow::Cow::into_owned);
     let name: String = name
         .to_ascii_lowercase()
         .chars()

@@ -19,11 +19,13 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::sys::stat::FileStat;
 use rustix::fs::{MemfdFlags, SealFlags};
+
+use crate::base::{Clock as _, SystemClock, Timestamp};
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
@@ -83,10 +85,8 @@ impl Version {
         }
     }
 
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let since = now
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+    fn is_settled(&self, now: Timestamp) -> bool {
+        let since = now.since(Timestamp::from_micros(0));
         let (secs, nanos) = self.changed.max(self.modified);
         let changed = Duration::new(
             u64::try_from(secs).unwrap_or_default(),
@@ -292,7 +292,7 @@ impl KeptFile {
             memory,
             ready: AtomicU64::new(0),
             waiting: Mutex::default(),
-            settled: version.is_settled(SystemTime::now()),
+            settled: version.is_settled(SystemClock.now()),
             since,
             held,
         }
@@ -600,6 +600,6 @@ mod tests {
         let kept = cache.get(&file, version).unwrap();
         assert!(!kept.settled);
         assert!(kept.is_good(kept.since) && !kept.is_good(kept.since + UNSETTLED));
-        assert!(version.is_settled(SystemTime::now() + 2 * UNSETTLED));
+        assert!(version.is_settled(SystemClock.now().plus(2 * UNSETTLED)));
     }
 }

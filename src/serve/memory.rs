@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid};
+use crate::base::{Architecture, Firmware, HardwareAddr, Timestamp, Uuid, has_extension};
 use crate::config::snapshot::Host;
 use crate::decide::Stage;
 use crate::decide::cards::{Held, Holding};
@@ -439,7 +439,7 @@ impl Memory {
 /// Whether a file is a program for UEFI, by its name.
 fn is_program(path: &str) -> bool {
     let name = path.to_ascii_lowercase();
-    name.ends_with(".efi") || name.ends_with(".efi.signed")
+    has_extension(name.strip_suffix(".signed").unwrap_or(&name), "efi")
 }
 
 impl Machine {

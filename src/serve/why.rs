@@ -103,7 +103,7 @@ fn signed_loader(
 ) -> Option<String> {
     let snapshot = &in_force.snapshot;
     let arch = architecture(host, Some(profile), ctx.architecture_seen(host));
-    let firmware = firmware_seen(ctx, host).unwrap_or(Firmware::usual_for(arch));
+    let firmware = firmware_seen(ctx, host).unwrap_or_else(|| Firmware::usual_for(arch));
     if !snapshot.boots_signed(host) || !firmware.is_uefi() {
         return None;
     }

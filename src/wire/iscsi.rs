@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let with = |rest: &str| RootPath::parse(&rest.replace("T", TARGET)).unwrap_err();
+        let with = |rest: &str| RootPath::parse(&rest.replace('T', TARGET)).unwrap_err();
         assert_eq!(with("http://x/T"), BadRootPath::Scheme);
         assert_eq!(with("iscsi:10.0.0.5:T"), BadRootPath::Parts);
         assert_eq!(with("iscsi:10.0.0.5"), BadRootPath::Parts);

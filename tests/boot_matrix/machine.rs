@@ -48,7 +48,7 @@ pub(crate) fn run(config: &str, host: &str, firmware: &str, sign: &str) -> ExitC
         },
         timeout: PATIENCE,
     };
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let mut plan = match Plan::make(in_force.clone(), host.clone(), &ask, &path) {
         Ok(plan) => plan,
         Err(error) => {

@@ -208,20 +208,19 @@ async fn a_file_from_the_disk_is_never_mixed() {
     site.ctx().in_force.store(none);
     let linux = site.folder.path().join("assets/tiny/linux");
     let next = site.folder.path().join("assets/tiny/.next");
-    type Change<'a> = &'a dyn Fn();
-    let shrink: Change<'_> = &|| {
+    let shrink: &dyn Fn() = &|| {
         let file = std::fs::OpenOptions::new().write(true).open(&linux);
         file.unwrap().set_len(1 << 20).unwrap();
     };
-    let overwrite: Change<'_> = &|| std::fs::write(&linux, vec![b'y'; LARGE]).unwrap();
-    let replace: Change<'_> = &|| {
+    let overwrite: &dyn Fn() = &|| std::fs::write(&linux, vec![b'y'; LARGE]).unwrap();
+    let replace: &dyn Fn() = &|| {
         std::fs::write(&next, vec![b'y'; LARGE]).unwrap();
         std::fs::rename(&next, &linux).unwrap();
     };
     for (change, keeps) in [(shrink, false), (overwrite, false), (replace, true)] {
         std::fs::write(&linux, vec![b'x'; LARGE]).unwrap();
         // The clock of the file system goes in steps.
-        let old = std::time::SystemTime::now() - Duration::from_secs(3_600);
+        let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(3_600);
         let file = std::fs::OpenOptions::new().write(true).open(&linux);
         file.unwrap().set_modified(old).unwrap();
         let mut body = site.begin(STRANGER, "/assets/tiny/linux").await;

@@ -284,6 +284,7 @@ impl Machine {
         let disk = fs::File::create(site.disk()).unwrap();
         disk.set_len(DISK).unwrap();
         let mut arguments = qemu::arguments(&Guest {
+            secure_boot: false,
             firmware: GuestFirmware::Bios,
             image: Image::Bios { rom },
             mac: HOST_MAC.parse().unwrap(),

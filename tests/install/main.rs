@@ -40,7 +40,7 @@ fn main() {
         boot_files.display()
     );
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let tools = Tools::find(GuestFirmware::Bios, &path, &boot_files)
+    let tools = Tools::find(GuestFirmware::Bios, false, &path, &boot_files)
         .unwrap_or_else(|missing| panic!("{missing:?}: run `make install-test`"));
     let is_root = nix::unistd::geteuid().is_root();
     let account = (is_root && is_open_to_all(&boot_files)).then_some("nobody");

@@ -46,7 +46,10 @@ fn arguments(line: &str) -> Vec<String> {
     assert!(!quoted, "an open quote: {line}");
     list.iter()
         .map(|word| match word.split_once('=') {
-            _ if word.starts_with('"') => word[1..].strip_suffix('"').unwrap_or(&word[1..]).into(),
+            _ if word.starts_with('"') => word[1..]
+                .strip_suffix('"')
+                .unwrap_or_else(|| &word[1..])
+                .into(),
             Some((name, value)) if value.starts_with('"') => {
                 let value = &value[1..];
                 format!("{name}={}", value.strip_suffix('"').unwrap_or(value))

@@ -33,7 +33,7 @@ pub(super) enum Source {
 
 /// A file in memory, which the system sends from there.
 pub(super) struct Kept {
-    kept: Arc<KeptFile>,
+    held: Arc<KeptFile>,
     file: Arc<File>,
     version: Version,
     /// `None`: there is no connection beneath, and the bytes are copied.
@@ -62,7 +62,7 @@ impl Source {
         let file = Arc::new(file);
         match cache.get(&file, version) {
             Some(kept) => Self::Kept(Kept {
-                kept,
+                held: kept,
                 file,
                 version,
                 watch,
@@ -97,14 +97,13 @@ impl Source {
 
 impl Kept {
     fn poll_at(&self, cx: &mut Context<'_>, offset: u64, end: u64) -> Poll<Result<Bytes, Trouble>> {
-        let ready = ready!(self.kept.poll_ready(cx, offset))?;
+        let ready = ready!(self.held.poll_ready(cx, offset))?;
         let count = ready.min(end.saturating_sub(offset)).min(GIVEN);
-        Poll::Ready(match &self.watch {
-            Some(watch) => Ok(watch.instead(self.kept.memory(), offset, count)),
-            None => {
-                let count = usize::try_from(count).unwrap_or_default();
-                self.kept.copy(offset, count)
-            }
+        Poll::Ready(if let Some(watch) = &self.watch {
+            Ok(watch.instead(self.held.memory(), offset, count))
+        } else {
+            let count = usize::try_from(count).unwrap_or_default();
+            self.held.copy(offset, count)
         })
     }
 }

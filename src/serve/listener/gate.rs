@@ -392,15 +392,12 @@ impl Watch {
     /// or the connection has ended.
     pub fn when_sent(&self, ending: Ending) {
         let mut endings = self.endings();
-        match endings.as_mut() {
-            Some(endings) => {
-                endings.push(ending);
-                self.seen.has_endings.store(true, Ordering::Release);
-            }
-            None => {
-                drop(endings);
-                ending(Sent::Cut);
-            }
+        if let Some(endings) = endings.as_mut() {
+            endings.push(ending);
+            self.seen.has_endings.store(true, Ordering::Release);
+        } else {
+            drop(endings);
+            ending(Sent::Cut);
         }
     }
 

@@ -429,10 +429,9 @@ mod tests {
     #[tokio::test]
     async fn requests_in_one_piece_are_answered_in_turn() {
         let site = Site::new(Limits::default());
-        let mut requests = String::new();
-        for path in ["/a", "/b", "/c"] {
-            requests += &format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
-        }
+        let small = ["/a", "/b", "/c"]
+            .map(|path| format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"));
+        let mut requests = small.concat();
         requests += "POST /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nabcd\r\n0\r\n\r\n";
         let reply = site.ask(requests.as_bytes()).await;
         let told: Vec<&str> = reply

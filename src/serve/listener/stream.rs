@@ -184,16 +184,15 @@ impl<F: FnMut(Fault) + Unpin> AsyncWrite for Line<F> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let line = self.get_mut();
-        let mut left = match line.lingering {
-            Some(left) => left,
-            None => {
-                ready!(Pin::new(&mut line.stream).poll_shutdown(cx))?;
-                if line.framing.is_between() {
-                    return Poll::Ready(Ok(()));
-                }
-                line.watch.came(true);
-                LINGER
+        let mut left = if let Some(left) = line.lingering {
+            left
+        } else {
+            ready!(Pin::new(&mut line.stream).poll_shutdown(cx))?;
+            if line.framing.is_between() {
+                return Poll::Ready(Ok(()));
             }
+            line.watch.came(true);
+            LINGER
         };
         // Until the client closes as well, or its time for a head is over.
         loop {

@@ -3,6 +3,26 @@
 use super::*;
 use crate::config::snapshot::{Answer, TemplateText};
 
+async fn opens(bench: &Bench, token: &Token) -> Option<InstallState> {
+    let found = bench.installs.by_token(&bench.snapshot, token).await;
+    found.unwrap().map(|record| record.state)
+}
+
+async fn under(bench: &Bench, token: &Token, input: Input) -> bool {
+    let input = |_: &Record| input.clone();
+    let applied = bench
+        .installs
+        .apply_under(
+            &bench.snapshot,
+            token,
+            &host("web01"),
+            input,
+            &Context::default(),
+        )
+        .await;
+    matches!(applied, Ok(Applied::Changed(_)))
+}
+
 /// The host is `local` again, and the tool that runs meanwhile still fetches its answers.
 #[tokio::test]
 async fn a_tool_gets_its_answers_after_its_kernel() {
@@ -41,24 +61,6 @@ async fn a_tool_gets_its_answers_after_its_kernel() {
     };
     with(&mut bench, &tool);
     let token = Token::from_bytes([11; 16]);
-    async fn opens(bench: &Bench, token: &Token) -> Option<InstallState> {
-        let found = bench.installs.by_token(&bench.snapshot, token).await;
-        found.unwrap().map(|record| record.state)
-    }
-    async fn under(bench: &Bench, token: &Token, input: Input) -> bool {
-        let input = |_: &Record| input.clone();
-        let applied = bench
-            .installs
-            .apply_under(
-                &bench.snapshot,
-                token,
-                &host("web01"),
-                input,
-                &Context::default(),
-            )
-            .await;
-        matches!(applied, Ok(Applied::Changed(_)))
-    }
     let boot = async |bench: &Bench| {
         bench.apply("web01", &bench.install(11)).await.unwrap();
         bench.apply("web01", &SCRIPT).await.unwrap();
