@@ -54,10 +54,8 @@ impl Kind {
     /// The program of a build of Bootwright.
     fn bootwright(self) -> &'static Path {
         let baseline = BASELINE.get().filter(|_| self == Self::Baseline);
-        baseline.map_or(
-            Path::new(env!("CARGO_BIN_EXE_bootwright")),
-            PathBuf::as_path,
-        )
+        let own = || Path::new(env!("CARGO_BIN_EXE_bootwright"));
+        baseline.map_or_else(own, PathBuf::as_path)
     }
 
     pub const fn name(self) -> &'static str {

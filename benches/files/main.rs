@@ -305,7 +305,7 @@ impl Bench<'_> {
                 let want = Want::new("small", Arc::clone(&self.small), 1_468, 1, true);
                 match fetch::after_error(server.tftp(), &want, Duration::from_secs(4)) {
                     Ok(late) => {
-                        self.put("late", "packets in 4 s", server.kind().name(), late as f64)
+                        self.put("late", "packets in 4 s", server.kind().name(), late as f64);
                     }
                     Err(error) => self.failed(server, "after a client's ERROR", &error.to_string()),
                 }

@@ -218,9 +218,9 @@ impl Storm<'_> {
         while self.left > 0 && begun.elapsed() < PATIENCE {
             // First: what waits here has been answered, and must not look as if it had not.
             let before = self.left;
-            self.receive(&mut machines)?;
+            self.receive(&mut machines);
             let now = Instant::now();
-            self.on_time(&mut machines, now)?;
+            self.on_time(&mut machines, now);
             let next = self.timers.peek().map(|Reverse((at, _))| *at);
             let wait = next.map_or(PATIENCE, |at| at.saturating_duration_since(Instant::now()));
             match self.poll.poll(&mut events, Some(wait.min(PATIENCE))) {
@@ -240,11 +240,11 @@ impl Storm<'_> {
                     _ => Ok(()),
                 };
                 if let Err(why) = stepped {
-                    self.give_up(machine, why);
+                    self.give_up(machine, &why);
                 }
                 turn += 1;
                 if turn % 32 == 0 {
-                    self.receive(&mut machines)?;
+                    self.receive(&mut machines);
                 }
             }
             if self.left < before {
@@ -265,7 +265,7 @@ impl Storm<'_> {
         Ok(())
     }
 
-    fn give_up(&mut self, machine: &mut Machine, why: String) {
+    fn give_up(&mut self, machine: &mut Machine, why: &str) {
         if let Some(stage) = machine.stage.take() {
             *self.outcome.failed.entry(stage).or_default() += 1;
             *self
@@ -310,7 +310,7 @@ impl Storm<'_> {
     }
 
     /// Takes in what has come by DHCP.
-    fn receive(&mut self, machines: &mut [Machine]) -> io::Result<()> {
+    fn receive(&mut self, machines: &mut [Machine]) {
         let mut buffer = [0; 2_048];
         while let Ok(len) = self.dhcp.recv(&mut buffer) {
             let read = read_any(&buffer[..len], Way::Relay);
@@ -340,7 +340,7 @@ impl Storm<'_> {
                 continue;
             }
             if reply.chaddr != mac(number) || reply.yiaddr != address(number) {
-                self.give_up(machine, "the address of another one".to_owned());
+                self.give_up(machine, "the address of another one");
                 continue;
             }
             if !machine.is_offered {
@@ -364,13 +364,12 @@ impl Storm<'_> {
                 Err(format!("the boot file is {boot_file:?}"))
             };
             if let Err(why) = stepped {
-                self.give_up(machine, why);
+                self.give_up(machine, &why);
             }
         }
-        Ok(())
     }
 
-    fn on_time(&mut self, machines: &mut [Machine], now: Instant) -> io::Result<()> {
+    fn on_time(&mut self, machines: &mut [Machine], now: Instant) {
         while let Some(Reverse((at, number))) = self.timers.peek().copied() {
             if at > now {
                 break;
@@ -380,7 +379,7 @@ impl Storm<'_> {
             if machine.due <= now {
                 match machine.stage {
                     Some(Stage::Dhcp | Stage::DhcpIpxe) if machine.tries >= DHCP_TRIES => {
-                        self.give_up(machine, "no answer".to_owned());
+                        self.give_up(machine, "no answer");
                     }
                     Some(Stage::Dhcp | Stage::DhcpIpxe) => {
                         self.outcome.dhcp_again += 1;
@@ -394,7 +393,7 @@ impl Storm<'_> {
                         let stepped = self.act(machine, number, step, &out);
                         self.out = out;
                         if let Err(why) = stepped {
-                            self.give_up(machine, why);
+                            self.give_up(machine, &why);
                         }
                     }
                     // TCP's own.
@@ -405,7 +404,6 @@ impl Storm<'_> {
                 self.timers.push(Reverse((machine.due, number)));
             }
         }
-        Ok(())
     }
 
     /// Asks for the loader.
@@ -595,11 +593,11 @@ fn read_script(machine: &mut Machine, number: u32, text: &str) -> Stepped {
         let mut url = words.clone().filter(|word| word.starts_with("http://"));
         match (command, url.next()) {
             (Some("kernel"), Some(url)) => {
-                machine.kernel = url.to_owned();
+                url.clone_into(&mut machine.kernel);
                 let answers = words.find_map(|word| word.strip_prefix("url="));
-                machine.answers = answers.unwrap_or_default().to_owned();
+                answers.unwrap_or_default().clone_into(&mut machine.answers);
             }
-            (Some("initrd"), Some(url)) => machine.initrd = url.to_owned(),
+            (Some("initrd"), Some(url)) => url.clone_into(&mut machine.initrd),
             _ => {}
         }
     }

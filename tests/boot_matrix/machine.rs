@@ -1,6 +1,5 @@
 //! One rehearsal, in a process of its own.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;

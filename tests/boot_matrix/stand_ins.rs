@@ -1,6 +1,7 @@
 //! Files in the places of those that cannot be had here: kernels that tell on the serial port how they were
 //! started and what they were given (`machine/`), and files with a mark by which they are found in memory.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -84,7 +85,7 @@ fn marked(path: &str) -> Vec<u8> {
         let size = u32::try_from(body.len()).unwrap();
         let name_size = u32::try_from(name.len() + 1).unwrap();
         for field in [1, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
-            header.push_str(&format!("{field:08x}"));
+            let _ = write!(header, "{field:08x}");
         }
         archive.extend(header.bytes().chain(name.bytes()));
         archive.push(0);
