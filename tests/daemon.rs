@@ -77,7 +77,8 @@ fn a_log_that_nobody_reads_holds_up_nothing() {
         let (status, took, log) = daemon.end(Signal::SIGTERM);
         assert!(status.success(), "{status}");
         assert!(took < Duration::from_secs(3), "{took:?}");
-        assert!(log.len() > 60_000, "the pipe was full: {}", log.len());
+        // A pipe has 16 pages, and of those that take several lines at once a part stays empty.
+        assert!(log.len() > 48_000, "the pipe was full: {}", log.len());
     });
 }
 
