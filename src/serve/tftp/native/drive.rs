@@ -127,9 +127,7 @@ impl Drive {
                 // Whoever was answered now says the next word. Should there be another packet already, it is taken
                 // with the next one or when it is time to repeat: looking for it costs as much as a packet.
                 Ok(any) => is_drained |= any,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    self.transfer.on_refused();
-                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refused(now),
                 Err(error) => trouble = Some(error),
             }
             if let Some(end) = self.transfer.end().cloned() {
@@ -171,21 +169,37 @@ impl Drive {
         let mut buffer = [0; LONGEST];
         match self.socket.receive(&mut buffer) {
             Ok(len) => {
-                let before = self.transfer.acknowledged();
-                let packet = buffer.get(..len).unwrap_or_default();
-                self.transfer.on_packet(now, packet);
-                self.note(now, before);
+                self.take(now, buffer.get(..len).unwrap_or_default());
                 false
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
             Err(error) => {
                 if error.kind() == io::ErrorKind::ConnectionRefused {
-                    self.transfer.on_refused();
+                    self.refused(now);
                 }
                 // Others say that a packet did not come through: it is repeated.
                 false
             }
         }
+    }
+
+    fn take(&mut self, now: Duration, packet: &[u8]) {
+        let before = self.transfer.acknowledged();
+        self.transfer.on_packet(now, packet);
+        self.note(now, before);
+    }
+
+    /// The client has closed its port. The system tells that before it gives what came earlier: its last
+    /// acknowledgement may still wait there.
+    fn refused(&mut self, now: Duration) {
+        let mut buffer = [0; LONGEST];
+        for _ in 0..IN_A_ROW {
+            let Ok(len) = self.socket.receive(&mut buffer) else {
+                break;
+            };
+            self.take(now, buffer.get(..len).unwrap_or_default());
+        }
+        self.transfer.on_refused();
     }
 
     /// Lets others see how far it is.

@@ -108,3 +108,16 @@ async fn who_sends_without_a_pause_is_no_obstacle_to_others_nor_to_the_end() {
     );
     served.await.unwrap();
 }
+
+/// A packet that was repeated in vain finds the port closed, before the last acknowledgement was read.
+#[tokio::test]
+async fn the_last_acknowledgement_counts_when_the_port_is_closed_already() {
+    let ctx = context();
+    let mut events = ctx.journal.follow();
+    let (drive, client) = transfer(&ctx, "a script".to_owned());
+    client.send(&Packet::Ack(1).bytes()).unwrap();
+    drop(client);
+    drive.run().await;
+    let told = event(&mut events).await;
+    assert_eq!(told.kind, Kind::TftpSent, "{told:?}");
+}
