@@ -7,7 +7,7 @@
 //! | L0 | [`base`] | vocabulary: addresses, names, time |
 //! | L1 | [`wire`] | bytes ↔ values |
 //! | L2 | [`config`], [`record`], [`journal::event`], [`journal::reason`] | what was written, what is remembered, what happened |
-//! | L3 | [`decide`], [`render`], [`diagnose`] | what a machine gets and why; pure |
+//! | L3 | [`decide`], [`render`], [`diagnose`], [`import`] | what a machine gets and why; what other servers' files say; pure |
 //! | L4 | [`store`], [`journal::log`] | durable state |
 //! | L5 | [`serve`], [`host`], [`assets`] | sockets and tasks; the machine we run on; bringing boot files |
 //! | L6 | [`daemon`], [`rehearse`] | the wiring |
@@ -21,6 +21,7 @@ pub mod daemon;
 pub mod decide;
 pub mod diagnose;
 pub mod host;
+pub mod import;
 pub mod journal;
 pub mod record;
 pub mod rehearse;

@@ -11,6 +11,7 @@
 pub mod brought;
 mod check;
 pub mod diff;
+pub mod draft;
 pub mod explain;
 pub mod fetch;
 mod index;
