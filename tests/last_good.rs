@@ -195,7 +195,7 @@ fn files_are_compared_with_what_is_in_force_before_they_are_saved() {
             out.contains("\n  ~ host web01: ip 10.99.0.11 → 10.99.0.111\n"),
             "{out}"
         );
-        assert!(out.contains("preseed.cfg"), "{out}");
+        assert!(out.contains("install.sh changes for web01"), "{out}");
         let json = draft.json(&["check", "--diff"]);
         assert_eq!(json["diff"]["generation"], 1);
         assert_eq!(json["diff"]["hosts_changed"][0]["name"], "web01");

@@ -8,6 +8,9 @@
 //! **Invariant:** no file of secrets is among them; folders are of mode 0700 and files 0600. What is kept is written
 //! beside, synced and then renamed: whenever the daemon or the machine stops, `last-good` or `last-good.before` is
 //! whole. What is not whole is never started on.
+//!
+//! A candidate is written while its texts are at hand ([`Keeper::stage`]), and waits for no disk: it is synced when it
+//! has taken effect ([`Keeper::commit`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -146,14 +149,15 @@ pub struct Keeper {
 /// A configuration that is written and not yet in its place; it goes when it is dropped.
 #[derive(Debug)]
 pub struct Staged {
-    /// `None`: it is what is kept already.
-    folder: Option<PathBuf>,
+    folder: PathBuf,
+    manifest: Manifest,
+    is_in_place: bool,
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if let Some(folder) = &self.folder {
-            let _ = fs::remove_dir_all(folder);
+        if !self.is_in_place {
+            let _ = fs::remove_dir_all(&self.folder);
         }
     }
 }
@@ -205,45 +209,61 @@ impl Keeper {
         fs::metadata(&self.state_dir)?;
         let next = self.state_dir.join(NEXT);
         remove(&next)?;
-        if let Ok(kept) = LastGood::in_folder(&self.state_dir.join(FOLDER))
-            && kept.is_whole().is_ok()
-            && kept.manifest.is_as(&manifest)
-        {
-            return Ok(Staged { folder: None });
-        }
-        let staged = Staged {
-            folder: Some(next.clone()),
-        };
         make(&next)?;
-        for (source, file) in texts().zip(&manifest.files) {
-            let path = next.join(&file.kept_as);
+        let staged = Staged {
+            folder: next,
+            manifest,
+            is_in_place: false,
+        };
+        for (source, file) in texts().zip(&staged.manifest.files) {
+            let path = staged.folder.join(&file.kept_as);
             make(folder_of(&path))?;
             write(&path, source.text.as_bytes())?;
         }
-        write(&next.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)?;
-        File::open(&next)?.sync_all()?;
+        let manifest = serde_json::to_vec_pretty(&staged.manifest)?;
+        write(&staged.folder.join(MANIFEST), &manifest)?;
         Ok(staged)
     }
 
-    /// Puts what was written in the place of what is kept.
+    /// Puts what was written in the place of what is kept, unless that is the same.
     pub fn commit(&self, mut staged: Staged) -> io::Result<()> {
-        let Some(next) = &staged.folder else {
-            return Ok(());
-        };
         let (kept, before) = (self.state_dir.join(FOLDER), self.state_dir.join(BEFORE));
-        // Should a start have come upon this one, there is none other.
-        if kept.exists() {
-            remove(&before)?;
-            fs::rename(&kept, &before)?;
+        let whole = LastGood::in_folder(&kept).and_then(|kept| kept.is_whole().map(|()| kept));
+        if let Ok(kept) = &whole
+            && kept.manifest.is_as(&staged.manifest)
+        {
+            return Ok(());
         }
-        if let Err(error) = fs::rename(next, &kept) {
-            let _ = fs::rename(&before, &kept);
+        sync(&staged.folder)?;
+        match whole {
+            Ok(_) => {
+                remove(&before)?;
+                fs::rename(&kept, &before)?;
+            }
+            // The one before may be all there is.
+            Err(_) => remove(&kept)?,
+        }
+        if let Err(error) = fs::rename(&staged.folder, &kept) {
+            // A start finds the one before as well.
             return Err(error);
         }
-        staged.folder = None;
+        staged.is_in_place = true;
         File::open(&self.state_dir)?.sync_all()?;
         remove(&before)
     }
+}
+
+/// Has the disk hold a folder and all in it.
+fn sync(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(folder)?.sync_all()
 }
 
 fn remove(folder: &Path) -> io::Result<()> {
@@ -268,7 +288,7 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
         file.write_all(part)?;
         pace::give_way_now();
     }
-    file.sync_all()
+    Ok(())
 }
 
 impl Manifest {

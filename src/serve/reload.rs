@@ -446,7 +446,6 @@ async fn settle(
     health.standing().accept();
     health.well(CONFIGURATION);
     let_go(old);
-    keep(health, keeper, staged, new.snapshot.generation).await;
     if let Err(error) = ctx.installs.reload(&new.snapshot).await {
         trouble(
             ctx,
@@ -466,6 +465,8 @@ async fn settle(
     {
         newcomers::arm(ctx, &new, &new_hosts).await;
     }
+    // Last: nobody is to wait for the disk, and whoever asked for the reload finds it kept.
+    keep(health, keeper, staged, new.snapshot.generation).await;
     Outcome {
         accepted: true,
         generation: new.snapshot.generation,

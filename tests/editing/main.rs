@@ -9,7 +9,7 @@ mod net;
 #[path = "../netns/wire.rs"]
 mod wire;
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;

@@ -196,7 +196,7 @@ fn what_no_text_shows_changes_no_file() {
     let added = good.with(
         hosts,
         "[hosts.h11]",
-        "[hosts.h40]\nip = \"10.99.0.40\"\n[hosts.h11]",
+        "[hosts.h40]\nmac = \"52:54:00:00:00:40\"\nip = \"10.99.0.40\"\n[hosts.h11]",
     );
     assert_eq!(change(&added).to_string(), "+1 host (h40)");
     let comment = good.with("c/templates/answer.j2", "name", "{# who #}name");

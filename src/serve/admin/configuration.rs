@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use percent_encoding::{CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,6 +22,12 @@ use crate::serve::standing::{Kept, Rejected, Stands};
 /// The header of every reply while the files are not what is in force: [`Configuration::sentence`], each byte that
 /// is not printable ASCII as `%XX`.
 pub const STANDING: &str = "bootwright-configuration";
+
+/// What is not sent as it is, besides bytes beyond ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+
+/// Longest sentence in the header, in characters.
+const LONGEST: usize = 2_000;
 
 /// Files on their way at most: the next are read when these were taken.
 const AHEAD: usize = 4;
@@ -66,7 +72,8 @@ pub(super) async fn tell(State(admin): State<Admin>, request: Request, next: Nex
     let mut response = next.run(request).await;
     let in_force = admin.ctx.config();
     if let Some(sentence) = admin.health.standing().sentence(&in_force.snapshot) {
-        let encoded = utf8_percent_encode(&sentence, CONTROLS).to_string();
+        let sentence: String = sentence.chars().take(LONGEST).collect();
+        let encoded = utf8_percent_encode(&sentence, ENCODED).to_string();
         if let Ok(value) = HeaderValue::from_str(&encoded) {
             response.headers_mut().insert(STANDING, value);
         }

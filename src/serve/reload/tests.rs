@@ -360,12 +360,15 @@ async fn what_takes_effect_is_kept_and_nothing_else() {
         loaded.config.unwrap().snapshot.hosts().len()
     };
     site.follows_hosts_in("reservations.toml").await;
+    // It is kept once it has taken effect; whoever asks next comes after that.
+    site.is_all().await;
     assert_eq!(kept(), 3);
     write(&site.at("reservations.toml"), "[[[");
     site.is_rejected("reservations.toml").await;
     assert_eq!(kept(), 3);
     write(&site.at("reservations.toml"), &hosts(2));
     site.is_taken_up().await;
+    site.is_all().await;
     assert_eq!(kept(), 2);
     let generation = site.ctx.config().snapshot.generation;
     assert_eq!(site.health.standing().kept(), Kept::Generation(generation));
@@ -373,6 +376,7 @@ async fn what_takes_effect_is_kept_and_nothing_else() {
     std::fs::remove_dir_all(&state).unwrap();
     write(&site.at("reservations.toml"), &hosts(4));
     site.is_taken_up().await;
+    site.is_all().await;
     assert_eq!(site.ctx.config().snapshot.hosts().len(), 4);
     assert!(
         site.health.text().contains("last good configuration: "),
