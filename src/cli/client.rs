@@ -75,7 +75,7 @@ impl Client {
             .map(|folder| folder.join(SOCKET))
             .collect();
         let there = sockets.iter().find(|socket| socket.exists());
-        match there.or(sockets.first()) {
+        match there.or_else(|| sockets.first()) {
             Some(socket) if there.is_some() || config.exists() => Ok(Self::at(socket)),
             _ => anyhow::bail!("{} is not there", config.display()),
         }

@@ -58,6 +58,16 @@ impl KeyChange {
             new: show(new),
         })
     }
+
+    /// The same for a value that always has a text.
+    fn plain<T: PartialEq>(
+        key: &'static str,
+        old: &T,
+        new: &T,
+        show: impl Fn(&T) -> String,
+    ) -> Option<Self> {
+        Self::of(key, old, new, |value| Some(show(value)))
+    }
 }
 
 /// A host that stands in both configurations, and which of its keys differ.
@@ -242,14 +252,14 @@ impl SnapshotDiff {
                 list,
             ),
             KeyChange::of("[server] domain", &old.domain, &new.domain, optional),
-            KeyChange::of(
+            KeyChange::plain(
                 "[server] boot_assets",
                 &old.boot_assets,
                 &new.boot_assets,
                 path,
             ),
-            KeyChange::of("[server] profiles", &old.profiles, &new.profiles, path),
-            KeyChange::of("[server] templates", &old.templates, &new.templates, path),
+            KeyChange::plain("[server] profiles", &old.profiles, &new.profiles, path),
+            KeyChange::plain("[server] templates", &old.templates, &new.templates, path),
             KeyChange::of(
                 "[server] reservations",
                 &old.reservations,
@@ -260,16 +270,16 @@ impl SnapshotDiff {
                 },
             ),
             KeyChange::of("[server] secrets", &old.secrets, &new.secrets, |file| {
-                path(file.as_ref()?)
+                file.as_ref().map(path)
             }),
-            KeyChange::of("[dhcp] lease_time", &old.lease_time, &new.lease_time, time),
+            KeyChange::plain("[dhcp] lease_time", &old.lease_time, &new.lease_time, time),
             KeyChange::of(
                 "[dhcp] discovery_profile",
                 &old.discovery_profile,
                 &new.discovery_profile,
                 optional,
             ),
-            KeyChange::of(
+            KeyChange::plain(
                 "[dhcp] conflict_probe",
                 &old.conflict_probe,
                 &new.conflict_probe,
@@ -283,52 +293,52 @@ impl SnapshotDiff {
             ),
             loaders.then(|| KeyChange::untold("[boot] loaders")),
             (old.secure != new.secure).then(|| KeyChange::untold("[boot] secure")),
-            KeyChange::of(
+            KeyChange::plain(
                 "[tftp] max_blksize",
                 &old.tftp_max_blksize,
                 &new.tftp_max_blksize,
                 text,
             ),
-            KeyChange::of(
+            KeyChange::plain(
                 "[tftp] max_windowsize",
                 &old.tftp_max_windowsize,
                 &new.tftp_max_windowsize,
                 text,
             ),
             (old.tftp_engine != new.tftp_engine).then(|| KeyChange::untold("[tftp] engine")),
-            KeyChange::of("[install] armed_for", &old.armed_for, &new.armed_for, time),
+            KeyChange::plain("[install] armed_for", &old.armed_for, &new.armed_for, time),
             KeyChange::of(
                 "[install] when_new",
                 &old.install_new,
                 &new.install_new,
                 |on| Some(if *on { "install" } else { "local" }.to_owned()),
             ),
-            KeyChange::of(
+            KeyChange::plain(
                 "[install] max_attempts",
                 &old.max_attempts,
                 &new.max_attempts,
                 text,
             ),
-            KeyChange::of(
+            KeyChange::plain(
                 "[install] stalled_after",
                 &old.stalled_after,
                 &new.stalled_after,
                 time,
             ),
-            KeyChange::of("[journal] keep", &old.journal_keep, &new.journal_keep, text),
-            KeyChange::of("[assets] cache", &old.asset_cache, &new.asset_cache, text),
+            KeyChange::plain("[journal] keep", &old.journal_keep, &new.journal_keep, text),
+            KeyChange::plain("[assets] cache", &old.asset_cache, &new.asset_cache, text),
         ]
         .into_iter()
         .flatten()
         .collect();
         // The store is locked, privileges are gone, and low ports may be out of reach.
         self.restart = [
-            KeyChange::of("[server] state_dir", &old.state_dir, &new.state_dir, path),
+            KeyChange::plain("[server] state_dir", &old.state_dir, &new.state_dir, path),
             KeyChange::of("[server] user", &old.user, &new.user, optional),
-            KeyChange::of("[dhcp] port", &old.dhcp_port, &new.dhcp_port, text),
-            KeyChange::of("[dhcp] proxy_port", &old.proxy_port, &new.proxy_port, text),
-            KeyChange::of("[tftp] port", &old.tftp_port, &new.tftp_port, text),
-            KeyChange::of("[http] port", &old.http_port, &new.http_port, text),
+            KeyChange::plain("[dhcp] port", &old.dhcp_port, &new.dhcp_port, text),
+            KeyChange::plain("[dhcp] proxy_port", &old.proxy_port, &new.proxy_port, text),
+            KeyChange::plain("[tftp] port", &old.tftp_port, &new.tftp_port, text),
+            KeyChange::plain("[http] port", &old.http_port, &new.http_port, text),
         ]
         .into_iter()
         .flatten()
@@ -336,10 +346,14 @@ impl SnapshotDiff {
     }
 }
 
-fn text<T: ToString>(value: &T) -> Option<String> {
-    Some(value.to_string())
+fn text<T: ToString>(value: &T) -> String {
+    value.to_string()
 }
 
+#[expect(
+    clippy::ref_option,
+    reason = "it shows what is compared, which are these"
+)]
 fn optional<T: ToString>(value: &Option<T>) -> Option<String> {
     value.as_ref().map(ToString::to_string)
 }
@@ -350,12 +364,12 @@ fn list<L: AsRef<[T]>, T: ToString>(values: &L) -> Option<String> {
 }
 
 #[expect(clippy::ptr_arg, reason = "it shows what is compared, which are these")]
-fn path(path: &std::path::PathBuf) -> Option<String> {
-    Some(path.display().to_string())
+fn path(path: &std::path::PathBuf) -> String {
+    path.display().to_string()
 }
 
-fn time(duration: &std::time::Duration) -> Option<String> {
-    Some(show_duration(*duration))
+fn time(duration: &std::time::Duration) -> String {
+    show_duration(*duration)
 }
 
 /// Whether hooks differ at most in their place in the file.
@@ -538,7 +552,7 @@ fn changed_vars(below: &str, old: &toml::Table, new: &toml::Table, changes: &mut
 
 fn changed_subnet_keys(old: &Subnet, new: &Subnet) -> Vec<KeyChange> {
     [
-        KeyChange::of("network", &old.network, &new.network, text),
+        KeyChange::plain("network", &old.network, &new.network, text),
         KeyChange::of("mode", &old.mode, &new.mode, |mode| {
             Some(mode.as_str().to_owned())
         }),
@@ -547,7 +561,7 @@ fn changed_subnet_keys(old: &Subnet, new: &Subnet) -> Vec<KeyChange> {
         KeyChange::of("dns", &old.dns, &new.dns, list),
         KeyChange::of("ntp", &old.ntp, &new.ntp, list),
         KeyChange::of("domain", &old.domain, &new.domain, optional),
-        KeyChange::of("lease_time", &old.lease_time, &new.lease_time, time),
+        KeyChange::plain("lease_time", &old.lease_time, &new.lease_time, time),
         KeyChange::of("nat", &old.nat, &new.nat, list),
         KeyChange::of("dns_search", &old.dns_search, &new.dns_search, list),
         (old.options != new.options).then(|| KeyChange::untold("options")),

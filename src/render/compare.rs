@@ -296,12 +296,11 @@ fn texts(in_force: &InForce, host: &Host) -> BTreeMap<String, Vec<Text>> {
         return texts;
     };
     // An iPXE script can be run by nothing else.
-    let loader = match &profile.boot {
-        Boot::Script { .. } => BootLoader::Ipxe,
-        _ => {
-            let loaders = snapshot.server.boot_loaders(host);
-            loaders.first().copied().unwrap_or(BootLoader::Ipxe)
-        }
+    let loader = if matches!(profile.boot, Boot::Script { .. }) {
+        BootLoader::Ipxe
+    } else {
+        let loaders = snapshot.server.boot_loaders(host);
+        loaders.first().copied().unwrap_or(BootLoader::Ipxe)
     };
     for arch in architectures(host, profile) {
         let view = View {

@@ -243,10 +243,8 @@ impl Keeper {
             // The one before may be all there is.
             Err(_) => remove(&kept)?,
         }
-        if let Err(error) = fs::rename(&staged.folder, &kept) {
-            // A start finds the one before as well.
-            return Err(error);
-        }
+        // Should it fail, a start finds the one before.
+        fs::rename(&staged.folder, &kept)?;
         staged.is_in_place = true;
         File::open(&self.state_dir)?.sync_all()?;
         remove(&before)
@@ -446,6 +444,7 @@ impl KeptFiles {
     }
 
     /// The same with an empty file of secrets: where the one on the disk is no good.
+    #[must_use]
     pub fn without_secrets(mut self) -> Self {
         self.without_secrets = true;
         self

@@ -230,10 +230,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::field_reassign_with_default,
-        reason = "its other fields are its own"
-    )]
     fn a_rejection_lasts_until_the_files_are_in_force() {
         let standing = Standing::default();
         let snapshot = Snapshot::default();

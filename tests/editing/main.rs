@@ -5,7 +5,6 @@
 #[allow(dead_code, reason = "shared with the services' tests")]
 #[path = "../netns/net.rs"]
 mod net;
-#[allow(dead_code, reason = "shared with the services' tests")]
 #[path = "../netns/wire.rs"]
 mod wire;
 

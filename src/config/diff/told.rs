@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{FileChange, FileFate, HostChange, KeyChange, SnapshotDiff};
+use crate::base::HostName;
 
 /// How a difference reads where there is none.
 pub const NOTHING: &str = "nothing changed";
@@ -124,15 +125,13 @@ impl SnapshotDiff {
                     word if word.starts_with("vars.") => "vars",
                     word => word,
                 };
-                let of_key = match of_keys.iter_mut().find(|(key, _)| *key == word) {
-                    Some((_, of_key)) => of_key,
-                    None => {
-                        of_keys.push((word, Vec::new()));
-                        let Some((_, of_key)) = of_keys.last_mut() else {
-                            continue;
-                        };
-                        of_key
-                    }
+                let place = of_keys.iter().position(|(key, _)| *key == word);
+                let place = place.unwrap_or_else(|| {
+                    of_keys.push((word, Vec::new()));
+                    of_keys.len() - 1
+                });
+                let Some((_, of_key)) = of_keys.get_mut(place) else {
+                    continue;
                 };
                 // Several variables of one host count once.
                 if of_key.last().is_none_or(|(last, _)| last.name != host.name) {
@@ -204,7 +203,7 @@ impl SnapshotDiff {
         let restart = self.restart.iter();
         lines.extend(restart.map(|setting| format!("! {setting}: takes effect with a restart")));
         lines.extend(self.files.iter().map(|file| {
-            let names: Vec<&str> = file.hosts.iter().map(|host| host.as_str()).collect();
+            let names: Vec<&str> = file.hosts.iter().map(HostName::as_str).collect();
             let sign = match file.what {
                 FileFate::Changed => '~',
                 FileFate::New => '+',

@@ -76,8 +76,9 @@ mod tests {
         let mut waiting = at.iter().map(|at| Duration::from_millis(*at)).peekable();
         while let Some(first) = waiting.next() {
             let mut window = Window::default();
-            while let Some(next) = waiting.next_if(|next| *next - first < window.due()) {
-                window.changed(next - first);
+            while let Some(next) = waiting.next_if(|next| next.saturating_sub(first) < window.due())
+            {
+                window.changed(next.saturating_sub(first));
             }
             times.push((first + window.due()).as_millis());
         }

@@ -322,9 +322,8 @@ impl Folders {
                     }
                     rest.extend(names_of(&target));
                 }
-                Some(_) => return,
                 None if next.is_dir() => here = next,
-                None => return,
+                _ => return,
             }
         }
     }
@@ -337,10 +336,13 @@ impl Folders {
         if is_everybodys && !is_link {
             return;
         }
-        let way = self.on_the_way.entry(folder.to_owned()).or_insert(Way {
-            folder: Identity::of(&meta),
-            names: BTreeSet::new(),
-        });
+        let way = self
+            .on_the_way
+            .entry(folder.to_owned())
+            .or_insert_with(|| Way {
+                folder: Identity::of(&meta),
+                names: BTreeSet::new(),
+            });
         way.names.insert(name);
     }
 }
