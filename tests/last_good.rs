@@ -143,6 +143,27 @@ fn with_broken_files_it_starts_on_the_last_good_ones_and_arms_nobody() {
         site.run(&["install", "web02"]);
         assert!(site.json(&["hosts"])[0].get("configuration").is_none());
         let (_, _, log) = daemon.end(Signal::SIGTERM);
+        // Nothing at all is left of the daemon's file, but systemd says where the state lies.
+        std::fs::write(site.config(), "[[[").unwrap();
+        let state = site.folder.path().join("state");
+        let command = |args: &[&str]| {
+            let mut command = site.command(args);
+            command.env("STATE_DIRECTORY", &state);
+            command
+        };
+        let child = command(&["serve"]).stderr(Stdio::null()).spawn().unwrap();
+        let _daemon = Daemon(child);
+        until("the daemon answers", || {
+            std::net::TcpStream::connect((SERVER, 8_080)).is_ok()
+                && get(SERVER, "/healthz").1.contains("no host can be armed")
+        });
+        let output = command(&["hosts"]).output().unwrap();
+        let listed = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            listed.contains("web01") && listed.contains("last good configuration"),
+            "{listed}"
+        );
+
         // As `check` says it, at the start.
         assert!(
             log.contains("colour") && log.contains("config.rejected"),

@@ -244,7 +244,10 @@ impl fmt::Display for SnapshotDiff {
             }
         }
         self.hosts_briefly(&mut parts);
-        parts.extend(self.files.iter().map(FileChange::briefly));
+        parts.extend(self.files.iter().take(TOLD).map(FileChange::briefly));
+        if let Some(more @ 1..) = self.files.len().checked_sub(TOLD) {
+            parts.push(format!("{more} more files change"));
+        }
         let mut groups: Vec<String> = Vec::new();
         if !parts.is_empty() {
             groups.push(parts.join(", "));
