@@ -303,7 +303,7 @@ impl World {
         };
         write(
             "c/bootwright.toml",
-            "[server]\ninterfaces = [\"br0\"]\n[install]\nwhen_new = \"install\"\nmax_attempts = 2\n\
+            "[server]\nstate_dir = \"../state\"\ninterfaces = [\"br0\"]\n[install]\nwhen_new = \"install\"\nmax_attempts = 2\n\
              [[subnet]]\nnetwork = \"10.99.0.0/24\"\nserver = \"10.99.0.2\"\n",
         );
         for (name, lifecycle) in [("tiny", "install"), ("tool", "once"), ("system", "live")] {
@@ -957,6 +957,7 @@ fn start(
         overrides: reload::Overrides::default(),
         watch_files: false,
         texts: Vec::new(),
+        start: reload::Start::default(),
     };
     tokio::spawn(reload::run(
         ctx.clone(),

@@ -45,7 +45,7 @@ dhcp [--quick] [--rounds N] [--sizes N,N] [--servers NAME,NAME] [--no-realtime] 
   --baseline   another build of Bootwright: its program, measured in turn with this one
   --seconds    how long each load lasts: 2, quick 1
   --no-realtime  a high priority instead of SCHED_RR, which is taken where it is allowed
-  --only       of: closed, open, burst, reload, probe (the start is always measured)
+  --only       of: closed, open, burst, reload, check, probe (the start is always measured)
   --direct     machines on the wire instead of behind a relay agent
   --no-probe   Bootwright does not ask the wire who has a reserved address; what that question costs is measured
                in any case (probe)
@@ -350,6 +350,12 @@ fn measure(
         put(What::MemoryAfter, memory(server.pid())?);
     }
     put(What::Wrong, wrong as f64);
+    // A baseline need not know it.
+    if kind == Kind::Bootwright && plan.wants("check") {
+        for diff in [false, true] {
+            put(What::Check(diff), server.check(diff)?.as_secs_f64());
+        }
+    }
     if let Some(why) = server.ended() {
         return Err(io::Error::other(why));
     }

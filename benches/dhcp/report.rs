@@ -28,6 +28,8 @@ pub enum What {
     Start,
     InForce,
     Silence,
+    /// `bootwright check` (or `check --diff`, against the running daemon).
+    Check(bool),
     /// On the wire, with the question who has the address (or without it).
     ProbeRate(bool),
     ProbeP50(bool),
@@ -179,6 +181,8 @@ impl Report {
                     What::Silence,
                     4,
                 ),
+                ("`bootwright check`, s", What::Check(false), 3),
+                ("`bootwright check --diff`, s", What::Check(true), 3),
             ],
         );
         self.table(

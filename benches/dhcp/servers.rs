@@ -163,6 +163,22 @@ impl Server {
         ))
     }
 
+    /// How long `bootwright check` takes for its files, beside the server; with `diff` also what they would change.
+    pub fn check(&self, diff: bool) -> io::Result<Duration> {
+        let began = Instant::now();
+        let output = Command::new(self.kind.bootwright())
+            .arg("check")
+            .args(diff.then_some("--diff"))
+            .arg("--config")
+            .arg(self.folder.join("bootwright.toml"))
+            .output()?;
+        if output.status.success() {
+            return Ok(began.elapsed());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(io::Error::other(format!("bootwright check: {said}")))
+    }
+
     /// Writes the files with the first reservation moved, beside those that are in force.
     pub fn prepare_move(&self) -> io::Result<()> {
         fs::create_dir(self.aside())?;

@@ -46,15 +46,11 @@ impl ValueEnum for Format {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon in the foreground; log to standard error
-    Serve,
+    Serve(super::serve::Serve),
     /// Take changed files up now and wait for the result
     Reload,
     /// Check the whole configuration; exit status 1 on an error
-    Check {
-        /// Warnings count as errors
-        #[arg(long)]
-        strict: bool,
-    },
+    Check(super::check::Check),
     /// List all hosts and where they stand
     Hosts,
     /// One host

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use http_body_util::{BodyExt as _, Full};
@@ -10,12 +11,13 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::daemon::SOCKET;
+use crate::daemon::{SOCKET, state_dirs};
+use crate::serve::admin::configuration::STANDING;
 use crate::serve::admin::error::{Body, Envelope};
 
 /// What stands for itself in a path or query (RFC 3986, "unreserved", and the colon of a MAC).
@@ -28,6 +30,15 @@ const KEEP: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Largest reply that is read as a whole, in bytes.
 const MAX_REPLY: usize = 64 << 20;
+
+/// What the daemon last said of its configuration, when its files are not in force and nobody was told yet.
+static TOLD: Mutex<Option<String>> = Mutex::new(None);
+
+/// That its files are not in force, when the daemon that was asked said so: to be told beside whatever it answered.
+/// Told once.
+pub fn standing() -> Option<String> {
+    TOLD.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
 
 /// A way to the daemon.
 #[derive(Debug, Clone)]
@@ -59,7 +70,15 @@ fn particulars(body: &Body) -> String {
 impl Client {
     /// To the daemon of this configuration.
     pub fn of(config: &Path) -> anyhow::Result<Self> {
-        Ok(Self::at(state_dir(config)?.join(SOCKET)))
+        let sockets: Vec<PathBuf> = state_dirs(config)
+            .iter()
+            .map(|folder| folder.join(SOCKET))
+            .collect();
+        let there = sockets.iter().find(|socket| socket.exists());
+        match there.or_else(|| sockets.first()) {
+            Some(socket) if there.is_some() || config.exists() => Ok(Self::at(socket)),
+            _ => anyhow::bail!("{} is not there", config.display()),
+        }
     }
 
     /// To the daemon that listens here.
@@ -167,10 +186,17 @@ impl Client {
             .header(HOST, "bootwright")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body.unwrap_or_default())))?;
-        sender
+        let response = sender
             .send_request(request)
             .await
-            .context("the daemon did not answer")
+            .context("the daemon did not answer")?;
+        let standing = response.headers().get(STANDING);
+        let standing = standing.map(|value| {
+            let text = percent_decode(value.as_bytes()).decode_utf8_lossy();
+            text.into_owned()
+        });
+        *TOLD.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        Ok(response)
     }
 
     fn unreachable(&self, error: &io::Error) -> anyhow::Error {
@@ -212,28 +238,6 @@ async fn whole<T: DeserializeOwned>(response: Response<Incoming>) -> anyhow::Res
         .context("the daemon's answer is not understood; is it of another version?")
 }
 
-/// The state folder that a configuration names. Only that is read: a command must reach the daemon also
-/// while the files have a mistake elsewhere.
-fn state_dir(config: &Path) -> anyhow::Result<PathBuf> {
-    let text = std::fs::read_to_string(config)
-        .with_context(|| format!("{} cannot be read", config.display()))?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| {
-        anyhow::anyhow!(
-            "{} is no TOML: {}\n  run `bootwright check`",
-            config.display(),
-            error.message()
-        )
-    })?;
-    let written = table
-        .get("server")
-        .and_then(|server| server.get("state_dir"))
-        .and_then(toml::Value::as_str);
-    Ok(match written {
-        Some(path) => config.parent().unwrap_or_else(|| Path::new(".")).join(path),
-        None => crate::config::snapshot::Server::default().state_dir,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,15 +246,14 @@ mod tests {
     fn the_socket_lies_in_the_state_folder() {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("bootwright.toml");
+        let socket = || Client::of(&config).unwrap().socket;
         std::fs::write(&config, "[server]\nstate_dir = \"../state\"\nfuture = 1\n").unwrap();
-        assert_eq!(state_dir(&config).unwrap(), folder.path().join("../state"));
+        assert_eq!(socket(), folder.path().join("../state").join(SOCKET));
         std::fs::write(&config, "").unwrap();
-        assert_eq!(
-            state_dir(&config).unwrap(),
-            Path::new("/var/lib/bootwright")
-        );
-        std::fs::write(&config, "[server").unwrap();
-        assert!(state_dir(&config).is_err());
+        assert_eq!(socket(), Path::new("/var/lib/bootwright").join(SOCKET));
+        // A mistake elsewhere hides no daemon.
+        std::fs::write(&config, "[server\nstate_dir = \"../state\"\n").unwrap();
+        assert_eq!(socket(), folder.path().join("../state").join(SOCKET));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::args::HostShow;
-use super::client::{Client, part};
+use super::client::{Client, part, standing as standing_of_daemon};
 use super::output::Format;
 use super::{runtime, show_events, table};
 use crate::diagnose::Diagnosis;
@@ -14,6 +14,7 @@ use crate::serve::admin::logs::{Kept, LATEST};
 /// Lists all hosts.
 pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
     let hosts: Vec<HostView> = runtime()?.block_on(client.get("/hosts"))?;
+    tell_standing(format, out)?;
     if format == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&hosts)?)?;
         return Ok(0);
@@ -37,6 +38,17 @@ pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Res
         .collect();
     table::write(out, ["NAME", "STATE", "IP", "MAC", "PROFILE", ""], &rows)?;
     Ok(0)
+}
+
+/// Says above a listing that the files are not what it is about. In JSON each host says so by `configuration`, and the
+/// sentence goes to standard error.
+fn tell_standing(format: Format, out: &mut dyn Write) -> anyhow::Result<()> {
+    if format == Format::Text
+        && let Some(standing) = standing_of_daemon()
+    {
+        writeln!(out, "{standing}\n")?;
+    }
+    Ok(())
 }
 
 /// Where an installation stands, in a few words.
@@ -163,6 +175,7 @@ fn nic(nic: &NicView) -> String {
 
 fn one(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
     let host: HostView = runtime()?.block_on(client.get(&format!("/hosts/{}", part(host))))?;
+    tell_standing(format, out)?;
     if format == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&host)?)?;
         return Ok(0);

@@ -46,7 +46,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match run(args) {
+    let done = run(args);
+    // Whatever was asked of a daemon whose files have errors: the answer is about what was in force before.
+    if let Some(standing) = client::standing() {
+        let _ = writeln!(io::stderr(), "bootwright: {standing}");
+    }
+    match done {
         Ok(status) => ExitCode::from(status),
         // A reader that has had enough, as `head` does, is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -68,11 +73,11 @@ fn run(args: Args) -> anyhow::Result<u8> {
     let config = || find_config(args.config.as_deref());
     let client = || config().and_then(|config| Client::of(&config));
     match args.command {
-        Command::Serve => {
+        Command::Serve(asked) => {
             drop(stdout);
-            serve::run(&config()?)
+            serve::run(&config()?, &asked)
         }
-        Command::Check { strict } => check::run(&config()?, strict, format, out),
+        Command::Check(asked) => check::run(&config()?, &asked, format, out),
         Command::Reload => reload::run(&client()?, format, out),
         Command::Hosts => hosts::list(&client()?, format, out),
         Command::Host { command } => match command {

@@ -10,27 +10,47 @@ use super::log::{Log, log};
 use super::output::Format;
 use crate::daemon::{self, Options, Prepared, StartError};
 
+/// `serve`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Serve {
+    /// Do not start on the last good configuration when the files have errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
 /// Runs the daemon until it is told to end.
-pub fn run(config: &Path) -> anyhow::Result<u8> {
+pub fn run(config: &Path, asked: &Serve) -> anyhow::Result<u8> {
     let (log, waiting) = log();
     log_to(&log);
     // Its thread is started once the privileges are dropped: they belong to threads.
-    let prepared = Prepared::open(Options::new(config));
+    let prepared = Prepared::open(Options {
+        strict: asked.strict,
+        ..Options::new(config)
+    });
+    if prepared.as_ref().is_ok_and(Prepared::is_on_last_good) {
+        // The journal says what follows from them.
+        tell_mistakes(config)?;
+    }
     waiting.start(stderr())?;
     let served = prepared.and_then(daemon::serve);
     log.flush();
     match served {
         Ok(()) => Ok(0),
-        Err(StartError::Config { .. }) => {
-            // The same words as `check`, each mistake with its line.
-            check::run(config, false, Format::Text, &mut stderr())?;
-            anyhow::bail!("not started: the configuration has errors")
+        Err(StartError::Config { instead, .. }) => {
+            tell_mistakes(config)?;
+            anyhow::bail!("not started: the configuration has errors\n  {instead}")
         }
         Err(error) => Err(match error.remedy() {
             Some(remedy) => anyhow::anyhow!("{error}\n  {remedy}"),
             None => anyhow::anyhow!("{error}"),
         }),
     }
+}
+
+/// The same words as `check`, each mistake with its line.
+fn tell_mistakes(config: &Path) -> anyhow::Result<()> {
+    let asked = check::Check::default();
+    check::run(config, &asked, Format::Text, &mut stderr()).map(|_| ())
 }
 
 /// The journal's own lines and what the libraries say, filtered by `$BOOTWRIGHT_LOG`.

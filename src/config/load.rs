@@ -61,6 +61,45 @@ pub fn sort(problems: &mut Vec<Problem>) {
     problems.dedup();
 }
 
+/// What `bootwright.toml` says of the state folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedStateDir {
+    /// It names this one.
+    Named(PathBuf),
+    /// It names none, which means the usual one.
+    Usual,
+    /// It cannot be read, or has a mistake in its syntax and names none that could be told.
+    Unsure,
+}
+
+/// Which state folder `bootwright.toml` names, as far as that can be told of one that has mistakes: whoever needs the
+/// state folder mostly needs it then.
+pub fn named_state_dir(files: &dyn Files, main: &Path) -> NamedStateDir {
+    let Ok(text) = files.read(main) else {
+        return NamedStateDir::Unsure;
+    };
+    let named = |value: &str| NamedStateDir::Named(folder_of(main).join(value));
+    if let Ok(table) = toml::from_str::<toml::Table>(&text) {
+        let server = table.get("server");
+        let written = server.and_then(|server| server.get("state_dir"));
+        return written
+            .and_then(toml::Value::as_str)
+            .map_or(NamedStateDir::Usual, named);
+    }
+    // Its own line is as good as ever, whatever is wrong with others.
+    let line = |line: &str| {
+        let line = line.trim_start();
+        line.strip_prefix("state_dir")?
+            .trim_start()
+            .strip_prefix('=')?;
+        let table: toml::Table = toml::from_str(line).ok()?;
+        table.get("state_dir")?.as_str().map(str::to_owned)
+    };
+    text.lines()
+        .find_map(line)
+        .map_or(NamedStateDir::Unsure, |value| named(&value))
+}
+
 struct Loader<'f> {
     files: &'f dyn Files,
     sources: SourceMap,
@@ -522,4 +561,35 @@ impl Folder {
 fn is_toml(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::MemoryFiles;
+
+    #[test]
+    fn the_state_folder_is_found_in_broken_files_too() {
+        let main = Path::new("etc/bootwright.toml");
+        let found = |text: &str| {
+            let files: MemoryFiles = [(main, text)].into_iter().collect();
+            named_state_dir(&files, main)
+        };
+        let named = |path: &str| NamedStateDir::Named(path.into());
+        assert_eq!(found("[server]\nstate_dir = \"../s\"\n"), named("etc/../s"));
+        assert_eq!(found("[server]\nstate_dir = \"/srv/s\"\n"), named("/srv/s"));
+        assert_eq!(found("[server]\n"), NamedStateDir::Usual);
+        for broken in ["[[[", "interfaces = [", "x = \"", "[server"] {
+            assert_eq!(
+                found(&format!("{broken}\n  state_dir=\"/srv/s\" # there\n")),
+                named("/srv/s"),
+                "{broken}"
+            );
+            assert_eq!(found(broken), NamedStateDir::Unsure, "{broken}");
+        }
+        assert_eq!(
+            named_state_dir(&MemoryFiles::default(), main),
+            NamedStateDir::Unsure
+        );
+    }
 }

@@ -24,7 +24,7 @@ use super::secrets::Secrets;
 use super::source::Span;
 use crate::base::{
     After, Architecture, BootLoader, FastHash, FastMap, Firmware, GroupName, HardwareAddr,
-    HostName, Macs, ProfileName, SubnetName, Uuid, pace,
+    HostName, Macs, ProfileName, SubnetName, Timestamp, Uuid, pace,
 };
 use crate::journal::event::Kind;
 
@@ -33,6 +33,9 @@ use crate::journal::event::Kind;
 pub struct Snapshot {
     /// Counts up with each configuration that takes effect.
     pub generation: u64,
+    /// When this configuration took effect before, where a daemon was started on what is kept of it because its files
+    /// have errors; then no host is armed. `None`: it was read from the files.
+    pub last_good: Option<Timestamp>,
     /// The daemon's own settings.
     pub server: Server,
     /// The subnets, in the order of the file.
@@ -681,6 +684,7 @@ impl Snapshot {
         let count = hosts.len();
         let mut snapshot = Self {
             generation: 0,
+            last_good: None,
             server,
             subnets,
             secrets: Secrets::default(),

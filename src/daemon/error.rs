@@ -21,6 +21,8 @@ pub enum StartError {
         file: PathBuf,
         /// All that is wrong.
         problems: Vec<ShownProblem>,
+        /// Why it is not started on the last good one.
+        instead: String,
     },
     /// The network interfaces cannot be read.
     #[error("the network interfaces cannot be read: {0}")]

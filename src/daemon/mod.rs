@@ -8,6 +8,7 @@
 //! tasks that live as long as the daemon.
 
 mod error;
+mod load;
 mod service;
 mod state;
 mod task;
@@ -20,17 +21,18 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::StartError;
+use self::load::Loaded;
+pub use self::load::state_dirs;
 pub use self::service::serve;
 use self::state::AdminSocket;
 use self::task::Tasks;
 use crate::base::{Clock, SystemClock, Timestamp};
-use crate::config::source::DiskFiles;
 use crate::host::links::Links;
 use crate::host::preflight;
 use crate::host::privilege::{self, RunsAs};
 use crate::journal::Journal;
 use crate::journal::event::{Event, Kind, Reason};
-use crate::render::load::{InForce, load};
+use crate::render::load::InForce;
 use crate::serve::admin::Admin;
 use crate::serve::assets::AssetTree;
 use crate::serve::boot::{self, BootPlane};
@@ -39,8 +41,8 @@ use crate::serve::health::Health;
 use crate::serve::hooks;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
-use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem};
-use crate::serve::{dhcp, foreign, index, ndp, tftp};
+use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem, first_errors};
+use crate::serve::{dhcp, foreign, index, ndp, standing, tftp};
 use crate::store::{AnyStore, OpenOutcome, StoreError};
 
 /// Name of the operators' socket in the state folder.
@@ -73,6 +75,8 @@ pub struct Options {
     pub drop_privileges: bool,
     /// Whether changed files are taken up by themselves.
     pub watch_files: bool,
+    /// Whether it is not started on the last good configuration when the files have errors.
+    pub strict: bool,
 }
 
 impl Options {
@@ -84,6 +88,7 @@ impl Options {
             overrides: Overrides::default(),
             drop_privileges: true,
             watch_files: true,
+            strict: false,
         }
     }
 }
@@ -112,7 +117,12 @@ struct Sockets {
 impl Prepared {
     /// Loads, opens and binds everything, then drops the privileges.
     pub fn open(options: Options) -> Result<Self, StartError> {
-        let (in_force, texts, warnings) = load_config(&options)?;
+        let Loaded {
+            in_force,
+            texts,
+            warnings,
+            start,
+        } = load::load_config(&options)?;
         let snapshot = &in_force.snapshot;
         let server = &snapshot.server;
         let links = Links::read().map_err(StartError::Links)?;
@@ -159,6 +169,9 @@ impl Prepared {
         let health = Health::beginning();
         tell_found(&ctx, &health, RECORDS, &store_found);
         tell_found(&ctx, &health, "journal", &journal_found);
+        if let Some(problems) = &start.rejected {
+            tell_last_good(&ctx, &health, problems);
+        }
         tell_start(&ctx, &runs_as, &texts, &warnings);
         let (reloader, asks) = Reloader::new();
         Ok(Self {
@@ -170,6 +183,7 @@ impl Prepared {
                 overrides: options.overrides,
                 watch_files: options.watch_files,
                 texts,
+                start,
             },
             reloader,
             asks,
@@ -185,6 +199,11 @@ impl Prepared {
     /// Asks for reloads.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
+    }
+
+    /// Whether it was started on the last good configuration.
+    pub fn is_on_last_good(&self) -> bool {
+        self.settings.start.rejected.is_some()
     }
 
     /// What is well.
@@ -302,28 +321,24 @@ impl Prepared {
     }
 }
 
-/// A configuration, the files it was read from, and its warnings.
-type Config = (Arc<InForce>, Vec<(PathBuf, u64)>, Vec<ShownProblem>);
-
-fn load_config(options: &Options) -> Result<Config, StartError> {
-    if let Some(in_force) = &options.in_force {
-        let in_force = options.overrides.apply(Arc::clone(in_force));
-        return Ok((in_force, Vec::new(), Vec::new()));
-    }
-    let loaded = load(&DiskFiles, &options.config, 1);
-    let problems = loaded
-        .problems
-        .iter()
-        .map(|problem| ShownProblem::of(problem, &loaded.sources))
-        .collect();
-    let texts = reload::texts(&loaded.sources);
-    match loaded.config {
-        Some(in_force) => Ok((options.overrides.apply(in_force), texts, problems)),
-        None => Err(StartError::Config {
-            file: options.config.clone(),
-            problems,
-        }),
-    }
+/// Tells that the daemon was started on the last good configuration, and why.
+fn tell_last_good(ctx: &Context, health: &Health, problems: &[ShownProblem]) {
+    let in_force = ctx.config();
+    let snapshot = &in_force.snapshot;
+    let kept_at = snapshot
+        .last_good
+        .map(|at| at.to_string())
+        .unwrap_or_default();
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    let detail = format!(
+        "{}, started on the last good configuration, of {kept_at}; no host can be armed until the files are put right: {}",
+        standing::errors(errors),
+        first_errors(problems)
+    );
+    let mut event = Event::new(ctx.now(), Kind::ConfigRejected, Reason::Invalid).detail(detail);
+    event.generation = snapshot.generation;
+    ctx.journal.append(event);
+    reload::tell_rejected(ctx, health, problems);
 }
 
 /// Tells when the store or the journal is not the one that was left.

@@ -148,7 +148,7 @@ pub(super) fn at_host(problem: Problem, hosts: &[&Host]) -> Problem {
 }
 
 /// The architectures that a host may be booted for.
-fn architectures(host: &Host, profile: &Profile) -> Vec<Architecture> {
+pub(super) fn architectures(host: &Host, profile: &Profile) -> Vec<Architecture> {
     match host.arch {
         Some(arch) => vec![arch],
         None if profile.arch.is_empty() => vec![Architecture::X86_64],

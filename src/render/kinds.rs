@@ -40,8 +40,9 @@ pub(super) struct Kind<'a> {
 /// Values of which the presence matters.
 type Presence = [bool; 6];
 
+/// What hosts of a kind have in common.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     settings: *const crate::config::snapshot::Settings,
     subnet: usize,
     presence: Presence,
@@ -82,14 +83,17 @@ pub(super) fn kinds(snapshot: &Snapshot) -> Vec<Kind<'_>> {
         }
     }
     for kind in &mut kinds {
-        if kind.hosts.len() > 1 {
-            kind.example = longest(&kind.example, &kind.hosts);
+        if kind.hosts.len() > 1
+            && let Some(uses) = uses.get(&kind.profile.name)
+        {
+            kind.example = longest(&kind.example, &kind.hosts, uses);
         }
     }
     kinds
 }
 
-fn key(snapshot: &Snapshot, host: &Host, uses: &Uses) -> Key {
+/// What decides about the kind of a host.
+pub(super) fn key(snapshot: &Snapshot, host: &Host, uses: &Uses) -> Key {
     let alone = uses.whole
         || snapshot.secrets.has_own(&host.name)
         || !host.nics.is_empty()
@@ -133,20 +137,24 @@ fn key(snapshot: &Snapshot, host: &Host, uses: &Uses) -> Key {
 }
 
 /// A host with the longest of each value that these have, where its length can differ. The letters are
-/// those that no checker of texts takes for a word of its own.
-fn longest(first: &Host, hosts: &[&Host]) -> Host {
+/// those that no checker of texts takes for a word of its own. What some template looks at is the same for all of them,
+/// and stays.
+fn longest(first: &Host, hosts: &[&Host], uses: &Uses) -> Host {
     let letters = |len: usize| "x".repeat(len);
     let most = |len: &dyn Fn(&Host) -> usize| hosts.iter().map(|host| len(host)).max();
+    let is_read = |field: &str| uses.read.contains(field);
     let mut example = first.clone();
     let name = most(&|host| host.name.as_str().len()).map(letters);
     if let Some(name) = name.and_then(|name| name.parse().ok()) {
         example.name = name;
     }
-    example.written_fqdn = first
-        .fqdn()
-        .and_then(|_| most(&|host| host.fqdn().map_or(0, |fqdn| fqdn.len())))
-        .map(letters);
-    if first.domain.is_some() {
+    if !is_read("fqdn") {
+        example.written_fqdn = first
+            .fqdn()
+            .and_then(|_| most(&|host| host.fqdn().map_or(0, |fqdn| fqdn.len())))
+            .map(letters);
+    }
+    if first.domain.is_some() && !is_read("domain") {
         example.domain = most(&|host| host.domain.as_ref().map_or(0, String::len)).map(letters);
     }
     let length = |ip: &Ipv4Addr| ip.to_string().len();

@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod cmdline;
+pub mod compare;
 mod context;
 mod env;
 pub mod files;

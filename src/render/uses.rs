@@ -41,6 +41,8 @@ pub(super) struct Uses {
     pub(super) assets: bool,
     /// By what is the host's own.
     pub(super) own_assets: bool,
+    /// The templates that may have a part in it.
+    pub(super) templates: BTreeSet<String>,
     /// Whether a field is there at all is asked somewhere.
     asked: bool,
     /// Templates that are brought in.
@@ -91,6 +93,7 @@ impl Uses {
                 if uses.captured {
                     uses.read.extend(uses.printed.iter().cloned());
                 }
+                uses.templates = seen;
                 return uses;
             }
             for name in std::mem::take(&mut waiting) {

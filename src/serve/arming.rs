@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use crate::base::suggest::nearest;
-use crate::base::{After, Architecture, Firmware, HostName, ProfileName, Token};
+use crate::base::{After, Architecture, Firmware, HostName, ProfileName, Timestamp, Token};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, InstallPolicy, Profile};
 use crate::config::variables::unmet;
@@ -38,6 +38,10 @@ pub struct Terms {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Obstacle {
+    #[error(
+        "{host} cannot be armed: the daemon was started on the last good configuration, of {kept_at}, because its files have errors"
+    )]
+    LastGood { host: HostName, kept_at: Timestamp },
     #[error("{host} has install = \"never\"")]
     Never { host: HostName },
     #[error("{host} has install = \"always\": its live system is served at every boot")]
@@ -121,6 +125,7 @@ impl Obstacle {
     /// A stable name.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::LastGood { .. } => "last-good",
             Self::Never { .. } => "install-never",
             Self::Always { .. } => "install-always",
             Self::NoMac { .. } => "no-mac",
@@ -142,7 +147,8 @@ impl Obstacle {
     /// The host, as it is told beside the message.
     pub fn host(&self) -> String {
         match self {
-            Self::Never { host }
+            Self::LastGood { host, .. }
+            | Self::Never { host }
             | Self::Always { host }
             | Self::NoMac { host }
             | Self::NoProfile { host }
@@ -169,6 +175,10 @@ impl Obstacle {
             )
         };
         match self {
+            Self::LastGood { .. } => {
+                "put the files right: `bootwright check` shows every mistake, and the next save of good files is taken up by itself"
+                    .to_owned()
+            }
             Self::Never { .. } => {
                 "take that out of its reservation or group to install it".to_owned()
             }
@@ -248,6 +258,10 @@ pub fn armament(
 ) -> Result<Armament, Obstacles> {
     let snapshot = &in_force.snapshot;
     let name = || host.name.clone();
+    if let Some(kept_at) = snapshot.last_good {
+        let host = name();
+        return Err(Obstacle::LastGood { host, kept_at }.into());
+    }
     match host.install {
         InstallPolicy::Never => return Err(Obstacle::Never { host: name() }.into()),
         InstallPolicy::Always => return Err(Obstacle::Always { host: name() }.into()),

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::standing::Standing;
+
 /// DHCP's sockets.
 pub const DHCP: &str = "dhcp";
 /// TFTP's sockets.
@@ -18,6 +20,7 @@ pub const HTTP: &str = "http";
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     troubles: Arc<Mutex<BTreeMap<String, Trouble>>>,
+    standing: Standing,
 }
 
 #[derive(Debug)]
@@ -35,6 +38,11 @@ impl Health {
             health.closed(service, "its sockets are being opened");
         }
         health
+    }
+
+    /// How the configuration in force stands to the files.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Nothing is wrong with this part.

@@ -7,38 +7,43 @@
 //! **Invariant:** once a configuration was rejected, whatever may have made it good is looked at: it is read anew
 //! with each change, until one is in force.
 
+mod gather;
+mod reading;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use self::watch::{NotedFiles, Watch};
+use self::gather::{Gathered, gather};
+use self::reading::{Read, is_on_disk};
+use self::watch::Watch;
 use super::context::Context;
 use super::health::Health;
+use super::last_good::{Keeper, Staged};
 use super::newcomers;
+use super::standing::{self, CONFIGURATION, Kept};
 use crate::base::pace;
-use crate::config::diff::SnapshotDiff;
-use crate::config::source::{DiskFiles, Files as _, fingerprint as fingerprint_of};
-use crate::config::{Problem, Severity, SourceMap};
+use crate::config::{SnapshotDiff, SourceMap};
 use crate::journal::event::{Event, Kind, Reason};
-use crate::render::load::{InForce, Loaded, load};
+use crate::render::compare::difference;
+use crate::render::load::InForce;
 
-/// Changes that come within this time are taken up together.
-const DEBOUNCE: Duration = Duration::from_millis(300);
+pub use self::reading::{NotedFiles, texts};
+pub use super::standing::{ShownProblem, first_errors};
 
 /// How often, and for how long each time, it is waited until requests have let go of the configuration that
 /// they began with.
 const LET_GO_WAITS: u32 = 1_000;
 const LET_GO_EACH: Duration = Duration::from_millis(5);
 
-/// Problems named in an event; the rest is counted.
-const SHOWN: usize = 3;
+/// The part's name in `/healthz` while what took effect cannot be kept.
+const LAST_GOOD: &str = "last good configuration";
 
 /// What the command line puts in place of the configuration's own; applied to each one loaded.
 #[derive(Debug, Clone, Default)]
@@ -93,51 +98,6 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// A problem as the operators' API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShownProblem {
-    /// `error` or `warning`.
-    pub severity: String,
-    /// Its stable name.
-    pub code: String,
-    /// `file:line:column`.
-    pub place: Option<String>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-}
-
-impl ShownProblem {
-    /// As shown with the files it stands in.
-    pub fn of(problem: &Problem, sources: &SourceMap) -> Self {
-        Self {
-            severity: match problem.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            }
-            .to_owned(),
-            code: problem.code.to_owned(),
-            place: problem.place(sources),
-            message: problem.message.clone(),
-            help: problem.help.clone(),
-        }
-    }
-}
-
-impl std::fmt::Display for ShownProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
-        }
-        f.write_str(&self.message)?;
-        if let Some(help) = &self.help {
-            write!(f, " ({help})")?;
-        }
-        Ok(())
-    }
-}
-
 /// What became of a reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -145,8 +105,11 @@ pub struct Outcome {
     pub accepted: bool,
     /// The generation that is in force now.
     pub generation: u64,
-    /// What is different, in words.
+    /// What is different, in one line.
     pub changes: String,
+    /// All that is different.
+    #[serde(default)]
+    pub diff: SnapshotDiff,
     /// Errors and warnings.
     pub problems: Vec<ShownProblem>,
 }
@@ -209,21 +172,21 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Whether changed files are taken up by themselves.
     pub watch_files: bool,
-    /// The files that the configuration in force was read from, each with something that changes with its
-    /// text.
+    /// The files as they were read at the start, each with something that changes with its text.
     pub texts: Vec<(PathBuf, u64)>,
+    /// What else the start has to say.
+    pub start: Start,
 }
 
-/// The files of a loaded configuration, for [`Settings::texts`].
-pub fn texts(sources: &SourceMap) -> Vec<(PathBuf, u64)> {
-    sources
-        .iter()
-        .map(|source| {
-            let fingerprint = source.fingerprint;
-            let fingerprint = fingerprint.unwrap_or_else(|| fingerprint_of(&source.text));
-            (source.path.clone(), fingerprint)
-        })
-        .collect()
+/// What the start leaves to whoever reloads.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Why the files are not in force: the daemon was started on the last good configuration.
+    pub rejected: Option<Vec<ShownProblem>>,
+    /// Files that were looked for in vain, and folders that were listed.
+    pub looked_for: BTreeSet<PathBuf>,
+    /// What the configuration in force was read from, until it is kept. Taken by the first who works off reloads.
+    pub sources: Arc<std::sync::Mutex<Option<SourceMap>>>,
 }
 
 /// What was last read, and what became of it.
@@ -244,29 +207,6 @@ impl LastRead {
     }
 }
 
-/// Whether the files of the configuration in force still are what is on the disk, and no other one has come that
-/// belongs to it: then there is nothing to be read and proven. Says nothing of a configuration that was rejected,
-/// which may be made good by what it was not read from.
-fn is_on_disk(in_force: &InForce, known: &[(PathBuf, u64)]) -> bool {
-    let same = |(path, fingerprint): &(PathBuf, u64)| {
-        let text = DiskFiles.read(path);
-        text.is_ok_and(|text| fingerprint_of(&text) == *fingerprint)
-    };
-    let server = &in_force.snapshot.server;
-    let is_known = |file: &PathBuf| known.iter().any(|(path, _)| path == file);
-    let mut named = server.reservations.iter().chain(&server.secrets);
-    if !named.all(|file| is_known(file) || DiskFiles.is_dir(file)) {
-        return false;
-    }
-    let folders = [&server.profiles, &server.templates];
-    let folders = folders.into_iter().chain(&server.reservations);
-    let mut listed = folders
-        .filter(|folder| DiskFiles.is_dir(folder))
-        .map(|folder| DiskFiles.list(folder));
-    listed.all(|files| files.is_ok_and(|files| files.iter().all(is_known)))
-        && known.iter().all(same)
-}
-
 /// Works off reloads until cancelled.
 pub async fn run(
     ctx: Context,
@@ -284,8 +224,12 @@ pub async fn run(
     let mut watch = Watch::new(settings.watch_files, changed, health.clone());
     let mut last = LastRead {
         texts: settings.texts.clone(),
-        ..LastRead::default()
+        rejected: settings.start.rejected.clone(),
+        looked_for: settings.start.looked_for.clone(),
     };
+    let state_dir = ctx.config().snapshot.server.state_dir.clone();
+    let keeper = Keeper::new(state_dir, &settings.main);
+    keep_first(&ctx, &health, &settings.start, &keeper).await;
     loop {
         // Each time, for folders come and go without any file being another.
         watch.follow(&ctx.config(), &settings.main, &last);
@@ -295,16 +239,12 @@ pub async fn run(
                 Some(ask) => ask,
                 None => return,
             },
-            Some(()) = changes.recv() => {
-                // Not cancelled while debouncing: the end waits at most this long for it. Who asks for a
-                // reload meanwhile says that the files are complete.
-                let asked = tokio::select! {
-                    () = tokio::time::sleep(DEBOUNCE) => None,
-                    asked = inbox.recv() => asked,
-                };
-                while changes.try_recv().is_ok() {}
-                asked.unwrap_or(Ask { cause: Cause::Files, reply: None })
-            }
+            Some(()) = changes.recv() => match gather(&mut changes, &mut inbox, &cancel).await {
+                Gathered::Files => Ask { cause: Cause::Files, reply: None },
+                // Who asks for a reload says that the files are complete.
+                Gathered::Asked(ask) => ask,
+                Gathered::Ended => return,
+            },
         };
         let in_force = ctx.config();
         if ask.cause == Cause::Files && last.rejected.is_none() {
@@ -315,12 +255,9 @@ pub async fn run(
         }
         let generation = in_force.snapshot.generation + 1;
         drop(in_force);
-        let main = settings.main.clone();
-        let read = aside(move |_| {
-            let files = NotedFiles::default();
-            let loaded = load(&files, &main, generation);
-            Read::new(loaded, files.looked_for())
-        });
+        let (main, by) = (settings.main.clone(), keeper.clone());
+        let now = ctx.now();
+        let read = aside(move |_| Read::now(&main, generation, &by, now));
         let Some(mut read) = read.await else {
             trouble(
                 &ctx,
@@ -341,7 +278,15 @@ pub async fn run(
             continue;
         }
         notify_reloading();
-        let outcome = settle(&ctx, &settings.overrides, read, &ask.cause).await;
+        let outcome = settle(
+            &ctx,
+            &health,
+            &settings.overrides,
+            &keeper,
+            read,
+            &ask.cause,
+        )
+        .await;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         if !outcome.accepted {
             last.rejected.get_or_insert_default();
@@ -359,84 +304,147 @@ fn notify_reloading() {
     }
 }
 
-/// What was read, without the texts that it was read from.
-struct Read {
-    config: Option<Arc<InForce>>,
-    texts: Vec<(PathBuf, u64)>,
-    looked_for: BTreeSet<PathBuf>,
-    problems: Vec<ShownProblem>,
-    errors: usize,
-    warnings: usize,
+/// Keeps what the daemon was started on.
+async fn keep_first(ctx: &Context, health: &Health, start: &Start, keeper: &Keeper) {
+    let in_force = ctx.config();
+    let generation = in_force.snapshot.generation;
+    if in_force.snapshot.last_good.is_some() {
+        // It was read from there.
+        health.standing().keeps(Kept::Generation(generation));
+        return;
+    }
+    let sources = start
+        .sources
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let Some(sources) = sources else {
+        return;
+    };
+    let (by, now) = (keeper.clone(), ctx.now());
+    let staged = aside(move |_| by.stage(&sources, &in_force.snapshot.server, now)).await;
+    keep(health, keeper, staged, generation).await;
 }
 
-impl Read {
-    fn new(loaded: Loaded, looked_for: BTreeSet<PathBuf>) -> Self {
-        let (errors, warnings) = loaded.counts();
-        let shown = |problem| ShownProblem::of(problem, &loaded.sources);
-        Self {
-            texts: texts(&loaded.sources),
-            looked_for,
-            problems: loaded.problems.iter().map(shown).collect(),
-            config: loaded.config,
-            errors,
-            warnings,
-        }
+/// Puts what took effect in the place of what was kept.
+async fn keep(
+    health: &Health,
+    keeper: &Keeper,
+    staged: Option<std::io::Result<Staged>>,
+    generation: u64,
+) {
+    let by = keeper.clone();
+    let done = aside(move |_| staged.map(|staged| by.commit(staged?)));
+    let failed = match done.await.flatten() {
+        Some(Ok(())) => None,
+        Some(Err(error)) => Some(error.to_string()),
+        None => Some("the system gave no thread for it".to_owned()),
+    };
+    health.standing().keeps(match &failed {
+        None => Kept::Generation(generation),
+        Some(why) => Kept::Failed(why.clone()),
+    });
+    match failed {
+        None => health.well(LAST_GOOD),
+        Some(why) => health.trouble(
+            LAST_GOOD,
+            format!("what is in force could not be kept for a start with broken files: {why}"),
+        ),
     }
 }
 
+/// Tells everywhere that the files are not in force.
+fn reject(ctx: &Context, health: &Health, problems: &[ShownProblem], why: &str) {
+    let generation = ctx.config().snapshot.generation;
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    let detail = format!(
+        "{}, {why}: {}",
+        standing::errors(errors),
+        first_errors(problems)
+    );
+    let mut event = Event::new(ctx.now(), Kind::ConfigRejected, Reason::Invalid).detail(detail);
+    event.generation = generation;
+    ctx.journal.append(event);
+    tell_rejected(ctx, health, problems);
+}
+
+/// The same but for the event: for listings and `/healthz`, which strangers may read and which names nothing of the
+/// files therefore.
+pub fn tell_rejected(ctx: &Context, health: &Health, problems: &[ShownProblem]) {
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    let in_force = ctx.config();
+    health.standing().reject(ctx.now(), problems);
+    let stays = match in_force.snapshot.last_good {
+        Some(kept_at) => format!(
+            "the last good configuration, of {kept_at}, is in force and no host can be armed"
+        ),
+        None => format!(
+            "configuration {} stays in force",
+            in_force.snapshot.generation
+        ),
+    };
+    health.trouble(
+        CONFIGURATION,
+        format!("the files have {}; {stays}", standing::errors(errors)),
+    );
+}
+
 /// Puts a configuration that was read in force, or tells why not.
-async fn settle(ctx: &Context, overrides: &Overrides, read: Read, cause: &Cause) -> Outcome {
+async fn settle(
+    ctx: &Context,
+    health: &Health,
+    overrides: &Overrides,
+    keeper: &Keeper,
+    read: Read,
+    cause: &Cause,
+) -> Outcome {
     let Read {
         problems,
-        errors,
         warnings,
+        staged,
         ..
     } = read;
     let old = ctx.config();
+    let generation = old.snapshot.generation;
+    let refused = |problems| Outcome {
+        accepted: false,
+        generation,
+        changes: String::new(),
+        diff: SnapshotDiff::default(),
+        problems,
+    };
     let Some(new) = read.config else {
-        let detail = format!(
-            "{errors} {}, the old configuration stays in force ({cause}): {}",
-            plural(errors, "error"),
-            first_errors(&problems)
-        );
-        let mut event = Event::new(ctx.now(), Kind::ConfigRejected, Reason::Invalid).detail(detail);
-        event.generation = old.snapshot.generation;
-        ctx.journal.append(event);
-        return Outcome {
-            accepted: false,
-            generation: old.snapshot.generation,
-            changes: String::new(),
-            problems,
-        };
+        let why = format!("the old configuration stays in force ({cause})");
+        reject(ctx, health, &problems, &why);
+        return refused(problems);
     };
     let new = overrides.apply(new);
     // Many hosts take their time, which packets do not have.
     let compared = aside({
         let (installs, old, new) = (ctx.installs.clone(), Arc::clone(&old), Arc::clone(&new));
         move |runtime| {
-            let changes = SnapshotDiff::between(&old.snapshot, &new.snapshot).to_string();
+            let diff = difference(&old, &new);
             // Hosts that are there already are none that a reload adds, even when the store was out of
             // reach so far.
             let new_hosts = runtime
                 .block_on(installs.remember(&old.snapshot))
                 .and_then(|_| runtime.block_on(installs.remember(&new.snapshot)));
-            (changes, new_hosts)
+            (diff.to_string(), diff, new_hosts)
         }
     });
-    let Some((changes, new_hosts)) = compared.await else {
+    let Some((changes, diff, new_hosts)) = compared.await else {
         trouble(
             ctx,
             "the configuration could not be taken up: comparing it with the one in force failed",
         );
-        return Outcome {
-            accepted: false,
-            generation: old.snapshot.generation,
-            changes: String::new(),
-            problems,
-        };
+        return refused(problems);
     };
+    // What a start on the last good configuration finds in the files at last is what a start would have found.
+    let is_as_at_start = old.snapshot.last_good.is_some();
     ctx.assets.set_root(new.snapshot.server.boot_assets.clone());
     ctx.in_force.store(Arc::clone(&new));
+    health.standing().accept();
+    health.well(CONFIGURATION);
     let_go(old);
     if let Err(error) = ctx.installs.reload(&new.snapshot).await {
         trouble(
@@ -452,13 +460,18 @@ async fn settle(ctx: &Context, overrides: &Overrides, read: Read, cause: &Cause)
     event.generation = new.snapshot.generation;
     ctx.journal.append(event);
     // A store that cannot be read has told so itself: nothing is new then.
-    if let Ok(new_hosts) = new_hosts {
+    if let Ok(new_hosts) = new_hosts
+        && !is_as_at_start
+    {
         newcomers::arm(ctx, &new, &new_hosts).await;
     }
+    // Last: nobody is to wait for the disk, and whoever asked for the reload finds it kept.
+    keep(health, keeper, staged, new.snapshot.generation).await;
     Outcome {
         accepted: true,
         generation: new.snapshot.generation,
         changes,
+        diff,
         problems,
     }
 }
@@ -508,25 +521,6 @@ fn plural(count: usize, word: &str) -> String {
     } else {
         format!("{word}s")
     }
-}
-
-/// The first errors in one line.
-pub fn first_errors(problems: &[ShownProblem]) -> String {
-    let errors: Vec<String> = problems
-        .iter()
-        .filter(|problem| problem.severity == "error")
-        .map(ToString::to_string)
-        .collect();
-    let mut text = errors
-        .iter()
-        .take(SHOWN)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join("; ");
-    if errors.len() > SHOWN {
-        text = format!("{text}; and {} more", errors.len() - SHOWN);
-    }
-    text
 }
 
 fn trouble(ctx: &Context, what: &str) {

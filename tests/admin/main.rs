@@ -3,6 +3,7 @@
 mod logs;
 mod orders;
 mod site;
+mod standing;
 
 use std::path::Path;
 use std::time::Duration;

@@ -369,9 +369,10 @@ fn a_reload_tells_what_it_changes() {
     let diff = SnapshotDiff::between(&old, &new);
     assert_eq!(
         diff.to_string(),
-        "hosts added: web02; hosts changed: web01 (mac, install, vars); subnets added: 10.98.0.0/24; \
-         subnets changed: lab (dns); profiles changed: b; templates changed: new.j2; \
-         settings changed: [server] interfaces; needs a restart: [server] state_dir, [http] port"
+        "+1 host (web02), web01 mac 52:54:00:47:86:8e → 52:54:00:47:86:8f and install once → never and vars.a; \
+         subnets added: 10.98.0.0/24; subnets changed: lab (dns – → 10.99.0.3); profiles changed: b; \
+         templates changed: new.j2; settings changed: [server] interfaces br0 → br1; \
+         needs a restart: [server] state_dir /var/lib/bootwright → /srv, [http] port 8080 → 80"
     );
     let back = SnapshotDiff::between(&new, &old);
     assert_eq!(names(&back.hosts_removed), ["web02"]);
@@ -388,8 +389,51 @@ fn a_long_list_of_changes_is_counted() {
     let diff = SnapshotDiff::between(&snapshot(&good()), &snapshot(&with(&[(HOSTS, &hosts)])));
     assert_eq!(
         diff.to_string(),
-        "hosts added: h20, h21, h22, h23, h24 and 4 more"
+        "+9 hosts (h20, h21, h22, h23, h24 and 4 more)"
     );
+}
+
+#[test]
+fn many_hosts_are_told_by_what_changes() {
+    let hosts = |last: u8, profile: &str| {
+        let mut hosts = GOOD_HOSTS.to_owned();
+        for number in 20..29 {
+            let ip = if number == 20 { last } else { number };
+            let _ = writeln!(
+                hosts,
+                "[hosts.h{number}]\nip = \"10.99.0.{ip}\"\n{profile}\n[hosts.h{number}.vars]\npassword_hash = \"$6$a{last}\"\nsize = {last}"
+            );
+        }
+        snapshot(&with(&[(HOSTS, &hosts)]))
+    };
+    let old = hosts(20, "install = \"once\"");
+    let diff = SnapshotDiff::between(&old, &hosts(120, "install = \"never\""));
+    assert_eq!(
+        diff.to_string(),
+        "h20 address .20 → .120, install once → never for 9 hosts, vars changes for 9 hosts"
+    );
+    let lines = diff.lines();
+    assert_eq!(lines.len(), 9);
+    assert_eq!(
+        lines[0],
+        "~ host h20: ip 10.99.0.20 → 10.99.0.120, install once → never, vars.password_hash, vars.size 20 → 120"
+    );
+    // Whoever reads it gets no password, and JSON is the same.
+    let json = serde_json::to_string(&diff).expect("JSON");
+    assert!(!json.contains("$6$"), "{json}");
+    let back: SnapshotDiff = serde_json::from_str(&json).expect("its own JSON");
+    assert_eq!(back, diff);
+}
+
+#[test]
+fn an_address_is_short_within_its_network() {
+    let hosts = |ip: &str| {
+        let hosts = GOOD_HOSTS.replace("10.99.0.11", ip);
+        snapshot(&with(&[(HOSTS, &hosts)]))
+    };
+    let told = SnapshotDiff::between(&hosts("10.99.0.31"), &hosts("10.99.0.41"));
+    assert_eq!(told.to_string(), "web01 address .31 → .41");
+    assert_eq!(told.lines(), ["~ host web01: ip 10.99.0.31 → 10.99.0.41"]);
 }
 
 #[test]
@@ -528,7 +572,10 @@ ip = "10.99.0.12"
     after.subnets[0].dns_search.clear();
     assert_eq!(
         SnapshotDiff::between(&before, &after).to_string(),
-        format!("subnets changed: {} (dns_search, options)", subnet.name)
+        format!(
+            "subnets changed: {} (dns_search lab.example, example → –, options)",
+            subnet.name
+        )
     );
 }
 
@@ -556,6 +603,9 @@ fn hosts_beside_another_server() {
     after.subnets[0].mode = Mode::Off;
     after.server.proxy_port = 4_011;
     let told = SnapshotDiff::between(&before, &after).to_string();
-    assert!(told.contains("subnets changed: lab (mode)"), "{told}");
+    assert!(
+        told.contains("subnets changed: lab (mode proxy → off)"),
+        "{told}"
+    );
     assert!(told.contains("[dhcp] proxy_port"), "{told}");
 }

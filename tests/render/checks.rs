@@ -640,6 +640,9 @@ fn hosts_that_are_alike_are_told_of_by_name() {
     let one = told("{% if host.name == 'web03' %}{{ vars.nobody }}{% endif %}");
     assert_eq!(one.len(), 1, "{one:?}");
     assert!(one[0].ends_with("for host web03"), "{one:?}");
+    // What looks at something that they share is rendered with it.
+    let shared = told("{% if host.domain == 'lab.example' %}{{ vars.nobody }}{% endif %}");
+    assert_eq!(shared.len(), 1, "{shared:?}");
     let all = told("{{ host.name }} {{ vars.nobody }}");
     assert_eq!(all.len(), 1, "{all:?}");
     assert!(

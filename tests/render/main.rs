@@ -1,6 +1,7 @@
 //! The texts that machines get: the shipped templates, hostile values, iPXE scripts, the check.
 
 mod checks;
+mod compare;
 mod debian;
 mod disks;
 mod fixture;

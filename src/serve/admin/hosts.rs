@@ -22,6 +22,7 @@ use crate::diagnose::Diagnosis;
 use crate::record::{InstallState, Record};
 use crate::render::load::InForce;
 use crate::serve::context::Context;
+use crate::serve::standing::Stands;
 use crate::serve::why::why as explain;
 use crate::store::StoreError;
 
@@ -63,6 +64,9 @@ pub struct HostView {
     /// What is remembered of its installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation: Option<Installation>,
+    /// How the configuration that says so stands to the files; nothing: it is what they say. Only in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Stands>,
 }
 
 /// A network card besides the first one.
@@ -171,6 +175,7 @@ impl HostView {
             notes: host.notes.clone(),
             state: record.map_or(InstallState::Local, |record| record.state),
             installation: record.map(|record| Installation::of(record, snapshot)),
+            configuration: None,
         }
     }
 }
@@ -221,7 +226,13 @@ pub async fn views(ctx: &Context, in_force: &InForce) -> Result<Vec<HostView>, S
 
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<HostView>>, ApiError> {
     let in_force = admin.ctx.config();
-    Ok(Json(views(&admin.ctx, &in_force).await?))
+    let mut views = views(&admin.ctx, &in_force).await?;
+    if let Some(stands) = admin.health.standing().stands(&in_force.snapshot) {
+        for view in &mut views {
+            view.configuration = Some(stands);
+        }
+    }
+    Ok(Json(views))
 }
 
 pub(super) async fn show(
@@ -230,7 +241,9 @@ pub(super) async fn show(
 ) -> Result<Json<HostView>, ApiError> {
     let in_force = admin.ctx.config();
     let host = find(&in_force.snapshot, &name)?;
-    Ok(Json(view(&admin.ctx, &in_force, &host).await?))
+    let mut view = view(&admin.ctx, &in_force, &host).await?;
+    view.configuration = admin.health.standing().stands(&in_force.snapshot);
+    Ok(Json(view))
 }
 
 pub(super) async fn why(

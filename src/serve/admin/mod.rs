@@ -3,6 +3,7 @@
 //! **Invariant:** who may open the socket may do everything (its mode is 0660); who asked is the peer's
 //! user. No reply holds a whole token. Several hosts are armed in one change of the store, or none.
 
+pub mod configuration;
 pub mod error;
 pub mod events;
 pub mod hosts;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -35,6 +37,7 @@ use super::index::FileView;
 use super::leases::LeaseView;
 use super::listener::{Operator, serve_unix};
 use super::reload::{Cause, Outcome, Reloader};
+use super::standing::Stands;
 use super::transfers::TransferView;
 use crate::base::Timestamp;
 
@@ -63,6 +66,8 @@ pub struct Admin {
 pub fn router(admin: Admin) -> Router {
     let api = Router::new()
         .route("/status", get(status))
+        .route("/configuration", get(configuration::show))
+        .route("/configuration/files", get(configuration::files))
         .route("/hosts", get(hosts::list))
         .route("/hosts/{name}", get(hosts::show))
         .route("/hosts/{name}/why", get(hosts::why))
@@ -83,6 +88,7 @@ pub fn router(admin: Admin) -> Router {
         .nest("/api/v1", api)
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(admin.clone(), configuration::tell))
         .with_state(admin)
 }
 
@@ -122,6 +128,9 @@ pub struct Status {
     pub state_dir: PathBuf,
     /// The interfaces it serves.
     pub interfaces: Vec<String>,
+    /// How what is in force stands to the files; nothing: it is what they say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Stands>,
     /// How many hosts there are in each state.
     pub hosts: BTreeMap<String, usize>,
     /// What is wrong, by part; empty when all is well.
@@ -151,6 +160,7 @@ async fn status(State(admin): State<Admin>) -> Result<Json<Status>, ApiError> {
         generation: snapshot.generation,
         state_dir: snapshot.server.state_dir.clone(),
         interfaces: snapshot.server.interfaces.clone(),
+        configuration: admin.health.standing().stands(snapshot),
         hosts,
         troubles,
     }))

@@ -6,8 +6,10 @@ use tokio::sync::broadcast;
 
 use super::*;
 use crate::base::SystemClock;
+use crate::config::source::DiskFiles;
 use crate::host::links::{LinkTable, Links};
 use crate::journal::Journal;
+use crate::render::load::load;
 use crate::serve::assets::AssetTree;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
@@ -16,6 +18,7 @@ use crate::store::AnyStore;
 const MAIN: &str = r#"
     [server]
     interfaces = ["lo"]
+    state_dir = "STATE"
     MORE
 
     [[subnet]]
@@ -41,8 +44,9 @@ struct Site {
     folder: tempfile::TempDir,
     ctx: Context,
     events: broadcast::Receiver<Arc<Event>>,
+    health: Health,
     cancel: CancellationToken,
-    _reloader: Reloader,
+    reloader: Reloader,
 }
 
 impl Drop for Site {
@@ -53,12 +57,18 @@ impl Drop for Site {
 
 impl Site {
     fn new() -> Self {
+        Self::made(|folder| {
+            std::fs::create_dir_all(folder.join("c/templates")).unwrap();
+        })
+    }
+
+    /// In the folder `c`, which is made so.
+    fn made(make: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        make(folder.path());
+        std::fs::create_dir(folder.path().join("state")).unwrap();
         let main = folder.path().join("c/bootwright.toml");
-        std::fs::create_dir_all(folder.path().join("c/templates")).unwrap();
-        write(&main, &MAIN.replace("MORE", ""));
-        write(&folder.path().join("c/reservations.toml"), &hosts(1));
-        write(&folder.path().join("c/profiles/tiny.toml"), PROFILE);
+        fill(&folder.path().join("c"), &folder.path().join("state"), 1);
         let loaded = load(&DiskFiles, &main, 1);
         let config = loaded.config.expect("a good configuration");
         let journal = Journal::in_memory();
@@ -78,25 +88,38 @@ impl Site {
             overrides: Overrides::default(),
             watch_files: true,
             texts: texts(&loaded.sources),
+            start: Start::default(),
         };
         let cancel = CancellationToken::new();
         let (reloader, asks) = Reloader::new();
-        let run = run(
-            ctx.clone(),
-            Health::default(),
-            settings,
-            asks,
-            cancel.clone(),
-        );
+        let health = Health::default();
+        let run = run(ctx.clone(), health.clone(), settings, asks, cancel.clone());
         let events = ctx.journal.follow();
         tokio::spawn(run);
         Self {
             folder,
             ctx,
             events,
+            health,
             cancel,
-            _reloader: reloader,
+            reloader,
         }
+    }
+
+    /// The main file, with more in it.
+    fn main(&self, more: &str) -> String {
+        let state = self.folder.path().join("state");
+        MAIN.replace("STATE", state.to_str().unwrap())
+            .replace("MORE", more)
+    }
+
+    /// That so far nothing else was taken up: what is asked for now finds nothing new, and is told next.
+    async fn is_all(&mut self) {
+        let outcome = self.reloader.reload(Cause::Signal).await.unwrap();
+        assert!(outcome.accepted && outcome.diff.is_empty(), "{outcome:?}");
+        let (kind, detail) = self.told().await;
+        assert_eq!(kind, Kind::ConfigReloaded, "{detail}");
+        assert!(detail.starts_with("nothing changed"), "{detail}");
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -127,6 +150,14 @@ impl Site {
         self.is_taken_up().await;
         assert_eq!(self.ctx.config().snapshot.hosts().len(), 3);
     }
+}
+
+/// Writes a whole configuration.
+fn fill(folder: &Path, state: &Path, count: u8) {
+    let main = MAIN.replace("STATE", state.to_str().unwrap());
+    write(&folder.join("bootwright.toml"), &main.replace("MORE", ""));
+    write(&folder.join("reservations.toml"), &hosts(count));
+    write(&folder.join("profiles/tiny.toml"), PROFILE);
 }
 
 fn hosts(count: u8) -> String {
@@ -165,7 +196,8 @@ async fn a_file_that_is_named_before_it_is_there_is_taken_up() {
     let mut site = Site::new();
     // In a folder that no file was read from.
     let named = r#"reservations = ["reservations.toml", "../more/extra.toml"]"#;
-    write(&site.at("bootwright.toml"), &MAIN.replace("MORE", named));
+    let text = site.main(named);
+    write(&site.at("bootwright.toml"), &text);
     site.is_rejected("extra.toml is not there").await;
     std::fs::create_dir(site.at("../more")).unwrap();
     let more =
@@ -181,7 +213,8 @@ async fn secrets_that_others_could_read_are_taken_up_once_they_cannot() {
     write(&site.at("secrets.toml"), "root = \"one\"\n");
     set_mode(&site.at("secrets.toml"), 0o644);
     let named = r#"secrets = "secrets.toml""#;
-    write(&site.at("bootwright.toml"), &MAIN.replace("MORE", named));
+    let text = site.main(named);
+    write(&site.at("bootwright.toml"), &text);
     site.is_rejected("secrets.toml").await;
     set_mode(&site.at("secrets.toml"), 0o600);
     site.is_taken_up().await;
@@ -193,7 +226,8 @@ async fn secrets_that_others_could_read_are_taken_up_once_they_cannot() {
 async fn a_folder_that_is_named_before_it_is_there_is_followed() {
     let mut site = Site::new();
     let named = r#"profiles = "../new""#;
-    write(&site.at("bootwright.toml"), &MAIN.replace("MORE", named));
+    let text = site.main(named);
+    write(&site.at("bootwright.toml"), &text);
     site.is_rejected("new is not there").await;
     std::fs::create_dir(site.at("../new")).unwrap();
     // Another mistake is told as well: the profile is not there.
@@ -222,6 +256,144 @@ async fn a_folder_put_in_the_place_of_another_is_followed() {
         &PROFILE.replace("TITLE", "Last"),
     );
     site.is_taken_up().await;
+}
+
+#[tokio::test]
+async fn files_that_are_saved_together_are_one_reload() {
+    let mut site = Site::new();
+    // One without the other has a mistake: a host of a profile that is not there, a subnet that is gone.
+    write(
+        &site.at("reservations.toml"),
+        &hosts(2).replace("\"tiny\"", "\"new\""),
+    );
+    write(&site.at("profiles/new.toml"), PROFILE);
+    std::fs::remove_file(site.at("profiles/tiny.toml")).unwrap();
+    let text = site.main("domain = \"lab.example\"");
+    write(&site.at("bootwright.toml"), &text);
+    site.is_taken_up().await;
+    assert_eq!(site.ctx.config().snapshot.hosts().len(), 2);
+    site.is_all().await;
+}
+
+#[tokio::test]
+async fn a_swapped_folder_is_one_reload_and_followed() {
+    let mut site = Site::new();
+    let root = site.folder.path().to_owned();
+    fill(&root.join("next"), &root.join("state"), 2);
+    std::fs::rename(root.join("c"), root.join("before")).unwrap();
+    std::fs::rename(root.join("next"), root.join("c")).unwrap();
+    site.is_taken_up().await;
+    assert_eq!(site.ctx.config().snapshot.hosts().len(), 2);
+    site.is_all().await;
+    site.follows_hosts_in("reservations.toml").await;
+    // The old one is nothing to us any more.
+    write(&root.join("before/reservations.toml"), "[[[");
+    site.is_all().await;
+}
+
+#[tokio::test]
+async fn a_link_that_leads_elsewhere_is_one_reload_and_followed() {
+    use std::os::unix::fs::symlink;
+    let mut site = Site::made(|root| {
+        std::fs::create_dir_all(root.join("releases/1")).unwrap();
+        symlink("releases/1", root.join("c")).unwrap();
+    });
+    let root = site.folder.path().to_owned();
+    for (number, count) in [(2, 2), (3, 4)] {
+        let release = format!("releases/{number}");
+        fill(&root.join(&release), &root.join("state"), count);
+        // As deployments do: a link beside it, renamed over it.
+        symlink(&release, root.join("c.next")).unwrap();
+        std::fs::rename(root.join("c.next"), root.join("c")).unwrap();
+        site.is_taken_up().await;
+        assert_eq!(site.ctx.config().snapshot.hosts().len(), usize::from(count));
+        site.is_all().await;
+    }
+    site.follows_hosts_in("reservations.toml").await;
+}
+
+#[tokio::test]
+async fn files_with_errors_are_told_until_they_are_put_right() {
+    let mut site = Site::new();
+    site.is_all().await;
+    assert_eq!(site.health.text(), "ok\n");
+    write(
+        &site.at("reservations.toml"),
+        "[hosts.web1]\ncolour = \"red-secret\"\n",
+    );
+    site.is_rejected("colour").await;
+    let in_force = site.ctx.config();
+    assert_eq!(in_force.snapshot.hosts().len(), 1);
+    let health = site.health.text();
+    assert!(
+        health.starts_with("degraded\nconfiguration: the files have "),
+        "{health}"
+    );
+    // Strangers may read it.
+    assert!(
+        !health.contains("red-secret") && !health.contains("web1"),
+        "{health}"
+    );
+    let standing = site.health.standing();
+    let rejected = standing.rejected().unwrap();
+    assert_eq!(rejected.errors, rejected.problems.len());
+    let sentence = standing.sentence(&in_force.snapshot).unwrap();
+    assert!(sentence.contains("reservations.toml:2:1"), "{sentence}");
+    // Asked for again it is the answer too.
+    let outcome = site.reloader.reload(Cause::Signal).await.unwrap();
+    assert!(!outcome.accepted && outcome.problems.iter().any(ShownProblem::is_error));
+    site.is_rejected("colour").await;
+    write(&site.at("reservations.toml"), &hosts(1));
+    site.is_taken_up().await;
+    assert_eq!(site.health.text(), "ok\n");
+    assert_eq!(site.health.standing().rejected(), None);
+}
+
+#[tokio::test]
+async fn what_takes_effect_is_kept_and_nothing_else() {
+    let mut site = Site::new();
+    let state = site.folder.path().join("state");
+    let main = site.at("bootwright.toml");
+    let kept = || {
+        let kept = crate::serve::last_good::LastGood::open(&state, &main).unwrap();
+        let loaded = load(&kept.files(&main), &main, 1);
+        loaded.config.unwrap().snapshot.hosts().len()
+    };
+    site.follows_hosts_in("reservations.toml").await;
+    // It is kept once it has taken effect; whoever asks next comes after that.
+    site.is_all().await;
+    assert_eq!(kept(), 3);
+    write(&site.at("reservations.toml"), "[[[");
+    site.is_rejected("reservations.toml").await;
+    assert_eq!(kept(), 3);
+    write(&site.at("reservations.toml"), &hosts(2));
+    site.is_taken_up().await;
+    site.is_all().await;
+    assert_eq!(kept(), 2);
+    let generation = site.ctx.config().snapshot.generation;
+    assert_eq!(site.health.standing().kept(), Kept::Generation(generation));
+    // A disk that refuses keeps nobody from anything.
+    std::fs::remove_dir_all(&state).unwrap();
+    write(&site.at("reservations.toml"), &hosts(4));
+    site.is_taken_up().await;
+    site.is_all().await;
+    assert_eq!(site.ctx.config().snapshot.hosts().len(), 4);
+    assert!(
+        site.health.text().contains("last good configuration: "),
+        "{}",
+        site.health.text()
+    );
+}
+
+#[tokio::test]
+async fn the_event_says_what_is_different() {
+    let mut site = Site::new();
+    let text = hosts(2).replace("127.0.0.11", "127.0.0.41");
+    write(&site.at("reservations.toml"), &text);
+    let (kind, detail) = site.told().await;
+    assert_eq!(kind, Kind::ConfigReloaded);
+    let told = "+1 host (web2), web1 address .11 → .41 (files changed)";
+    assert!(detail.starts_with(told), "{detail}");
 }
 
 /// What a reading now would find.

@@ -4,87 +4,37 @@
 //! a new file and rename it, which a watch on the file itself does not survive. Watched as well are the folders of
 //! what a reading looked for in vain: a configuration that was rejected may be made good there.
 //!
+//! A whole folder may be swapped, by a rename or by a link that leads elsewhere, and a watch stays with the old one. So
+//! the folders on the way to the configuration are watched for the one name that leads there ([`Way`]); what else
+//! happens in them is nothing to us.
+//!
 //! **Invariant:** a folder that is watched for the first time is looked at once more afterwards: nothing comes
 //! unnoticed between the reading and the watch.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::Metadata;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 use super::LastRead;
-use crate::config::source::{DiskFiles, Files};
 use crate::render::load::InForce;
 use crate::serve::health::Health;
 
 /// The part's name in `/healthz`.
 const PART: &str = "watching files";
 
-/// Files on the disk, and a note of those that were not to be read and of the folders that were listed.
-#[derive(Debug, Default)]
-pub(super) struct NotedFiles {
-    looked_for: RefCell<BTreeSet<PathBuf>>,
-}
-
-impl NotedFiles {
-    /// What was noted.
-    pub(super) fn looked_for(self) -> BTreeSet<PathBuf> {
-        self.looked_for.into_inner()
-    }
-
-    fn note(&self, path: &Path) {
-        self.looked_for.borrow_mut().insert(path.to_owned());
-    }
-}
-
-impl Files for NotedFiles {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        DiskFiles.read(path).inspect_err(|_| self.note(path))
-    }
-
-    fn read_private(&self, path: &Path) -> io::Result<(String, u32)> {
-        // It may have been read and be refused for its mode.
-        self.note(path);
-        DiskFiles.read_private(path)
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        self.note(folder);
-        DiskFiles.list(folder)
-    }
-
-    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
-        DiskFiles.names(folder)
-    }
-
-    fn is_file(&self, path: &Path) -> bool {
-        DiskFiles.is_file(path)
-    }
-
-    fn size(&self, path: &Path) -> Option<u64> {
-        DiskFiles.size(path)
-    }
-
-    fn is_dir(&self, path: &Path) -> bool {
-        DiskFiles.is_dir(path)
-    }
-
-    fn is_executable(&self, path: &Path) -> bool {
-        DiskFiles.is_executable(path)
-    }
-}
-
 /// The watch on the folders of the configuration.
 pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     /// Those that are watched, each as it was then.
     folders: BTreeMap<PathBuf, Identity>,
+    ways: Ways,
     changed: mpsc::Sender<()>,
     health: Health,
 }
@@ -92,10 +42,12 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(wanted: bool, changed: mpsc::Sender<()>, health: Health) -> Self {
         let tell = changed.clone();
+        let ways = Ways::default();
+        let followed = ways.clone();
         let watcher = wanted.then(|| {
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
                 // An error (a lost event, too) is reason enough to look.
-                if event.map_or(true, |event| matters(&event)) {
+                if event.map_or(true, |event| matters(&event, &followed)) {
                     let _ = tell.try_send(());
                 }
             })
@@ -111,6 +63,7 @@ impl Watch {
         Self {
             watcher,
             folders: BTreeMap::new(),
+            ways,
             changed,
             health,
         }
@@ -121,9 +74,22 @@ impl Watch {
         let Some(watcher) = self.watcher.as_mut() else {
             return;
         };
-        let wanted = folders(in_force, main, last);
+        let Folders { whole, on_the_way } = folders(in_force, main, last);
+        let wanted: BTreeMap<&PathBuf, Identity> = on_the_way
+            .iter()
+            .map(|(folder, way)| (folder, way.folder))
+            .chain(whole.iter().map(|(folder, seen)| (folder, *seen)))
+            .collect();
+        // Before anything is watched: until then their events would count as another folder's.
+        self.ways.put(
+            on_the_way
+                .iter()
+                .filter(|(folder, _)| !whole.contains_key(*folder))
+                .map(|(folder, way)| (folder.clone(), way.names.clone()))
+                .collect(),
+        );
         // Also one that was put in the place of another: the watch stays with the old one.
-        let is_gone = |path: &PathBuf, seen: &Identity| wanted.get(path) != Some(seen);
+        let is_gone = |path: &PathBuf, seen: &Identity| wanted.get(&path) != Some(seen);
         for (gone, _) in self
             .folders
             .extract_if(.., |path, seen| is_gone(path, seen))
@@ -133,14 +99,16 @@ impl Watch {
         let mut failed = None;
         let mut is_new = false;
         for (folder, seen) in wanted {
-            if self.folders.contains_key(&folder) {
+            if self.folders.contains_key(folder) {
                 continue;
             }
-            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+            match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    self.folders.insert(folder, seen);
+                    self.folders.insert(folder.clone(), seen);
                     is_new = true;
                 }
+                // On the way there may be folders that may be passed and not read.
+                Err(_) if !whole.contains_key(folder) => {}
                 Err(error) => failed = Some(cannot_watch(&error)),
             }
         }
@@ -162,7 +130,7 @@ fn cannot_watch(error: &notify::Error) -> String {
 
 /// Reading a file is an event as well; only what may have changed a text matters. A file that is written to is
 /// looked at when whoever writes has closed it: a log beside the configuration never is.
-fn matters(event: &notify::Event) -> bool {
+fn matters(event: &notify::Event, ways: &Ways) -> bool {
     use notify::event::{AccessKind, AccessMode, ModifyKind};
     let changes = match event.kind {
         EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
@@ -183,7 +151,28 @@ fn matters(event: &notify::Event) -> bool {
                 || (name.starts_with('.') && !name.starts_with("..data"))
         })
     };
-    changes && (event.paths.is_empty() || !event.paths.iter().all(of_an_editor))
+    let is_nothing = |path: &PathBuf| match ways.leads_on(path) {
+        Some(leads) => !leads,
+        None => of_an_editor(path),
+    };
+    changes && (event.paths.is_empty() || !event.paths.iter().all(is_nothing))
+}
+
+/// Folders in which one or two names lead to the configuration; shared with whoever hears of events.
+#[derive(Debug, Clone, Default)]
+struct Ways(Arc<Mutex<BTreeMap<PathBuf, BTreeSet<OsString>>>>);
+
+impl Ways {
+    fn put(&self, ways: BTreeMap<PathBuf, BTreeSet<OsString>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ways;
+    }
+
+    /// Whether something in such a folder leads on; `None`: it is in no such folder.
+    fn leads_on(&self, path: &Path) -> Option<bool> {
+        let ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = ways.get(path.parent()?)?;
+        Some(path.file_name().is_some_and(|name| names.contains(name)))
+    }
 }
 
 /// What tells a folder from another one that was put in its place.
@@ -205,10 +194,20 @@ impl Identity {
     }
 }
 
-/// The folders of all files that were read or looked for, of what they are links to, and those that are listed.
-fn folders(in_force: &InForce, main: &Path, last: &LastRead) -> BTreeMap<PathBuf, Identity> {
+/// A folder on the way to the configuration.
+#[derive(Debug)]
+struct Way {
+    folder: Identity,
+    /// The names in it that lead there.
+    names: BTreeSet<OsString>,
+}
+
+/// The folders of all files that were read or looked for, of what they are links to, those that are listed, and those on
+/// the way to all of them.
+fn folders(in_force: &InForce, main: &Path, last: &LastRead) -> Folders {
     let server = &in_force.snapshot.server;
     let mut found = Folders::default();
+    let mut roots: BTreeSet<&Path> = BTreeSet::new();
     for path in last
         .texts
         .iter()
@@ -217,6 +216,10 @@ fn folders(in_force: &InForce, main: &Path, last: &LastRead) -> BTreeMap<PathBuf
         .chain(server.secrets.as_deref())
     {
         found.around(path);
+        roots.extend(path.parent());
+        if path.is_symlink() {
+            roots.insert(path);
+        }
     }
     for path in [&server.profiles, &server.templates]
         .into_iter()
@@ -225,12 +228,27 @@ fn folders(in_force: &InForce, main: &Path, last: &LastRead) -> BTreeMap<PathBuf
     {
         found.around(path);
         found.beneath(path);
+        roots.insert(path);
     }
-    found.0
+    for root in roots {
+        found.way_to(root);
+    }
+    found
 }
 
+/// Links that are followed on one way, at most.
+const MOST_LINKS: usize = 40;
+
+/// Any user may write here, and others do: only a link in it is worth being watched.
+const STICKY: u32 = 0o1000;
+
 #[derive(Debug, Default)]
-struct Folders(BTreeMap<PathBuf, Identity>);
+struct Folders {
+    /// In which everything may matter.
+    whole: BTreeMap<PathBuf, Identity>,
+    /// In which a name leads on.
+    on_the_way: BTreeMap<PathBuf, Way>,
+}
 
 impl Folders {
     /// Whether it is a folder, which then is among these.
@@ -245,7 +263,7 @@ impl Folders {
         };
         match std::fs::metadata(&folder) {
             Ok(meta) if meta.is_dir() => {
-                self.0.insert(folder, Identity::of(&meta));
+                self.whole.insert(folder, Identity::of(&meta));
                 true
             }
             _ => false,
@@ -279,6 +297,66 @@ impl Folders {
             );
         }
     }
+
+    /// The folders through which a path leads, and those of the links in it.
+    fn way_to(&mut self, path: &Path) {
+        let Ok(path) = std::path::absolute(path) else {
+            return;
+        };
+        let mut here = PathBuf::from("/");
+        let mut rest: Vec<OsString> = names_of(&path);
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                here.pop();
+                continue;
+            }
+            let next = here.join(&name);
+            let link = std::fs::read_link(&next).ok();
+            self.note(&here, name, link.is_some());
+            match link {
+                Some(target) if links < MOST_LINKS => {
+                    links += 1;
+                    if target.is_absolute() {
+                        here = PathBuf::from("/");
+                    }
+                    rest.extend(names_of(&target));
+                }
+                None if next.is_dir() => here = next,
+                _ => return,
+            }
+        }
+    }
+
+    fn note(&mut self, folder: &Path, name: OsString, is_link: bool) {
+        let Ok(meta) = std::fs::metadata(folder) else {
+            return;
+        };
+        let is_everybodys = folder == Path::new("/") || meta.mode() & STICKY != 0;
+        if is_everybodys && !is_link {
+            return;
+        }
+        let way = self
+            .on_the_way
+            .entry(folder.to_owned())
+            .or_insert_with(|| Way {
+                folder: Identity::of(&meta),
+                names: BTreeSet::new(),
+            });
+        way.names.insert(name);
+    }
+}
+
+/// The names in a path, the last one first.
+fn names_of(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -290,6 +368,7 @@ mod tests {
     #[test]
     fn reading_and_editors_leavings_are_no_change() {
         let event = |kind, path: &str| notify::Event::new(kind).add_path(path.into());
+        let matters = |event: &notify::Event| matters(event, &Ways::default());
         let modify = EventKind::Modify(ModifyKind::Any);
         // Whoever writes is not done yet.
         assert!(!matters(&event(
@@ -315,5 +394,43 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn on_the_way_only_the_name_that_leads_on_counts() {
+        let ways = Ways::default();
+        ways.put([("/etc".into(), ["b".into()].into())].into());
+        let moved = EventKind::Modify(ModifyKind::Name(notify::event::RenameMode::From));
+        let event = |path: &str| notify::Event::new(moved).add_path(path.into());
+        assert!(matters(&event("/etc/b"), &ways));
+        assert!(!matters(&event("/etc/passwd"), &ways));
+        assert!(matters(&event("/etc/b/x.toml"), &ways));
+        // The folder itself was moved.
+        assert!(matters(&event("/etc"), &ways));
+    }
+
+    #[test]
+    fn the_way_goes_through_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("releases/7/conf")).unwrap();
+        std::os::unix::fs::symlink("releases/7", root.join("now")).unwrap();
+        std::os::unix::fs::symlink(root.join("now"), root.join("site")).unwrap();
+        let mut folders = Folders::default();
+        folders.way_to(&root.join("site/conf/none"));
+        let way = |path: PathBuf| -> Vec<String> {
+            let way = folders.on_the_way.get(&path);
+            let names = way.into_iter().flat_map(|way| &way.names);
+            names
+                .map(|name| name.to_string_lossy().into_owned())
+                .collect()
+        };
+        assert_eq!(way(root.clone()), ["now", "releases", "site"]);
+        assert_eq!(way(root.join("releases")), ["7"]);
+        assert_eq!(way(root.join("releases/7")), ["conf"]);
+        // What is not there yet may come.
+        assert_eq!(way(root.join("releases/7/conf")), ["none"]);
+        // Others' comings and goings in /tmp are nothing to us.
+        assert!(!folders.on_the_way.contains_key(Path::new("/")));
     }
 }
