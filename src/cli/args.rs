@@ -78,6 +78,14 @@ pub enum Command {
     },
     /// Show the files that are being sent by TFTP, how far they are and how fast
     Transfers,
+    /// Machines without a reservation that were seen: who, where, and whose they may be
+    Unknown(super::unknown::Unknown),
+    /// Addresses for hosts
+    Ip {
+        /// What about them
+        #[command(subcommand)]
+        command: super::ip::Ip,
+    },
     /// Show what a machine would get, without serving it
     Render(Render),
     /// Boot a virtual machine through the configuration, in a network of its own
@@ -97,16 +105,10 @@ pub enum Command {
     Simulate(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
-    Unknown(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
     Adopt(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Bind(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Ip(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Capture(Later),
@@ -129,10 +131,8 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Simulate(_) => "simulate",
-            Self::Unknown(_) => "unknown",
             Self::Adopt(_) => "adopt",
             Self::Bind(_) => "bind",
-            Self::Ip(_) => "ip",
             Self::Capture(_) => "capture",
             Self::Import(_) => "import",
             Self::Export(_) => "export",

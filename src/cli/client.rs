@@ -69,6 +69,17 @@ impl Client {
         }
     }
 
+    /// Whether somebody answers there; the error says why not, in one line.
+    pub async fn is_answered(&self) -> Result<(), String> {
+        match UnixStream::connect(&self.socket).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let told = self.unreachable(&error).to_string();
+                Err(told.lines().next().unwrap_or_default().to_owned())
+            }
+        }
+    }
+
     /// Reads something.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let response = self.send(Method::GET, path, None).await?;

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod hosts;
+pub mod ip;
 pub mod later;
 pub mod log;
 pub mod orders;
@@ -21,6 +22,7 @@ pub mod serve;
 pub mod show_events;
 pub mod table;
 pub mod transfers;
+pub mod unknown;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -94,6 +96,8 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         Command::Transfers => transfers::list(&client()?, format, out),
+        Command::Ip { command } => ip::run(&config()?, &command, format, out),
+        Command::Unknown(asked) => unknown::run(&client()?, &asked, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         other => later::refuse(other.name()),
     }

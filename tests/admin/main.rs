@@ -3,6 +3,7 @@
 mod logs;
 mod orders;
 mod site;
+mod unknown;
 
 use std::path::Path;
 use std::time::Duration;

@@ -180,6 +180,7 @@ fn a_reserved_address_that_somebody_has_is_given_and_told() {
         let conflict = lab.site.event("dhcp.conflict");
         assert_eq!(conflict["reason"], "reserved-address-taken");
         assert_eq!(conflict["host"], "web01");
+        assert_eq!(conflict["holder"], "52:54:00:00:00:0e");
         assert_eq!(
             conflict["detail"],
             "52:54:00:00:00:0e holds 10.99.0.11; it is offered all the same"

@@ -21,6 +21,7 @@ use crate::decide::plan::architecture;
 use crate::diagnose::Diagnosis;
 use crate::record::{InstallState, Record};
 use crate::render::load::InForce;
+use crate::serve::conflicts::Conflict;
 use crate::serve::context::Context;
 use crate::serve::why::why as explain;
 use crate::store::StoreError;
@@ -63,6 +64,9 @@ pub struct HostView {
     /// What is remembered of its installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation: Option<Installation>,
+    /// Who else has an address of it, as was found on the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Conflict>,
 }
 
 /// A network card besides the first one.
@@ -171,6 +175,7 @@ impl HostView {
             notes: host.notes.clone(),
             state: record.map_or(InstallState::Local, |record| record.state),
             installation: record.map(|record| Installation::of(record, snapshot)),
+            conflict: ctx.memory.conflicts().of(host, ctx.now()),
         }
     }
 }

@@ -5,12 +5,14 @@
 
 pub mod error;
 pub mod events;
+pub mod free;
 pub mod hosts;
 pub mod judge;
 pub mod logs;
 pub mod orders;
 pub mod probe;
 mod select;
+pub mod unknown;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -76,6 +78,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/hooks", get(hooks))
         .route("/leases", get(leases))
         .route("/transfers", get(transfers))
+        .route("/free", get(free::search))
+        .route("/unknown", get(unknown::list))
         .route("/assets", get(assets))
         .route("/probe", post(probe::probe))
         .route("/reload", post(reload));

@@ -1,0 +1,214 @@
+//! `bootwright ip suggest`: addresses of a subnet that may be reserved. The running daemon looks for them; without
+//! one this command does, as far as its user may.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use super::client::{Client, part};
+use super::output::Format;
+use super::{runtime, show_events};
+use crate::base::suggest::nearest;
+use crate::config::load;
+use crate::config::source::DiskFiles;
+use crate::decide::free::{RuledOut, Test, subnet_called};
+use crate::host::links::LinkTable;
+use crate::serve::free::{self, MOST, Suggestion, Wanted};
+
+/// `ip …`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Ip {
+    /// Free addresses: by reservations, leases, ARP, ping and PTR, and what ruled the others out
+    Suggest(Suggest),
+}
+
+/// `ip suggest`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each address is looked for among reservations and leases, on the link (ARP), by ping and in DNS (PTR, by the name
+servers of the subnet). Which tests could not be made, and why, stands at the end. Exit status 1: there are fewer.
+
+Examples:
+  bootwright ip suggest lab
+  bootwright ip suggest 10.99.0.0/24 --count 8
+  bootwright ip suggest lab --format json")]
+pub struct Suggest {
+    /// A subnet: its name, its network, or an address in it
+    #[arg(value_name = "SUBNET")]
+    pub subnet: String,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub count: usize,
+}
+
+/// Looks, and shows what was found. Exit status 1 when there are fewer free addresses than asked for.
+pub fn run(config: &Path, asked: &Ip, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let Ip::Suggest(asked) = asked;
+    if !(1..=MOST).contains(&asked.count) {
+        anyhow::bail!("--count is 1 to {MOST}");
+    }
+    let found = runtime()?.block_on(look(config, &asked.subnet, Wanted::Free(asked.count)))?;
+    if format == Format::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
+    } else {
+        write!(out, "{}", shown(&found, asked.count))?;
+    }
+    Ok(u8::from(found.free.len() < asked.count))
+}
+
+/// Has the daemon look for addresses of a subnet; without one it is done here, under the files of now.
+pub async fn look(config: &Path, subnet: &str, wanted: Wanted) -> anyhow::Result<Suggestion> {
+    let client = Client::of(config)?;
+    match client.is_answered().await {
+        Ok(()) => {
+            let asks = match wanted {
+                Wanted::Free(count) => format!("count={count}"),
+                Wanted::This(ip) => format!("ip={ip}"),
+            };
+            client
+                .get(&format!("/free?subnet={}&{asks}", part(subnet)))
+                .await
+        }
+        Err(why) => here(config, subnet, wanted, why).await,
+    }
+}
+
+/// Looks from here. `why` there is no daemon to ask: what it alone knows are the leases.
+async fn here(
+    config: &Path,
+    subnet: &str,
+    wanted: Wanted,
+    why: String,
+) -> anyhow::Result<Suggestion> {
+    let loaded = load(&DiskFiles, config);
+    let Some(snapshot) = &loaded.snapshot else {
+        anyhow::bail!(
+            "{} cannot be read\n  `bootwright check` names file, line and remedy",
+            config.display()
+        );
+    };
+    let found = subnet_called(snapshot, subnet).and_then(|index| snapshot.subnets.get(index));
+    let Some(found) = found else {
+        let names = || snapshot.subnets.iter().map(|subnet| subnet.name.as_str());
+        let remedy = nearest(subnet, names()).map_or_else(
+            || format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean {near}?"),
+        );
+        anyhow::bail!(
+            "no [[subnet]] is called {subnet:?}, is that network or holds that address\n  {remedy}"
+        );
+    };
+    let links = LinkTable::read()?;
+    Ok(free::suggest(snapshot, found, wanted, &links, Err(why)).await)
+}
+
+/// As text: the addresses first, each on a line of its own.
+fn shown(found: &Suggestion, count: usize) -> String {
+    let mut text = String::new();
+    for ip in &found.free {
+        let _ = writeln!(text, "{ip}");
+    }
+    if found.free.len() < count {
+        let why = if found.broken_off {
+            "the search took too long"
+        } else {
+            "the subnet has no more"
+        };
+        let _ = writeln!(
+            text,
+            "{} of {count} found: {why}",
+            match found.free.len() {
+                0 => "none".to_owned(),
+                some => some.to_string(),
+            }
+        );
+    }
+    if !found.ruled_out.is_empty() {
+        let width = found.ruled_out.iter().map(|out| addresses(out).len()).max();
+        let width = width.unwrap_or_default();
+        text.push_str("\nnot free:\n");
+        for out in &found.ruled_out {
+            let what = show_events::one_line(&out.what);
+            let _ = writeln!(
+                text,
+                "  {:<width$}  {:<11}  {what}",
+                addresses(out),
+                out.by.as_str()
+            );
+        }
+    }
+    let made: Vec<&str> = found.made.iter().copied().map(Test::as_str).collect();
+    let _ = writeln!(
+        text,
+        "\ntested by reservations{}{}",
+        if made.is_empty() { "" } else { ", " },
+        made.join(", ")
+    );
+    for not in &found.not_made {
+        let _ = writeln!(
+            text,
+            "not by {}: {}",
+            not.test.as_str(),
+            show_events::one_line(&not.why)
+        );
+    }
+    text
+}
+
+fn addresses(out: &RuledOut) -> String {
+    if out.first == out.last {
+        return out.first.to_string();
+    }
+    let last: Ipv4Addr = out.last;
+    format!("{}-{last}", out.first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::free::NotMade;
+
+    fn suggestion() -> Suggestion {
+        let ip = |last| Ipv4Addr::new(10, 99, 0, last);
+        Suggestion {
+            subnet: "lab".parse().unwrap(),
+            network: "10.99.0.0/24".parse().unwrap(),
+            free: vec![ip(13), ip(16)],
+            ruled_out: vec![
+                RuledOut::one(ip(0), Test::Network, "the network itself"),
+                RuledOut {
+                    last: ip(12),
+                    ..RuledOut::one(ip(11), Test::Reservation, "web01, web02")
+                },
+                RuledOut::one(ip(14), Test::Arp, "52:54:00:00:00:0e answers"),
+                RuledOut::one(ip(15), Test::Ptr, "old\u{1b}.lab"),
+            ],
+            made: vec![Test::Lease, Test::Arp, Test::Ptr],
+            not_made: vec![NotMade {
+                test: Test::Ping,
+                why: "not permitted; it takes root or cap_net_raw".to_owned(),
+            }],
+            broken_off: false,
+        }
+    }
+
+    #[test]
+    fn the_addresses_first_then_what_ruled_the_others_out() {
+        assert_eq!(
+            shown(&suggestion(), 2),
+            "10.99.0.13\n10.99.0.16\n\nnot free:\n  \
+             10.99.0.0              network      the network itself\n  \
+             10.99.0.11-10.99.0.12  reservation  web01, web02\n  \
+             10.99.0.14             arp          52:54:00:00:00:0e answers\n  \
+             10.99.0.15             ptr          old\u{fffd}.lab\n\n\
+             tested by reservations, lease, arp, ptr\n\
+             not by ping: not permitted; it takes root or cap_net_raw\n"
+        );
+        let mut fewer = suggestion();
+        assert!(shown(&fewer, 3).contains("\n2 of 3 found: the subnet has no more\n"));
+        fewer.free.clear();
+        fewer.broken_off = true;
+        assert!(shown(&fewer, 1).starts_with("none of 1 found: the search took too long\n"));
+    }
+}
