@@ -60,7 +60,7 @@ fn wrong_usage_is_2_and_help_is_0() {
     assert_eq!(ran.status, 0);
     for command in [
         "serve", "reload", "check", "render", "hosts", "install", "cancel", "local", "events",
-        "why", "rehearse", "doctor", "assets", "unknown", "ip",
+        "why", "rehearse", "doctor", "assets", "unknown", "ip", "adopt",
     ] {
         assert!(ran.out.contains(&format!("\n  {command}")), "{command}");
     }
@@ -80,7 +80,6 @@ fn what_comes_later_says_so() {
         "export ansible",
         "router-config kea",
         "schema server",
-        "adopt 52:54:00:00:00:01 --name web09",
         "bind web01 52:54:00:00:00:01",
         "host add web09 --ip 10.99.0.9",
         "host set web01 ip=10.99.0.9",

@@ -80,6 +80,8 @@ pub enum Command {
     Transfers,
     /// Machines without a reservation that were seen: who, where, and whose they may be
     Unknown(super::unknown::Unknown),
+    /// Make a machine without a reservation a host, or the new network card of one
+    Adopt(super::adopt::Adopt),
     /// Addresses for hosts
     Ip {
         /// What about them
@@ -105,9 +107,6 @@ pub enum Command {
     Simulate(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
-    Adopt(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
     Bind(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
@@ -131,7 +130,6 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Simulate(_) => "simulate",
-            Self::Adopt(_) => "adopt",
             Self::Bind(_) => "bind",
             Self::Capture(_) => "capture",
             Self::Import(_) => "import",

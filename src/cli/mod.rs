@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 refused or failed (the reason on standard error), 2 wrong usage.
 
+pub mod adopt;
 pub mod args;
 pub mod assets;
 pub mod check;
@@ -97,6 +98,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         Command::Transfers => transfers::list(&client()?, format, out),
         Command::Ip { command } => ip::run(&config()?, &command, format, out),
+        Command::Adopt(asked) => adopt::run(&config()?, &asked, format, out),
         Command::Unknown(asked) => unknown::run(&client()?, &asked, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         other => later::refuse(other.name()),

@@ -297,7 +297,7 @@ fn near_misses(
                 "the reservation says {own}, but a machine with {mac} asks: a typing error, or its other port"
             ),
             format!(
-                "compare with the machine's label and correct mac of {} in the reservations file",
+                "compare with the machine's label; if it is that machine: bootwright adopt {mac} --replace {}",
                 subject.host
             ),
         );
@@ -328,7 +328,7 @@ fn near_misses(
                 subject.host
             ),
             format!(
-                "compare with the machine's label and correct mac of {} in the reservations file",
+                "compare with the machine's label; if one of them is it: bootwright adopt MAC --replace {} (bootwright unknown tells more of them)",
                 subject.host
             ),
         )

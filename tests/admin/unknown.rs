@@ -103,8 +103,8 @@ async fn machines_that_were_seen_with_whose_they_may_be() {
     );
     assert_eq!(near["subnet"], "10.99.0.0/24");
     assert_eq!((&near["times"], &near["packets"]), (&json!(2), &json!(2)));
-    assert_eq!(near["first_seen"], "2027-01-15T08:00:00Z");
-    assert_eq!(near["last_seen"], "2027-01-15T08:02:00Z");
+    assert_eq!(near["first_seen"], "2027-01-15T08:00:00.000000Z");
+    assert_eq!(near["last_seen"], "2027-01-15T08:02:00.000000Z");
     let likely: Vec<_> = each(&near["like"], "host");
     assert!(likely.contains(&&json!("web01")), "{near}");
     assert_eq!(near["like"][0]["how"], "one-digit");
@@ -148,7 +148,7 @@ async fn a_replaced_card_is_known_by_the_port_and_only_while_the_host_is_silent(
         (&like["how"], &like["host"]),
         (&json!("port"), &json!("hv"))
     );
-    assert_eq!(like["last_seen"], "2027-01-15T08:00:00Z");
+    assert_eq!(like["last_seen"], "2027-01-15T08:00:00.000000Z");
     // It is there as well.
     site.clock.advance(Duration::from_secs(60));
     seen(site.admin.ctx.now());
@@ -170,7 +170,7 @@ async fn after_a_restart_the_journal_tells_when_a_host_was_last_seen() {
     let (_, all) = site.get("/unknown").await;
     let likely = all[0]["like"].as_array().unwrap();
     let web01 = likely.iter().find(|like| like["host"] == "web01").unwrap();
-    assert_eq!(web01["last_seen"], "2027-01-15T08:00:00Z");
+    assert_eq!(web01["last_seen"], "2027-01-15T08:00:00.000000Z");
 }
 
 #[tokio::test]

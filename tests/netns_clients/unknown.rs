@@ -5,8 +5,9 @@ use std::net::UdpSocket;
 
 use serde_json::{Value, json};
 
-use super::dhcp::{script, udhcpc};
+use super::dhcp::{call, script, udhcpc};
 use super::harness::{Lab, WEB01_MAC, between, ip, until};
+use super::pool::with_pool;
 
 const STRANGER: &str = "52:54:00:99:99:99";
 
@@ -182,5 +183,66 @@ fn a_reserved_address_in_use_is_told_before_it_is_ever_offered() {
         until("that it is found free", || {
             !lab.site.run(&["hosts"]).contains("in use by")
         });
+    });
+}
+
+#[test]
+fn a_machine_that_was_seen_is_adopted_and_gets_its_address() {
+    between(STRANGER, |lab| {
+        with_pool(
+            lab,
+            "unknown = \"lease\"",
+            "pool = \"10.99.0.200-10.99.0.210\"",
+        );
+        name_server(lab);
+        let _daemon = lab.site.serve();
+        // Somebody has the first address that no file names.
+        lab.client.run(|| ip("address add 10.99.0.3/24 dev eth0"));
+        lab.client.run(|| {
+            ip("link add link eth0 name other address 52:54:00:99:99:0a type macvlan mode bridge");
+            ip("link set other up");
+        });
+        let (script, told) = script(lab);
+        let mut asks = udhcpc(&script, &["-n", "-q"]);
+        // The machine is another one than who has 10.99.0.3.
+        let args: Vec<_> = asks.get_args().map(std::ffi::OsStr::to_owned).collect();
+        asks = std::process::Command::new("busybox");
+        asks.args(args.iter().map(|arg| {
+            if arg == "eth0" {
+                "other".as_ref()
+            } else {
+                arg.as_os_str()
+            }
+        }));
+        lab.client.output(asks);
+        assert_eq!(
+            call(&told, "bound").expect("an address")["ip"],
+            "10.99.0.200"
+        );
+        let mac = "52:54:00:99:99:0a";
+        let all = unknown(lab);
+        let seen = all.as_array().unwrap();
+        let seen = seen.iter().find(|machine| machine["mac"] == mac).unwrap();
+        assert_eq!(seen["ip"], "10.99.0.200");
+
+        let shown = lab
+            .site
+            .run(&["adopt", mac, "--name", "web09", "--group", "web"]);
+        assert!(shown.contains("+[hosts.web09]\n"), "{shown}");
+        assert!(
+            shown.contains(&format!("web09 is {mac}, 10.99.0.5\n")),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("it has leased 10.99.0.200 of the pool"),
+            "{shown}"
+        );
+        // The daemon has it at once.
+        let host = lab.site.run(&["host", "show", "web09"]);
+        assert!(host.contains("10.99.0.5"), "{host}");
+        let left = unknown(lab);
+        assert!(!left.to_string().contains(mac), "{left}");
+        let why = lab.site.try_run(&["adopt", mac, "--name", "web10"]).2;
+        assert!(why.contains("is web09's already"), "{why}");
     });
 }
