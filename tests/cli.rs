@@ -97,6 +97,40 @@ fn what_comes_later_says_so() {
 }
 
 #[test]
+fn a_subnet_or_a_machine_that_is_none_is_refused() {
+    let site = site();
+    let ran = run_in(site.path(), &["ip", "suggest", "10.99.0.0/25"]);
+    assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+    assert_eq!(
+        ran.err,
+        "bootwright: no [[subnet]] is called \"10.99.0.0/25\", is that network or holds that address\n  did you mean 10.99.0.0/24?\n"
+    );
+    let ran = run_in(
+        site.path(),
+        &["adopt", "52:54:00:47:86:8E", "--name", "web09"],
+    );
+    assert_eq!(ran.status, 1);
+    assert_eq!(
+        ran.err,
+        "bootwright: 52:54:00:47:86:8e is web01's already\n"
+    );
+    for line in [
+        "adopt 52:54:00:47:86 --name web09",
+        "adopt 52:54:00:47:86:99",
+        "ip suggest lab --count 0",
+        "unknown nobody",
+    ] {
+        let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.status, 2, "{line}: {}", ran.err);
+    }
+    for command in [&["adopt"][..], &["unknown"], &["ip", "suggest"]] {
+        let ran = run_in(site.path(), &[command, &["--help"]].concat());
+        assert_eq!(ran.status, 0);
+        assert!(ran.out.contains("Examples:\n  bootwright "), "{}", ran.out);
+    }
+}
+
+#[test]
 fn without_a_daemon_the_way_to_start_it_is_said() {
     let site = site();
     for line in [

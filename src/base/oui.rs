@@ -218,7 +218,7 @@ mod tests {
         }
         assert!(count > 50_000);
         assert_eq!(find(EMBEDDED, "000000"), Some("XEROX"));
-        assert_eq!(find(EMBEDDED, last).is_some(), true);
+        assert!(find(EMBEDDED, last).is_some());
         for none in ["", "FFFFFFFFF", "0000", "#"] {
             assert_eq!(find(EMBEDDED, none), None, "{none}");
         }

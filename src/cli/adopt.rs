@@ -6,11 +6,12 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use serde::Serialize;
 use toml::Value;
 
 use super::client::Client;
-use super::ip::look;
+use super::ip::{Address, look, next_free};
 use super::output::Format;
 use super::show_events::one_line;
 use super::unknown::seen;
@@ -43,28 +44,28 @@ Examples:
 pub struct Adopt {
     /// The machine, as `bootwright unknown` lists it
     #[arg(value_name = "MAC")]
-    pub mac: String,
+    pub mac: HardwareAddr,
     /// The name of the new host
     #[arg(long, value_name = "NAME", required_unless_present = "replace")]
-    pub name: Option<String>,
+    pub name: Option<HostName>,
     /// Its address [default: auto, the next free one]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "replace")]
-    pub ip: Option<String>,
+    pub ip: Option<Address>,
     /// Its subnet: a name, a network or an address in it [default: where the machine was seen]
     #[arg(long, value_name = "SUBNET", conflicts_with_all = ["replace", "ip"])]
     pub subnet: Option<String>,
     /// Its group
     #[arg(long, value_name = "GROUP", conflicts_with = "replace")]
-    pub group: Option<String>,
+    pub group: Option<GroupName>,
     /// Its profile
     #[arg(long, value_name = "PROFILE", conflicts_with = "replace")]
-    pub profile: Option<String>,
+    pub profile: Option<ProfileName>,
     /// No new host: the machine is this one, with another network card
     #[arg(long, value_name = "HOST", conflicts_with = "name")]
     pub replace: Option<String>,
     /// With --replace: the MAC that it takes the place of, where the host has several
     #[arg(long, value_name = "MAC", requires = "replace")]
-    pub old: Option<String>,
+    pub old: Option<HardwareAddr>,
     /// With --replace: add the MAC, and keep those that there are
     #[arg(long, requires = "replace", conflicts_with = "old")]
     pub add: bool,
@@ -113,7 +114,7 @@ pub fn run(
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    let mac = mac(&asked.mac)?;
+    let mac = asked.mac;
     let loaded = load(&DiskFiles, config);
     let Some(snapshot) = &loaded.snapshot else {
         anyhow::bail!(
@@ -169,11 +170,6 @@ pub fn run(
     Ok(0)
 }
 
-fn mac(text: &str) -> anyhow::Result<HardwareAddr> {
-    text.parse()
-        .map_err(|error| anyhow::anyhow!("{text:?} is no MAC address: {error}"))
-}
-
 /// What the daemon has seen of a machine; without one, what it has written down, as far as that may be read.
 async fn known(config: &Path, snapshot: &Snapshot, mac: HardwareAddr) -> Machine {
     let of_daemon = match Client::of(config) {
@@ -221,19 +217,14 @@ async fn draft(
     mac: HardwareAddr,
     asked: &Adopt,
 ) -> anyhow::Result<(HostDraft, Vec<String>)> {
-    let name: HostName = parsed("--name", asked.name.as_deref().unwrap_or_default())?;
+    let name = asked
+        .name
+        .clone()
+        .context("name the new host with --name")?;
     let mut draft = HostDraft::new(name);
     draft.macs = vec![mac];
-    draft.group = asked
-        .group
-        .as_deref()
-        .map(|text| parsed::<GroupName>("--group", text))
-        .transpose()?;
-    draft.profile = asked
-        .profile
-        .as_deref()
-        .map(|text| parsed::<ProfileName>("--profile", text))
-        .transpose()?;
+    draft.group.clone_from(&asked.group);
+    draft.profile.clone_from(&asked.profile);
     // What a check of the files alone takes every machine for.
     draft.arch = machine
         .arch
@@ -243,16 +234,15 @@ async fn draft(
     let is_new = |uuid: &Uuid| snapshot.hosts().iter().all(|host| host.uuid != Some(*uuid));
     draft.uuid = machine.uuid.filter(|uuid| names_uuids && is_new(uuid));
     let mut notes = Vec::new();
-    match asked.ip.as_deref() {
-        Some(text) if text != "auto" => {
-            let ip: Ipv4Addr = parsed("--ip", text)?;
+    match asked.ip {
+        Some(Address::This(ip)) => {
             if snapshot.subnet_containing(ip).is_some() {
                 let found = look(config, &ip.to_string(), Wanted::This(ip)).await?;
                 notes.extend(who_has(&found, mac));
             }
             draft.ip = Some(ip);
         }
-        _ => {
+        Some(Address::Auto) | None => {
             let subnet = subnet_of(snapshot, machine, mac, asked)?;
             if subnet.mode.gives_addresses() {
                 draft.ip = Some(address(config, snapshot, subnet, machine, &mut notes).await?);
@@ -267,15 +257,6 @@ async fn draft(
         }
     }
     Ok((draft, notes))
-}
-
-fn parsed<T>(option: &str, text: &str) -> anyhow::Result<T>
-where
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    text.parse()
-        .map_err(|error| anyhow::anyhow!("{option} {text}: {error}"))
 }
 
 /// The subnet that a machine is to be in.
@@ -323,23 +304,8 @@ async fn address(
             "it has leased {ip} of the pool, and gets its new address when it asks the next time"
         ));
     }
-    let found = look(config, subnet.name.as_str(), Wanted::Free(1)).await?;
-    let Some(ip) = found.free.first().copied() else {
-        anyhow::bail!(
-            "no free address was found in {} ({})\n  `bootwright ip suggest {}` shows what rules each out; --ip names one all the same",
-            subnet.name,
-            subnet.network,
-            subnet.name
-        );
-    };
-    let without: Vec<&str> = found.not_made.iter().map(|not| not.test.as_str()).collect();
-    if !without.is_empty() {
-        notes.push(format!(
-            "{ip} was not tested by {} (`bootwright ip suggest {}` says why)",
-            without.join(", "),
-            subnet.name
-        ));
-    }
+    let (ip, told) = next_free(config, subnet).await?;
+    notes.extend(told);
     Ok(ip)
 }
 
@@ -376,8 +342,7 @@ fn replaced(host: &Host, machine: &Machine, asked: &Adopt) -> anyhow::Result<Opt
         let macs: Vec<String> = host.macs.iter().map(ToString::to_string).collect();
         macs.join(", ")
     };
-    if let Some(text) = &asked.old {
-        let old = mac(text)?;
+    if let Some(old) = asked.old {
         if !host.macs.contains(&old) {
             anyhow::bail!(
                 "{old} is no MAC of the first network card of {}\n  it has {}; those of a [[hosts.{}.nic]] are edited by hand",

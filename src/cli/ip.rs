@@ -5,16 +5,18 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::str::FromStr;
 
 use super::client::{Client, part};
 use super::output::Format;
 use super::{runtime, show_events};
 use crate::base::suggest::nearest;
 use crate::config::load;
+use crate::config::snapshot::Subnet;
 use crate::config::source::DiskFiles;
 use crate::decide::free::{RuledOut, Test, subnet_called};
 use crate::host::links::LinkTable;
-use crate::serve::free::{self, MOST, Suggestion, Wanted};
+use crate::serve::free::{self, Around, Suggestion, Wanted};
 
 /// `ip …`.
 #[derive(Debug, clap::Subcommand)]
@@ -38,23 +40,63 @@ pub struct Suggest {
     #[arg(value_name = "SUBNET")]
     pub subnet: String,
     /// How many
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub count: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub count: u16,
 }
 
 /// Looks, and shows what was found. Exit status 1 when there are fewer free addresses than asked for.
 pub fn run(config: &Path, asked: &Ip, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
     let Ip::Suggest(asked) = asked;
-    if !(1..=MOST).contains(&asked.count) {
-        anyhow::bail!("--count is 1 to {MOST}");
-    }
-    let found = runtime()?.block_on(look(config, &asked.subnet, Wanted::Free(asked.count)))?;
+    let count = usize::from(asked.count);
+    let found = runtime()?.block_on(look(config, &asked.subnet, Wanted::Free(count)))?;
     if format == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
     } else {
-        write!(out, "{}", shown(&found, asked.count))?;
+        write!(out, "{}", shown(&found, count))?;
     }
-    Ok(u8::from(found.free.len() < asked.count))
+    Ok(u8::from(found.free.len() < count))
+}
+
+/// The address of a new host, as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    /// `auto`: the next free one.
+    Auto,
+    /// This one.
+    This(Ipv4Addr),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let ip = text.parse().map(Self::This);
+        ip.map_err(|_| "neither an IPv4 address nor `auto`".to_owned())
+    }
+}
+
+/// The next free address of a subnet, and what is worth saying about it.
+pub async fn next_free(config: &Path, subnet: &Subnet) -> anyhow::Result<(Ipv4Addr, Vec<String>)> {
+    let name = &subnet.name;
+    let found = look(config, name.as_str(), Wanted::Free(1)).await?;
+    let Some(ip) = found.free.first().copied() else {
+        anyhow::bail!(
+            "no free address was found in {name} ({})\n  `bootwright ip suggest {name}` shows what rules each out; --ip names one all the same",
+            subnet.network
+        );
+    };
+    let without: Vec<&str> = found.not_made.iter().map(|not| not.test.as_str()).collect();
+    let mut notes = Vec::new();
+    if !without.is_empty() {
+        notes.push(format!(
+            "{ip} was not tested by {}: `bootwright ip suggest {name}` says why",
+            without.join(", ")
+        ));
+    }
+    Ok((ip, notes))
 }
 
 /// Has the daemon look for addresses of a subnet; without one it is done here, under the files of now.
@@ -100,7 +142,12 @@ async fn here(
         );
     };
     let links = LinkTable::read()?;
-    Ok(free::suggest(snapshot, found, wanted, &links, Err(why)).await)
+    let around = Around {
+        snapshot,
+        subnet: found,
+        links: &links,
+    };
+    Ok(free::suggest(around, wanted, Err(why)).await)
 }
 
 /// As text: the addresses first, each on a line of its own.
@@ -191,6 +238,27 @@ mod tests {
             }],
             broken_off: false,
         }
+    }
+
+    #[test]
+    fn no_more_are_asked_for_than_are_looked_for_at_once() {
+        use clap::Parser as _;
+        let typed = |count: usize| {
+            let count = count.to_string();
+            let words = ["bootwright", "ip", "suggest", "lab", "--count", &count];
+            crate::cli::args::Args::try_parse_from(words).is_ok()
+        };
+        assert!(typed(1) && typed(free::MOST));
+        assert!(!typed(0) && !typed(free::MOST + 1));
+    }
+
+    #[test]
+    fn an_address_or_the_next_free_one() {
+        assert_eq!("auto".parse(), Ok(Address::Auto));
+        let ip = Ipv4Addr::new(10, 99, 0, 9);
+        assert_eq!("10.99.0.9".parse(), Ok(Address::This(ip)));
+        let error = "next".parse::<Address>().unwrap_err();
+        assert!(error.contains("`auto`"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `bootwright unknown`: machines without a reservation that were seen, and whose they may be.
 
+use std::collections::HashMap;
 use std::io::Write;
+use std::time::Duration;
 
 use super::client::Client;
 use super::output::Format;
@@ -15,14 +17,21 @@ use crate::serve::admin::unknown::{LikeView, UnknownView};
 #[command(after_help = "\
 Examples:
   bootwright unknown                                      who was seen
+  bootwright unknown --follow                             and who comes
   bootwright unknown 52:54:00:12:34:56                    all that is known of one
   bootwright adopt 52:54:00:12:34:56 --name web09         make it a host
   bootwright adopt 52:54:00:12:34:56 --replace web01      it is the new network card of web01")]
 pub struct Unknown {
     /// Only this machine, with all that is known of it
     #[arg(value_name = "MAC")]
-    pub mac: Option<String>,
+    pub mac: Option<HardwareAddr>,
+    /// Go on with those that come, or come again, until interrupted
+    #[arg(long, short, conflicts_with = "mac")]
+    pub follow: bool,
 }
+
+/// How often it is looked who has come.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What the daemon has seen of machines without a reservation.
 pub async fn seen(client: &Client) -> anyhow::Result<Vec<UnknownView>> {
@@ -36,15 +45,12 @@ pub fn run(
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    let wanted = asked
-        .mac
-        .as_deref()
-        .map(|text| {
-            text.parse::<HardwareAddr>()
-                .map_err(|error| anyhow::anyhow!("{text:?} is no MAC address: {error}"))
-        })
-        .transpose()?;
-    let mut all = runtime()?.block_on(seen(client))?;
+    let runtime = runtime()?;
+    if asked.follow {
+        return runtime.block_on(follow(client, format, out));
+    }
+    let wanted = asked.mac;
+    let mut all = runtime.block_on(seen(client))?;
     if let Some(wanted) = wanted {
         all.retain(|machine| machine.mac == wanted);
         if all.is_empty() {
@@ -61,6 +67,42 @@ pub fn run(
         list(&all, out)?;
     }
     Ok(0)
+}
+
+/// Shows each machine once, and again whenever it comes another time.
+async fn follow(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let mut shown = HashMap::new();
+    loop {
+        for machine in news(&mut shown, seen(client).await?) {
+            match format {
+                Format::Json => writeln!(out, "{}", serde_json::to_string(&machine)?)?,
+                Format::Text => writeln!(out, "{}", line(&machine))?,
+            }
+        }
+        out.flush()?;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Those that came, or came another time, since they were shown; whoever came first is first.
+fn news(shown: &mut HashMap<HardwareAddr, u32>, all: Vec<UnknownView>) -> Vec<UnknownView> {
+    let mut news = all;
+    news.retain(|machine| shown.insert(machine.mac, machine.times) != Some(machine.times));
+    news.reverse();
+    news
+}
+
+/// One in a line.
+fn line(machine: &UnknownView) -> String {
+    let mut words = vec![
+        table::time(machine.last_seen),
+        machine.mac.to_string(),
+        owner(machine),
+        boots(machine),
+        place(machine),
+    ];
+    words.extend(machine.like.first().map(resembles));
+    words.join("  ")
 }
 
 fn list(all: &[UnknownView], out: &mut dyn Write) -> anyhow::Result<()> {
@@ -265,6 +307,40 @@ mod tests {
             "{text}"
         );
         assert!(lines[8].ends_with("--replace web01 --add"), "{text}");
+    }
+
+    #[test]
+    fn who_comes_is_shown_once_and_again_another_time() {
+        let mut shown = HashMap::new();
+        let mut other = machine();
+        other.mac = "3c:ec:ef:00:00:03".parse().unwrap();
+        let macs = |news: Vec<UnknownView>| -> Vec<String> {
+            news.iter().map(|machine| machine.mac.to_string()).collect()
+        };
+        let both = [other.clone(), machine()];
+        assert_eq!(
+            macs(news(&mut shown, both.to_vec())),
+            ["3c:ec:ef:00:00:02", "3c:ec:ef:00:00:03"]
+        );
+        assert_eq!(news(&mut shown, both.to_vec()), []);
+        other.times += 1;
+        assert_eq!(
+            macs(news(&mut shown, vec![other, machine()])),
+            ["3c:ec:ef:00:00:03"]
+        );
+        let mut known = machine();
+        known.like.push(likely(How::OneDigit, None));
+        let text = line(&known);
+        assert!(
+            text.contains(
+                "  3c:ec:ef:00:00:02  Super Micro Computer  ipxe, uefi-x64  br0, relay 10.20.0.1,"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("a typing error in the reservation?"),
+            "{text}"
+        );
     }
 
     #[test]

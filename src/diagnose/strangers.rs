@@ -141,7 +141,7 @@ impl<'a> Reserved<'a> {
             by_vendor: HashMap::new(),
         };
         // Whole sites have cards of a few prefixes; the longest has 36 bits.
-        let mut owners: HashMap<[u8; 5], Option<String>> = HashMap::new();
+        let mut owners: HashMap<[u8; 6], Option<String>> = HashMap::new();
         for host in snapshot.hosts() {
             if let Some(serial) = host.serial.as_deref().map(str::trim) {
                 reserved.by_serial.entry(serial).or_default().push(host);
@@ -155,16 +155,15 @@ impl<'a> Reserved<'a> {
                 if let Some(port) = port {
                     reserved.by_port.entry(port).or_default().push(card);
                 }
-                let Some([a, b, c, d, e, _]) = mac.octets() else {
+                let Some(mut prefix) = mac.octets() else {
                     continue;
                 };
-                let vendor =
-                    owners
-                        .entry([a, b, c, d, e & 0xf0])
-                        .or_insert_with(|| match owner(mac) {
-                            Owner::Vendor(name) => Some(name.into_owned()),
-                            _ => None,
-                        });
+                let [.., fifth, sixth] = &mut prefix;
+                (*fifth, *sixth) = (*fifth & 0xf0, 0);
+                let vendor = owners.entry(prefix).or_insert_with(|| match owner(mac) {
+                    Owner::Vendor(name) => Some(name.into_owned()),
+                    _ => None,
+                });
                 if let Some(vendor) = vendor {
                     let key = (host.subnet, vendor.clone());
                     reserved.by_vendor.entry(key).or_default().push(card);
@@ -238,8 +237,11 @@ pub fn slips(mac: HardwareAddr) -> Vec<HardwareAddr> {
     let digit = |place: u32| number >> (place * 4) & 0xf;
     let mut slips = Vec::with_capacity(200);
     let mut add = |changed: u64| {
-        let [_, _, a, b, c, d, e, f] = changed.to_be_bytes();
-        let near = HardwareAddr::ethernet([a, b, c, d, e, f]);
+        let bytes = changed.to_be_bytes();
+        let Some(octets) = bytes.last_chunk::<6>() else {
+            return;
+        };
+        let near = HardwareAddr::ethernet(*octets);
         if near != mac && !slips.contains(&near) {
             slips.push(near);
         }

@@ -81,34 +81,40 @@ impl Asked {
     }
 }
 
-/// Looks for `count` free addresses of a subnet, or at one address only.
-pub async fn suggest(
-    snapshot: &Snapshot,
-    subnet: &Subnet,
-    wanted: Wanted,
-    links: &LinkTable,
-    leased: Leased,
-) -> Suggestion {
-    suggest_but(BTreeMap::new(), snapshot, subnet, wanted, links, leased).await
+/// Where free addresses are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<'a> {
+    /// The configuration.
+    pub snapshot: &'a Snapshot,
+    /// One of its subnets.
+    pub subnet: &'a Subnet,
+    /// The interfaces of this machine.
+    pub links: &'a LinkTable,
+}
+
+/// Looks for so many free addresses of a subnet, or at one address only.
+pub async fn suggest(around: Around<'_>, wanted: Wanted, leased: Leased) -> Suggestion {
+    suggest_but(BTreeMap::new(), around, wanted, leased).await
 }
 
 /// The same without some tests, for these reasons.
 async fn suggest_but(
     not_made: BTreeMap<Test, String>,
-    snapshot: &Snapshot,
-    subnet: &Subnet,
+    around: Around<'_>,
     wanted: Wanted,
-    links: &LinkTable,
     leased: Leased,
 ) -> Suggestion {
+    let Around {
+        snapshot,
+        subnet,
+        links,
+    } = around;
     let own: Vec<Ipv4Addr> = links
         .iter()
         .flat_map(|interface| interface.addresses.iter().map(ipnet::Ipv4Net::addr))
         .collect();
     let mut search = Search {
-        snapshot,
-        subnet,
-        links,
+        around,
         leased,
         not_made,
         found: Suggestion {
@@ -141,9 +147,7 @@ pub enum Wanted {
 }
 
 struct Search<'a> {
-    snapshot: &'a Snapshot,
-    subnet: &'a Subnet,
-    links: &'a LinkTable,
+    around: Around<'a>,
     leased: Leased,
     not_made: BTreeMap<Test, String>,
     found: Suggestion,
@@ -153,7 +157,10 @@ impl Search<'_> {
     async fn through(&mut self, own: &[Ipv4Addr], count: usize) {
         let began = Instant::now();
         let (least, most) = AT_ONCE;
-        let mut candidates = Candidates::of(self.snapshot, self.subnet, own).peekable();
+        let Around {
+            snapshot, subnet, ..
+        } = self.around;
+        let mut candidates = Candidates::of(snapshot, subnet, own).peekable();
         while self.found.free.len() < count && candidates.peek().is_some() {
             if began.elapsed() >= LONGEST {
                 self.found.broken_off = true;
@@ -192,12 +199,9 @@ impl Search<'_> {
             }
         }
         let (arp, ping, ptr) = tokio::join!(
-            self.unless_failed(
-                Test::Arp,
-                ask::arp(&asked, self.subnet, self.links, self.snapshot)
-            ),
+            self.unless_failed(Test::Arp, ask::arp(&asked, self.around)),
             self.unless_failed(Test::Ping, ask::ping(&asked)),
-            self.unless_failed(Test::Ptr, names::of(&asked, self.subnet)),
+            self.unless_failed(Test::Ptr, names::of(&asked, self.around.subnet)),
         );
         let mut taken: Vec<Ipv4Addr> = Vec::new();
         for (test, asked) in [(Test::Arp, arp), (Test::Ping, ping), (Test::Ptr, ptr)] {
@@ -235,8 +239,8 @@ impl Search<'_> {
     }
 
     fn end(mut self) -> Suggestion {
-        if !self.subnet.mode.gives_addresses() {
-            let mode = self.subnet.mode;
+        let mode = self.around.subnet.mode;
+        if !mode.gives_addresses() {
             let whose = match mode {
                 Mode::Authoritative | Mode::Proxy => "another DHCP server gives the addresses here",
                 Mode::Off => "this server gives no addresses here",

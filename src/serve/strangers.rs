@@ -10,7 +10,7 @@
 //! what a machine gets.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -141,19 +141,15 @@ impl Stranger {
             let mut subnets = snapshot.subnets.iter();
             subnets.position(|subnet| subnet.network.contains(&address))
         };
-        match self.place.link.or(self.place.relay) {
-            Some(link) => holding(link),
-            None => {
-                let is_here = |index: &usize| {
-                    let subnet = snapshot.subnets.get(*index);
-                    subnet.is_some_and(|subnet| {
-                        own.iter().any(|own| subnet.network.contains(&own.addr()))
-                    })
-                };
-                let asked = self.asks_for.and_then(holding).filter(is_here);
-                asked.or_else(|| own.iter().find_map(|own| holding(own.addr())))
-            }
+        if let Some(link) = self.place.link.or(self.place.relay) {
+            return holding(link);
         }
+        let is_here = |index: &usize| {
+            let subnet = snapshot.subnets.get(*index);
+            subnet.is_some_and(|subnet| own.iter().any(|own| subnet.network.contains(&own.addr())))
+        };
+        let asked = self.asks_for.and_then(holding).filter(is_here);
+        asked.or_else(|| own.iter().find_map(|own| holding(own.addr())))
     }
 }
 
@@ -313,10 +309,11 @@ impl Table {
     }
 
     fn part(&self, place: &Place) -> usize {
-        let mut hasher = self.random.build_hasher();
-        (&place.iface, place.relay, place.port).hash(&mut hasher);
+        let hash = self
+            .random
+            .hash_one((&place.iface, place.relay, place.port));
         let parts = u64::try_from(PARTS).unwrap_or(1);
-        usize::try_from(hasher.finish() % parts).unwrap_or_default()
+        usize::try_from(hash % parts).unwrap_or_default()
     }
 
     fn uncount(&mut self, part: usize) {
@@ -435,7 +432,7 @@ fn seen(request: &Request, arrival: &Arrival, stage: Stage) -> Stranger {
         place: Place {
             iface: Arc::clone(&arrival.iface),
             relay,
-            link: relay.and(request.selected_link()),
+            link: relay.and_then(|_| request.selected_link()),
             circuit,
             remote,
             vlan,

@@ -116,7 +116,10 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
     let other = "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nsubnet = \"lab\"\n";
     let site = site(other);
     for (words, told) in [
-        ("nonsense --name web09".to_owned(), "is no MAC address"),
+        (
+            "nonsense --name web09".to_owned(),
+            "invalid value 'nonsense'",
+        ),
         (NEW.to_owned(), "--name"),
         (
             format!("{NEW} --name web09 --subnet nosuch"),
@@ -130,7 +133,10 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
             format!("{NEW} --name web09 --subnet lab --group nosuch"),
             "nothing was changed",
         ),
-        (format!("{NEW} --name web! --subnet lab"), "--name web!"),
+        (
+            format!("{NEW} --name web! --subnet lab"),
+            "invalid value 'web!'",
+        ),
         (format!("{NEW} --replace web02"), "web02"),
         (
             format!("{NEW} --replace web01 --old {NEW}"),

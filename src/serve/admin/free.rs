@@ -15,7 +15,7 @@ use crate::base::suggest::nearest;
 use crate::config::Snapshot;
 use crate::decide::free::subnet_called;
 use crate::serve::context::Context;
-use crate::serve::free::{Leased, MOST, Suggestion, Wanted, suggest};
+use crate::serve::free::{Around, Leased, MOST, Suggestion, Wanted, suggest};
 
 /// What is asked for.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,9 +64,12 @@ pub(super) async fn search(
     }
     let leased = leased(&admin.ctx, snapshot).await;
     let links = admin.ctx.links.current();
-    Ok(Json(
-        suggest(snapshot, subnet, wanted, &links, leased).await,
-    ))
+    let around = Around {
+        snapshot,
+        subnet,
+        links: &links,
+    };
+    Ok(Json(suggest(around, wanted, leased).await))
 }
 
 /// Who has leased what, and what is kept from everybody.

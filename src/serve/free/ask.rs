@@ -7,10 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::Asked;
-use crate::config::Snapshot;
-use crate::config::snapshot::Subnet;
-use crate::host::links::LinkTable;
+use super::{Around, Asked};
 use crate::serve::arp::holders;
 use crate::wire::icmp::{echo_request, is_echo_reply, is_echo_reply_message};
 
@@ -21,12 +18,12 @@ const WAIT: Duration = Duration::from_millis(300);
 const TIMES: u16 = 2;
 
 /// Asks the link of the subnet.
-pub(super) async fn arp(
-    addresses: &[Ipv4Addr],
-    subnet: &Subnet,
-    links: &LinkTable,
-    snapshot: &Snapshot,
-) -> Asked {
+pub(super) async fn arp(addresses: &[Ipv4Addr], around: Around<'_>) -> Asked {
+    let Around {
+        snapshot,
+        subnet,
+        links,
+    } = around;
     let mut asked = Asked::default();
     if addresses.is_empty() {
         return asked;

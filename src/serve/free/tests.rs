@@ -32,13 +32,17 @@ fn site() -> (Snapshot, LinkTable) {
 /// As [`suggest`], without a ping: the addresses of the test may be somebody's.
 async fn suggested(
     snapshot: &Snapshot,
-    subnet: &Subnet,
     wanted: Wanted,
     links: &LinkTable,
     leased: Leased,
 ) -> Suggestion {
     let without = BTreeMap::from([(Test::Ping, "not in this test".to_owned())]);
-    suggest_but(without, snapshot, subnet, wanted, links, leased).await
+    let around = Around {
+        snapshot,
+        subnet: &snapshot.subnets[0],
+        links,
+    };
+    suggest_but(without, around, wanted, leased).await
 }
 
 /// A name server that says this of each address: a name, nothing, or no answer.
@@ -104,9 +108,8 @@ async fn leases_rule_out_and_what_could_not_be_asked_is_told() {
     let (mut snapshot, links) = site();
     // Where nobody serves names.
     snapshot.subnets[0].dns = vec![Ipv4Addr::new(127, 0, 0, 53)];
-    let subnet = &snapshot.subnets[0];
     let leased: Leased = Ok([(ip(4), "leased by 52:54:00:00:00:01".to_owned())].into());
-    let found = suggested(&snapshot, subnet, Wanted::Free(2), &links, leased).await;
+    let found = suggested(&snapshot, Wanted::Free(2), &links, leased).await;
     assert_eq!(found.free, [ip(5), ip(6)]);
     let told: Vec<_> = found
         .ruled_out
@@ -141,10 +144,9 @@ async fn leases_rule_out_and_what_could_not_be_asked_is_told() {
 async fn without_a_daemon_the_leases_are_not_known() {
     let (mut snapshot, _) = site();
     snapshot.subnets[0].dns = vec![Ipv4Addr::new(127, 0, 0, 53)];
-    let subnet = &snapshot.subnets[0];
     let none = LinkTable::default();
     let leased = || Err("bootwright is not running".to_owned());
-    let found = suggested(&snapshot, subnet, Wanted::This(ip(30)), &none, leased()).await;
+    let found = suggested(&snapshot, Wanted::This(ip(30)), &none, leased()).await;
     assert_eq!(found.free, [ip(30)]);
     assert_eq!(found.not_made[0].test, Test::Lease);
     assert_eq!(found.not_made[0].why, "bootwright is not running");
@@ -152,7 +154,7 @@ async fn without_a_daemon_the_leases_are_not_known() {
         found.not_made[1].why,
         "this machine is not on the link of 10.99.0.0/24"
     );
-    let taken = suggested(&snapshot, subnet, Wanted::This(ip(11)), &none, leased()).await;
+    let taken = suggested(&snapshot, Wanted::This(ip(11)), &none, leased()).await;
     assert_eq!(taken.free, [] as [Ipv4Addr; 0]);
     assert_eq!(
         taken.ruled_out,
@@ -167,15 +169,7 @@ async fn a_full_subnet_gives_what_there_is() {
     subnet.network = "10.99.0.0/29".parse().unwrap();
     subnet.dns = vec![Ipv4Addr::new(127, 0, 0, 53)];
     subnet.ntp = vec![ip(6)];
-    let subnet = &snapshot.subnets[0];
-    let found = suggested(
-        &snapshot,
-        subnet,
-        Wanted::Free(9),
-        &links,
-        Ok(HashMap::new()),
-    )
-    .await;
+    let found = suggested(&snapshot, Wanted::Free(9), &links, Ok(HashMap::new())).await;
     assert_eq!(found.free, [ip(4), ip(5)]);
     assert_eq!(found.ruled_out.len(), 6, "{found:?}");
 }

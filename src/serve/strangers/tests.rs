@@ -175,7 +175,7 @@ fn of_the_known_those_go_first_that_were_seen_least() {
     }
     let known = strangers.lock().known.len();
     assert!(
-        known <= MAX_KNOWN && known >= MAX_KNOWN - GO_AT_ONCE,
+        (MAX_KNOWN - GO_AT_ONCE..=MAX_KNOWN).contains(&known),
         "{known}"
     );
 }
