@@ -9,6 +9,7 @@
 //! for it.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -120,14 +121,26 @@ pub(super) fn held_by(snapshot: &Snapshot, ip: Ipv4Addr, holder: HardwareAddr) -
 
 /// Asks about what is reserved until cancelled.
 pub async fn run(ctx: Context, cancel: CancellationToken) {
-    let mut asked: HashMap<Ipv4Addr, HostName> = HashMap::new();
+    let mut asked = Asked::default();
     let mut generation = None;
     loop {
         let in_force = ctx.config();
         let snapshot = &in_force.snapshot;
         if generation != Some(snapshot.generation) && snapshot.server.conflict_probe {
-            let links = ctx.links.current();
-            let waiting = unasked(snapshot, &links, &mut asked);
+            let look = {
+                let (in_force, links) = (Arc::clone(&in_force), ctx.links.current());
+                let mut asked = std::mem::take(&mut asked);
+                // A site has a hundred thousand hosts.
+                move || {
+                    let waiting = unasked(&in_force.snapshot, &links, &mut asked);
+                    (asked, waiting)
+                }
+            };
+            let Ok(looked) = tokio::task::spawn_blocking(look).await else {
+                return;
+            };
+            let waiting;
+            (asked, waiting) = looked;
             let mut is_superseded = false;
             for (interface, part) in parts(waiting) {
                 if is_superseded {
@@ -170,18 +183,24 @@ pub async fn run(ctx: Context, cancel: CancellationToken) {
 /// A reserved address and its host, on the link of an interface.
 type Waiting = (Interface, Vec<(Ipv4Addr, Arc<Host>)>);
 
+/// Addresses that were asked about, or were too many, each with a number for the name of its host.
+type Asked = HashMap<Ipv4Addr, u64>;
+
+fn number(name: &HostName) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.as_str().hash(&mut hasher);
+    hasher.finish()
+}
+
 /// What was not asked about so far, by link; what is no more reserved is forgotten. Only where this server gives the
 /// addresses: elsewhere another one asks.
-fn unasked(
-    snapshot: &Snapshot,
-    links: &LinkTable,
-    asked: &mut HashMap<Ipv4Addr, HostName>,
-) -> Vec<Waiting> {
+fn unasked(snapshot: &Snapshot, links: &LinkTable, asked: &mut Asked) -> Vec<Waiting> {
     asked.retain(|ip, host| {
         snapshot
             .host_by_ip(*ip)
-            .is_some_and(|found| found.name == *host)
+            .is_some_and(|found| number(&found.name) == *host)
     });
+    let mut room = MAX;
     let mut waiting: Vec<Waiting> = Vec::new();
     for name in &snapshot.server.interfaces {
         let Some(interface) = links
@@ -199,10 +218,9 @@ fn unasked(
         let mut here = Vec::new();
         for host in snapshot.hosts() {
             for ip in host.addresses().filter(|ip| is_here(*ip)) {
-                if asked.len() >= MAX {
-                    break;
-                }
-                if asked.insert(ip, host.name.clone()).is_none() {
+                // What finds no room is asked about when it is offered.
+                if asked.insert(ip, number(&host.name)).is_none() && room > 0 {
+                    room -= 1;
                     here.push((ip, Arc::clone(host)));
                 }
             }
@@ -304,7 +322,7 @@ mod tests {
             link: None,
         };
         let links = |net| [interface(net)].into_iter().collect::<LinkTable>();
-        let mut asked = HashMap::new();
+        let mut asked = Asked::default();
         let elsewhere = unasked(&snapshot, &links("203.0.113.1/24"), &mut asked);
         assert!(elsewhere.is_empty());
         let here = links("10.99.0.2/24");

@@ -36,6 +36,9 @@ const MAX_KNOWN: usize = 4_096;
 /// Machines that were seen once.
 const MAX_NEW: usize = 16_384;
 
+/// Of those that were seen once, so many are told of: a flood is no list of machines.
+const NEW_TOLD: usize = 256;
+
 /// How many known ones go at once when there are too many.
 const GO_AT_ONCE: usize = 64;
 
@@ -226,11 +229,13 @@ impl Strangers {
         }
     }
 
-    /// All of them, whoever was seen last first. Those that have a reservation by now are forgotten.
+    /// The known ones and those that have just come, whoever was seen last first. Those that have a reservation by now are forgotten.
     pub fn all(&self, is_reserved: impl Fn(HardwareAddr) -> bool, now: Timestamp) -> Vec<Stranger> {
         let mut table = self.lock();
         table.forget(is_reserved, now);
-        let new = table.new.values().map(|(_, stranger)| stranger);
+        let mut new: Vec<&Stranger> = table.new.values().map(|(_, stranger)| stranger).collect();
+        new.sort_by_key(|stranger| std::cmp::Reverse(stranger.last));
+        new.truncate(NEW_TOLD);
         let mut all: Vec<Stranger> = table.known.values().chain(new).cloned().collect();
         all.sort_by_key(|stranger| (std::cmp::Reverse(stranger.last), stranger.mac));
         all

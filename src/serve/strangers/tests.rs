@@ -150,6 +150,8 @@ fn a_flood_pushes_out_nobody_who_was_seen_again() {
     }
     assert!(has(&strangers, 200), "of a place without a flood");
     note(&strangers, 200, "br1", 12.0);
+    let told = strangers.all(|_| false, at(20)).len();
+    assert_eq!(told, 101 + NEW_TOLD);
     let table = strangers.lock();
     assert_eq!((table.known.len(), table.new.len()), (101, MAX_NEW - 1));
     assert_eq!(table.counts.iter().sum::<usize>(), table.new.len());
