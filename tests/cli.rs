@@ -80,10 +80,6 @@ fn what_comes_later_says_so() {
         "export ansible",
         "router-config kea",
         "schema server",
-        "bind web01 52:54:00:00:00:01",
-        "host add web09 --ip 10.99.0.9",
-        "host set web01 ip=10.99.0.9",
-        "host remove web01",
     ] {
         let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
         assert_eq!(ran.status, 1, "{line}");

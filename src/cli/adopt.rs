@@ -1,17 +1,16 @@
 //! `bootwright adopt`: makes a machine without a reservation a host, or the new network card of one.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
-use serde::Serialize;
 use toml::Value;
 
 use super::client::Client;
-use super::ip::{Address, look, next_free};
+use super::edit::finish;
+use super::ip::{Address, look, next_free, snapshot_of, subnet_for};
 use super::output::Format;
 use super::show_events::one_line;
 use super::unknown::seen;
@@ -21,12 +20,11 @@ use crate::config::draft::HostDraft;
 use crate::config::edit::{Entry, Key};
 use crate::config::snapshot::{Host, Subnet};
 use crate::config::source::DiskFiles;
-use crate::config::{Snapshot, load, show};
-use crate::decide::free::{Test, subnet_called};
-use crate::edits::{self, Applied, Error, Mode, Reservations};
+use crate::config::{Snapshot, load};
+use crate::decide::free::Test;
+use crate::edits::{Applied, Error, Mode, Reservations, apply};
 use crate::host::links::LinkTable;
 use crate::serve::free::{Suggestion, Wanted};
-use crate::serve::reload::Outcome;
 use crate::serve::strangers;
 
 /// `adopt`.
@@ -85,28 +83,6 @@ struct Machine {
     instead_of: HashMap<HostName, HardwareAddr>,
 }
 
-/// What was done, as JSON.
-#[derive(Debug, Serialize)]
-struct Report {
-    host: HostName,
-    mac: HardwareAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replaced: Option<HardwareAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ip: Option<Ipv4Addr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subnet: Option<SubnetName>,
-    dry_run: bool,
-    files: Vec<Changed>,
-    notes: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Changed {
-    file: PathBuf,
-    diff: String,
-}
-
 /// Adopts a machine. The result is the exit status.
 pub fn run(
     config: &Path,
@@ -116,12 +92,7 @@ pub fn run(
 ) -> anyhow::Result<u8> {
     let mac = asked.mac;
     let loaded = load(&DiskFiles, config);
-    let Some(snapshot) = &loaded.snapshot else {
-        anyhow::bail!(
-            "{} cannot be read\n  `bootwright check` names file, line and remedy",
-            config.display()
-        );
-    };
+    let snapshot = snapshot_of(config, &loaded)?;
     if let Some(host) = snapshot.host_by_mac(mac) {
         anyhow::bail!("{mac} is {}'s already", host.name);
     }
@@ -132,42 +103,26 @@ pub fn run(
     } else {
         Mode::Write
     };
-    let mut report = match &asked.replace {
-        Some(host) => {
-            let host = render::find(snapshot, host)?;
-            let old = replaced(host, &machine, asked)?;
-            let applied = apply(config, mode, &mut |reservations| {
-                replace(reservations, &host.name, old, mac)
-            })?;
-            Report {
-                replaced: old,
-                ip: host.ip,
-                ..report(host.name.clone(), mac, applied)
-            }
-        }
-        None => {
-            let (draft, notes) = runtime.block_on(draft(config, snapshot, &machine, mac, asked))?;
-            let applied = apply(config, mode, &mut |reservations| {
-                reservations.add_host(&draft)
-            })?;
-            let mut report = Report {
-                ip: draft.ip,
-                subnet: draft.subnet.clone(),
-                ..report(draft.name.clone(), mac, applied)
-            };
-            report.notes.splice(0..0, notes);
-            report
-        }
-    };
-    if !asked.dry_run {
-        report.notes.extend(runtime.block_on(take_up(config)));
-    }
-    if format == Format::Json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    let (applied, notes) = if let Some(host) = &asked.replace {
+        let host = render::find(snapshot, host)?;
+        let old = replaced(host, &machine, asked)?;
+        let applied = apply(config, mode, &mut |reservations| {
+            replace(reservations, &host.name, old, mac)
+        });
+        let notes = old.map(|old| format!("{mac} takes the place of {old}"));
+        (applied, notes.into_iter().collect())
     } else {
-        write!(out, "{}", shown(&report))?;
-    }
-    Ok(0)
+        let (draft, notes) = runtime.block_on(draft(config, snapshot, &machine, mac, asked))?;
+        let applied = apply(config, mode, &mut |reservations| {
+            reservations.add_host(&draft)
+        });
+        (applied, notes)
+    };
+    let applied = applied.map(|applied| Applied {
+        notes: [notes, applied.notes].concat(),
+        ..applied
+    });
+    finish(config, applied, asked.dry_run, format, out)
 }
 
 /// What the daemon has seen of a machine; without one, what it has written down, as far as that may be read.
@@ -243,7 +198,10 @@ async fn draft(
             draft.ip = Some(ip);
         }
         Some(Address::Auto) | None => {
-            let subnet = subnet_of(snapshot, machine, mac, asked)?;
+            let seen = machine.subnet.as_ref().map(SubnetName::as_str);
+            let named = asked.subnet.as_deref().or(seen);
+            let unknown = format!("where {mac} was seen is not known");
+            let subnet = subnet_for(snapshot, named, &unknown)?;
             if subnet.mode.gives_addresses() {
                 draft.ip = Some(address(config, snapshot, subnet, machine, &mut notes).await?);
             } else {
@@ -257,33 +215,6 @@ async fn draft(
         }
     }
     Ok((draft, notes))
-}
-
-/// The subnet that a machine is to be in.
-fn subnet_of<'s>(
-    snapshot: &'s Snapshot,
-    machine: &Machine,
-    mac: HardwareAddr,
-    asked: &Adopt,
-) -> anyhow::Result<&'s Subnet> {
-    let wanted = match (&asked.subnet, &machine.subnet) {
-        (Some(text), _) => Some(text.clone()),
-        (None, seen) => seen.as_ref().map(ToString::to_string),
-    };
-    let names = || {
-        let names = snapshot.subnets.iter().map(|subnet| subnet.name.as_str());
-        names.collect::<Vec<_>>().join(", ")
-    };
-    match (wanted, snapshot.subnets.as_slice()) {
-        (Some(text), _) => subnet_called(snapshot, &text)
-            .and_then(|index| snapshot.subnets.get(index))
-            .ok_or_else(|| anyhow::anyhow!("there is no subnet {text:?}\n  there are {}", names())),
-        (None, [only]) => Ok(only),
-        (None, _) => anyhow::bail!(
-            "where {mac} was seen is not known\n  name --ip, or --subnet; there are {}",
-            names()
-        ),
-    }
 }
 
 /// The address of the new host: the one that it has leased outside of the pool, else the next free one.
@@ -404,96 +335,6 @@ fn gone(host: &HostName, old: HardwareAddr) -> Error {
     Error::Refused(format!(
         "{host} has {old} no more: the file was changed meanwhile; look at it, then try again"
     ))
-}
-
-fn apply(
-    config: &Path,
-    mode: Mode,
-    edit: &mut dyn FnMut(&mut Reservations) -> Result<(), Error>,
-) -> anyhow::Result<Applied<()>> {
-    edits::apply(config, mode, edit).map_err(|error| match error {
-        Error::Problems(refusal) => {
-            let problems = show::text(&refusal.new, &refusal.sources, false, false);
-            anyhow::anyhow!("{}\n{}", Error::Problems(refusal), problems.trim_end())
-        }
-        other => other.into(),
-    })
-}
-
-fn report(host: HostName, mac: HardwareAddr, applied: Applied<()>) -> Report {
-    let mut notes: Vec<String> = Vec::new();
-    let warnings = applied.warnings.iter();
-    notes.extend(warnings.map(|problem| format!("warning: {}", problem.message)));
-    if !applied.errors_before.is_empty() {
-        notes.push(
-            "the configuration had errors before, and no daemon takes it up: `bootwright check`"
-                .to_owned(),
-        );
-    }
-    notes.extend(applied.notes);
-    Report {
-        host,
-        mac,
-        replaced: None,
-        ip: None,
-        subnet: None,
-        dry_run: !applied.written,
-        files: applied
-            .files
-            .into_iter()
-            .map(|change| Changed {
-                file: change.path,
-                diff: change.diff,
-            })
-            .collect(),
-        notes,
-    }
-}
-
-/// Has a running daemon take the files up at once, so that the next command finds the host.
-async fn take_up(config: &Path) -> Option<String> {
-    let client = Client::of(config).ok()?;
-    if client.is_answered().await.is_err() {
-        return Some("bootwright is not running: it takes the file up when it starts".to_owned());
-    }
-    match client.post::<_, Outcome>("/reload", &()).await {
-        Ok(outcome) if outcome.accepted => None,
-        Ok(_) => Some("the daemon refuses the files: see `bootwright check`".to_owned()),
-        Err(error) => Some(format!("the daemon was not told: {error}")),
-    }
-}
-
-fn shown(report: &Report) -> String {
-    let mut text = String::new();
-    for changed in &report.files {
-        text.push_str(&changed.diff);
-        if !changed.diff.ends_with('\n') {
-            text.push('\n');
-        }
-    }
-    let Report {
-        host,
-        mac,
-        replaced,
-        ip,
-        subnet,
-        ..
-    } = report;
-    let place = match (ip, subnet) {
-        (Some(ip), _) => format!(", {ip}"),
-        (None, Some(subnet)) => format!(" in {subnet}"),
-        (None, None) => String::new(),
-    };
-    let is = if report.dry_run { "would be" } else { "is" };
-    let instead = replaced.map_or_else(String::new, |old| format!(" instead of {old}"));
-    let _ = writeln!(text, "{host} {is} {mac}{instead}{place}");
-    for note in &report.notes {
-        let _ = writeln!(text, "note: {note}");
-    }
-    if report.dry_run {
-        text.push_str("nothing was written\n");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -69,14 +69,19 @@ impl Client {
         }
     }
 
-    /// Whether somebody answers there; the error says why not, in one line.
-    pub async fn is_answered(&self) -> Result<(), String> {
-        match UnixStream::connect(&self.socket).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let told = self.unreachable(&error).to_string();
-                Err(told.lines().next().unwrap_or_default().to_owned())
+    /// Whether anybody answers there; an error where that may not be asked.
+    pub fn is_there(&self) -> anyhow::Result<bool> {
+        match std::os::unix::net::UnixStream::connect(&self.socket) {
+            Ok(_) => Ok(true),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                Ok(false)
             }
+            Err(error) => Err(self.unreachable(&error)),
         }
     }
 

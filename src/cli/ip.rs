@@ -7,13 +7,15 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::str::FromStr;
 
+use anyhow::Context as _;
+
 use super::client::{Client, part};
 use super::output::Format;
 use super::{runtime, show_events};
 use crate::base::suggest::nearest;
-use crate::config::load;
 use crate::config::snapshot::Subnet;
 use crate::config::source::DiskFiles;
+use crate::config::{LoadedConfig, Snapshot, load};
 use crate::decide::free::{RuledOut, Test, subnet_called};
 use crate::host::links::LinkTable;
 use crate::serve::free::{self, Around, Suggestion, Wanted};
@@ -78,6 +80,21 @@ impl FromStr for Address {
     }
 }
 
+/// The next free address for a new host, and what is worth saying about it.
+pub fn auto(config: &Path, subnet: Option<&str>) -> anyhow::Result<(Ipv4Addr, Vec<String>)> {
+    let loaded = load(&DiskFiles, config);
+    let snapshot = snapshot_of(config, &loaded)?;
+    let subnet = subnet_for(snapshot, subnet, "`auto` does not say in which subnet")?;
+    if !subnet.mode.gives_addresses() {
+        anyhow::bail!(
+            "this server gives no addresses in {} (mode = {:?})\n  leave --ip out: --subnet alone says where the host is",
+            subnet.name,
+            subnet.mode.as_str()
+        );
+    }
+    runtime()?.block_on(next_free(config, subnet))
+}
+
 /// The next free address of a subnet, and what is worth saying about it.
 pub async fn next_free(config: &Path, subnet: &Subnet) -> anyhow::Result<(Ipv4Addr, Vec<String>)> {
     let name = &subnet.name;
@@ -89,7 +106,7 @@ pub async fn next_free(config: &Path, subnet: &Subnet) -> anyhow::Result<(Ipv4Ad
         );
     };
     let without: Vec<&str> = found.not_made.iter().map(|not| not.test.as_str()).collect();
-    let mut notes = Vec::new();
+    let mut notes = vec![format!("{ip} is the next free address of {name}")];
     if !without.is_empty() {
         notes.push(format!(
             "{ip} was not tested by {}: `bootwright ip suggest {name}` says why",
@@ -102,18 +119,23 @@ pub async fn next_free(config: &Path, subnet: &Subnet) -> anyhow::Result<(Ipv4Ad
 /// Has the daemon look for addresses of a subnet; without one it is done here, under the files of now.
 pub async fn look(config: &Path, subnet: &str, wanted: Wanted) -> anyhow::Result<Suggestion> {
     let client = Client::of(config)?;
-    match client.is_answered().await {
-        Ok(()) => {
+    let why = match client.is_there() {
+        Ok(true) => {
             let asks = match wanted {
                 Wanted::Free(count) => format!("count={count}"),
                 Wanted::This(ip) => format!("ip={ip}"),
             };
-            client
+            return client
                 .get(&format!("/free?subnet={}&{asks}", part(subnet)))
-                .await
+                .await;
         }
-        Err(why) => here(config, subnet, wanted, why).await,
-    }
+        Ok(false) => "bootwright is not running".to_owned(),
+        Err(error) => {
+            let told = error.to_string();
+            told.lines().next().unwrap_or_default().to_owned()
+        }
+    };
+    here(config, subnet, wanted, why).await
 }
 
 /// Looks from here. `why` there is no daemon to ask: what it alone knows are the leases.
@@ -124,23 +146,8 @@ async fn here(
     why: String,
 ) -> anyhow::Result<Suggestion> {
     let loaded = load(&DiskFiles, config);
-    let Some(snapshot) = &loaded.snapshot else {
-        anyhow::bail!(
-            "{} cannot be read\n  `bootwright check` names file, line and remedy",
-            config.display()
-        );
-    };
-    let found = subnet_called(snapshot, subnet).and_then(|index| snapshot.subnets.get(index));
-    let Some(found) = found else {
-        let names = || snapshot.subnets.iter().map(|subnet| subnet.name.as_str());
-        let remedy = nearest(subnet, names()).map_or_else(
-            || format!("there are {}", names().collect::<Vec<_>>().join(", ")),
-            |near| format!("did you mean {near}?"),
-        );
-        anyhow::bail!(
-            "no [[subnet]] is called {subnet:?}, is that network or holds that address\n  {remedy}"
-        );
-    };
+    let snapshot = snapshot_of(config, &loaded)?;
+    let found = subnet_of(snapshot, subnet)?;
     let links = LinkTable::read()?;
     let around = Around {
         snapshot,
@@ -148,6 +155,50 @@ async fn here(
         links: &links,
     };
     Ok(free::suggest(around, wanted, Err(why)).await)
+}
+
+/// What the files of now say.
+pub fn snapshot_of<'l>(config: &Path, loaded: &'l LoadedConfig) -> anyhow::Result<&'l Snapshot> {
+    loaded.snapshot.as_ref().with_context(|| {
+        format!(
+            "{} cannot be read\n  `bootwright check` names file, line and remedy",
+            config.display()
+        )
+    })
+}
+
+/// The subnet that a name, a network or an address means.
+fn subnet_of<'s>(snapshot: &'s Snapshot, text: &str) -> anyhow::Result<&'s Subnet> {
+    let found = subnet_called(snapshot, text).and_then(|index| snapshot.subnets.get(index));
+    found.with_context(|| {
+        let names = || snapshot.subnets.iter().map(|subnet| subnet.name.as_str());
+        let remedy = nearest(text, names()).map_or_else(
+            || format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean {near}?"),
+        );
+        format!(
+            "no [[subnet]] is called {text:?}, is that network or holds that address\n  {remedy}"
+        )
+    })
+}
+
+/// The subnet that a host is to be in: the one that is named, or the only one.
+pub fn subnet_for<'s>(
+    snapshot: &'s Snapshot,
+    named: Option<&str>,
+    why_unnamed: &str,
+) -> anyhow::Result<&'s Subnet> {
+    match (named, snapshot.subnets.as_slice()) {
+        (Some(text), _) => subnet_of(snapshot, text),
+        (None, [only]) => Ok(only),
+        (None, several) => {
+            let names: Vec<&str> = several.iter().map(|subnet| subnet.name.as_str()).collect();
+            anyhow::bail!(
+                "{why_unnamed}\n  name --subnet, or an address with --ip; there are {}",
+                names.join(", ")
+            )
+        }
+    }
 }
 
 /// As text: the addresses first, each on a line of its own.

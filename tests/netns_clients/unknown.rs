@@ -225,12 +225,13 @@ fn a_machine_that_was_seen_is_adopted_and_gets_its_address() {
         let seen = seen.iter().find(|machine| machine["mac"] == mac).unwrap();
         assert_eq!(seen["ip"], "10.99.0.200");
 
-        let shown = lab
-            .site
-            .run(&["adopt", mac, "--name", "web09", "--group", "web"]);
-        assert!(shown.contains("+[hosts.web09]\n"), "{shown}");
+        let words = ["adopt", mac, "--name", "web09", "--group", "web"];
+        let dry = lab.site.run(&[&words[..], &["--dry-run"]].concat());
+        assert!(dry.contains("+[hosts.web09]\n"), "{dry}");
+        let shown = lab.site.run(&words);
+        assert!(shown.starts_with("web09 added: "), "{shown}");
         assert!(
-            shown.contains(&format!("web09 is {mac}, 10.99.0.5\n")),
+            shown.contains("10.99.0.5 is the next free address of lab\n"),
             "{shown}"
         );
         assert!(
@@ -242,6 +243,9 @@ fn a_machine_that_was_seen_is_adopted_and_gets_its_address() {
         assert!(host.contains("10.99.0.5"), "{host}");
         let left = unknown(lab);
         assert!(!left.to_string().contains(mac), "{left}");
+        lab.site.run(&["host", "add", "web11", "--ip", "auto"]);
+        let host = lab.site.run(&["host", "show", "web11"]);
+        assert!(host.contains("10.99.0.6"), "{host}");
         let why = lab.site.try_run(&["adopt", mac, "--name", "web10"]).2;
         assert!(why.contains("is web09's already"), "{why}");
     });
