@@ -60,7 +60,7 @@ fn wrong_usage_is_2_and_help_is_0() {
     assert_eq!(ran.status, 0);
     for command in [
         "serve", "reload", "check", "render", "hosts", "install", "cancel", "local", "events",
-        "why", "rehearse", "doctor", "assets",
+        "why", "rehearse", "doctor", "assets", "unknown", "ip", "adopt",
     ] {
         assert!(ran.out.contains(&format!("\n  {command}")), "{command}");
     }
@@ -80,9 +80,6 @@ fn what_comes_later_says_so() {
         "export ansible",
         "router-config kea",
         "schema server",
-        "unknown",
-        "adopt 52:54:00:00:00:01 --name web09",
-        "ip suggest lab --count 2",
     ] {
         let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
         assert_eq!(ran.status, 1, "{line}");
@@ -96,6 +93,40 @@ fn what_comes_later_says_so() {
 }
 
 #[test]
+fn a_subnet_or_a_machine_that_is_none_is_refused() {
+    let site = site();
+    let ran = run_in(site.path(), &["ip", "suggest", "10.99.0.0/25"]);
+    assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+    assert_eq!(
+        ran.err,
+        "bootwright: no [[subnet]] is called \"10.99.0.0/25\", is that network or holds that address\n  did you mean 10.99.0.0/24?\n"
+    );
+    let ran = run_in(
+        site.path(),
+        &["adopt", "52:54:00:47:86:8E", "--name", "web09"],
+    );
+    assert_eq!(ran.status, 1);
+    assert_eq!(
+        ran.err,
+        "bootwright: 52:54:00:47:86:8e is web01's already\n"
+    );
+    for line in [
+        "adopt 52:54:00:47:86 --name web09",
+        "adopt 52:54:00:47:86:99",
+        "ip suggest lab --count 0",
+        "unknown nobody",
+    ] {
+        let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.status, 2, "{line}: {}", ran.err);
+    }
+    for command in [&["adopt"][..], &["unknown"], &["ip", "suggest"]] {
+        let ran = run_in(site.path(), &[command, &["--help"]].concat());
+        assert_eq!(ran.status, 0);
+        assert!(ran.out.contains("Examples:\n  bootwright "), "{}", ran.out);
+    }
+}
+
+#[test]
 fn without_a_daemon_the_way_to_start_it_is_said() {
     let site = site();
     for line in [
@@ -105,6 +136,7 @@ fn without_a_daemon_the_way_to_start_it_is_said() {
         "cancel web01",
         "local web01",
         "events",
+        "unknown",
         "reload",
     ] {
         let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());

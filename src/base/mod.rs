@@ -12,6 +12,7 @@ pub mod mac;
 pub mod macs;
 pub mod map;
 pub mod names;
+pub mod oui;
 pub mod pace;
 pub mod range;
 pub mod suggest;

@@ -76,6 +76,16 @@ pub enum Command {
     },
     /// Show the files that are being sent by TFTP, how far they are and how fast
     Transfers,
+    /// Machines without a reservation that were seen: who, where, and whose they may be
+    Unknown(super::unknown::Unknown),
+    /// Make a machine without a reservation a host, or the new network card of one
+    Adopt(super::adopt::Adopt),
+    /// Addresses for hosts
+    Ip {
+        /// What about them
+        #[command(subcommand)]
+        command: super::ip::Ip,
+    },
     /// Show what a machine would get, without serving it
     Render(Render),
     /// Boot a virtual machine through the configuration, in a network of its own
@@ -93,15 +103,6 @@ pub enum Command {
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Simulate(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Unknown(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Adopt(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Ip(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Capture(Later),
@@ -124,9 +125,6 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Simulate(_) => "simulate",
-            Self::Unknown(_) => "unknown",
-            Self::Adopt(_) => "adopt",
-            Self::Ip(_) => "ip",
             Self::Capture(_) => "capture",
             Self::Import(_) => "import",
             Self::Export(_) => "export",

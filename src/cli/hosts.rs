@@ -32,7 +32,7 @@ pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Res
                 host.profile
                     .as_ref()
                     .map_or_else(|| "-".to_owned(), ToString::to_string),
-                standing(host),
+                remark(host),
             ]
         })
         .collect();
@@ -49,6 +49,18 @@ fn tell_standing(format: Format, out: &mut dyn Write) -> anyhow::Result<()> {
         writeln!(out, "{standing}\n")?;
     }
     Ok(())
+}
+
+/// Where its installation stands, and who else has its address.
+fn remark(host: &HostView) -> String {
+    let conflict = host
+        .conflict
+        .map(|conflict| format!("{} is in use by {}", conflict.ip, conflict.holder));
+    let told = [
+        Some(standing(host)).filter(|text| !text.is_empty()),
+        conflict,
+    ];
+    told.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// Where an installation stands, in a few words.
@@ -207,6 +219,17 @@ fn one(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> anyh
             ("install", Some(host.install.clone())),
             ("after", host.after.clone()),
             ("notes", host.notes.clone()),
+            (
+                "conflict",
+                host.conflict.map(|conflict| {
+                    format!(
+                        "{} is in use by {}, seen {}",
+                        conflict.ip,
+                        conflict.holder,
+                        table::time(conflict.at)
+                    )
+                }),
+            ),
             ("state", Some(host.state.to_string())),
             (
                 "attempt",

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 refused or failed (the reason on standard error), 2 wrong usage.
 
+pub mod adopt;
 pub mod args;
 pub mod assets;
 pub mod check;
@@ -11,6 +12,7 @@ pub mod edit;
 pub mod events;
 pub mod explain;
 pub mod hosts;
+pub mod ip;
 pub mod later;
 pub mod log;
 pub mod orders;
@@ -22,6 +24,7 @@ pub mod serve;
 pub mod show_events;
 pub mod table;
 pub mod transfers;
+pub mod unknown;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -101,6 +104,9 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         Command::Transfers => transfers::list(&client()?, format, out),
+        Command::Ip { command } => ip::run(&config()?, &command, format, out),
+        Command::Adopt(asked) => adopt::run(&config()?, &asked, format, out),
+        Command::Unknown(asked) => unknown::run(&client()?, &asked, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         other => later::refuse(other.name()),
     }

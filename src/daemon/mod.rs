@@ -13,7 +13,7 @@ mod service;
 mod state;
 mod task;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ use crate::serve::hooks;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
 use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem, first_errors};
-use crate::serve::{dhcp, foreign, index, ndp, standing, tftp};
+use crate::serve::{conflicts, dhcp, foreign, index, ndp, standing, strangers, tftp};
 use crate::store::{AnyStore, OpenOutcome, StoreError};
 
 /// Name of the operators' socket in the state folder.
@@ -59,6 +59,8 @@ const TROUBLE_EVERY: Duration = Duration::from_secs(2);
 /// At each how many of these looks all records are judged, so that a stall or a lapse is told without
 /// anybody asking.
 const JUDGE_EACH: u32 = 5;
+/// How often it is written down which machines without a reservation were seen.
+const STRANGERS_EVERY: Duration = Duration::from_secs(20);
 /// How long the parts may take to end.
 const DRAIN: Duration = Duration::from_millis(2_500);
 
@@ -166,6 +168,7 @@ impl Prepared {
             clock,
             in_force: Arc::new(ArcSwap::new(Arc::clone(&in_force))),
         };
+        restore_strangers(&ctx, &state_dir.join(strangers::FILE));
         let health = Health::beginning();
         tell_found(&ctx, &health, RECORDS, &store_found);
         tell_found(&ctx, &health, "journal", &journal_found);
@@ -301,6 +304,14 @@ impl Prepared {
             let ctx = ctx.clone();
             move |cancel| index::run(ctx.clone(), cancel)
         });
+        tasks.start("unknown machines", {
+            let ctx = ctx.clone();
+            move |cancel| keep_strangers(ctx.clone(), cancel)
+        });
+        tasks.start("reserved addresses", {
+            let ctx = ctx.clone();
+            move |cancel| conflicts::run(ctx.clone(), cancel)
+        });
         tasks.start("hooks", {
             let (ctx, health) = (ctx.clone(), health.clone());
             move |cancel| hooks::run(ctx.clone(), health.clone(), hooks.clone(), cancel)
@@ -421,6 +432,39 @@ fn tell_start(
                 path.display()
             )),
         );
+    }
+}
+
+/// Takes over which machines without a reservation were seen before. Without them it is a start as any other.
+fn restore_strangers(ctx: &Context, path: &Path) {
+    match strangers::load(path) {
+        Ok(saved) => ctx.memory.strangers().restore(saved),
+        Err(error) => {
+            tracing::warn!(file = %path.display(), %error, "the unknown machines seen earlier cannot be read");
+        }
+    }
+}
+
+/// Saves which machines without a reservation were seen, now and then and at the end.
+async fn keep_strangers(ctx: Context, cancel: CancellationToken) {
+    loop {
+        let ends = cancel
+            .run_until_cancelled(tokio::time::sleep(STRANGERS_EVERY))
+            .await
+            .is_none();
+        let in_force = ctx.config();
+        let is_reserved = |mac| in_force.snapshot.host_by_mac(mac).is_some();
+        if let Some(known) = ctx.memory.strangers().unsaved(is_reserved, ctx.now()) {
+            let path = in_force.snapshot.server.state_dir.join(strangers::FILE);
+            let saved = tokio::task::spawn_blocking(move || strangers::save(&path, &known)).await;
+            // A disk that refuses is told of by the store.
+            if !matches!(saved, Ok(Ok(()))) {
+                ctx.memory.strangers().unsave();
+            }
+        }
+        if ends {
+            return;
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub mod delivery;
 pub mod dhcp;
 pub mod firmware;
 pub mod foreign;
+pub mod free;
 pub mod http;
 pub mod loops;
 pub mod ndp;

@@ -203,6 +203,7 @@ pub fn nothing_seen(
     let is_new = own.is_empty();
     causes.extend(near_misses(subject, others, is_new, since, now));
     if system.is_some() {
+        causes.extend(address_taken(subject, events, now));
         return causes;
     }
     let macs: Vec<String> = subject.macs.iter().map(ToString::to_string).collect();
@@ -238,7 +239,19 @@ pub fn nothing_seen(
             "make it an edge port (portfast); on a Linux bridge: ip link set BRIDGE type bridge forward_delay 0",
         ),
     ]);
+    // It keeps no machine from asking, and its system from its network.
+    causes.extend(address_taken(subject, events, now));
     causes
+}
+
+/// Who else has the machine's address, as the link told when the reservation came.
+fn address_taken(subject: &Subject<'_>, events: &[Event], now: Timestamp) -> Option<Cause> {
+    let last = events.iter().rfind(|event| {
+        event.kind == Kind::DhcpConflict && event.host.as_ref() == Some(subject.host)
+    })?;
+    let seen = last.detail.as_deref().unwrap_or_default();
+    let seen = format!("{seen}, {}", ago(last.at, now));
+    Some(of_reason(subject, last.reason, Some(seen)))
 }
 
 /// Whether a packet or request of the machine itself stands behind an event.
@@ -297,7 +310,7 @@ fn near_misses(
                 "the reservation says {own}, but a machine with {mac} asks: a typing error, or its other port"
             ),
             format!(
-                "compare with the machine's label and correct mac of {} in the reservations file",
+                "compare with the machine's label; if it is that machine: bootwright adopt {mac} --replace {}",
                 subject.host
             ),
         );
@@ -328,7 +341,7 @@ fn near_misses(
                 subject.host
             ),
             format!(
-                "compare with the machine's label and correct mac of {} in the reservations file",
+                "compare with the machine's label; if one of them is it: bootwright adopt MAC --replace {} (bootwright unknown tells more of them)",
                 subject.host
             ),
         )

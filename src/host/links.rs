@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ impl Interface {
     /// Whether one of its addresses is this one.
     pub fn has(&self, ip: Ipv4Addr) -> bool {
         self.addresses.iter().any(|net| net.addr() == ip)
+    }
+
+    /// The VLAN that it is, or that is the one below it where it is a bridge over one; `None` elsewhere, and where the
+    /// name of the interface does not tell.
+    pub fn vlan(&self) -> Option<u16> {
+        vlan_of(Path::new("/sys/class/net"), &self.name)
     }
 
     /// The largest IP datagram that it sends, in bytes, where the kernel tells.
@@ -145,6 +152,32 @@ impl FromIterator<Interface> for LinkTable {
     fn from_iter<I: IntoIterator<Item = Interface>>(interfaces: I) -> Self {
         Self(interfaces.into_iter().collect())
     }
+}
+
+/// The number at the end of a VLAN interface's name (`eth0.12`, `vlan12`): whoever is not root is not told it
+/// otherwise but by netlink.
+fn vlan_of(interfaces: &Path, name: &str) -> Option<u16> {
+    let is_vlan = |name: &str| {
+        let told = std::fs::read_to_string(interfaces.join(name).join("uevent"));
+        told.is_ok_and(|told| told.lines().any(|line| line == "DEVTYPE=vlan"))
+    };
+    let number = |name: &str| {
+        let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let number = name.get(name.len() - digits..)?.parse().ok()?;
+        (1..4_095).contains(&number).then_some(number)
+    };
+    if is_vlan(name) {
+        return number(name);
+    }
+    let below = std::fs::read_dir(interfaces.join(name)).ok()?;
+    let mut vlans = below.flatten().filter_map(|entry| {
+        let entry = entry.file_name();
+        let below = entry.to_str()?.strip_prefix("lower_")?;
+        is_vlan(below).then(|| number(below))
+    });
+    // A bridge over several belongs to none.
+    let only = vlans.next()?;
+    vlans.next().is_none().then_some(only).flatten()
 }
 
 fn ipv4(address: Option<&SockaddrStorage>) -> Option<Ipv4Addr> {
@@ -257,6 +290,37 @@ mod tests {
                 Some(lo.index)
             );
             assert_eq!(lo.addresses[0].prefix_len(), 8);
+        }
+    }
+
+    #[test]
+    fn the_vlan_of_an_interface_and_of_a_bridge_over_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, is_vlan: bool, below: &[&str]| {
+            let interface = folder.path().join(name);
+            std::fs::create_dir_all(&interface).unwrap();
+            let told = if is_vlan { "DEVTYPE=vlan\n" } else { "" };
+            std::fs::write(
+                interface.join("uevent"),
+                format!("INTERFACE={name}\n{told}"),
+            )
+            .unwrap();
+            for below in below {
+                std::fs::create_dir_all(interface.join(format!("lower_{below}"))).unwrap();
+            }
+        };
+        put("eth0.12", true, &["eth0"]);
+        put("vlan7", true, &["eth0"]);
+        put("eth0.9999", true, &[]);
+        put("named", true, &[]);
+        put("eth0", false, &[]);
+        put("br12", false, &["eth0.12", "tap0"]);
+        put("br0", false, &["eth0.12", "vlan7"]);
+        let vlan = |name| vlan_of(folder.path(), name);
+        assert_eq!((vlan("eth0.12"), vlan("vlan7")), (Some(12), Some(7)));
+        assert_eq!((vlan("br12"), vlan("br0")), (Some(12), None));
+        for none in ["eth0", "named", "eth0.9999", "gone", "tap0"] {
+            assert_eq!(vlan(none), None, "{none}");
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod links;
 pub mod neighbours;
+pub mod oui;
 pub mod preflight;
 pub mod privilege;
 pub mod trust;

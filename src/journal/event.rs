@@ -422,6 +422,9 @@ pub struct Event {
     /// The other DHCP server, when it is an event of one.
     #[serde(default)]
     pub foreign: Option<Box<Foreign>>,
+    /// Who has an address that is another's, when it is an event of a conflict.
+    #[serde(default)]
+    pub holder: Option<HardwareAddr>,
 }
 
 /// Another DHCP server.
@@ -487,6 +490,7 @@ impl Event {
             detail: None,
             install: None,
             foreign: None,
+            holder: None,
         }
     }
 

@@ -189,7 +189,9 @@ impl Reason {
             Self::RefusedByShim => {
                 "bring shim and GRUB anew, both of one version of one distribution (bootwright assets fetch PROFILE), and see the machine's screen; armed anew, it gets a boot file at once"
             }
-            Self::UnknownHost => "add a host with this hardware address to the reservations file",
+            Self::UnknownHost => {
+                "to make it a host: bootwright adopt MAC --name NAME (bootwright unknown lists those that were seen)"
+            }
             Self::NoSubnet => {
                 "add a [[subnet]] whose network holds an address of this interface, or give the interface its address"
             }
@@ -233,7 +235,7 @@ impl Reason {
                 "find the machine that holds the address (arp, neighbour table) and give it another one, or change the reservation"
             }
             Self::PoolLease | Self::Discovery => {
-                "to adopt it, add a host with this hardware address to the reservations file"
+                "to make it a host: bootwright adopt MAC --name NAME"
             }
             Self::NoLoader => {
                 "bring the loader (bootwright assets fetch ipxe), or name one in [boot] loaders or in loader of the host"

@@ -151,14 +151,12 @@ impl Texts {
         }
     }
 
-    /// For a machine without a reservation: what to add to the reservations.
+    /// For a machine without a reservation: how it becomes a host.
     pub fn unknown(self, mac: HardwareAddr) -> String {
         let lines = [
             &format!("no host has the MAC address {mac}; nothing is installed"),
-            "to adopt it, add these lines to reservations.toml:",
-            "  [hosts.NAME]",
-            &format!("  mac = \"{mac}\""),
-            "  ip = \"a free address of the subnet\"",
+            "to adopt it, say on the server:",
+            &format!("  bootwright adopt {mac} --name NAME"),
         ];
         match self.loader {
             BootLoader::Ipxe => scripts::unknown(mac),

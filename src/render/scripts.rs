@@ -383,8 +383,7 @@ pub fn not_this_machine() -> String {
     script
 }
 
-/// For a machine without a reservation: prints MAC, UUID, serial number and what to add to the
-/// reservations.
+/// For a machine without a reservation: prints MAC, UUID, serial number and how it becomes a host.
 pub fn unknown(mac: HardwareAddr) -> String {
     let mut script = String::from("#!ipxe\n");
     say(
@@ -394,17 +393,8 @@ pub fn unknown(mac: HardwareAddr) -> String {
     script.push_str(
         "echo Bootwright: UUID ${uuid}, serial number ${serial}, ${manufacturer} ${product}\n",
     );
-    say(
-        &mut script,
-        "to adopt it, add these lines to reservations.toml:",
-    );
-    for line in [
-        "[hosts.NAME]".to_owned(),
-        format!("mac = \"{mac}\""),
-        "ip = \"a free address of the subnet\"".to_owned(),
-    ] {
-        let _ = writeln!(script, "echo {NOTHING} {line}");
-    }
+    say(&mut script, "to adopt it, say on the server:");
+    let _ = writeln!(script, "echo {NOTHING} bootwright adopt {mac} --name NAME");
     ending(&mut script);
     script
 }

@@ -20,7 +20,9 @@ use crate::decide::delivery::Delivery;
 use crate::decide::loops::{Fetches, LoopGuard};
 use crate::record::Record;
 use crate::serve::bounded::Bounded;
+use crate::serve::conflicts::Conflicts;
 use crate::serve::heard::Watch;
+use crate::serve::strangers::Strangers;
 use crate::serve::transfers::Transfers;
 
 /// Reserved machines remembered.
@@ -85,6 +87,8 @@ pub struct Memory {
     inner: Arc<Mutex<Inner>>,
     others: Watch,
     transfers: Transfers,
+    strangers: Strangers,
+    conflicts: Conflicts,
 }
 
 #[derive(Debug, Default)]
@@ -130,6 +134,16 @@ impl Memory {
     /// What was heard of other DHCP servers.
     pub const fn others(&self) -> &Watch {
         &self.others
+    }
+
+    /// Machines without a reservation that were seen.
+    pub const fn strangers(&self) -> &Strangers {
+        &self.strangers
+    }
+
+    /// Reserved addresses that somebody else has.
+    pub const fn conflicts(&self) -> &Conflicts {
+        &self.conflicts
     }
 
     /// The transfers by TFTP that are under way.

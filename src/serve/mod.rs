@@ -5,14 +5,17 @@
 
 pub mod admin;
 pub mod arming;
+mod arp;
 pub mod assets;
 pub mod boot;
 mod bounded;
 mod companion;
+pub mod conflicts;
 pub mod context;
 pub mod dhcp;
 pub mod file_cache;
 pub mod foreign;
+pub mod free;
 pub mod health;
 pub mod heard;
 pub mod hooks;
@@ -33,6 +36,7 @@ pub mod pulse;
 pub mod reload;
 pub mod script;
 pub mod standing;
+pub mod strangers;
 pub mod tftp;
 pub mod transfers;
 pub mod why;

@@ -98,6 +98,10 @@ pub async fn serve_script(ctx: &Context, ask: ScriptAsk) -> ScriptAnswer {
         let host = in_force.snapshot.host_by_mac(ask.mac);
         let macs = host.map(|host| host.boot_macs()).unwrap_or_default();
         ctx.memory.note_script(&macs);
+        if host.is_none() {
+            let strangers = ctx.memory.strangers();
+            strangers.note_identity(ask.mac, ask.uuid, ask.serial.as_deref());
+        }
     }
     let answer = answer(ctx, &in_force, &ask).await;
     if ask.via == Via::Http {

@@ -16,9 +16,11 @@
 )]
 
 pub mod dhcp;
+pub mod dns;
 pub mod exercise;
 pub mod frame;
 pub mod framing;
+pub mod icmp;
 pub mod ipxe;
 pub mod iscsi;
 pub mod iso;

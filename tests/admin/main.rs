@@ -4,6 +4,7 @@ mod logs;
 mod orders;
 mod site;
 mod standing;
+mod unknown;
 
 use std::path::Path;
 use std::time::Duration;

@@ -9,3 +9,4 @@ mod files;
 mod harness;
 mod pool;
 mod reports;
+mod unknown;

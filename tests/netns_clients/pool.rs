@@ -140,6 +140,7 @@ fn an_address_that_somebody_has_is_not_given() {
         assert_eq!(address(lab, &[]).as_deref(), Some("10.99.0.201"));
         let conflict = lab.site.event("dhcp.conflict");
         assert_eq!(conflict["reason"], "pool-address-taken");
+        assert_eq!(conflict["holder"], "52:54:00:00:00:0e");
         assert_eq!(
             conflict["detail"],
             "52:54:00:00:00:0e holds 10.99.0.200; nobody is given it for 10 minutes"
@@ -177,9 +178,18 @@ fn a_reserved_address_that_somebody_has_is_given_and_told() {
         somebody_at(lab, "10.99.0.11");
         let _daemon = lab.site.serve();
         assert_eq!(address(lab, &[]).as_deref(), Some("10.99.0.11"));
-        let conflict = lab.site.event("dhcp.conflict");
+        // Beside the one of the look at the reservations, which may come before or after.
+        let mut conflict = Value::Null;
+        until("the event of the offer", || {
+            let mut events = lab.site.events().into_iter();
+            let of_offer =
+                |event: &Value| event["kind"] == "dhcp.conflict" && event["mac"] == WEB01_MAC;
+            conflict = events.find(of_offer).unwrap_or_default();
+            !conflict.is_null()
+        });
         assert_eq!(conflict["reason"], "reserved-address-taken");
         assert_eq!(conflict["host"], "web01");
+        assert_eq!(conflict["holder"], "52:54:00:00:00:0e");
         assert_eq!(
             conflict["detail"],
             "52:54:00:00:00:0e holds 10.99.0.11; it is offered all the same"

@@ -1,22 +1,22 @@
 //! `bootwright host add`.
 
 use std::io::Write;
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::{Assignment, How, finish, mode};
 use crate::base::{GroupName, HardwareAddr, HostName, ProfileName, SubnetName};
+use crate::cli::ip::{Address, auto};
 use crate::cli::output::Format;
 use crate::config::draft::HostDraft;
 use crate::config::edit::Entry;
-use crate::edits::apply;
+use crate::edits::{Applied, apply};
 
 /// `host add`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bootwright host add web09 --mac 52:54:00:47:86:99 --ip 10.99.0.19 --group web
   bootwright host add db01 --ip 10.99.0.20 --set vars.disk=/dev/sda --set 'vars.packages=[\"...\", \"postgresql\"]'
-  bootwright host add web09 --mac 52:54:00:47:86:99 --ip 10.99.0.19 --dry-run
+  bootwright host add web09 --mac 52:54:00:47:86:99 --ip auto --dry-run
 
 It goes below the last host of its group, in that file and in the form of its neighbours. Without --mac name and
 address are held until `bootwright bind`.")]
@@ -26,10 +26,10 @@ pub struct Add {
     /// Its MAC address, in any usual spelling; again for further ports of the same machine
     #[arg(long = "mac", value_name = "MAC")]
     pub macs: Vec<HardwareAddr>,
-    /// Its address
+    /// Its address; `auto`: the next free one (`bootwright ip suggest`)
     #[arg(long, value_name = "ADDRESS")]
-    pub ip: Option<Ipv4Addr>,
-    /// Its subnet, where another server gives the addresses
+    pub ip: Option<Address>,
+    /// Its subnet, where another server gives the addresses; with --ip auto, where the address is looked for
     #[arg(long, value_name = "SUBNET")]
     pub subnet: Option<SubnetName>,
     /// Its group
@@ -50,8 +50,19 @@ pub struct Add {
 pub fn add(config: &Path, asked: &Add, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
     let mut draft = HostDraft::new(asked.name.clone());
     draft.macs.clone_from(&asked.macs);
-    draft.ip = asked.ip;
-    draft.subnet.clone_from(&asked.subnet);
+    let mut notes = Vec::new();
+    match asked.ip {
+        Some(Address::Auto) => {
+            let (ip, told) = auto(config, asked.subnet.as_ref().map(SubnetName::as_str))?;
+            draft.ip = Some(ip);
+            notes = told;
+        }
+        Some(Address::This(ip)) => draft.ip = Some(ip),
+        None => {}
+    }
+    if asked.ip != Some(Address::Auto) {
+        draft.subnet.clone_from(&asked.subnet);
+    }
     draft.group.clone_from(&asked.group);
     draft.profile.clone_from(&asked.profile);
     // Plain variables are written with the rest, in one piece.
@@ -74,6 +85,10 @@ pub fn add(config: &Path, asked: &Add, format: Format, out: &mut dyn Write) -> a
             assignment.make(reservations, &entry)?;
         }
         Ok(())
+    });
+    let applied = applied.map(|applied| Applied {
+        notes: [notes, applied.notes].concat(),
+        ..applied
     });
     finish(config, applied, asked.dry_run, format, out)
 }

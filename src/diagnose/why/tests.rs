@@ -544,6 +544,25 @@ fn a_host_that_nobody_armed_is_told_how_to_arm_it() {
 }
 
 #[test]
+fn who_has_the_address_of_a_machine_that_never_came_is_told() {
+    let conflict = event(
+        1_000,
+        Kind::DhcpConflict,
+        Reason::ReservedAddressTaken,
+        "",
+        "",
+    )
+    .detail("02:00:00:00:00:09 holds 10.99.0.11");
+    let found = about(Some(&record(InstallState::Armed)), &[conflict], &[], 60_000);
+    let told = found.causes.last().unwrap();
+    assert_eq!(told.code, "reserved-address-taken", "{found:?}");
+    assert_eq!(
+        told.evidence,
+        ["02:00:00:00:00:09 holds 10.99.0.11, 59 s ago"]
+    );
+}
+
+#[test]
 fn telephones_are_no_near_misses_where_machines_boot_from_the_network() {
     let stranger = |last: u8, stage: &str| {
         let mut event = Event::new(at(0), Kind::HostUnknown, Reason::UnknownHost)

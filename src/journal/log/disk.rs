@@ -41,9 +41,12 @@ const OF: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("of");
 const FORMAT: u64 = 1;
 
 /// How one event is written. Events of a version that is not known are left out when read.
-const EVENT_VERSION: u8 = 3;
+const EVENT_VERSION: u8 = 4;
 
-/// The same without [`Event::foreign`].
+/// The same without [`Event::holder`].
+const EVENT_VERSION_3: u8 = 3;
+
+/// The same without [`Event::foreign`] either.
 const EVENT_VERSION_2: u8 = 2;
 
 /// The same without [`Event::install`] either.
@@ -695,8 +698,9 @@ fn decode(id: u64, bytes: &[u8]) -> Option<Event> {
     // Postcard writes field after field: what came last later on is absent, which is a zero each.
     let absent: &[u8] = match *version {
         EVENT_VERSION => &[],
-        EVENT_VERSION_2 => &[0],
-        EVENT_VERSION_1 => &[0, 0],
+        EVENT_VERSION_3 => &[0],
+        EVENT_VERSION_2 => &[0, 0],
+        EVENT_VERSION_1 => &[0, 0, 0],
         _ => return None,
     };
     let mut event: Event = if absent.is_empty() {
@@ -721,7 +725,7 @@ pub(super) fn as_version(version: u8, path: &Path, id: u64) {
             assert_eq!(
                 bytes.pop(),
                 Some(0),
-                "neither installation nor other server"
+                "neither installation nor other server nor holder"
             );
         }
         events.insert(id, bytes.as_slice()).unwrap();

@@ -21,6 +21,7 @@ use crate::decide::plan::architecture;
 use crate::diagnose::Diagnosis;
 use crate::record::{InstallState, Record};
 use crate::render::load::InForce;
+use crate::serve::conflicts::Conflict;
 use crate::serve::context::Context;
 use crate::serve::standing::Stands;
 use crate::serve::why::why as explain;
@@ -67,6 +68,9 @@ pub struct HostView {
     /// How the configuration that says so stands to the files; nothing: it is what they say. Only in listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Stands>,
+    /// Who else has an address of it, as was found on the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Conflict>,
 }
 
 /// A network card besides the first one.
@@ -176,6 +180,7 @@ impl HostView {
             state: record.map_or(InstallState::Local, |record| record.state),
             installation: record.map(|record| Installation::of(record, snapshot)),
             configuration: None,
+            conflict: ctx.memory.conflicts().of(host, ctx.now()),
         }
     }
 }

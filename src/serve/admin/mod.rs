@@ -6,12 +6,14 @@
 pub mod configuration;
 pub mod error;
 pub mod events;
+pub mod free;
 pub mod hosts;
 pub mod judge;
 pub mod logs;
 pub mod orders;
 pub mod probe;
 mod select;
+pub mod unknown;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -81,6 +83,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/hooks", get(hooks))
         .route("/leases", get(leases))
         .route("/transfers", get(transfers))
+        .route("/free", get(free::search))
+        .route("/unknown", get(unknown::list))
         .route("/assets", get(assets))
         .route("/probe", post(probe::probe))
         .route("/reload", post(reload));

@@ -13,6 +13,7 @@ use crate::decide::dhcp::{Decision, Outcome, asking_host, decide};
 use crate::decide::{Arrival, Facts, Known};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
+use crate::serve::conflicts;
 use crate::wire::dhcp::Request;
 
 /// How often a decision is made anew because a lease has changed meanwhile or an address is taken.
@@ -97,12 +98,13 @@ impl Service {
                         Found::Free | Found::Busy => return decision,
                         Found::Taken(holder) => {
                             leases.block(*ip, self.ctx.now());
-                            let event = Event::new(
+                            let mut event = Event::new(
                                 arrival.at,
                                 Kind::DhcpConflict,
                                 Reason::PoolAddressTaken,
                             )
                             .ip(*ip);
+                            event.holder = holder;
                             let detail = format!(
                                 "{}; nobody is given it for 10 minutes",
                                 held_by(in_force, *ip, holder)
@@ -180,25 +182,20 @@ impl Service {
         tokio::spawn(async move {
             let found = ask(&interface, ip, mac, false).await;
             drop(permit);
-            let own = |mac: HardwareAddr| {
-                host.macs.contains(&mac) || host.nics.iter().any(|nic| nic.macs.contains(&mac))
+            let now = ctx.now();
+            let snapshot = &in_force.snapshot;
+            let found = match found {
+                Found::Taken(holder) => holder.filter(|holder| !conflicts::is_own(&host, *holder)),
+                Found::Free => None,
+                Found::Busy => return,
             };
-            let Found::Taken(Some(holder)) = found else {
+            ctx.memory.conflicts().note(&host.name, ip, found, now);
+            let Some(holder) = found else {
                 return;
             };
-            if own(holder) {
-                return;
-            }
-            let mut event = Event::new(ctx.now(), Kind::DhcpConflict, Reason::ReservedAddressTaken)
-                .host(host.name.clone())
-                .mac(mac)
-                .ip(ip)
-                .detail(format!(
-                    "{}; it is offered all the same",
-                    held_by(&in_force, ip, Some(holder))
-                ));
+            let then = "it is offered all the same";
+            let mut event = conflicts::event(snapshot, &host, ip, holder, then, now).mac(mac);
             event.iface = Some(Arc::clone(&interface.name));
-            event.generation = in_force.snapshot.generation;
             ctx.journal.append(event);
         });
     }
@@ -213,10 +210,7 @@ impl Service {
 
 fn held_by(in_force: &InForce, ip: Ipv4Addr, holder: Option<HardwareAddr>) -> String {
     match holder {
-        Some(mac) => match in_force.snapshot.host_by_mac(mac) {
-            Some(host) => format!("{mac} ({}) holds {ip}", host.name),
-            None => format!("{mac} holds {ip}"),
-        },
+        Some(mac) => conflicts::held_by(&in_force.snapshot, ip, mac),
         None => format!("somebody answers at {ip}"),
     }
 }

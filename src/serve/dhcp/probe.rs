@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::holder::holder_of;
 use crate::base::HardwareAddr;
 use crate::host::links::Interface;
+use crate::wire::icmp::{echo_request, is_echo_reply};
 
 /// How long an address that nobody answered for is taken for free.
 const CLEAN: Duration = Duration::from_secs(600);
@@ -160,15 +161,13 @@ async fn echo(ip: Ipv4Addr) -> io::Result<bool> {
     socket.connect(&SocketAddrV4::new(ip, 0).into())?;
     // Not of UDP, but sent to and received from like one.
     let socket = UdpSocket::from_std(socket.into())?;
-    let [high, low] = u16::try_from(std::process::id() & 0xffff)
-        .unwrap_or_default()
-        .to_be_bytes();
-    socket.send(&echo_request([high, low])).await?;
+    let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or_default();
+    socket.send(&echo_request(identifier, 1)).await?;
     let answered = async {
         let mut packet = [0; 576];
         loop {
             let length = socket.recv(&mut packet).await?;
-            if is_echo_reply(packet.get(..length).unwrap_or_default(), [high, low]) {
+            if is_echo_reply(packet.get(..length).unwrap_or_default(), identifier) {
                 return Ok::<_, io::Error>(());
             }
         }
@@ -179,51 +178,9 @@ async fn echo(ip: Ipv4Addr) -> io::Result<bool> {
     }
 }
 
-/// An echo request with this identifier and sequence number 1.
-fn echo_request([high, low]: [u8; 2]) -> [u8; 8] {
-    const REQUEST: u8 = 8;
-    let sum = u32::from(u16::from_be_bytes([REQUEST, 0]))
-        + u32::from(u16::from_be_bytes([high, low]))
-        + 1;
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let [first, second] = (!u16::try_from(folded).unwrap_or(u16::MAX)).to_be_bytes();
-    [REQUEST, 0, first, second, high, low, 0, 1]
-}
-
-/// Whether an IPv4 packet is the reply to it.
-fn is_echo_reply(packet: &[u8], identifier: [u8; 2]) -> bool {
-    const REPLY: u8 = 0;
-    let Some(header) = packet.first().map(|first| usize::from(first & 0x0f) * 4) else {
-        return false;
-    };
-    let message = packet.get(header..).unwrap_or_default();
-    message.first() == Some(&REPLY) && message.get(4..6) == Some(&identifier)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_echo_request_has_the_right_checksum() {
-        for identifier in [[0, 0], [0x12, 0x34], [0xff, 0xff], [0xf7, 0xff]] {
-            let request = echo_request(identifier);
-            let sum: u32 = request
-                .chunks_exact(2)
-                .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
-                .sum();
-            assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff, "{identifier:02x?}");
-            let mut reply = vec![0x45; 20];
-            reply.extend_from_slice(&request);
-            assert!(!is_echo_reply(&reply, identifier), "a request");
-            reply[20] = 0;
-            assert!(is_echo_reply(&reply, identifier));
-            assert!(!is_echo_reply(&reply, [1, 1]));
-            for cut in 0..26 {
-                assert!(!is_echo_reply(&reply[..cut], identifier));
-            }
-        }
-    }
 
     #[test]
     fn what_was_asked_lately_is_not_asked_again() {

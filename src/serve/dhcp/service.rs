@@ -34,6 +34,7 @@ use crate::render::load::InForce;
 use crate::serve::context::{Context, DiskBootFiles};
 use crate::serve::foreign;
 use crate::serve::memory::Sighting;
+use crate::wire::dhcp::request::BOOTREQUEST;
 use crate::wire::dhcp::{MessageType, Request};
 
 /// Datagrams that may wait for something (the disk, an answer by ARP); further ones wait in the socket's
@@ -229,6 +230,7 @@ impl Service {
             uuid: request.uuid(),
             delivery: decision.delivery,
         });
+        self.note_who(in_force, request, arrival, decision);
         if let Some(holding) = decision.holding {
             self.ctx.memory.note_holding(holding, arrival.at);
         }
@@ -248,6 +250,25 @@ impl Service {
                 ip: known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr)),
                 how: self.send(payload, *to, *from),
             }),
+        }
+    }
+
+    /// Takes note of a machine that nobody reserved, and of the port that a reserved one is at.
+    fn note_who(
+        &self,
+        in_force: &InForce,
+        request: &Request,
+        arrival: &Arrival,
+        decision: &Decision,
+    ) {
+        let strangers = self.ctx.memory.strangers();
+        if request.op != BOOTREQUEST {
+            return;
+        }
+        if in_force.snapshot.host_by_mac(request.mac).is_some() {
+            strangers.note_host(request);
+        } else {
+            strangers.note(request, arrival, decision.stage);
         }
     }
 

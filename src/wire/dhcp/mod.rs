@@ -7,6 +7,7 @@
 pub mod exercise;
 pub mod options;
 pub mod overheard;
+pub mod relay;
 pub mod reply;
 pub mod request;
 pub mod written;
