@@ -33,7 +33,7 @@ mod table;
 pub(crate) mod values;
 pub mod variables;
 mod vars;
-mod written;
+pub(crate) mod written;
 
 pub use check::hooks::warnings as hook_warnings;
 pub use diff::SnapshotDiff;

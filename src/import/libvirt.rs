@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::gather::{Gather, Lines, Named, Vm, named};
+use super::machines::{Machines, Lines, Named, Vm, name_cards, named};
 use super::ready::{self, System};
 use super::{ImportError, Imported, Source, SubnetDraft};
 use crate::base::HardwareAddr;
@@ -47,13 +47,13 @@ pub fn read(sources: &[Source]) -> Result<Imported, ImportError> {
     }
     let mut reader = Reader::default();
     for (source, document, lines) in &documents {
-        reader.gather.begin(&source.name);
+        reader.machines.begin(&source.name);
         for network in all(document, "network") {
             reader.network(network, lines);
         }
     }
     for (source, document, lines) in &documents {
-        reader.gather.begin(&source.name);
+        reader.machines.begin(&source.name);
         let mut found = false;
         for element in document
             .root_element()
@@ -65,7 +65,7 @@ pub fn read(sources: &[Source]) -> Result<Imported, ImportError> {
                 element.tag_name().name(),
                 "domain" | "network" | "domains" | "networks" | "domstatus" | "networkstatus"
             ) {
-                reader.gather.left(
+                reader.machines.left(
                     lines.at(element.range().start),
                     format!("<{}>", element.tag_name().name()),
                     "only domains and networks say who boots here: leave it out",
@@ -156,7 +156,7 @@ struct Reserved {
 /// What the domains and networks read so far say.
 #[derive(Debug, Default)]
 struct Reader {
-    gather: Gather,
+    machines: Machines,
     reserved: Vec<Reserved>,
     /// Subnets by the name of libvirt's network.
     networks: BTreeMap<String, String>,
@@ -171,7 +171,7 @@ impl Reader {
             if reserved.taken {
                 continue;
             }
-            self.gather.begin(&reserved.file);
+            self.machines.begin(&reserved.file);
             let name = match (reserved.name, reserved.mac) {
                 (Some(named), _) => Some(named),
                 (None, Some(mac)) => named(&format!("host-{}", mac.dashed().replace('-', ""))),
@@ -182,9 +182,9 @@ impl Reader {
             host.fqdn = named.fqdn;
             host.macs.extend(reserved.mac);
             host.ip = Some(reserved.ip);
-            self.gather.host(reserved.line, host);
+            self.machines.host(reserved.line, host);
         }
-        self.gather.finish()
+        self.machines.finish()
     }
 
     fn network(&mut self, network: Node<'_, '_>, lines: &Lines) {
@@ -193,10 +193,10 @@ impl Reader {
         let domain = child(network, "domain").and_then(|domain| domain.attribute("name"));
         let forward = child(network, "forward").map(|node| node.attribute("mode").unwrap_or("nat"));
         let mut file = String::new();
-        self.gather.file().clone_into(&mut file);
+        self.machines.file().clone_into(&mut file);
         for ip in children(network, "ip") {
             if ip.attribute("family") == Some("ipv6") {
-                self.gather.left(
+                self.machines.left(
                     at(ip),
                     format!("<ip family='ipv6' address='{}'>", attribute(ip, "address")),
                     "machines are booted over IPv4",
@@ -204,7 +204,7 @@ impl Reader {
                 continue;
             }
             let Some((router, net)) = network_of(ip) else {
-                self.gather.left(
+                self.machines.left(
                     at(ip),
                     format!("<ip address='{}'>", attribute(ip, "address")),
                     "this is no address with a netmask or prefix",
@@ -236,7 +236,7 @@ impl Reader {
             self.networks
                 .insert(name.clone(), subnet.name.to_string());
             for dhcp in children(ip, "dhcp") {
-                self.gather.left(
+                self.machines.left(
                     at(dhcp),
                     format!("<dhcp> of network {name}"),
                     format!(
@@ -250,17 +250,17 @@ impl Reader {
                     self.reserve(host, at(host), &file);
                 }
                 for bootp in children(dhcp, "bootp") {
-                    self.gather.left(
+                    self.machines.left(
                         at(bootp),
                         format!("<bootp file='{}'>", attribute(bootp, "file")),
                         "the boot loader of each firmware is told by itself; another one is `loader` of a host or group",
                     );
                 }
             }
-            self.gather.imported().subnets.push(subnet);
+            self.machines.imported().subnets.push(subnet);
         }
         if let Some(dns) = child(network, "dns") {
-            self.gather
+            self.machines
                 .told_of_dns(children(dns, "host").map(|host| (at(host), attribute(host, "ip"))));
         }
     }
@@ -268,14 +268,14 @@ impl Reader {
     fn pool(&mut self, subnet: &mut SubnetDraft, range: Node<'_, '_>, line: usize) {
         let (start, end) = (attribute(range, "start"), attribute(range, "end"));
         let (Some(first), Some(last)) = (
-            self.gather.address(line, start),
-            self.gather.address(line, end),
+            self.machines.address(line, start),
+            self.machines.address(line, end),
         ) else {
             return;
         };
         subnet.pools.push((first, last));
         if subnet.pools.len() > 1 {
-            self.gather.left(
+            self.machines.left(
                 line,
                 format!("<range start='{start}' end='{end}'>"),
                 "a subnet has one pool: the first range is taken",
@@ -284,17 +284,17 @@ impl Reader {
     }
 
     fn reserve(&mut self, host: Node<'_, '_>, line: usize, file: &str) {
-        let Some(ip) = self.gather.address(line, attribute(host, "ip")) else {
+        let Some(ip) = self.machines.address(line, attribute(host, "ip")) else {
             return;
         };
         let mac = host
             .attribute("mac")
-            .and_then(|mac| self.gather.mac(line, mac));
+            .and_then(|mac| self.machines.mac(line, mac));
         let name = host
             .attribute("name")
-            .and_then(|name| self.gather.name(line, name));
+            .and_then(|name| self.machines.name(line, name));
         if mac.is_none() && name.is_none() {
-            self.gather.left(
+            self.machines.left(
                 line,
                 format!("<host ip='{ip}'>"),
                 "it says neither `mac` nor `name`, so it is nobody's",
@@ -315,7 +315,7 @@ impl Reader {
         let at = |node: Node<'_, '_>| lines.at(node.range().start);
         let line = at(domain);
         let Some(libvirt_name) = text_of(domain, "name") else {
-            self.gather
+            self.machines
                 .left(line, "<domain>", "it has no <name>: give it one");
             return;
         };
@@ -325,36 +325,36 @@ impl Reader {
             .and_then(|node| node.text())
             .map_or("hvm", str::trim);
         if !matches!(kind, "hvm" | "xenpvh") {
-            self.gather.left(
+            self.machines.left(
                 line,
                 format!("<domain> {libvirt_name}"),
                 format!("<type>{kind}</type> is no machine with firmware: it cannot boot from the network"),
             );
             return;
         }
-        let Some(named) = self.gather.name(line, libvirt_name) else {
+        let Some(named) = self.machines.name(line, libvirt_name) else {
             return;
         };
         let mut host = HostDraft::new(named.name);
         host.fqdn = named.fqdn;
         if let Some(node) = child(domain, "uuid") {
             host.uuid = self
-                .gather
+                .machines
                 .uuid(at(node), node.text().unwrap_or_default());
         }
         if let Some(uuid) = host.uuid {
-            let place = format!("{}, line {line}", self.gather.file());
+            let place = format!("{}, line {line}", self.machines.file());
             if let Some(first) = self.uuids.get(&uuid.to_string()) {
                 let why = format!(
                     "the domain of this UUID stands there already ({first}): the first one is taken"
                 );
-                self.gather.left(line, format!("<domain> {libvirt_name}"), why);
+                self.machines.left(line, format!("<domain> {libvirt_name}"), why);
                 return;
             }
             self.uuids.insert(uuid.to_string(), place);
         }
         if let Some(arch) = os_type.and_then(|node| node.attribute("arch")) {
-            host.arch = self.gather.arch(os_type.map_or(line, at), arch);
+            host.arch = self.machines.arch(os_type.map_or(line, at), arch);
         }
         host.serial = self.serial(domain, lines);
         host.profile = libosinfo(domain);
@@ -379,7 +379,7 @@ impl Reader {
             self.cards(devices, &mut host, &mut vm, lines);
         }
         if host.macs.is_empty() && host.ip.is_none() {
-            self.gather.left(
+            self.machines.left(
                 line,
                 format!("<domain> {libvirt_name}"),
                 "no card of it has a MAC address and no network names it: it cannot boot from the network",
@@ -387,7 +387,7 @@ impl Reader {
             return;
         }
         vm.write(&mut host.vars);
-        self.gather.host(line, host);
+        self.machines.host(line, host);
     }
 
     /// The serial number that the machine itself shows.
@@ -401,7 +401,7 @@ impl Reader {
         let system = child(child(domain, "sysinfo")?, "system")?;
         let entry = children(system, "entry").find(|entry| entry.attribute("name") == Some("serial"))?;
         let text = entry.text().unwrap_or_default();
-        self.gather.line(lines.at(entry.range().start), text)
+        self.machines.line(lines.at(entry.range().start), text)
     }
 
     /// What of the firmware matters to a boot from the network.
@@ -409,7 +409,7 @@ impl Reader {
         let at = |node: Node<'_, '_>| lines.at(node.range().start);
         for key in ["kernel", "initrd"] {
             if let Some(node) = child(os, key) {
-                self.gather.left(
+                self.machines.left(
                     at(node),
                     format!("<{key}>{}</{key}>", node.text().unwrap_or_default().trim()),
                     format!("{name} boots this file without asking the network: take it out of the domain"),
@@ -430,7 +430,7 @@ impl Reader {
         if feature("secure-boot") && keys_in
             || loader.is_some_and(|node| node.attribute("secure") == Some("yes")) && keys_in
         {
-            self.gather.left(
+            self.machines.left(
                 loader.map_or_else(|| at(os), at),
                 format!("Secure Boot of {name}"),
                 "its firmware runs signed programs only: write secure_boot = true for it",
@@ -439,7 +439,7 @@ impl Reader {
         if let Some(boot) = children(os, "boot").next()
             && !children(os, "boot").any(|boot| boot.attribute("dev") == Some("network"))
         {
-            self.gather.left(
+            self.machines.left(
                 at(boot),
                 format!("<boot dev='{}'/>", attribute(boot, "dev")),
                 format!("{name} does not boot from the network: put <boot dev='network'/> first"),
@@ -457,7 +457,7 @@ impl Reader {
             .filter_map(|disk| child(*disk, "target")?.attribute("dev"))
             .collect();
         if let ([_, second, ..], [first, ..]) = (disks.as_slice(), targets.as_slice()) {
-            self.gather.left(
+            self.machines.left(
                 lines.at(second.range().start),
                 format!("disks {} of {name}", targets.join(", ")),
                 format!(
@@ -490,14 +490,14 @@ impl Reader {
         let mut found: Vec<(NicDraft, Option<Named>)> = Vec::new();
         for (_, card) in &cards {
             let Some(mac) = child(*card, "mac") else {
-                self.gather.left(
+                self.machines.left(
                     at(*card),
                     format!("<interface type='{}'> of {}", attribute(*card, "type"), host.name),
                     "it has no <mac>: libvirt gives it one when the domain is defined",
                 );
                 continue;
             };
-            let Some(mac) = self.gather.mac(at(mac), attribute(mac, "address")) else {
+            let Some(mac) = self.machines.mac(at(mac), attribute(mac, "address")) else {
                 continue;
             };
             let network = child(*card, "source").and_then(|source| {
@@ -507,14 +507,14 @@ impl Reader {
             });
             vm.networks.extend(network.map(str::to_owned));
             if child(*card, "rom").is_some_and(|rom| rom.attribute("enabled") == Some("no")) {
-                self.gather.left(
+                self.machines.left(
                     at(*card),
                     format!("<rom enabled='no'/> of {}", host.name),
                     "this card has no boot ROM: take the element out where it is to boot the machine",
                 );
             }
             if let Some(tag) = child(*card, "vlan").and_then(|vlan| child(vlan, "tag")) {
-                self.gather.left(
+                self.machines.left(
                     at(tag),
                     format!("<vlan> {} of {}", attribute(tag, "id"), host.name),
                     "libvirt's switch tags it: nothing is to be written here",
@@ -546,7 +546,7 @@ impl Reader {
             }
         }
         host.nics = found.map(|(nic, _)| nic).collect();
-        super::gather::name_cards(&mut host.nics);
+        name_cards(&mut host.nics);
     }
 
     /// The address that a network gives this card, and the name that it gives it.
@@ -578,7 +578,7 @@ impl Reader {
     }
 }
 
-impl Gather {
+impl Machines {
     /// libvirt's own DNS answers with names that nobody boots by.
     fn told_of_dns<'a>(&mut self, hosts: impl Iterator<Item = (usize, &'a str)>) {
         for (line, ip) in hosts {

@@ -6,6 +6,15 @@
 //! **Invariant:** any text gives a value or an error that names a line; nothing panics, and each statement of the
 //! text either shows in the result or in [`Imported::left`].
 
+pub mod cobbler;
+pub mod csv;
+mod machines;
+mod json;
+pub mod kvm_mgr;
+pub mod libvirt;
+pub mod proxmox;
+mod ready;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 

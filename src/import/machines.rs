@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use toml::{Table, Value};
 
-use super::{Imported, Left};
+use super::{Imported, Left, SubnetDraft};
 use crate::base::{Architecture, GroupName, HardwareAddr, HostName, Uuid};
-use crate::config::draft::HostDraft;
+use crate::config::draft::{HostDraft, NicDraft};
 use crate::config::values;
 
 /// The longest part of a statement that a report repeats.
@@ -166,17 +167,22 @@ impl Vm {
 
 /// What has been read so far, and the file that is being read.
 #[derive(Debug, Default)]
-pub(super) struct Gather {
+pub(super) struct Machines {
     file: String,
     imported: Imported,
     /// Where each host's name stands, by its name in small letters.
     names: HashMap<String, (String, usize)>,
 }
 
-impl Gather {
+impl Machines {
     /// What follows stands in this file.
     pub(super) fn begin(&mut self, file: &str) {
         file.clone_into(&mut self.file);
+    }
+
+    /// The file that is being read.
+    pub(super) fn file(&self) -> &str {
+        &self.file
     }
 
     /// What was read.
@@ -270,6 +276,33 @@ impl Gather {
         }
     }
 
+    /// Takes a network in that machines' addresses lie in, or adds to it what is not known yet.
+    pub(super) fn subnet(
+        &mut self,
+        network: Ipv4Net,
+        router: Option<Ipv4Addr>,
+        dns: &[Ipv4Addr],
+        domain: Option<&str>,
+    ) {
+        let subnets = &mut self.imported.subnets;
+        let index = subnets.iter().position(|subnet| subnet.network == network);
+        let index = index.or_else(|| {
+            let name = network.to_string().parse().ok()?;
+            subnets.push(SubnetDraft::new(name, network));
+            subnets.len().checked_sub(1)
+        });
+        let Some(subnet) = index.and_then(|index| subnets.get_mut(index)) else {
+            return;
+        };
+        subnet.router = subnet.router.or(router);
+        if subnet.dns.is_empty() {
+            subnet.dns = dns.to_vec();
+        }
+        if subnet.domain.is_none() {
+            subnet.domain = domain.map(str::to_owned);
+        }
+    }
+
     /// Takes a host in, unless one of its name is there already, which is told.
     pub(super) fn host(&mut self, line: usize, host: HostDraft) -> bool {
         let key = host.name.as_str().to_ascii_lowercase();
@@ -290,6 +323,20 @@ impl Gather {
     }
 }
 
+/// Takes names from network cards that are not theirs alone, and those that no card can have.
+pub(super) fn name_cards(nics: &mut [NicDraft]) {
+    let mut count: HashMap<String, usize> = HashMap::new();
+    for name in nics.iter().filter_map(|nic| nic.name.clone()) {
+        *count.entry(name).or_default() += 1;
+    }
+    for nic in nics {
+        nic.name = nic
+            .name
+            .take()
+            .filter(|name| count.get(name) == Some(&1) && values::line(name).is_ok());
+    }
+}
+
 /// An architecture by any of its usual names.
 pub(super) fn architecture(text: &str) -> Option<Architecture> {
     match text.trim().to_ascii_lowercase().as_str() {
@@ -302,7 +349,7 @@ pub(super) fn architecture(text: &str) -> Option<Architecture> {
 }
 
 /// A text that fits a line of a report.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut shown = String::new();
     for (count, c) in text.trim().chars().enumerate() {
         if count == SHOWN {
@@ -375,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_second_host_of_a_name_is_told_with_the_first_ones_place() {
-        let mut gather = Gather::default();
+        let mut gather = Machines::default();
         gather.begin("a");
         assert!(gather.host(3, HostDraft::new("web01".parse().unwrap())));
         gather.begin("b");
