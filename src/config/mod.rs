@@ -12,6 +12,7 @@ pub mod brought;
 mod check;
 pub mod diff;
 pub mod draft;
+pub mod edit;
 pub mod explain;
 pub mod fetch;
 mod index;
