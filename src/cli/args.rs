@@ -90,6 +90,8 @@ pub enum Command {
         #[command(subcommand)]
         command: super::assets::Assets,
     },
+    /// Bring hosts, groups and subnets over from another server's or tool's files
+    Import(super::import::Import),
 
     // Of the contract, not yet in this version.
     #[command(hide = true, disable_help_flag = true)]
@@ -112,9 +114,6 @@ pub enum Command {
     Capture(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
-    Import(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
     Export(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
@@ -134,7 +133,6 @@ impl Command {
             Self::Bind(_) => "bind",
             Self::Ip(_) => "ip",
             Self::Capture(_) => "capture",
-            Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::RouterConfig(_) => "router-config",
             Self::Schema(_) => "schema",

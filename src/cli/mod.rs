@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod hosts;
+pub mod import;
 pub mod later;
 pub mod log;
 pub mod orders;
@@ -95,6 +96,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         Command::Transfers => transfers::list(&client()?, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
+        Command::Import(asked) => import::run(config, &asked, format, out, &mut io::stderr()),
         other => later::refuse(other.name()),
     }
 }

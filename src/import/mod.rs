@@ -14,6 +14,7 @@ pub mod kvm_mgr;
 pub mod libvirt;
 pub mod proxmox;
 mod ready;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -129,7 +130,7 @@ impl SubnetDraft {
 }
 
 /// A statement that was not carried over, or only in part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Left {
     /// The file, as it was given.
     pub file: String,

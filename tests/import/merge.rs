@@ -1,0 +1,1 @@
+//! `bootwright import`: printing and merging.
