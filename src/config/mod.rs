@@ -30,7 +30,7 @@ pub mod snapshot;
 pub mod source;
 pub mod stranger;
 mod table;
-mod values;
+pub(crate) mod values;
 pub mod variables;
 mod vars;
 mod written;

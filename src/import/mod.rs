@@ -6,6 +6,12 @@
 //! **Invariant:** any text gives a value or an error that names a line; nothing panics, and each statement of the
 //! text either shows in the result or in [`Imported::left`].
 
+mod boot;
+pub mod dhcpd;
+mod gather;
+mod options;
+mod place;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 

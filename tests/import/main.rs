@@ -1,0 +1,5 @@
+//! The importers over files as people have them: what becomes of each, as a snapshot.
+
+mod dhcpd;
+mod files;
+mod shown;
