@@ -209,6 +209,11 @@ impl Gather {
             .position(|(draft, ..)| draft.network.contains(&ip))
     }
 
+    /// Where a subnet that was added stands.
+    pub(crate) fn subnet_place(&self, index: usize) -> Option<Place> {
+        self.subnets.get(index).map(|(_, place, _)| place.clone())
+    }
+
     /// How many subnets there are.
     pub(crate) fn subnets(&self) -> usize {
         self.subnets.len()

@@ -8,6 +8,7 @@
 
 mod boot;
 pub mod dhcpd;
+pub mod dnsmasq;
 mod gather;
 mod options;
 mod place;

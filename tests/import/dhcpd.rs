@@ -15,7 +15,7 @@ fn site() -> Site {
 
 fn snapshot(name: &str) {
     let imported = read(&[sample("dhcpd", &format!("{name}.conf"))], &site()).unwrap();
-    insta::assert_snapshot!(format!("dhcpd_{name}"), shown(&imported));
+    insta::assert_snapshot!(name, shown(&imported));
 }
 
 #[test]

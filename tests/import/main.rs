@@ -1,5 +1,6 @@
 //! The importers over files as people have them: what becomes of each, as a snapshot.
 
 mod dhcpd;
+mod dnsmasq;
 mod files;
 mod shown;
