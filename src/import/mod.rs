@@ -6,12 +6,18 @@
 //! **Invariant:** any text gives a value or an error that names a line; nothing panics, and each statement of the
 //! text either shows in the result or in [`Imported::left`].
 
+mod boot;
 pub mod cobbler;
 pub mod csv;
-mod machines;
+pub mod dhcpd;
+pub mod dnsmasq;
+mod gather;
 mod json;
 pub mod kvm_mgr;
 pub mod libvirt;
+mod machines;
+mod options;
+mod place;
 pub mod proxmox;
 mod ready;
 pub mod write;

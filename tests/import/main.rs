@@ -2,9 +2,13 @@
 
 mod cobbler;
 mod csv;
+mod dhcpd;
+mod dnsmasq;
+mod files;
 mod kvm_mgr;
 mod libvirt;
 mod merge;
 mod mutations;
 mod proxmox;
+mod shown;
 mod support;

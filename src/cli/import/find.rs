@@ -66,7 +66,7 @@ pub(super) fn files(paths: &[PathBuf], from: Origin) -> anyhow::Result<Found> {
                 name: "standard input".to_owned(),
                 text: decoded(standard_input()?)?,
             });
-        } else if path.is_dir() && !matches!(from, Origin::Dnsmasq) {
+        } else if path.is_dir() {
             let mut inside = Vec::new();
             below(path, from, 0, &mut inside)
                 .with_context(|| format!("{} cannot be read", path.display()))?;

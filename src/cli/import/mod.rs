@@ -105,8 +105,9 @@ impl Origin {
     }
 
     fn read(self, sources: &[Source], bring: &dyn Bring) -> Result<Imported, ImportError> {
-        let _ = bring;
         match self {
+            Self::Dhcpd => import::dhcpd::read(sources, bring),
+            Self::Dnsmasq => import::dnsmasq::read(sources, bring),
             Self::Cobbler => import::cobbler::read(sources),
             Self::KvmMgr => import::kvm_mgr::read(sources),
             Self::Libvirt => import::libvirt::read(sources),
@@ -136,7 +137,7 @@ pub fn run(
     };
     let mut imported = from.read(&found.sources, &found.bring)?;
     imported.left.extend(found.left);
-    default(&mut imported, asked);
+    default(&mut imported, from, asked);
     let told = match &asked.into {
         None => show::Done::Printed,
         Some(into) => {
@@ -156,7 +157,7 @@ pub fn run(
 }
 
 /// Group, profile and subnet of those that have none.
-fn default(imported: &mut Imported, asked: &Import) {
+fn default(imported: &mut Imported, from: Origin, asked: &Import) {
     if let Some(group) = &asked.group {
         let mut used = false;
         for host in imported.hosts.iter_mut().filter(|host| host.group.is_none()) {
@@ -182,7 +183,9 @@ fn default(imported: &mut Imported, asked: &Import) {
             }
         }
     }
-    for host in &imported.hosts {
+    // Readers of servers' files tell it themselves.
+    let told = matches!(from, Origin::Dhcpd | Origin::Dnsmasq | Origin::Kea);
+    for host in imported.hosts.iter().filter(|_| !told) {
         if host.ip.is_none() && host.subnet.is_none() && asked.into.is_none() {
             imported.left.push(Left {
                 file: host.name.to_string(),
