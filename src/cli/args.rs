@@ -98,6 +98,8 @@ pub enum Command {
         #[command(subcommand)]
         command: super::assets::Assets,
     },
+    /// Bring hosts, groups and subnets over from another server's or tool's files
+    Import(super::import::Import),
 
     // Of the contract, not yet in this version.
     #[command(hide = true, disable_help_flag = true)]
@@ -106,9 +108,6 @@ pub enum Command {
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Capture(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Import(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Export(Later),
@@ -126,7 +125,6 @@ impl Command {
         match self {
             Self::Simulate(_) => "simulate",
             Self::Capture(_) => "capture",
-            Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::RouterConfig(_) => "router-config",
             Self::Schema(_) => "schema",

@@ -12,6 +12,7 @@ pub mod edit;
 pub mod events;
 pub mod explain;
 pub mod hosts;
+pub mod import;
 pub mod ip;
 pub mod later;
 pub mod log;
@@ -108,6 +109,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Adopt(asked) => adopt::run(&config()?, &asked, format, out),
         Command::Unknown(asked) => unknown::run(&client()?, &asked, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
+        Command::Import(asked) => import::run(config, &asked, format, out, &mut io::stderr()),
         other => later::refuse(other.name()),
     }
 }

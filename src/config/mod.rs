@@ -31,10 +31,10 @@ pub mod snapshot;
 pub mod source;
 pub mod stranger;
 mod table;
-mod values;
+pub(crate) mod values;
 pub mod variables;
 mod vars;
-mod written;
+pub(crate) mod written;
 
 pub use check::hooks::warnings as hook_warnings;
 pub use diff::SnapshotDiff;

@@ -57,6 +57,8 @@ pub struct Reservations {
     touched: Vec<Touched>,
     /// Where new entries go, when somebody has said so.
     into: Option<usize>,
+    /// `bootwright.toml` as it was read and as it shall be, when something is added to it.
+    server: Option<(Arc<str>, Arc<str>)>,
 }
 
 impl Reservations {
@@ -99,7 +101,32 @@ impl Reservations {
             before: OnceCell::new(),
             touched: Vec::new(),
             into: None,
+            server: None,
         })
+    }
+
+    /// Writes this below what `bootwright.toml` has: whole sections, such as `[[subnet]]`.
+    pub fn add_to_server(&mut self, sections: &str) -> Result<(), Error> {
+        let before: Arc<str> = match &self.server {
+            Some((_, after)) => Arc::clone(after),
+            None => self
+                .disk
+                .read(&self.config)
+                .map_err(|source| Error::Unreadable {
+                    path: self.config.clone(),
+                    source,
+                })?
+                .into(),
+        };
+        let end = if before.is_empty() || before.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        let after: Arc<str> = format!("{before}{end}\n{sections}").into();
+        let first = self.server.take().map_or(before, |(first, _)| first);
+        self.server = Some((first, after));
+        Ok(())
     }
 
     /// `bootwright.toml`.
@@ -466,6 +493,9 @@ impl Reservations {
 
     /// Puts the texts over the files: all that are there, with `edited` as they are now.
     pub(super) fn put_into(&mut self, over: &mut Overlay<'_>, edited: bool) -> Result<(), Error> {
+        if let Some((_, after)) = self.server.as_ref().filter(|_| edited) {
+            over.put(self.config.clone(), Arc::clone(after));
+        }
         for file in &mut self.files {
             let text = file
                 .document
@@ -485,6 +515,13 @@ impl Reservations {
     /// The files that differ from what was read.
     pub(super) fn changed(&mut self) -> Result<Vec<Changed>, Error> {
         let mut changed = Vec::new();
+        if let Some((before, after)) = &self.server {
+            changed.push(Changed {
+                path: self.config.clone(),
+                before: Some(Arc::clone(before)),
+                after: Arc::clone(after),
+            });
+        }
         for file in &mut self.files {
             let text = file
                 .document

@@ -128,7 +128,7 @@ fn nic(draft: &NicDraft) -> Values {
 
 /// Options by name or code become the list of tables that the file has. A value that is no table has its type's key: a
 /// text `text`, an address or several `ip`, `true` or `false` `bool`, a number `u32`.
-fn options(options: &Values) -> Option<Value> {
+pub(super) fn options(options: &Values) -> Option<Value> {
     let list: Vec<Value> = options
         .iter()
         .map(|(name, value)| {

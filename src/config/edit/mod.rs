@@ -32,6 +32,16 @@ use self::scan::{Keys, Kind, Node, NodeKind, Scan};
 use super::draft::{GroupDraft, HostDraft};
 use crate::base::{GroupName, HostName};
 
+/// A value on one line, as it stands behind a key.
+pub fn written(value: &Value) -> String {
+    value::write(value, None)
+}
+
+/// The `options` of a draft as the list that files have; `None`: there are none.
+pub fn options(options: &toml::Table) -> Option<Value> {
+    add::options(options)
+}
+
 /// A host or a group of a reservations file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Entry {
