@@ -80,6 +80,8 @@ pub enum Command {
     Transfers,
     /// Show what a machine would get, without serving it
     Render(Render),
+    /// Tell each packet and file that a machine would get and why, from the files alone
+    Simulate(super::simulate::Simulate),
     /// Boot a virtual machine through the configuration, in a network of its own
     Rehearse(super::rehearse::Rehearse),
     /// Look for what keeps machines from booting; in this version only for other DHCP servers: `doctor dhcp`
@@ -92,9 +94,6 @@ pub enum Command {
     },
 
     // Of the contract, not yet in this version.
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Simulate(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Unknown(Later),
@@ -128,7 +127,6 @@ impl Command {
     /// As it was typed, for commands that are refused by name.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Simulate(_) => "simulate",
             Self::Unknown(_) => "unknown",
             Self::Adopt(_) => "adopt",
             Self::Bind(_) => "bind",
@@ -313,7 +311,6 @@ mod tests {
     #[test]
     fn what_comes_later_takes_anything() {
         for line in [
-            "bootwright simulate --mac 52:54:00:00:00:01 --firmware bios",
             "bootwright import kea a.json --into x.toml",
             "bootwright host add web09 --ip 10.0.0.9",
             "bootwright doctor",

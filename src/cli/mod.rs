@@ -19,6 +19,7 @@ pub mod reload;
 pub mod render;
 pub mod serve;
 pub mod show_events;
+pub mod simulate;
 pub mod table;
 pub mod transfers;
 
@@ -90,6 +91,9 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Why { host } => hosts::why(&client()?, &host, format, out),
         Command::Render(asked) => {
             render::run(&config()?, &asked.into(), format, out, &mut io::stderr())
+        }
+        Command::Simulate(asked) => {
+            simulate::run(&config()?, &asked, format, out, &mut io::stderr())
         }
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),

@@ -1,0 +1,4 @@
+//! Commands that need no daemon: what machines would get, what other programs are told.
+
+mod simulate;
+mod site;
