@@ -20,6 +20,7 @@ pub mod config;
 pub mod daemon;
 pub mod decide;
 pub mod diagnose;
+pub mod export;
 pub mod host;
 pub mod import;
 pub mod journal;

@@ -59,8 +59,22 @@ fn wrong_usage_is_2_and_help_is_0() {
     let ran = run_in(site.path(), &["--help"]);
     assert_eq!(ran.status, 0);
     for command in [
-        "serve", "reload", "check", "render", "hosts", "install", "cancel", "local", "events",
-        "why", "simulate", "rehearse", "doctor", "assets",
+        "serve",
+        "reload",
+        "check",
+        "render",
+        "hosts",
+        "install",
+        "cancel",
+        "local",
+        "events",
+        "why",
+        "simulate",
+        "export",
+        "router-config",
+        "rehearse",
+        "doctor",
+        "assets",
     ] {
         assert!(ran.out.contains(&format!("\n  {command}")), "{command}");
     }
@@ -75,8 +89,6 @@ fn what_comes_later_says_so() {
         "doctor firewall",
         "capture web01",
         "import kea x.json --into reservations.toml",
-        "export ansible",
-        "router-config kea",
         "schema server",
         "unknown",
         "adopt 52:54:00:00:00:01 --name web09",

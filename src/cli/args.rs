@@ -82,6 +82,10 @@ pub enum Command {
     Render(Render),
     /// Tell each packet and file that a machine would get and why, from the files alone
     Simulate(super::simulate::Simulate),
+    /// Write hosts, groups and subnets as a file of another program
+    Export(super::export::Export),
+    /// Print the lines that have another DHCP server send its machines here
+    RouterConfig(super::router_config::RouterConfig),
     /// Boot a virtual machine through the configuration, in a network of its own
     Rehearse(super::rehearse::Rehearse),
     /// Look for what keeps machines from booting; in this version only for other DHCP servers: `doctor dhcp`
@@ -114,12 +118,6 @@ pub enum Command {
     Import(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
-    Export(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    RouterConfig(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
     Schema(Later),
 }
 
@@ -133,8 +131,6 @@ impl Command {
             Self::Ip(_) => "ip",
             Self::Capture(_) => "capture",
             Self::Import(_) => "import",
-            Self::Export(_) => "export",
-            Self::RouterConfig(_) => "router-config",
             Self::Schema(_) => "schema",
             _ => "this command",
         }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod doctor;
 pub mod events;
 pub mod explain;
+pub mod export;
 pub mod hosts;
 pub mod later;
 pub mod log;
@@ -17,6 +18,7 @@ pub mod output;
 pub mod rehearse;
 pub mod reload;
 pub mod render;
+pub mod router_config;
 pub mod serve;
 pub mod show_events;
 pub mod simulate;
@@ -91,6 +93,10 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Why { host } => hosts::why(&client()?, &host, format, out),
         Command::Render(asked) => {
             render::run(&config()?, &asked.into(), format, out, &mut io::stderr())
+        }
+        Command::Export(asked) => export::run(&config()?, &asked, format, out, &mut io::stderr()),
+        Command::RouterConfig(asked) => {
+            router_config::run(&config()?, &asked, format, out, &mut io::stderr())
         }
         Command::Simulate(asked) => {
             simulate::run(&config()?, &asked, format, out, &mut io::stderr())

@@ -5,7 +5,7 @@
 
 mod folder;
 mod items;
-mod place;
+pub(super) mod place;
 #[cfg(test)]
 mod tests;
 mod virt;

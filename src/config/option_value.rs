@@ -90,7 +90,11 @@ impl fmt::Display for Route {
 }
 
 fn joined<T: ToString>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    items
+        .iter()
+        .map(T::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Text without its closing NUL.
@@ -179,11 +183,23 @@ mod tests {
             (17, b"nfs:/srv\0", "nfs:/srv"),
             (17, b"caf\xc3\xa9", "63 61 66 c3 a9"),
             (43, &[6, 1, 8, 255], "06 01 08 ff"),
-            (121, &[24, 10, 1, 0, 10, 99, 0, 1], "10.1.0.0/24 via 10.99.0.1"),
-            (121, &[33, 10, 1, 0, 7, 1, 10, 99, 0, 1], "21 0a 01 00 07 01 0a 63 00 01"),
+            (
+                121,
+                &[24, 10, 1, 0, 10, 99, 0, 1],
+                "10.1.0.0/24 via 10.99.0.1",
+            ),
+            (
+                121,
+                &[33, 10, 1, 0, 7, 1, 10, 99, 0, 1],
+                "21 0a 01 00 07 01 0a 63 00 01",
+            ),
             (224, b"free text", "free text"),
         ] {
-            assert_eq!(OptionValue::of(code, data).to_string(), shown, "option {code}");
+            assert_eq!(
+                OptionValue::of(code, data).to_string(),
+                shown,
+                "option {code}"
+            );
         }
         let list = domain_search(["lab.example", "example", "a.lab.example"]);
         let value = OptionValue::of(119, &list);

@@ -4,13 +4,26 @@ use std::path::Path;
 
 use bootwright::cli::output::Format;
 use bootwright::cli::simulate::{Simulate, run_with};
-use bootwright::config::source::{DiskFiles, MemoryFiles};
+use bootwright::config::source::{DiskFiles, Files, MemoryFiles};
 use bootwright::record::InstallState;
 use bootwright::simulate::{Ask, AskError, Boot, End, Machine, Report, VERSION, simulate};
 use clap::Parser;
 use proptest::prelude::*;
 
-use super::site::{MAIN, files, in_force, without};
+use super::site::{MAIN, files, in_force};
+
+/// The site without a boot file.
+fn without(path: &str) -> MemoryFiles {
+    let all = files(&[]);
+    let mut rest = MemoryFiles::default();
+    for file in Files::list(&all, Path::new("")).unwrap() {
+        if file != Path::new("/boot-assets").join(path) {
+            let text = Files::read(&all, &file).unwrap();
+            rest.insert(file, text);
+        }
+    }
+    rest
+}
 
 fn ask(machine: &str, host: &str) -> Ask {
     Ask {

@@ -217,19 +217,6 @@ pub(crate) fn files(more: &[(&str, &str)]) -> MemoryFiles {
     files
 }
 
-/// The same without a boot file.
-pub(crate) fn without(path: &str) -> MemoryFiles {
-    let all = files(&[]);
-    let mut rest = MemoryFiles::default();
-    for file in bootwright::config::source::Files::list(&all, Path::new("")).unwrap() {
-        if file != Path::new("/boot-assets").join(path) {
-            let text = bootwright::config::source::Files::read(&all, &file).unwrap();
-            rest.insert(file, text);
-        }
-    }
-    rest
-}
-
 /// The configuration of these files.
 pub(crate) fn in_force(files: &MemoryFiles) -> Arc<InForce> {
     let loaded = load(files, Path::new(MAIN), 1);
