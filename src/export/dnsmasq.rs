@@ -105,6 +105,15 @@ fn host(text: &mut String, entry: &Entry<'_>, sets: &[&[ConfiguredOption]], left
         return;
     }
     let Some(ip) = entry.ip else { return };
+    let own = entry.host.domain.as_ref().filter(|_| entry.is_first);
+    if let Some(domain) =
+        own.filter(|own| entry.subnet.is_some_and(|of| of.domain.as_ref() != Some(own)))
+    {
+        left.push(Left {
+            what: entry.told(),
+            why: format!("its domain {domain}: dnsmasq has one for each network"),
+        });
+    }
     let macs: Vec<String> = entry.macs.iter().map(mac).collect();
     let set = sets
         .iter()

@@ -160,6 +160,19 @@ pub fn export(snapshot: &Snapshot, format: Format, zone: &ZoneSettings) -> Expor
         Format::Ansible => one("inventory.yml", ansible::write(snapshot, &mut left)),
         Format::Csv => one("hosts.csv", csv::write(snapshot, &mut left)),
     };
+    let why = match format {
+        Format::Dnsmasq | Format::Kea | Format::Dhcpd => Some(
+            "what they boot and are installed with (profiles, loaders, snippets, variables) is this server's alone, and groups only hold options there",
+        ),
+        Format::Ansible | Format::Csv => {
+            Some("snippets and variables are left out, because they may hold passwords")
+        }
+        Format::Hosts | Format::Zone => None,
+    };
+    left.extend(why.map(|why| Left {
+        what: "all hosts".to_owned(),
+        why: why.to_owned(),
+    }));
     left.dedup();
     Exported { texts, left }
 }
