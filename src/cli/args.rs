@@ -96,6 +96,8 @@ pub enum Command {
         #[command(subcommand)]
         command: super::assets::Assets,
     },
+    /// Bring hosts, groups and subnets over from another server's or tool's files
+    Import(super::import::Import),
 
     // Of the contract, not yet in this version.
     #[command(hide = true, disable_help_flag = true)]
@@ -115,9 +117,6 @@ pub enum Command {
     Capture(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
-    Import(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
     Schema(Later),
 }
 
@@ -130,7 +129,6 @@ impl Command {
             Self::Bind(_) => "bind",
             Self::Ip(_) => "ip",
             Self::Capture(_) => "capture",
-            Self::Import(_) => "import",
             Self::Schema(_) => "schema",
             _ => "this command",
         }

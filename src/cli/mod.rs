@@ -11,6 +11,7 @@ pub mod events;
 pub mod explain;
 pub mod export;
 pub mod hosts;
+pub mod import;
 pub mod later;
 pub mod log;
 pub mod orders;
@@ -105,6 +106,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         Command::Transfers => transfers::list(&client()?, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
+        Command::Import(asked) => import::run(config, &asked, format, out, &mut io::stderr()),
         other => later::refuse(other.name()),
     }
 }

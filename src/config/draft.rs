@@ -36,7 +36,8 @@ pub struct HostDraft {
     pub loader: Option<String>,
     /// `notes`.
     pub notes: Option<String>,
-    /// `options`: by name or code, as the file writes them.
+    /// `options`: each key is an option's name or its code as a text, each value a table of what the file writes beside
+    /// it, such as `{ u16 = 1500 }` or `{ ip = ["10.0.0.1"], force = true }`.
     pub options: Table,
     /// `[hosts.NAME.vars]`.
     pub vars: Table,

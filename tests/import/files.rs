@@ -1,0 +1,67 @@
+//! Files of a sample, and names that have addresses.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use bootwright::import::{Bring, Source};
+
+/// Folder of the samples of one format.
+pub fn folder(format: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/import/samples")
+        .join(format)
+}
+
+/// A sample as a source.
+pub fn sample(format: &str, name: &str) -> Source {
+    let path = folder(format).join(name);
+    Source {
+        name: name.to_owned(),
+        text: std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+    }
+}
+
+/// Files by the path that the samples have for them, and addresses by name.
+#[derive(Debug, Default)]
+pub struct Site {
+    files: BTreeMap<String, String>,
+    addresses: BTreeMap<String, Ipv4Addr>,
+}
+
+impl Site {
+    /// With a file of this path and text.
+    pub fn file(mut self, path: &str, text: impl Into<String>) -> Self {
+        self.files.insert(path.to_owned(), text.into());
+        self
+    }
+
+    /// With an address of a name.
+    pub fn address(mut self, name: &str, ip: [u8; 4]) -> Self {
+        self.addresses.insert(name.to_owned(), ip.into());
+        self
+    }
+}
+
+impl Bring for Site {
+    fn text(&self, path: &str) -> Option<String> {
+        self.files.get(path).cloned()
+    }
+
+    fn list(&self, folder: &str) -> Option<Vec<String>> {
+        let folder = format!("{}/", folder.trim_end_matches('/'));
+        let names: Vec<String> = self
+            .files
+            .keys()
+            .filter_map(|path| path.strip_prefix(&folder))
+            .filter(|name| !name.contains('/'))
+            .map(str::to_owned)
+            .collect();
+        (!names.is_empty()).then_some(names)
+    }
+
+    fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
+        self.addresses.get(name).copied()
+    }
+}
