@@ -29,6 +29,8 @@ MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
 
 # The validators of the answers' formats; scripts/setup-validators.sh brings the rest of them.
 VALIDATORS=(busybox dash debconf grub-common ignition libxml2-utils python3-venv shellcheck)
+# The programs that exports are written for; the servers are not started.
+VALIDATORS+=(bind9-utils dnsmasq-base isc-dhcp-server kea-dhcp4-server)
 
 # The servers beside which DHCP, TFTP, HTTP and whole boots are measured; taskset, chrt, unshare.
 PEERS=(kea-dhcp4-server isc-dhcp-server dnsmasq-base tftpd-hpa nginx-light iproute2 util-linux)

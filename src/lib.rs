@@ -7,7 +7,7 @@
 //! | L0 | [`base`] | vocabulary: addresses, names, time |
 //! | L1 | [`wire`] | bytes ↔ values |
 //! | L2 | [`config`], [`record`], [`journal::event`], [`journal::reason`] | what was written, what is remembered, what happened |
-//! | L3 | [`decide`], [`render`], [`diagnose`], [`import`] | what a machine gets and why; what other servers' files say; pure |
+//! | L3 | [`decide`], [`render`], [`diagnose`], [`simulate`], [`import`], [`export`] | what a machine gets and why; what other servers' files say and are to say; pure |
 //! | L4 | [`store`], [`journal::log`] | durable state |
 //! | L5 | [`serve`], [`host`], [`assets`], [`edits`] | sockets and tasks; the machine we run on; bringing boot files; editing reservations |
 //! | L6 | [`daemon`], [`rehearse`] | the wiring |
@@ -21,6 +21,7 @@ pub mod daemon;
 pub mod decide;
 pub mod diagnose;
 pub mod edits;
+pub mod export;
 pub mod host;
 pub mod import;
 pub mod journal;
@@ -28,5 +29,6 @@ pub mod record;
 pub mod rehearse;
 pub mod render;
 pub mod serve;
+pub mod simulate;
 pub mod store;
 pub mod wire;

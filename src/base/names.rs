@@ -281,6 +281,12 @@ impl Uuid {
         Self(bytes)
     }
 
+    /// The 16 bytes of option 97 after its type byte, as [`Uuid::from_smbios`] reads them.
+    pub fn to_smbios(self) -> [u8; 16] {
+        // Turning three fields about twice leaves them as they were.
+        Self::from_smbios(self.0).0
+    }
+
     /// Whether this is one of the values that firmware sends when it has none (all zeros or ones).
     pub fn is_placeholder(&self) -> bool {
         self.0 == [0; 16] || self.0 == [0xff; 16]

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod edit;
 pub mod events;
 pub mod explain;
+pub mod export;
 pub mod hosts;
 pub mod import;
 pub mod ip;
@@ -21,8 +22,10 @@ pub mod output;
 pub mod rehearse;
 pub mod reload;
 pub mod render;
+pub mod router_config;
 pub mod serve;
 pub mod show_events;
+pub mod simulate;
 pub mod table;
 pub mod transfers;
 pub mod unknown;
@@ -101,6 +104,13 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Why { host } => hosts::why(&client()?, &host, format, out),
         Command::Render(asked) => {
             render::run(&config()?, &asked.into(), format, out, &mut io::stderr())
+        }
+        Command::Export(asked) => export::run(&config()?, &asked, format, out, &mut io::stderr()),
+        Command::RouterConfig(asked) => {
+            router_config::run(&config()?, &asked, format, out, &mut io::stderr())
+        }
+        Command::Simulate(asked) => {
+            simulate::run(&config()?, &asked, format, out, &mut io::stderr())
         }
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),

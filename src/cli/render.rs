@@ -5,7 +5,7 @@
 
 mod folder;
 mod items;
-mod place;
+pub(super) mod place;
 #[cfg(test)]
 mod tests;
 mod virt;
@@ -13,6 +13,7 @@ mod virt;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
 use serde::Serialize;
@@ -83,8 +84,22 @@ pub fn run_with(
     errors: &mut dyn Write,
 ) -> anyhow::Result<u8> {
     usage(asked)?;
+    let in_force = &configuration(files, config, errors)?;
+    match (&asked.host, &asked.into) {
+        (Some(host), _) => one_host(in_force, host, asked, format, out, errors),
+        (None, Some(into)) => folder::write(in_force, into, format, out, errors),
+        (None, None) => bail!("name a host, or every host by --all --into DIR"),
+    }
+}
+
+/// The configuration, without errors; those that there are go to `errors`.
+pub(super) fn configuration(
+    files: &dyn Files,
+    config: &Path,
+    errors: &mut dyn Write,
+) -> anyhow::Result<Arc<InForce>> {
     let loaded = load::load(files, config, 0);
-    let Some(in_force) = &loaded.config else {
+    let Some(in_force) = loaded.config else {
         writeln!(
             errors,
             "{}",
@@ -92,11 +107,7 @@ pub fn run_with(
         )?;
         bail!("the configuration has errors");
     };
-    match (&asked.host, &asked.into) {
-        (Some(host), _) => one_host(in_force, host, asked, format, out, errors),
-        (None, Some(into)) => folder::write(in_force, into, format, out, errors),
-        (None, None) => bail!("name a host, or every host by --all --into DIR"),
-    }
+    Ok(in_force)
 }
 
 /// What makes no sense, or would show what must not be shown.

@@ -19,6 +19,7 @@ mod index;
 pub mod load;
 mod merge;
 pub mod mirror;
+pub mod option_value;
 pub mod options;
 mod parse;
 mod parts;

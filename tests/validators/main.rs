@@ -3,6 +3,7 @@
 //! `make test` runs this; alone: `scripts/setup.sh validators && cargo test --test validators`. What was rendered
 //! stays in target/validators/rendered. A further profile is an entry in `profiles.rs`.
 
+mod exported;
 mod golden;
 mod hosts;
 mod profiles;

@@ -15,7 +15,7 @@ use super::items::Rendered;
 
 /// Who may read what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::cli) enum Mode {
     /// As the umask says.
     Usual,
     /// Only the user: it holds secrets.
@@ -24,7 +24,7 @@ pub(super) enum Mode {
 
 impl Mode {
     /// With secrets, or without.
-    pub(super) fn of(secrets: bool) -> Self {
+    pub(in crate::cli) fn of(secrets: bool) -> Self {
         if secrets { Self::Private } else { Self::Usual }
     }
 
@@ -78,7 +78,7 @@ pub(super) fn make_folder(path: &Path, mode: Mode) -> anyhow::Result<()> {
 }
 
 /// Refuses what is there and no plain file.
-pub(super) fn writable(path: &Path) -> anyhow::Result<()> {
+pub(in crate::cli) fn writable(path: &Path) -> anyhow::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -103,7 +103,7 @@ pub(super) fn writable(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a file beside its place and moves it there.
-pub(super) fn replace(path: &Path, text: &str, mode: Mode) -> anyhow::Result<()> {
+pub(in crate::cli) fn replace(path: &Path, text: &str, mode: Mode) -> anyhow::Result<()> {
     let name = path
         .file_name()
         .with_context(|| format!("{} names no file", path.display()))?;
