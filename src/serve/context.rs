@@ -284,6 +284,23 @@ pub struct DiskBootFiles<'a> {
     assets: &'a AssetTree,
 }
 
+impl DiskBootFiles<'_> {
+    /// The first file that an installation needs and `is_there` says is not.
+    pub fn missing_by(
+        &self,
+        host: &Host,
+        profile: &Profile,
+        arch: Architecture,
+        is_there: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
+        let needs = self.in_force.needs(host, profile, arch)?;
+        match &needs.paths {
+            Ok(paths) => paths.iter().find(|path| !is_there(path)).cloned(),
+            Err(error) => Some(error.clone()),
+        }
+    }
+}
+
 impl BootFiles for DiskBootFiles<'_> {
     fn is_there(&self, path: &str) -> bool {
         // What is mirrored comes when it is asked for.
@@ -291,11 +308,7 @@ impl BootFiles for DiskBootFiles<'_> {
     }
 
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
-        let needs = self.in_force.needs(host, profile, arch)?;
-        match &needs.paths {
-            Ok(paths) => paths.iter().find(|path| !self.is_there(path)).cloned(),
-            Err(error) => Some(error.clone()),
-        }
+        self.missing_by(host, profile, arch, &|path| self.is_there(path))
     }
 
     fn options_of(

@@ -74,13 +74,7 @@ fn beside_another_server(firmware: &str, steps: &[&str]) {
     let ended = site.rehearse(&["web01", "--firmware", firmware, "--timeout", PATIENCE]);
     assert_eq!(ended.status, Some(0), "{}", ended.output);
     let given = "10.99.0.3 from another server";
-    assert!(
-        ended
-            .output
-            .contains("(dnsmasq) at 10.99.0.1 gives 10.99.0.3"),
-        "{}",
-        ended.output
-    );
+    ended.assert_shows(&["(dnsmasq) at 10.99.0.1 gives 10.99.0.3"]);
     assert_steps(&ended, steps);
     assert_steps(
         &ended,
@@ -149,13 +143,11 @@ fn a_bios_machine_comes_to_its_answers() {
     );
     assert_no_wait_for_a_router(&ended);
     // Its own console agrees with the journal: the loader came by TFTP, the kernel is Debian's.
-    assert!(ended.output.contains("tftp://10.99.0.2/ipxe/undionly.kpxe"));
-    assert!(
-        ended.output.contains("] Linux version "),
-        "{}",
-        ended.output
-    );
-    assert!(ended.output.contains("hostname=web01"));
+    ended.assert_shows(&[
+        "tftp://10.99.0.2/ipxe/undionly.kpxe",
+        "] Linux version ",
+        "hostname=web01",
+    ]);
     site.is_clean();
 }
 
@@ -191,15 +183,13 @@ fn a_bios_machine_comes_to_its_answers_by_pxelinux() {
         ],
     );
     assert_no_step(&ended, &["iPXE has its address"]);
-    for words in [
+    ended.assert_shows(&[
         "PXELINUX 6.",
         "Bootwright: web01 is to be installed with debian-12",
         "] Linux version ",
         "BOOTIF=01-52-54-00-47-86-8e",
         "hostname=web01",
-    ] {
-        assert!(ended.output.contains(words), "{words}: {}", ended.output);
-    }
+    ]);
     site.is_clean();
 }
 
@@ -232,7 +222,7 @@ fn a_uefi_machine_comes_to_its_kernel_by_grub() {
     );
     assert_no_step(&ended, &["iPXE has its address"]);
     let words = "Bootwright: web02 is to be installed with debian-12";
-    assert!(ended.output.contains(words), "{}", ended.output);
+    ended.assert_shows(&[words]);
     site.is_clean();
 }
 
@@ -264,12 +254,7 @@ fn a_uefi_machine_comes_to_its_answers() {
         ],
     );
     assert_no_wait_for_a_router(&ended);
-    assert!(ended.output.contains("NBP file downloaded successfully"));
-    assert!(
-        ended.output.contains("] Linux version "),
-        "{}",
-        ended.output
-    );
+    ended.assert_shows(&["NBP file downloaded successfully", "] Linux version "]);
     site.is_clean();
 }
 
@@ -316,11 +301,7 @@ fn an_installed_bios_machine_boots_its_disk() {
     // BIOS: an address and no boot file, and the ROM goes on to the disk.
     assert_steps(&ended, &["no boot file", "the disk was booted"]);
     assert_no_step(&ended, &["loader", "script", "kernel", "answers"]);
-    assert!(
-        ended
-            .output
-            .contains("bootwright rehearsal: this is the disk")
-    );
+    ended.assert_shows(&["bootwright rehearsal: this is the disk"]);
     site.is_clean();
 }
 
@@ -348,11 +329,7 @@ fn an_installed_uefi_machine_boots_its_disk() {
         ],
     );
     assert_no_step(&ended, &["with the installer", "kernel", "answers"]);
-    assert!(
-        ended
-            .output
-            .contains("bootwright rehearsal: this is the disk")
-    );
+    ended.assert_shows(&["bootwright rehearsal: this is the disk"]);
     site.is_clean();
 }
 
@@ -375,7 +352,7 @@ fn boots_its_disk(firmware: &str, form: &str, steps: &[&str], console: &str) {
     assert_steps(&ended, steps);
     assert_steps(&ended, &["the disk was booted"]);
     assert_no_step(&ended, &["with the installer", "kernel", "answers"]);
-    assert!(ended.output.contains(console), "{}", ended.output);
+    ended.assert_shows(&[console]);
     site.is_clean();
 }
 
@@ -445,11 +422,7 @@ fn a_cd_is_booted_over_http() {
             "hello.iso is read as a disk",
         ],
     );
-    assert!(
-        ended.output.contains("hello from the CD"),
-        "{}",
-        ended.output
-    );
+    ended.assert_shows(&["hello from the CD"]);
     site.is_clean();
 }
 
@@ -554,11 +527,7 @@ fn uefi_http_boot_of_an_arm64_machine() {
         ],
     );
     // The firmware's own words.
-    assert!(
-        ended.output.contains(&format!("URI: {url}")),
-        "{}",
-        ended.output
-    );
+    ended.assert_shows(&[&format!("URI: {url}")]);
     site.is_clean();
 }
 
@@ -568,8 +537,7 @@ fn a_boot_that_does_not_come_far_enough_is_told() {
     let site = Site::new();
     let ended = site.rehearse(&["web01", "--until", "script", "--timeout", "2s"]);
     assert_eq!(ended.status, Some(1), "{}", ended.output);
-    assert!(ended.output.contains("missing step: "), "{}", ended.output);
-    assert!(ended.output.contains("serial console"), "{}", ended.output);
+    ended.assert_shows(&["missing step: ", "serial console"]);
     site.is_clean();
 
     let ended = site.rehearse(&[
@@ -655,7 +623,7 @@ fn what_cannot_be_rehearsed_is_refused_with_a_remedy() {
     ] {
         let ended = site.rehearse(args);
         assert_eq!(ended.status, Some(1), "{args:?}: {}", ended.output);
-        assert!(ended.output.contains(words), "{args:?}: {}", ended.output);
+        ended.assert_shows(&[words]);
     }
     assert_eq!(
         site.rehearse(&["web01", "--firmware", "bois"]).status,

@@ -29,6 +29,19 @@ pub(crate) struct Ended {
     pub(crate) output: String,
     /// The lines that tell a step or a remark: they begin with a time.
     pub(crate) steps: Vec<String>,
+    /// What the console showed: without the steps told between, and without control sequences.
+    console: String,
+}
+
+impl Ended {
+    /// Something that was printed, or shown on the console, wherever a step or the cursor came between.
+    #[track_caller]
+    pub(crate) fn assert_shows(&self, all: &[&str]) {
+        for words in all {
+            let shown = self.output.contains(words) || self.console.contains(words);
+            assert!(shown, "{words}: {}", self.output);
+        }
+    }
 }
 
 impl Site {
@@ -113,12 +126,14 @@ impl Site {
         let output = self.command(&["rehearse"]).args(args).output().unwrap();
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         let steps: Vec<String> = text.lines().filter_map(step).collect();
+        let console = console(&text);
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         tell(args, &steps);
         Ended {
             status: output.status.code(),
             output: text,
             steps,
+            console,
         }
     }
 
@@ -192,10 +207,48 @@ fn tell(args: &[&str], steps: &[String]) {
 
 /// A line that begins with a time such as `  3.2s`, which may follow what the console showed.
 fn step(line: &str) -> Option<String> {
-    let (before, after) = line.split_once("s  ")?;
-    let time = before.rsplit(' ').next()?;
-    let is_time = time.contains('.') && time.parse::<f32>().is_ok();
-    is_time.then(|| format!("{time}s  {after}"))
+    line.match_indices("s  ").find_map(|(at, _)| {
+        let time = line.get(..at)?.rsplit(' ').next()?;
+        let is_time = time.contains('.') && time.parse::<f32>().is_ok();
+        is_time.then(|| format!("{time}{}", &line[at..]))
+    })
+}
+
+/// The console's part of what was printed. Steps are told wherever the console happens to be, in the middle of
+/// a word too; a cursor is set within a line.
+fn console(text: &str) -> String {
+    let mut shown = String::new();
+    for line in text.split_inclusive('\n') {
+        match step(line) {
+            Some(step) => {
+                let before = &line[..line.len() - step.len()];
+                let time = step.find('s').unwrap_or_default();
+                // Times are padded to six characters.
+                let pad = before.len() - before.trim_end_matches(' ').len();
+                let padding = 6_usize.saturating_sub(time).min(pad);
+                shown.push_str(&before[..before.len() - padding]);
+            }
+            None => shown.push_str(line),
+        }
+    }
+    let mut plain = String::new();
+    let mut rest = shown.as_str();
+    while let Some((before, sequence)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        rest = sequence.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    plain + rest
+}
+
+#[test]
+fn a_console_is_read_around_steps_and_cursors() {
+    let text = "  1.2s  offered\nfiles  of   1.2s  taken\n\r\nBootwright: web01 is debia\x1b[14;47H\x1b[14;48Hn-12 (x)\r\n\
+                Loading a/li   5.8s  kernel sent\nnux... 123456.1s  sent\nok\n";
+    assert_eq!(
+        console(text),
+        "files  of\r\nBootwright: web01 is debian-12 (x)\r\nLoading a/linux... ok\n"
+    );
 }
 
 /// A rehearsal under way; killed when the test fails.

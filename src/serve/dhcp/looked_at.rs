@@ -11,21 +11,46 @@ use crate::base::{Architecture, FastMap, HostName, ProfileName, Token};
 use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::BootFiles;
+use crate::serve::context::DiskBootFiles;
 
 /// How long it is remembered whether a loader is there, and what a host's installation lacks. What is asked
 /// for by TFTP or HTTP is always looked for on the disk.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// Loaders remembered; a site has a handful.
-const MOST: usize = 64;
+/// Loaders, kernels and initial RAM disks remembered; a site has a few dozen.
+const MOST: usize = 1_024;
 
 /// Hosts whose files and secrets are remembered.
 const MOST_HOSTS: usize = 4_096;
 
-/// Whether loaders are there, and what installations lack.
+/// Boot files as they are looked for, one by one.
+pub(super) trait LookedFor: BootFiles {
+    /// [`BootFiles::missing_for`], with somebody else to say whether a file is there.
+    fn missing_by(
+        &self,
+        host: &Host,
+        profile: &Profile,
+        arch: Architecture,
+        is_there: &dyn Fn(&str) -> bool,
+    ) -> Option<String>;
+}
+
+impl LookedFor for DiskBootFiles<'_> {
+    fn missing_by(
+        &self,
+        host: &Host,
+        profile: &Profile,
+        arch: Architecture,
+        is_there: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
+        DiskBootFiles::missing_by(self, host, profile, arch, is_there)
+    }
+}
+
+/// Whether files are there, and what installations lack.
 #[derive(Debug, Default)]
 pub(super) struct LookedAt {
-    loaders: Mutex<FastMap<String, (Instant, bool)>>,
+    files: Mutex<FastMap<String, (Instant, bool)>>,
     lacking: Mutex<FastMap<Asked, (Instant, Option<String>)>>,
 }
 
@@ -105,11 +130,11 @@ impl<F> Remembered<'_, F> {
     }
 }
 
-impl<F: BootFiles> BootFiles for Remembered<'_, F> {
+impl<F: LookedFor> BootFiles for Remembered<'_, F> {
     fn is_there(&self, path: &str) -> bool {
         let now = Instant::now();
         let lock = || {
-            let seen = &self.looked_at.loaders;
+            let seen = &self.looked_at.files;
             seen.lock().unwrap_or_else(PoisonError::into_inner)
         };
         if let Some((at, there)) = lock().get(path)
@@ -128,7 +153,9 @@ impl<F: BootFiles> BootFiles for Remembered<'_, F> {
 
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
         self.lacking(Lacking::File, host, profile, arch, || {
-            self.files.missing_for(host, profile, arch)
+            // Many hosts need the same files.
+            self.files
+                .missing_by(host, profile, arch, &|path| self.is_there(path))
         })
     }
 
@@ -202,40 +229,78 @@ mod tests {
         assert!(routes.0.lock().unwrap().len() <= Routes::MAX);
     }
 
-    struct Disk(std::cell::Cell<u32>);
+    /// Counts how often it is asked for a file, and for what an installation lacks.
+    #[derive(Default)]
+    struct Disk {
+        files: std::cell::Cell<u32>,
+        lacking: std::cell::Cell<u32>,
+    }
 
     impl BootFiles for Disk {
         fn is_there(&self, path: &str) -> bool {
-            self.0.set(self.0.get() + 1);
+            self.files.set(self.files.get() + 1);
             path == "there"
         }
-        fn missing_for(&self, host: &Host, _: &Profile, _: Architecture) -> Option<String> {
-            self.0.set(self.0.get() + 1);
-            Some(host.name.to_string())
+        fn missing_for(
+            &self,
+            host: &Host,
+            profile: &Profile,
+            arch: Architecture,
+        ) -> Option<String> {
+            self.missing_by(host, profile, arch, &|path| self.is_there(path))
         }
+    }
+
+    impl LookedFor for Disk {
+        fn missing_by(
+            &self,
+            host: &Host,
+            profile: &Profile,
+            _: Architecture,
+            is_there: &dyn Fn(&str) -> bool,
+        ) -> Option<String> {
+            self.lacking.set(self.lacking.get() + 1);
+            // One file that all hosts need: who finds it absent is told which host it was.
+            (!is_there(profile.name.as_str())).then(|| host.name.to_string())
+        }
+    }
+
+    #[test]
+    fn what_many_hosts_need_is_looked_for_once_in_a_while() {
+        let snapshot = testing::snapshot();
+        let profile = snapshot.profiles().values().next().unwrap();
+        let looked_at = LookedAt::default();
+        let files = looked_at.over(Disk::default(), 1);
+        for host in snapshot.hosts() {
+            let missing = files.missing_for(host, profile, Architecture::X86_64);
+            assert_eq!(missing.as_deref(), Some(host.name.as_str()));
+        }
+        assert!(snapshot.hosts().len() > 1);
+        let seen = looked_at.files.lock().unwrap();
+        assert_eq!(seen.keys().collect::<Vec<_>>(), [profile.name.as_str()]);
     }
 
     #[test]
     fn a_loader_is_looked_for_once_in_a_while() {
         let looked_at = LookedAt::default();
-        let files = looked_at.over(Disk(std::cell::Cell::new(0)), 1);
+        let files = looked_at.over(Disk::default(), 1);
         for _ in 0..3 {
             assert!(files.is_there("there"));
             assert!(!files.is_there("elsewhere"));
         }
         // Both were asked for within a moment, unless this machine stood still.
-        let asked = files.files.0.get();
+        let asked = files.files.files.get();
         assert!(asked >= 2);
         let long_ago = Instant::now().checked_sub(FRESH).unwrap();
-        for (at, _) in looked_at.loaders.lock().unwrap().values_mut() {
+        for (at, _) in looked_at.files.lock().unwrap().values_mut() {
             *at = long_ago;
         }
         assert!(files.is_there("there"));
-        assert_eq!(files.files.0.get(), asked + 1);
-        for n in 0..1_000 {
+        assert_eq!(files.files.files.get(), asked + 1);
+        for n in 0..2 * MOST {
             files.is_there(&n.to_string());
         }
-        assert!(looked_at.loaders.lock().unwrap().len() <= MOST);
+        assert!(looked_at.files.lock().unwrap().len() <= MOST);
     }
 
     #[test]
@@ -245,11 +310,11 @@ mod tests {
         let profile = snapshot.profiles().values().next().unwrap();
         let looked_at = LookedAt::default();
         let asked = |generation: u64| {
-            let files = looked_at.over(Disk(std::cell::Cell::new(0)), generation);
+            let files = looked_at.over(Disk::default(), generation);
             let arch = Architecture::X86_64;
             assert_eq!(files.missing_for(&host, profile, arch).unwrap(), "web01");
             assert_eq!(files.missing_secret(&host, profile, arch), None);
-            files.files.0.get()
+            files.files.lacking.get()
         };
         assert_eq!(asked(1), 1);
         asked(1);

@@ -6,17 +6,22 @@
 //! the longest idle first. So neither a thousand connections that ask nothing nor a thousand that read
 //! nothing keep a machine out.
 //!
+//! Requests are answered in turn: [`Limits::turns`] at once, the others wait in their sockets, which cost this process
+//! nothing. What takes longer than [`TURN`] (a mirror that has to be asked, a client that sends its report slowly)
+//! lets the next one begin; of strangers that have to wait few stand in the queue with machines.
+//!
 //! **Invariant:** there are never more connections than [`Limits::total`], and of one address never more than
 //! [`Limits::per_peer`], but for those that are just being cut.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Bounds on connections.
@@ -37,6 +42,9 @@ pub struct Limits {
     pub stalled: Duration,
     /// See [`Self::stalled`].
     pub least: u64,
+    /// Requests that are answered at once; also connections that keep their buffers while they wait for the next
+    /// request.
+    pub turns: usize,
 }
 
 impl Default for Limits {
@@ -50,6 +58,7 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             stalled: Duration::from_secs(60),
             least: 64 << 10,
+            turns: 1_024,
         }
     }
 }
@@ -65,6 +74,12 @@ impl Limits {
     }
 }
 
+/// How long a request has its turn for itself.
+pub(super) const TURN: Duration = Duration::from_millis(250);
+
+/// Strangers that stand in the queue for a turn, where there is one.
+const STRANGERS: usize = 32;
+
 /// An idle machine of the configuration gives way to a stranger only after this long.
 const SETTLED: Duration = Duration::from_secs(5);
 
@@ -79,6 +94,26 @@ struct Inner {
     limits: Limits,
     epoch: Instant,
     places: Mutex<Places>,
+    turns: Arc<Semaphore>,
+    strangers: Semaphore,
+    /// Connections that have buffers.
+    live: AtomicUsize,
+}
+
+/// The turn to be answered; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// That a connection has buffers.
+#[derive(Debug)]
+pub(super) struct Live(Arc<Inner>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +129,13 @@ pub(super) struct Place {
     gate: Gate,
     number: u64,
     pub(super) watch: Watch,
+}
+
+impl Place {
+    /// The gate that it was let in by.
+    pub(super) fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
 }
 
 /// What is seen of a connection; cheap to clone.
@@ -143,6 +185,8 @@ struct Seen {
     has_endings: AtomicBool,
     /// What the marks stand for that were handed over and not written yet, in their order.
     instead: Mutex<VecDeque<Part>>,
+    /// The turn of the request that is about to be read.
+    turn: Mutex<Option<Turn>>,
 }
 
 /// Bytes of a file that are sent from there.
@@ -185,6 +229,9 @@ impl Gate {
                 limits,
                 epoch: Instant::now(),
                 places: Mutex::default(),
+                turns: Arc::new(Semaphore::new(limits.turns)),
+                strangers: Semaphore::new(STRANGERS),
+                live: AtomicUsize::new(0),
             }),
         }
     }
@@ -231,6 +278,35 @@ impl Gate {
             number,
             watch,
         })
+    }
+
+    /// The turn to be answered, at once or after those who have waited longer. `is_known` is asked only when
+    /// there is a queue.
+    pub(super) async fn turn(&self, is_known: impl FnOnce() -> bool) -> Turn {
+        let turns = &self.inner.turns;
+        let mut permit = Arc::clone(turns).try_acquire_owned().ok();
+        if permit.is_none() {
+            let last = if is_known() {
+                None
+            } else {
+                self.inner.strangers.acquire().await.ok()
+            };
+            permit = Arc::clone(turns).acquire_owned().await.ok();
+            drop(last);
+        }
+        Turn { _permit: permit }
+    }
+
+    /// One more connection has buffers, for as long as what this gives lives.
+    pub(super) fn live(&self) -> Live {
+        self.inner.live.fetch_add(1, Ordering::Relaxed);
+        Live(Arc::clone(&self.inner))
+    }
+
+    /// Whether connections that wait for their next request should do so without buffers.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.inner.live.load(Ordering::Relaxed) > self.inner.limits.turns
+            || self.inner.turns.available_permits() == 0
     }
 
     /// Cuts whoever has let a deadline pass.
@@ -340,6 +416,7 @@ impl Watch {
                 endings: Mutex::new(Some(Vec::new())),
                 has_endings: AtomicBool::new(false),
                 instead: Mutex::default(),
+                turn: Mutex::default(),
             }),
         }
     }
@@ -419,8 +496,30 @@ impl Watch {
     /// A request has come and is being answered, for as long as what this gives lives.
     pub(super) fn begin(&self) -> Answering {
         self.seen.has_asked.store(true, Ordering::Relaxed);
+        self.wait_for_turn()
+    }
+
+    /// Something has come and is not read yet because it is not its turn, for as long as what this gives lives.
+    pub(super) fn wait_for_turn(&self) -> Answering {
         self.seen.answering.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
+    }
+
+    /// Keeps the turn for the request that is about to be read, or gives it back with `None`.
+    pub(super) fn keep_turn(&self, turn: Option<Turn>) -> Option<Turn> {
+        let kept = &self.seen.turn;
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut kept, turn)
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        self.seen.answering.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether it waits for a request of which nothing has come, and nothing is left to be sent.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.idle_since().is_some() && self.seen.head.load(Ordering::Relaxed) == 0
     }
 
     /// Bytes have come, with which a head is under way or not.
@@ -469,6 +568,7 @@ impl Watch {
 
     /// The connection has ended.
     pub(super) fn closed(&self) {
+        self.keep_turn(None);
         let endings = self.endings().take();
         for ending in endings.into_iter().flatten() {
             ending(Sent::Cut);

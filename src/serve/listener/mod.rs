@@ -7,8 +7,11 @@
 pub mod gate;
 mod stream;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,12 +24,13 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::gate::Place;
 pub use self::gate::{Gate, Limits, Sent, Watch};
+use self::gate::{Place, TURN};
 use self::stream::Line;
 use crate::wire::framing::Fault;
 
@@ -153,42 +157,130 @@ pub async fn serve_tcp<H: Handler>(
 
 /// Serves one connection of the boot plane. When an end is asked for, the request under way may finish within
 /// [`GRACE`]; then the connection is cut.
+///
+/// `hyper` has 16 KiB of buffers for each connection. Ten thousand machines wait at the same time, most of them only for
+/// their turn: before that, and while there is a crowd also between two requests, a connection is a socket and no more.
 async fn drive<H: Handler>(stream: TcpStream, handler: H, connection: Connection, place: Place) {
+    let gate = place.gate();
     let watch = place.watch.clone();
     let told = handler.clone();
-    let line = Line::new(stream, watch.clone(), move |fault| {
+    let mut line = Line::new(stream, watch.clone(), move |fault| {
         told.turned_away(connection, Turned::Malformed(fault));
     });
+    loop {
+        let mine = async {
+            line.readable().await.ok()?;
+            let waiting = watch.wait_for_turn();
+            let turn = gate.turn(|| handler.knows(*connection.peer.ip())).await;
+            drop(waiting);
+            Some(turn)
+        };
+        let Some(Some(turn)) = watch.end().run_until_cancelled(mine).await else {
+            return;
+        };
+        watch.keep_turn(Some(turn));
+        let live = gate.live();
+        let Some(again) = serve(line, &handler, connection, &watch, &gate).await else {
+            return;
+        };
+        drop(live);
+        line = again;
+    }
+}
+
+/// What has become of a connection.
+enum Step {
+    /// It is over, but for its closing.
+    Over,
+    /// It waits for its next request, and others need the room.
+    Crowded,
+    /// It is to end.
+    End,
+}
+
+/// Serves what comes until the connection ends, or has to wait among a crowd: then it is given back.
+async fn serve<H: Handler, F: FnMut(Fault) + Unpin>(
+    line: Line<F>,
+    handler: &H,
+    connection: Connection,
+    watch: &Watch,
+    gate: &Gate,
+) -> Option<Line<F>> {
     let service = service_fn(|request: Request<Incoming>| {
-        let (handler, watch) = (handler.clone(), watch.clone());
         let answering = watch.begin();
-        async move {
-            let response = handler.handle(request, connection, watch).await;
+        let (handler, watch, gate) = (handler.clone(), watch.clone(), gate.clone());
+        // `hyper` gives a connection back only where futures may be moved.
+        Box::pin(async move {
+            let turn = match watch.keep_turn(None) {
+                Some(turn) => turn,
+                None => gate.turn(|| handler.knows(*connection.peer.ip())).await,
+            };
+            let mut answered = std::pin::pin!(handler.handle(request, connection, watch));
+            let response = match tokio::time::timeout(TURN, answered.as_mut()).await {
+                Ok(response) => response,
+                Err(_) => {
+                    drop(turn);
+                    answered.await
+                }
+            };
             drop(answering);
             Ok::<_, std::convert::Infallible>(response)
-        }
+        })
     });
-    let served = http1::Builder::new()
+    let mut served = http1::Builder::new()
         .max_buf_size(HEADER_BYTES)
         // A client may say that it sends nothing more and still read.
         .half_close(true)
         // What stands for a file's bytes must never be copied.
         .writev(true)
         .serve_connection(TokioIo::new(line), service);
-    let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = watch.end().cancelled() => {
-            if watch.is_cut() {
-                return;
-            }
-            served.as_mut().graceful_shutdown();
-            tokio::time::timeout(GRACE, served).await.unwrap_or(Ok(()))
+    let over = |ended: Result<(), hyper::Error>| {
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
         }
+        Step::Over
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+    let served_on = poll_fn(|cx| {
+        if let Poll::Ready(ended) = served.poll_without_shutdown(cx) {
+            return Poll::Ready(over(ended));
+        }
+        if !watch.is_answering() {
+            watch.keep_turn(None);
+            if watch.is_at_rest() && gate.is_crowded() {
+                return Poll::Ready(Step::Crowded);
+            }
+        }
+        Poll::Pending
+    });
+    let step = watch.end().run_until_cancelled(served_on).await;
+    let step = step.unwrap_or(Step::End);
+    if matches!(step, Step::End) && watch.is_cut() {
+        return None;
     }
+    if !matches!(step, Step::Over) {
+        Pin::new(&mut served).graceful_shutdown();
+        // Between two requests it is over at once.
+        let ends = poll_fn(|cx| served.poll_without_shutdown(cx));
+        over(tokio::time::timeout(GRACE, ends).await.ok()?);
+    }
+    let parts = served.into_parts();
+    let mut line = parts.io.into_inner();
+    if matches!(step, Step::Crowded) {
+        line.unread(parts.read_buf);
+        return Some(line);
+    }
+    let mut closes = std::pin::pin!(line.shutdown());
+    // The peer may be gone: then there is nothing to be closed.
+    if watch
+        .end()
+        .run_until_cancelled(closes.as_mut())
+        .await
+        .is_none()
+        && !watch.is_cut()
+    {
+        let _ = tokio::time::timeout(GRACE, closes).await;
+    }
+    None
 }
 
 /// Accepts on the operators' socket until cancelled.
@@ -278,7 +370,7 @@ async fn pause_after(error: &io::Error) {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncReadExt as _;
 
     use super::*;
 
@@ -444,6 +536,82 @@ mod tests {
             assert!(told.contains(expected), "{told}");
         }
         site.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_crowd_is_answered_in_turn_and_waits_without_buffers() {
+        let site = Site::new(Limits {
+            turns: 1,
+            ..Limits::default()
+        });
+        let mut crowd = Vec::new();
+        for _ in 0..20 {
+            crowd.push(site.connect().await);
+        }
+        for round in 0..5 {
+            for (number, stream) in crowd.iter_mut().enumerate() {
+                // Two in one piece, cut within the second head in every other round.
+                let path = format!("/{round}/{number}");
+                let request = format!(
+                    "POST {path}/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc\
+                     GET {path}/b HTTP/1.1\r\nHost: x\r\n\r\n"
+                );
+                let (first, second) = request.split_at(request.len() - 10 * (round % 2));
+                stream.write_all(first.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+                stream.write_all(second.as_bytes()).await.unwrap();
+            }
+            for (number, stream) in crowd.iter_mut().enumerate() {
+                for part in ["a, Some(3)", "b, Some(0)"] {
+                    let reply = reply(stream).await;
+                    assert!(
+                        reply.contains(&format!("/{round}/{number}/{part}")),
+                        "{reply}"
+                    );
+                }
+            }
+        }
+        let quiet = async {
+            while site.gate.is_crowded() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), quiet)
+            .await
+            .expect("all but one have given their buffers back");
+        assert_eq!(site.gate.count(), 20);
+        drop(crowd);
+        site.end().await;
+    }
+
+    #[tokio::test]
+    async fn who_takes_long_keeps_nobody_from_a_turn() {
+        for known in [false, true] {
+            let echo = Echo {
+                known,
+                ..Echo::default()
+            };
+            let limits = Limits {
+                turns: 1,
+                ..Limits::default()
+            };
+            let site = Site::with(limits, echo);
+            let mut slow = Vec::new();
+            for _ in 0..3 {
+                let mut stream = site.connect().await;
+                let request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na";
+                stream.write_all(request).await.unwrap();
+                slow.push(stream);
+            }
+            let mine = site.ask(b"GET /me HTTP/1.0\r\n\r\n").await;
+            assert!(mine.contains("for /me"), "{mine}");
+            for stream in &mut slow {
+                stream.write_all(b"bc").await.unwrap();
+                let late = reply(stream).await;
+                assert!(late.contains("Some(3)"), "{late}");
+            }
+            site.end().await;
+        }
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use rustix::fs::sendfile;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -41,6 +42,8 @@ pub(super) struct Line<F: FnMut(Fault) + Unpin> {
     framing: Framing,
     /// What is left to be read of [`REFUSED`].
     instead: Option<&'static [u8]>,
+    /// What was read, framed and handed back.
+    again: Bytes,
     /// Told why a request is refused.
     told: F,
     /// Bytes that are still thrown away at the end; `None`: its end has not begun.
@@ -54,9 +57,23 @@ impl<F: FnMut(Fault) + Unpin> Line<F> {
             watch,
             framing: Framing::new(),
             instead: None,
+            again: Bytes::new(),
             told,
             lingering: None,
         }
+    }
+
+    /// Waits until there is something to be read, the end included.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        if self.again.is_empty() {
+            self.stream.readable().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was read and not used, to be read again.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        self.again = bytes;
     }
 }
 
@@ -72,6 +89,11 @@ impl<F: FnMut(Fault) + Unpin> AsyncRead for Line<F> {
             let (now, later) = instead.split_at_checked(count).unwrap_or_default();
             buf.put_slice(now);
             *instead = later;
+            return Poll::Ready(Ok(()));
+        }
+        if !line.again.is_empty() {
+            let count = line.again.len().min(buf.remaining());
+            buf.put_slice(&line.again.split_to(count));
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();

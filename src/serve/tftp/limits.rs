@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,8 +25,9 @@ pub(super) const MAX_TRANSFERS: usize = 1_000;
 pub(super) const MAX_PER_CLIENT: usize = 128;
 
 /// How long a transfer has before its place is given to a request that can wait. Longer than any machine takes for its
-/// first answer, also when a thousand of them are served at once.
-const UNHEARD: Duration = Duration::from_millis(500);
+/// first answer; whether that has come and lies unread because this server is busy, only the transfer knows
+/// ([`Holder::note_silent`]).
+pub(super) const UNHEARD: Duration = Duration::from_millis(500);
 
 /// Why a transfer is stopped from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub(super) struct Holder {
     why: OnceLock<Stop>,
     /// The client has answered.
     heard: AtomicBool,
+    /// It had not, [`UNHEARD`] after it was asked.
+    silent: AtomicBool,
 }
 
 impl Holder {
@@ -57,6 +60,7 @@ impl Holder {
             stop,
             why: OnceLock::new(),
             heard: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
         }
     }
 
@@ -71,6 +75,15 @@ impl Holder {
 
     pub(super) fn is_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Nothing has come from its client in [`UNHEARD`], and nothing lies there unread.
+    pub(super) fn note_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+
+    fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed) && !self.is_heard()
     }
 
     /// Its client has answered: its place is its own.
@@ -98,7 +111,6 @@ struct Running {
 #[derive(Debug)]
 struct Place {
     client: IpAddr,
-    since: Instant,
     /// Who gives way to others while its client has not answered; nobody: it is held to the end.
     gives_way: Option<Arc<Holder>>,
 }
@@ -126,12 +138,10 @@ impl Limits {
         self.own.wait().await;
     }
 
-    /// Whether a request had better wait: all places are taken, and who has not answered yet was asked only just now.
+    /// Whether a request had better wait: all places are taken, by clients that answer or may still.
     pub(super) fn must_wait(&self) -> bool {
         let running = lock(&self.running);
-        let is_full = running.places.len() >= MAX_TRANSFERS;
-        let is_young = |(_, place): (&u64, &Place)| place.since.elapsed() < UNHEARD;
-        is_full && running.oldest_unheard(None).is_none_or(is_young)
+        running.places.len() >= MAX_TRANSFERS && running.oldest(None, Holder::is_silent).is_none()
     }
 
     /// One more transfer to this client; the error says why not. Where there is no place left it gets that of the
@@ -144,7 +154,7 @@ impl Limits {
         let mut running = lock(&self.running);
         let mut evicted = None;
         if running.count(client) >= MAX_PER_CLIENT {
-            evicted = running.evict(Some(client));
+            evicted = running.evict(Some(client), |holder| !holder.is_heard());
             if evicted.is_none() {
                 return Err(format!(
                     "{MAX_PER_CLIENT} transfers to {client} are running"
@@ -152,7 +162,9 @@ impl Limits {
             }
         }
         if running.places.len() >= MAX_TRANSFERS {
-            evicted = running.evict(None);
+            evicted = running
+                .evict(None, Holder::is_silent)
+                .or_else(|| running.evict(None, |holder| !holder.is_heard()));
             if evicted.is_none() {
                 return Err(format!("{MAX_TRANSFERS} transfers are running"));
             }
@@ -161,15 +173,7 @@ impl Limits {
         let place = running.last;
         *running.by_client.entry(client).or_default() += 1;
         let gives_way = holder;
-        let since = Instant::now();
-        running.places.insert(
-            place,
-            Place {
-                client,
-                since,
-                gives_way,
-            },
-        );
+        running.places.insert(place, Place { client, gives_way });
         drop(running);
         if let Some(evicted) = evicted {
             evicted.stop(Stop::Evicted);
@@ -189,19 +193,25 @@ impl Running {
 
     /// Takes the place of the oldest transfer, to this client or to anybody, whose client has not answered. It is still
     /// to be stopped.
-    fn evict(&mut self, client: Option<IpAddr>) -> Option<Arc<Holder>> {
-        let (id, place) = self.oldest_unheard(client)?;
+    fn evict(
+        &mut self,
+        client: Option<IpAddr>,
+        which: impl Fn(&Holder) -> bool,
+    ) -> Option<Arc<Holder>> {
+        let (id, place) = self.oldest(client, which)?;
         let (id, holder) = (*id, place.gives_way.clone()?);
         self.give_back(id);
         Some(holder)
     }
 
-    /// The oldest transfer, to this client or to anybody, whose client has not answered.
-    fn oldest_unheard(&self, client: Option<IpAddr>) -> Option<(&u64, &Place)> {
+    fn oldest(
+        &self,
+        client: Option<IpAddr>,
+        which: impl Fn(&Holder) -> bool,
+    ) -> Option<(&u64, &Place)> {
         self.places.iter().find(|(_, place)| {
             let is_one = client.is_none_or(|client| place.client == client);
-            let holder = place.gives_way.as_ref();
-            is_one && holder.is_some_and(|holder| !holder.is_heard())
+            is_one && place.gives_way.as_deref().is_some_and(&which)
         })
     }
 
@@ -313,6 +323,27 @@ mod tests {
         assert!(take(&holder()).is_err());
         assert!(holders.iter().all(|holder| holder.why().is_none()));
         drop(held);
+    }
+
+    #[test]
+    fn a_request_waits_until_somebody_is_known_to_be_silent() {
+        let limits = Limits::default();
+        let held: Vec<_> = (0..MAX_TRANSFERS)
+            .map(|n| {
+                let (holder, from) = (holder(), client(u8::try_from(n % 250).unwrap()));
+                let permit = limits.take(from, Some(Arc::clone(&holder))).unwrap();
+                (holder, permit)
+            })
+            .collect();
+        // However long ago they were asked: their answers may lie unread.
+        assert!(limits.must_wait());
+        held[7].0.note_silent();
+        held[9].0.note_silent();
+        held[7].0.note_heard();
+        assert!(!limits.must_wait());
+        let _own = limits.take(client(251), Some(holder())).unwrap();
+        assert_eq!(held[9].0.why(), Some(Stop::Evicted));
+        assert!(limits.must_wait());
     }
 
     #[test]

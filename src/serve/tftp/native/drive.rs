@@ -16,7 +16,7 @@ use super::socket::Connected;
 use crate::decide::transfer::{End, Transfer};
 use crate::journal::event::Reason;
 use crate::serve::tftp::body::Body;
-use crate::serve::tftp::limits::Stop;
+use crate::serve::tftp::limits::{Stop, UNHEARD};
 use crate::serve::tftp::outcome::{self, Outcome};
 use crate::wire::tftp::{ErrorCode, netascii};
 
@@ -101,6 +101,9 @@ impl Drive {
                         if self.receive(now) {
                             break;
                         }
+                    }
+                    if now >= UNHEARD && !self.transfer.is_heard() {
+                        self.running.holder.note_silent();
                     }
                     self.transfer.on_time(now);
                 }
