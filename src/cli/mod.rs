@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
         // A reader that has had enough, as `head` does, is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "bootwright: {error:#}");
+            let _ = writeln!(io::stderr(), "bootwright: {}", told(&error));
             match error.downcast_ref::<Refused>() {
                 // What was typed makes no sense, which only the daemon could tell.
                 Some(Refused(body)) if body.code == BAD_REQUEST => ExitCode::from(2),
@@ -144,6 +144,20 @@ fn find_config(given: Option<&Path>) -> anyhow::Result<PathBuf> {
                 PLACES[1]
             )
         })
+}
+
+/// An error and its causes, each said once: many say their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut all, cause| {
+        let cause = cause.to_string();
+        if !all.contains(&cause) {
+            if !all.is_empty() {
+                all.push_str(": ");
+            }
+            all.push_str(&cause);
+        }
+        all
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -35,11 +35,13 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What makes a problem the same one although lines have moved: all that is shown of it but line numbers.
+/// What makes a problem the same one although lines have moved: all that is shown of it but line numbers. Of a warning
+/// with a place not the message either: many name one host and count the others.
 type Likeness = (
     &'static str,
     Severity,
-    String,
+    Option<String>,
+    Option<String>,
     Vec<(String, String, String)>,
 );
 
@@ -54,10 +56,12 @@ fn likeness(problem: &Problem, sources: &SourceMap) -> Likeness {
             text.unwrap_or_default().to_owned(),
         )
     });
+    let counts = problem.severity == Severity::Warning && !problem.labels.is_empty();
     (
         problem.code,
         problem.severity,
-        problem.message.clone(),
+        (!counts).then(|| problem.message.clone()),
+        problem.help.clone(),
         labels.collect(),
     )
 }

@@ -291,7 +291,7 @@ fn the_shipped_configuration_is_edited_in_its_style() {
         .split_once("@@\n")
         .unwrap()
         .1
-        .split_once("\n\n")
+        .split_once("\n\nweb03 added")
         .unwrap()
         .0;
     insta::assert_snapshot!(diff);

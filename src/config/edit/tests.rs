@@ -513,7 +513,7 @@ fn written(numbers: &[u8]) -> String {
         "#\n",
     ];
     let blanks = ["\n", "\n", "", "\n\n"];
-    let form = next(6);
+    let form = next(8);
     let aligned = next(2) == 0;
     let key = |key: &str| {
         if aligned {
@@ -523,7 +523,7 @@ fn written(numbers: &[u8]) -> String {
         }
     };
     text.push_str(["", "# The file.\n\n", "\u{feff}", "# The file.\n"][usize::from(next(4))]);
-    if form == 3 {
+    if form == 3 || form == 7 {
         text.push_str("[hosts]\n");
     } else if next(2) == 0 {
         text.push_str("[defaults]\nprofile = \"p\" # the usual\n\n");
@@ -559,6 +559,19 @@ fn written(numbers: &[u8]) -> String {
                 }
                 text.push_str(comments[usize::from(next(6))]);
                 text.push_str(blanks[usize::from(next(4))]);
+            }
+            6 => {
+                text.push_str(comments[usize::from(next(6))]);
+                text.push_str(&format!(
+                    "[hosts.{name}.vars.net] # of {name}\ndeep = 1\n\n[[hosts.{name}.nic]]\nip = \"10.1.0.1\"\n\n"
+                ));
+            }
+            7 => {
+                text.push_str(comments[usize::from(next(6))]);
+                let comma = [",", ""][usize::from(next(2))];
+                text.push_str(&format!(
+                    "{name} = {{\n  ip = \"1\", # ip\n  # its group\n  group = \"g{group}\"{comma} # of {name}\n}}\n"
+                ));
             }
             3 => {
                 text.push_str(comments[usize::from(next(6))]);
