@@ -79,7 +79,6 @@ fn what_comes_later_says_so() {
         "import kea x.json --into reservations.toml",
         "export ansible",
         "router-config kea",
-        "schema server",
         "unknown",
         "adopt 52:54:00:00:00:01 --name web09",
         "bind web01 52:54:00:00:00:01",

@@ -90,6 +90,8 @@ pub enum Command {
         #[command(subcommand)]
         command: super::assets::Assets,
     },
+    /// Print the JSON Schema of a file, which editors complete and check with
+    Schema(super::schema::Schema),
 
     // Of the contract, not yet in this version.
     #[command(hide = true, disable_help_flag = true)]
@@ -119,9 +121,6 @@ pub enum Command {
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     RouterConfig(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Schema(Later),
 }
 
 impl Command {
@@ -137,7 +136,6 @@ impl Command {
             Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::RouterConfig(_) => "router-config",
-            Self::Schema(_) => "schema",
             _ => "this command",
         }
     }

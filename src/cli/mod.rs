@@ -17,6 +17,7 @@ pub mod output;
 pub mod rehearse;
 pub mod reload;
 pub mod render;
+pub mod schema;
 pub mod serve;
 pub mod show_events;
 pub mod table;
@@ -94,6 +95,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         Command::Transfers => transfers::list(&client()?, format, out),
+        Command::Schema(asked) => schema::run(&asked, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         other => later::refuse(other.name()),
     }

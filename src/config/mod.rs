@@ -23,6 +23,7 @@ mod parse;
 mod parts;
 pub mod problem;
 mod profile;
+pub mod schema;
 pub mod secrets;
 pub mod show;
 pub mod signed;

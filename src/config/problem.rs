@@ -4,6 +4,89 @@ use serde::Serialize;
 
 use super::source::{SourceMap, Span};
 
+/// All warnings by their codes, each with what it is about: those that `[check] allow` can silence.
+pub const WARNINGS: &[(&str, &str)] = &[
+    (
+        "answer-doubtful",
+        "an answer file that its installer may not understand",
+    ),
+    (
+        "boot-file-hidden",
+        "a boot file that something else stands before",
+    ),
+    ("boot-file-missing", "a boot file that is not there"),
+    (
+        "boot-file-partial",
+        "a boot file that is there only in part",
+    ),
+    ("empty-folder", "a folder of reservations without files"),
+    (
+        "inherits-nothing",
+        "a list that stands for an inherited one where nothing is inherited",
+    ),
+    (
+        "init-environment",
+        "arguments of the kernel that become variables of its first program",
+    ),
+    (
+        "loader-unable",
+        "something that the boot loader of a host cannot do",
+    ),
+    (
+        "local-boot-uefi",
+        "a way to the disk that UEFI does not know",
+    ),
+    ("misplaced-key", "a key of a host below its variables"),
+    (
+        "no-password-hash",
+        "a password in clear where a hash belongs",
+    ),
+    (
+        "no-pool",
+        "machines without a reservation are to get an address, and there is no pool",
+    ),
+    ("no-program", "a hook's program that is not there"),
+    ("no-secret", "a hook's secret that is not there"),
+    (
+        "no-such-snippet",
+        "a description of a snippet that is not there",
+    ),
+    (
+        "nobody-gets-in",
+        "an installed machine that nobody can log in to",
+    ),
+    ("not-read", "a file that is no profile"),
+    ("not-signed", "events that are posted without a signature"),
+    ("read-once", "a file of reservations that is named twice"),
+    ("secret-missing", "a secret that is not there"),
+    (
+        "secure-boot-architecture",
+        "Secure Boot on an architecture without it",
+    ),
+    (
+        "secure-boot-discovery",
+        "Secure Boot where unknown machines are discovered",
+    ),
+    (
+        "secure-boot-loader",
+        "a boot loader that Secure Boot will refuse",
+    ),
+    ("server-outside", "a server's address outside of its subnet"),
+    ("unread-variable", "a variable that no template reads"),
+    (
+        "unsigned-boot-file",
+        "a boot file without the signature that Secure Boot asks for",
+    ),
+    (
+        "unused-snippets",
+        "snippets of a host whose profile runs none",
+    ),
+    (
+        "unused-unknown",
+        "a setting for unknown machines that has no effect",
+    ),
+];
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,6 +157,15 @@ impl Problem {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Takes out the warnings that the configuration allows (`[check] allow`); errors stay.
+    pub(crate) fn silence(problems: &mut Vec<Self>, allowed: &[&'static str]) {
+        if !allowed.is_empty() {
+            problems.retain(|problem| {
+                problem.severity == Severity::Error || !allowed.contains(&problem.code)
+            });
+        }
     }
 
     /// `file:line:column`, when the problem has a place.

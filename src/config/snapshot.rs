@@ -118,6 +118,8 @@ pub struct Server {
     pub install_new: bool,
     /// The file of secrets.
     pub secrets: Option<PathBuf>,
+    /// The codes of warnings that are not told.
+    pub allow: Vec<&'static str>,
 }
 
 impl Server {
@@ -208,6 +210,7 @@ impl Default for Server {
             asset_cache: 512 << 20,
             install_new: false,
             secrets: None,
+            allow: Vec::new(),
         }
     }
 }

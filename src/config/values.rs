@@ -178,6 +178,14 @@ pub(crate) fn network(text: &str) -> Result<Ipv4Net, Bad> {
             bad("not an address and a prefix length from 1 to 32", example())
         }
     })?;
+    // As of single addresses: some programs read `010` as 8.
+    let base = text.split_once('/').map_or(text, |(base, _)| base);
+    if base.parse::<Ipv4Addr>().is_err() {
+        return Err(bad(
+            "a number begins with a zero",
+            format!("write \"{net}\" if it is decimal"),
+        ));
+    }
     if net.addr() != net.network() {
         return Err(bad(
             "bits are set after the prefix",
@@ -617,6 +625,7 @@ mod tests {
         for (bad, word) in [
             ("10.99.0.2/24", "10.99.0.0/24"),
             ("10.99.0.0/255.255.255.0", "10.99.0.0/24"),
+            ("010.99.0.0/24", "10.99.0.0/24"),
             ("10.99.0.0", "prefix length"),
             ("0.0.0.0/0", "prefix length"),
             ("224.0.0.0/4", "prefix length"),

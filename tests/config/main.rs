@@ -6,4 +6,5 @@ mod good;
 mod mistakes;
 mod nics;
 mod robust;
+mod schema;
 mod shown;

@@ -257,6 +257,7 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         stalled_after: value(written.stalled_after.as_ref(), usual.stalled_after),
         journal_keep: value(written.journal_keep.as_ref(), usual.journal_keep),
         asset_cache: value(written.asset_cache.as_ref(), usual.asset_cache),
+        allow: written.allow.clone(),
     };
     same_port(
         [("DHCP", server.dhcp_port), ("TFTP", server.tftp_port)],

@@ -23,7 +23,7 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is told where the file does not say.
 const USUAL_EVENTS: &str = "install.*";
 
-pub(super) const HOOK: Keys = Keys {
+pub(crate) const HOOK: Keys = Keys {
     known: &["url", "exec", "events", "secret", "timeout"],
     later: &[],
     hints: &[
