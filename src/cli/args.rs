@@ -90,6 +90,10 @@ pub enum Command {
         #[command(subcommand)]
         command: super::assets::Assets,
     },
+    /// Print what makes a shell complete commands and names
+    Completions(super::complete::Completions),
+    /// Print a manual page, or write all of them
+    Man(super::man::ManPages),
     /// Print the JSON Schema of a file, which editors complete and check with
     Schema(super::schema::Schema),
 

@@ -1,11 +1,11 @@
 //! `bootwright check`: the whole configuration, all problems together.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::output::Format;
+use super::output::{Format, colour_on};
 use crate::config::show;
 use crate::config::source::{DiskFiles, Files};
 use crate::render::check::offline_note;
@@ -14,9 +14,7 @@ use crate::render::load;
 /// Checks a configuration and writes what is wrong with it. The result is the exit status: 1 when there
 /// is an error (with `strict` also when there is a warning), else 0.
 pub fn run(config: &Path, strict: bool, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let colour = format == Format::Text
-        && std::io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = format == Format::Text && colour_on(&std::io::stdout());
     run_with(&DiskFiles, config, strict, format, colour, out)
 }
 

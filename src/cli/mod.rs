@@ -6,12 +6,15 @@ pub mod args;
 pub mod assets;
 pub mod check;
 pub mod client;
+pub mod command;
+pub mod complete;
 pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod hosts;
 pub mod later;
 pub mod log;
+pub mod man;
 pub mod orders;
 pub mod output;
 pub mod rehearse;
@@ -27,7 +30,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use self::args::{Args, Command, HostCommand};
 use self::client::{Client, Refused};
@@ -38,7 +41,16 @@ const PLACES: [&str; 2] = ["config/bootwright.toml", "/etc/bootwright/bootwright
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    match complete::answer() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        // A shell shows what is written here in the middle of what is being typed.
+        Err(_) => return ExitCode::FAILURE,
+    }
+    let parsed = command::command()
+        .try_get_matches()
+        .and_then(|matches| Args::from_arg_matches(&matches));
+    let args = match parsed {
         Ok(args) => args,
         Err(error) => {
             // Help and version are no errors: they go to standard output with status 0.
@@ -95,6 +107,8 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Rehearse(asked) => rehearse::run(&config()?, &asked, format, out),
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         Command::Transfers => transfers::list(&client()?, format, out),
+        Command::Completions(asked) => complete::run(&asked, out),
+        Command::Man(asked) => man::run(&asked, out),
         Command::Schema(asked) => schema::run(&asked, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         other => later::refuse(other.name()),

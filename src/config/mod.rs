@@ -25,6 +25,7 @@ pub mod problem;
 mod profile;
 pub mod schema;
 pub mod secrets;
+pub(crate) mod shipped;
 pub mod show;
 pub mod signed;
 pub mod snapshot;

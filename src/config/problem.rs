@@ -4,6 +4,11 @@ use serde::Serialize;
 
 use super::source::{SourceMap, Span};
 
+/// A text as TOML has it.
+pub(crate) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
 /// All warnings by their codes, each with what it is about: those that `[check] allow` can silence.
 pub const WARNINGS: &[(&str, &str)] = &[
     (
@@ -20,6 +25,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
         "a boot file that is there only in part",
     ),
     ("empty-folder", "a folder of reservations without files"),
+    ("group-without-hosts", "a group that no host is in"),
     (
         "inherits-nothing",
         "a list that stands for an inherited one where nothing is inherited",
@@ -35,6 +41,14 @@ pub const WARNINGS: &[(&str, &str)] = &[
     (
         "local-boot-uefi",
         "a way to the disk that UEFI does not know",
+    ),
+    (
+        "mac-locally-administered",
+        "a MAC address that no manufacturer gave",
+    ),
+    (
+        "mac-one-digit-apart",
+        "two MAC addresses of which one is probably mistyped",
     ),
     ("misplaced-key", "a key of a host below its variables"),
     (
@@ -81,6 +95,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
         "unused-snippets",
         "snippets of a host whose profile runs none",
     ),
+    ("unused-template", "a template or snippet that nothing uses"),
     (
         "unused-unknown",
         "a setting for unknown machines that has no effect",
@@ -106,6 +121,15 @@ pub struct Label {
     pub text: String,
 }
 
+/// A change that puts a problem right, as an editor can make it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestion {
+    /// What is replaced.
+    pub span: Span,
+    /// By what.
+    pub replacement: String,
+}
+
 /// One problem. The first label is the place of the problem itself, further ones point to what it
 /// clashes with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +144,8 @@ pub struct Problem {
     pub labels: Vec<Label>,
     /// What to do about it.
     pub help: Option<String>,
+    /// The same for editors, where a program can do it.
+    pub suggestion: Option<Suggestion>,
 }
 
 impl Problem {
@@ -131,6 +157,7 @@ impl Problem {
             message: message.into(),
             labels: Vec::new(),
             help: None,
+            suggestion: None,
         }
     }
 
@@ -157,6 +184,25 @@ impl Problem {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Adds a change that puts it right.
+    #[must_use]
+    pub fn suggest(mut self, span: Span, replacement: impl Into<String>) -> Self {
+        self.suggestion = Some(Suggestion {
+            span,
+            replacement: replacement.into(),
+        });
+        self
+    }
+
+    /// Adds the name that was probably meant in place of the text at `span`.
+    #[must_use]
+    pub(crate) fn suggest_text(self, span: Span, meant: Option<&str>) -> Self {
+        match meant {
+            Some(meant) => self.suggest(span, quoted(meant)),
+            None => self,
+        }
     }
 
     /// Takes out the warnings that the configuration allows (`[check] allow`); errors stay.

@@ -8,3 +8,4 @@ mod nics;
 mod robust;
 mod schema;
 mod shown;
+mod suspicious;

@@ -230,7 +230,9 @@ fn pattern(text: &str) -> Result<String, Bad> {
                 .map(str::to_owned),
         };
         return Err(match nearest {
-            Some(nearest) => bad.help(format!("did you mean `{nearest}`?")),
+            Some(nearest) => bad
+                .help(format!("did you mean `{nearest}`?"))
+                .meant(&nearest),
             None => bad.help("docs/events.md lists them all, such as `install.installed`; `*` stands for any run of characters"),
         });
     }

@@ -163,7 +163,9 @@ fn code(cx: &mut Context<'_>, option: &mut Reader<'_, '_>, place: Span) -> Optio
                 "unknown option",
             );
             match suggest::nearest(text, options::names()) {
-                Some(nearest) => bad.help(format!("did you mean \"{nearest}\"?")),
+                Some(nearest) => bad
+                    .help(format!("did you mean \"{nearest}\"?"))
+                    .meant(nearest),
                 None => {
                     bad.help("write its number as `code`, or IANA's name, such as \"root-path\"")
                 }

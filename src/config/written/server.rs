@@ -463,7 +463,9 @@ impl ServerFile {
                     "unknown firmware",
                 );
                 let bad = match suggest::nearest(name, names) {
-                    Some(nearest) => bad.help(format!("did you mean `{nearest}`?")),
+                    Some(nearest) => bad
+                        .help(format!("did you mean `{nearest}`?"))
+                        .meant_key(nearest),
                     None => bad.help(format!(
                         "write {} or a number of DHCP option 93 in quotes, such as \"9\"",
                         list_words(names, "or")
@@ -642,7 +644,9 @@ fn warning(text: &str) -> Result<&'static str, Bad> {
             "no code of a warning",
         );
         match suggest::nearest(text, codes()) {
-            Some(nearest) => bad.help(format!("did you mean \"{nearest}\"?")),
+            Some(nearest) => bad
+                .help(format!("did you mean \"{nearest}\"?"))
+                .meant(nearest),
             None => bad.help("write the code that stands in brackets after `warning`, such as \"unread-variable\"; errors cannot be allowed"),
         }
     })
