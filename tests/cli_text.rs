@@ -1,6 +1,7 @@
 //! What the commands say: their help, and what they print of the shipped configuration. Read the snapshots as a
 //! stranger would.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -56,12 +57,9 @@ fn shown(site: &TempDir, line: &str) -> String {
     );
     let err = String::from_utf8(output.stderr).unwrap();
     if !err.is_empty() {
-        text.push_str(&format!("--- standard error\n{err}"));
+        let _ = write!(text, "--- standard error\n{err}");
     }
-    text.push_str(&format!(
-        "--- exit status {}\n",
-        output.status.code().unwrap()
-    ));
+    let _ = writeln!(text, "--- exit status {}", output.status.code().unwrap());
     text
 }
 

@@ -3,6 +3,8 @@
 //! Both are put on here, by the paths of commands and the names of values, so that a command says no more than its
 //! arguments.
 
+use std::fmt::Write as _;
+
 use clap::builder::StyledStr;
 use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::ArgValueCompleter;
@@ -279,12 +281,12 @@ pub fn heading(what: &str) -> String {
 fn shown(examples: &[(&str, &str)], whole: bool) -> StyledStr {
     let mut text = String::from("Examples:\n");
     for (what, line) in examples {
-        text.push_str(&format!("  {}\n    {line}\n", heading(what)));
+        let _ = writeln!(text, "  {}\n    {line}", heading(what));
     }
     if whole {
         text.push_str("\nExit status:\n");
         for (status, what) in EXIT_STATUS {
-            text.push_str(&format!("  {status}  {what}\n"));
+            let _ = writeln!(text, "  {status}  {what}");
         }
     }
     text.trim_end().to_owned().into()

@@ -2,6 +2,7 @@
 //! types they refuse, but for what is named here.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -251,7 +252,7 @@ fn defaults_are_the_defaults() {
         let mut lines = String::new();
         for (key, node) in node["properties"].as_object().into_iter().flatten() {
             if let Some(default) = node.get("default") {
-                lines.push_str(&format!("{key} = {default}\n"));
+                let _ = writeln!(lines, "{key} = {default}");
                 count += 1;
             }
         }
@@ -260,12 +261,12 @@ fn defaults_are_the_defaults() {
                 .iter()
                 .map(|(name, node)| format!("{name} = {}", node["default"]))
                 .collect();
-            lines.push_str(&format!("loaders = {{ {} }}\n", inner.join(", ")));
+            let _ = writeln!(lines, "loaders = {{ {} }}", inner.join(", "));
         }
         if table == "server" {
             written = written.replacen("[server]\n", &format!("[server]\n{lines}"), 1);
         } else {
-            written.push_str(&format!("[{table}]\n{lines}"));
+            let _ = write!(written, "[{table}]\n{lines}");
         }
     }
     assert!(count > 20, "{count}");
