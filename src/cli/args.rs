@@ -106,14 +106,17 @@ pub enum Command {
     },
     /// Bring hosts, groups and subnets over from another server's or tool's files
     Import(super::import::Import),
+    /// Print what makes a shell complete commands and names
+    Completions(super::complete::Completions),
+    /// Print a manual page, or write all of them
+    Man(super::man::ManPages),
+    /// Print the JSON Schema of a file, which editors complete and check with
+    Schema(super::schema::Schema),
 
     // Of the contract, not yet in this version.
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Capture(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Schema(Later),
 }
 
 impl Command {
@@ -121,7 +124,6 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Capture(_) => "capture",
-            Self::Schema(_) => "schema",
             _ => "this command",
         }
     }

@@ -1,13 +1,13 @@
 //! `bootwright check`: the whole configuration, all problems together; and what it would change of what is in force.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::client::Client;
-use super::output::Format;
+use super::output::{Format, colour_on};
 use super::runtime;
 use crate::config::source::{DiskFiles, Files};
 use crate::config::{SnapshotDiff, show};
@@ -57,9 +57,7 @@ pub fn run(
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    let colour = format == Format::Text
-        && std::io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = format == Format::Text && colour_on(&std::io::stdout());
     if !asked.diff {
         return run_with(&DiskFiles, config, asked.strict, format, colour, out);
     }

@@ -37,6 +37,9 @@ pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Res
         })
         .collect();
     table::write(out, ["NAME", "STATE", "IP", "MAC", "PROFILE", ""], &rows)?;
+    if let Some(unheard) = unheard(&hosts) {
+        writeln!(out, "\n{unheard}")?;
+    }
     Ok(0)
 }
 
@@ -61,6 +64,30 @@ fn remark(host: &HostView) -> String {
         conflict,
     ];
     told.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// Hosts that were never heard of, where others were: perhaps their MAC addresses are mistyped.
+fn unheard(hosts: &[HostView]) -> Option<String> {
+    const NAMED: usize = 5;
+    let silent: Vec<&str> = hosts
+        .iter()
+        .filter(|host| host.heard_at.is_none())
+        .map(|host| host.name.as_str())
+        .collect();
+    if silent.is_empty() || silent.len() == hosts.len() {
+        return None;
+    }
+    let names: Vec<&str> = silent.iter().take(NAMED).copied().collect();
+    let more = match silent.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "not heard of since the daemon started, {} of {}: {}{more}",
+        silent.len(),
+        hosts.len(),
+        names.join(", ")
+    ))
 }
 
 /// Where an installation stands, in a few words.
@@ -270,7 +297,7 @@ fn one(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> anyh
             ("installed", at(|install| install.installed_at)),
             ("up", at(|install| install.up_at)),
             ("failed", at(|install| install.failed_at)),
-            ("last seen", at(|install| install.seen_at)),
+            ("last heard of", host.heard_at.map(table::time)),
             ("last change", at(|install| install.changed_at)),
         ],
     )?;
@@ -291,6 +318,34 @@ pub fn why(client: &Client, host: &str, format: Format, out: &mut dyn Write) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_were_never_heard_of_are_named_where_others_were() {
+        let host = |n: usize, heard: bool| -> HostView {
+            let mut view = serde_json::json!({
+                "name": format!("web{n:02}"), "macs": [], "groups": [],
+                "arch": "x86_64", "install": "once", "state": "local",
+            });
+            if heard {
+                view["heard_at"] = "2026-01-01T00:00:00Z".into();
+            }
+            serde_json::from_value(view).unwrap()
+        };
+        assert_eq!(unheard(&[]), None);
+        assert_eq!(unheard(&[host(1, true), host(2, true)]), None);
+        // A daemon that has just started has heard of nobody.
+        assert_eq!(unheard(&[host(1, false), host(2, false)]), None);
+        let mut hosts: Vec<HostView> = (1..9).map(|n| host(n, n == 1)).collect();
+        assert_eq!(
+            unheard(&hosts).unwrap(),
+            "not heard of since the daemon started, 7 of 8: web02, web03, web04, web05, web06 and 2 more"
+        );
+        hosts.truncate(2);
+        assert_eq!(
+            unheard(&hosts).unwrap(),
+            "not heard of since the daemon started, 1 of 2: web02"
+        );
+    }
 
     #[test]
     fn logs_are_listed_by_attempt() {

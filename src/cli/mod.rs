@@ -7,6 +7,8 @@ pub mod args;
 pub mod assets;
 pub mod check;
 pub mod client;
+pub mod command;
+pub mod complete;
 pub mod doctor;
 pub mod edit;
 pub mod events;
@@ -17,12 +19,14 @@ pub mod import;
 pub mod ip;
 pub mod later;
 pub mod log;
+pub mod man;
 pub mod orders;
 pub mod output;
 pub mod rehearse;
 pub mod reload;
 pub mod render;
 pub mod router_config;
+pub mod schema;
 pub mod serve;
 pub mod show_events;
 pub mod simulate;
@@ -34,7 +38,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use self::args::{Args, Command, HostCommand};
 use self::client::{Client, Refused};
@@ -45,7 +49,16 @@ const PLACES: [&str; 2] = ["config/bootwright.toml", "/etc/bootwright/bootwright
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    match complete::answer() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        // A shell shows what is written here in the middle of what is being typed.
+        Err(_) => return ExitCode::FAILURE,
+    }
+    let parsed = command::command()
+        .try_get_matches()
+        .and_then(|matches| Args::from_arg_matches(&matches));
+    let args = match parsed {
         Ok(args) => args,
         Err(error) => {
             // Help and version are no errors: they go to standard output with status 0.
@@ -118,6 +131,9 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Ip { command } => ip::run(&config()?, &command, format, out),
         Command::Adopt(asked) => adopt::run(&config()?, &asked, format, out),
         Command::Unknown(asked) => unknown::run(&client()?, &asked, format, out),
+        Command::Completions(asked) => complete::run(&asked, out),
+        Command::Man(asked) => man::run(&asked, out),
+        Command::Schema(asked) => schema::run(&asked, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         Command::Import(asked) => import::run(config, &asked, format, out, &mut io::stderr()),
         other => later::refuse(other.name()),

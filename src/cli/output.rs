@@ -12,6 +12,11 @@ pub enum Format {
     Json,
 }
 
+/// Whether what goes there is coloured: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+pub fn colour_on(stream: &impl io::IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Whether somebody is there who can be asked.
 pub fn on_a_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()

@@ -1,13 +1,13 @@
 //! `bootwright serve`.
 
-use std::io::{IsTerminal as _, stderr};
+use std::io::stderr;
 use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
 use super::check;
 use super::log::{Log, log};
-use super::output::Format;
+use super::output::{Format, colour_on};
 use crate::daemon::{self, Options, Prepared, StartError};
 
 /// `serve`.
@@ -62,7 +62,7 @@ fn log_to(log: &Log) {
         .with_env_filter(filter)
         .with_writer(move || log.clone())
         .with_target(false)
-        .with_ansi(stderr().is_terminal());
+        .with_ansi(colour_on(&stderr()));
     // The service manager's log has its own times. Not `init`: that would set the logger of `log`,
     // which the TFTP engine's tap has.
     let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {

@@ -47,6 +47,9 @@ pub fn load(files: &dyn Files, main: &Path) -> LoadedConfig {
         mut problems,
         ..
     } = loader;
+    if let Some(snapshot) = &snapshot {
+        Problem::silence(&mut problems, &snapshot.server.allow);
+    }
     sort(&mut problems);
     LoadedConfig {
         snapshot,

@@ -212,6 +212,18 @@ pub struct ReportedProblem {
     pub labels: Vec<ReportedLabel>,
     /// The remedy.
     pub help: Option<String>,
+    /// The remedy as a change of the text, where a program can make it.
+    pub suggestion: Option<ReportedSuggestion>,
+}
+
+/// A change of the text that puts a problem right.
+#[derive(Debug, Serialize)]
+pub struct ReportedSuggestion {
+    /// What is replaced.
+    #[serde(flatten)]
+    pub place: Place,
+    /// By what.
+    pub replacement: String,
 }
 
 /// A place for programs: lines and columns from 1, columns in characters, the end exclusive.
@@ -227,6 +239,10 @@ pub struct Place {
     pub end_line: usize,
     /// Column after the last character.
     pub end_column: usize,
+    /// The first byte, counted from 0.
+    pub start: usize,
+    /// The byte after the last one.
+    pub end: usize,
     /// What stands there.
     pub text: String,
 }
@@ -273,6 +289,12 @@ pub fn report(problems: &[Problem], sources: &SourceMap, strict: bool) -> Report
                     })
                     .collect(),
                 help: problem.help.clone(),
+                suggestion: problem.suggestion.as_ref().and_then(|suggestion| {
+                    Some(ReportedSuggestion {
+                        place: place(suggestion.span, sources)?,
+                        replacement: suggestion.replacement.clone(),
+                    })
+                }),
             })
             .collect(),
     }
@@ -290,6 +312,8 @@ fn place(span: Span, sources: &SourceMap) -> Option<Place> {
         column,
         end_line,
         end_column,
+        start: range.start,
+        end: range.end,
         text: source.text.get(range).unwrap_or_default().to_owned(),
     })
 }

@@ -121,6 +121,8 @@ pub struct Server {
     pub install_new: bool,
     /// The file of secrets.
     pub secrets: Option<PathBuf>,
+    /// The codes of warnings that are not told.
+    pub allow: Vec<&'static str>,
 }
 
 impl Server {
@@ -211,6 +213,7 @@ impl Default for Server {
             asset_cache: 512 << 20,
             install_new: false,
             secrets: None,
+            allow: Vec::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problem;
+use super::problem::{Problem, quoted};
 use super::source::{SourceId, Span};
 use super::values::Bad;
 use super::written::Written;
@@ -167,6 +167,7 @@ impl<'t, 'i> Reader<'t, 'i> {
             problem
                 .at(span, label)
                 .help(format!("did you mean `{nearest}`?"))
+                .suggest(span, nearest)
         } else {
             let has = if self.title.starts_with('[') {
                 "its keys are"
@@ -226,6 +227,9 @@ impl<'t, 'i> Reader<'t, 'i> {
     pub(crate) fn bad(&mut self, cx: &mut Context<'_>, span: Span, bad: Bad) {
         let mut problem = Problem::error(bad.code, bad.message).at(span, bad.label);
         problem.help = bad.help;
+        if let Some(meant) = bad.meant {
+            problem = problem.suggest(span, meant);
+        }
         self.report(cx, problem);
     }
 
@@ -238,6 +242,19 @@ impl<'t, 'i> Reader<'t, 'i> {
         wanted: &str,
         help: Option<String>,
     ) {
+        self.retype(cx, key, value, wanted, help, None);
+    }
+
+    /// The same, with what to write in its place where that is certain.
+    fn retype(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        wanted: &str,
+        help: Option<String>,
+        meant: Option<String>,
+    ) {
         let mut problem = Problem::error(
             "wrong-type",
             format!("`{key}` in {} must be {wanted}", self.title),
@@ -247,6 +264,9 @@ impl<'t, 'i> Reader<'t, 'i> {
             format!("this is {}", type_name(value.get_ref())),
         );
         problem.help = help;
+        if let Some(meant) = meant {
+            problem = problem.suggest(cx.span(value.span()), meant);
+        }
         self.report(cx, problem);
     }
 
@@ -268,13 +288,17 @@ impl<'t, 'i> Reader<'t, 'i> {
                 span: cx.span(value.span()),
             });
         }
-        let help = match value.get_ref() {
-            DeValue::Integer(number) => Some(format!("put it in quotes: \"{number}\"")),
-            DeValue::Float(number) => Some(format!("put it in quotes: \"{}\"", number.as_str())),
-            DeValue::Array(_) => Some("write one text, without the brackets".to_owned()),
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => Some(format!("\"{number}\"")),
+            DeValue::Float(number) => Some(format!("\"{}\"", number.as_str())),
             _ => None,
         };
-        self.wrong_type(cx, key, value, "a text", help);
+        let help = match (&number, value.get_ref()) {
+            (Some(quoted), _) => Some(format!("put it in quotes: {quoted}")),
+            (None, DeValue::Array(_)) => Some("write one text, without the brackets".to_owned()),
+            (None, _) => None,
+        };
+        self.retype(cx, key, value, "a text", help, number);
         None
     }
 
@@ -338,7 +362,8 @@ impl<'t, 'i> Reader<'t, 'i> {
             }
             DeValue::String(text) => {
                 let help = format!("put it in brackets: [\"{text}\"]");
-                self.wrong_type(cx, key, value, "a list of texts", Some(help));
+                let meant = format!("[{}]", quoted(text));
+                self.retype(cx, key, value, "a list of texts", Some(help), Some(meant));
                 return None;
             }
             _ => {
@@ -360,13 +385,16 @@ impl<'t, 'i> Reader<'t, 'i> {
         let value = self.value(key)?;
         let span = cx.span(value.span());
         let DeValue::Integer(number) = value.get_ref() else {
-            let help = match value.get_ref() {
-                DeValue::String(text) if text.trim().parse::<i64>().is_ok() => {
-                    format!("write it without quotes: {}", text.trim())
-                }
-                _ => help.to_owned(),
+            let meant = match value.get_ref() {
+                DeValue::String(text) => text.trim().parse::<i64>().ok(),
+                _ => None,
+            }
+            .map(|number| number.to_string());
+            let help = match &meant {
+                Some(number) => format!("write it without quotes: {number}"),
+                None => help.to_owned(),
             };
-            self.wrong_type(cx, key, value, "a whole number", Some(help));
+            self.retype(cx, key, value, "a whole number", Some(help), meant);
             return None;
         };
         let number = i64::from_str_radix(number.as_str(), number.radix()).ok();
@@ -392,9 +420,15 @@ impl<'t, 'i> Reader<'t, 'i> {
                 span: cx.span(value.span()),
             });
         }
-        let help = matches!(value.get_ref(), DeValue::String(_))
-            .then(|| "write true or false without quotes".to_owned());
-        self.wrong_type(cx, key, value, "true or false", help);
+        let text = match value.get_ref() {
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => None,
+        };
+        let help = text.map(|_| "write true or false without quotes".to_owned());
+        let meant = text
+            .filter(|text| matches!(*text, "true" | "false"))
+            .map(str::to_owned);
+        self.retype(cx, key, value, "true or false", help, meant);
         None
     }
 
@@ -430,11 +464,11 @@ impl<'t, 'i> Reader<'t, 'i> {
                     Some(nearest) => format!("did you mean \"{nearest}\"?"),
                     None => format!("write {}", list_words(usable(), "or")),
                 };
-                self.bad(
-                    cx,
-                    text.span,
-                    Bad::new("bad-value", message, "unknown value").help(help),
-                );
+                let mut bad = Bad::new("bad-value", message, "unknown value").help(help);
+                if let Some(nearest) = nearest {
+                    bad = bad.meant(nearest);
+                }
+                self.bad(cx, text.span, bad);
                 None
             }
         }

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 
 use crate::base::names::NameError;
 use crate::base::{AddrRange, Architecture, HardwareAddr, Uuid, suggest, time};
+use crate::config::problem::quoted;
 use crate::config::snapshot::Pool;
 
 /// A value that cannot be used.
@@ -22,6 +23,8 @@ pub(crate) struct Bad {
     pub label: String,
     /// The remedy.
     pub help: Option<String>,
+    /// What to write in its place, as TOML has it.
+    pub meant: Option<String>,
 }
 
 impl Bad {
@@ -36,12 +39,25 @@ impl Bad {
             message: message.into(),
             label: label.into(),
             help: None,
+            meant: None,
         }
     }
 
     /// Adds the remedy.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the key that was meant.
+    pub(crate) fn meant_key(mut self, key: &str) -> Self {
+        self.meant = Some(key.to_owned());
+        self
+    }
+
+    /// Adds the text that was meant.
+    pub(crate) fn meant(mut self, text: &str) -> Self {
+        self.meant = Some(quoted(text));
         self
     }
 }
@@ -99,7 +115,8 @@ pub(crate) fn address(text: &str) -> Result<Ipv4Addr, Bad> {
             && address.parse::<Ipv4Addr>().is_ok()
         {
             return bad("an address with a prefix length")
-                .help(format!("write only the address, \"{address}\""));
+                .help(format!("write only the address, \"{address}\""))
+                .meant(address);
         }
         let parts: Vec<&str> = text.split('.').collect();
         if parts.len() != 4 {
@@ -174,10 +191,20 @@ pub(crate) fn network(text: &str) -> Result<Ipv4Net, Bad> {
                 "a netmask in place of the prefix length",
                 format!("write \"{net}\""),
             )
+            .meant(&net.to_string())
         } else {
             bad("not an address and a prefix length from 1 to 32", example())
         }
     })?;
+    // As of single addresses: some programs read `010` as 8.
+    let base = text.split_once('/').map_or(text, |(base, _)| base);
+    if base.parse::<Ipv4Addr>().is_err() {
+        return Err(bad(
+            "a number begins with a zero",
+            format!("write \"{net}\" if it is decimal"),
+        )
+        .meant(&net.to_string()));
+    }
     if net.addr() != net.network() {
         return Err(bad(
             "bits are set after the prefix",
@@ -186,7 +213,8 @@ pub(crate) fn network(text: &str) -> Result<Ipv4Net, Bad> {
                 net.addr(),
                 net.trunc()
             ),
-        ));
+        )
+        .meant(&net.trunc().to_string()));
     }
     if net.prefix_len() == 0 || net.addr().octets().first() == Some(&0) {
         return Err(bad("these addresses belong to no machine", example()));
@@ -577,7 +605,9 @@ pub(crate) fn arch(text: &str) -> Result<Architecture, Bad> {
             .map(Architecture::as_str)
             .or_else(|| suggest::nearest(text, names))
         {
-            Some(nearest) => bad.help(format!("did you mean \"{nearest}\"?")),
+            Some(nearest) => bad
+                .help(format!("did you mean \"{nearest}\"?"))
+                .meant(nearest),
             None => bad.help(format!("write {}", super::table::list_words(names, "or"))),
         }
     })
@@ -617,6 +647,7 @@ mod tests {
         for (bad, word) in [
             ("10.99.0.2/24", "10.99.0.0/24"),
             ("10.99.0.0/255.255.255.0", "10.99.0.0/24"),
+            ("010.99.0.0/24", "10.99.0.0/24"),
             ("10.99.0.0", "prefix length"),
             ("0.0.0.0/0", "prefix length"),
             ("224.0.0.0/4", "prefix length"),

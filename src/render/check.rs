@@ -13,7 +13,7 @@ use super::kinds::{Kind, kinds};
 use super::lint::{self, Format, Weight};
 use super::loaders::{Boots, Texts, Transport};
 use super::uses::Uses;
-use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets};
+use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets, unused};
 use crate::base::{Architecture, BootLoader, HardwareAddr, Lifecycle, pace, suggest};
 use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText, list_key};
 use crate::config::{Problem, Snapshot, SourceMap, Span, stranger};
@@ -78,6 +78,7 @@ pub fn check(
     problems.extend(unused_snippets(snapshot, &kinds));
     problems.extend(nobody_gets_in(snapshot));
     problems.extend(no_hash(snapshot));
+    unused::templates(snapshot, problems);
 }
 
 /// Whether what a profile renders may bring in the snippets of its hosts.

@@ -106,6 +106,7 @@ pub fn prove(
     let at_top = files.names(folder).unwrap_or_default();
     problems.extend(files::hidden(&in_force, &is_there, &at_top));
     problems.extend(config::hook_warnings(files, &in_force.snapshot));
+    Problem::silence(&mut problems, &in_force.snapshot.server.allow);
     config::load::sort(&mut problems);
     let failed = problems
         .iter()

@@ -29,6 +29,7 @@ mod pxelinux;
 pub mod san;
 pub mod scripts;
 pub mod secrets;
+mod unused;
 mod uses;
 
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::snapshot::{Boot, Profile, ProfileValue, Template};
+use crate::config::snapshot::{Boot, Profile, ProfileValue, Snapshot, Template};
 
 /// Filters that give a text for any text of one line.
 const HARMLESS: &[&str] = &[
@@ -57,6 +57,44 @@ pub(super) struct Uses {
     captured: bool,
 }
 
+/// The templates that something of a configuration can render: what profiles name, snippets, and what these bring
+/// in. `None`: one is brought in by a name that is only known when it is rendered.
+pub(super) fn reachable(snapshot: &Snapshot) -> Option<BTreeSet<String>> {
+    let templates = snapshot.templates();
+    let mut uses = Uses::default();
+    let mut waiting: Vec<String> = templates
+        .keys()
+        .filter(|name| name.starts_with("snippets/"))
+        .cloned()
+        .collect();
+    for profile in snapshot.profiles().values() {
+        for (_, text) in profile.boot.texts() {
+            uses.add(&text.text);
+        }
+        if let Boot::Script { template } = &profile.boot {
+            waiting.push(template.clone());
+        }
+        let answers = profile.answers.iter();
+        waiting.extend(answers.map(|answer| answer.template.clone()));
+    }
+    let mut seen = BTreeSet::new();
+    loop {
+        waiting.extend(uses.brought_in(templates));
+        waiting.retain(|name| seen.insert(name.clone()));
+        if uses.any_include {
+            return None;
+        }
+        if waiting.is_empty() {
+            return Some(seen);
+        }
+        for name in std::mem::take(&mut waiting) {
+            if let Some(template) = templates.get(&name) {
+                uses.add(&template.text);
+            }
+        }
+    }
+}
+
 impl Uses {
     /// Of everything that a profile renders.
     pub(super) fn of_profile(profile: &Profile, templates: &BTreeMap<String, Template>) -> Self {
@@ -79,12 +117,7 @@ impl Uses {
         }
         let mut seen = BTreeSet::new();
         loop {
-            waiting.extend(uses.includes.iter().cloned());
-            let begins = |name: &&String| {
-                let mut prefixes = uses.prefixes.iter();
-                prefixes.any(|prefix| name.starts_with(prefix.as_str()))
-            };
-            waiting.extend(templates.keys().filter(begins).cloned());
+            waiting.extend(uses.brought_in(templates));
             if uses.any_include {
                 waiting.extend(templates.keys().cloned());
             }
@@ -102,6 +135,16 @@ impl Uses {
                 }
             }
         }
+    }
+
+    /// The templates that it brings in.
+    fn brought_in(&self, templates: &BTreeMap<String, Template>) -> Vec<String> {
+        let begins = |name: &&String| {
+            let mut prefixes = self.prefixes.iter();
+            prefixes.any(|prefix| name.starts_with(prefix.as_str()))
+        };
+        let by_prefix = templates.keys().filter(begins);
+        self.includes.iter().chain(by_prefix).cloned().collect()
     }
 
     /// Of the texts of `[boot]` that name boot files.

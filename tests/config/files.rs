@@ -67,8 +67,11 @@ pub(crate) fn with(files: &[(&str, &str)]) -> MemoryFiles {
     all
 }
 
+/// Loads them. What the reader has nothing against, the schemas must take.
 pub(crate) fn load_all(files: &MemoryFiles) -> LoadedConfig {
-    load(files, Path::new(MAIN))
+    let loaded = load(files, Path::new(MAIN));
+    crate::schema::takes_what_is_good(files, &loaded);
+    loaded
 }
 
 /// What `check` shows of a configuration.

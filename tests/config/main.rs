@@ -6,4 +6,6 @@ mod good;
 mod mistakes;
 mod nics;
 mod robust;
+mod schema;
 mod shown;
+mod suspicious;

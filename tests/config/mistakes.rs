@@ -16,7 +16,9 @@ macro_rules! mistake {
     ($name:ident, $($path:expr => $text:expr),+ $(,)?) => {
         #[test]
         fn $name() {
-            let text = shown(&with(&[$(($path, $text.as_ref())),+]));
+            let files = with(&[$(($path, $text.as_ref())),+]);
+            let text = shown(&files);
+            crate::schema::refuses_what_is_mistaken(stringify!($name), &files);
             insta::assert_snapshot!(stringify!($name), text);
         }
     };

@@ -40,7 +40,8 @@ pub(super) fn unknown_snippets(
             continue;
         }
         let known = || snippets.keys().map(String::as_str);
-        let help = match suggest::nearest(name, known()) {
+        let nearest = suggest::nearest(name, known());
+        let help = match nearest {
             Some(nearest) => format!("did you mean \"{nearest}\"?"),
             None if snippets.is_empty() => {
                 format!("a snippet is a file templates/snippets/{name}.sh.j2; there is none")
@@ -53,6 +54,7 @@ pub(super) fn unknown_snippets(
         problems.push(
             Problem::error("unknown-snippet", format!("there is no snippet `{name}`"))
                 .at(snippet.span, "unknown snippet")
+                .suggest_text(snippet.span, nearest)
                 .help(help),
         );
     }

@@ -38,7 +38,8 @@ impl Lookups<'_> {
         }
         let names = self.profile_names.iter().map(|name| name.as_str());
         let folder = self.profiles_folder.display();
-        let help = if let Some(nearest) = suggest::nearest(profile.value.as_str(), names) {
+        let nearest = suggest::nearest(profile.value.as_str(), names);
+        let help = if let Some(nearest) = nearest {
             format!("did you mean \"{nearest}\"?")
         } else if self.profile_names.is_empty() {
             format!("a profile is a file {folder}/NAME.toml; there is none")
@@ -62,6 +63,7 @@ impl Lookups<'_> {
                 format!("there is no profile `{}`", profile.value),
             )
             .at(profile.span, "unknown profile")
+            .suggest_text(profile.span, nearest)
             .help(help),
         );
     }
@@ -75,7 +77,8 @@ impl Lookups<'_> {
         if self.groups_unsure || groups.contains(&group.value) {
             return;
         }
-        let help = match suggest::nearest(group.value.as_str(), groups.names()) {
+        let nearest = suggest::nearest(group.value.as_str(), groups.names());
+        let help = match nearest {
             Some(nearest) => format!("did you mean \"{nearest}\"?"),
             None => format!(
                 "add [groups.{}], or name a group that there is",
@@ -88,6 +91,7 @@ impl Lookups<'_> {
                 format!("there is no group `{}`", group.value),
             )
             .at(group.span, "unknown group")
+            .suggest_text(group.span, nearest)
             .help(help),
         );
     }

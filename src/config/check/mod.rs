@@ -9,6 +9,7 @@ mod pools;
 mod profiles;
 mod secrets;
 mod secure;
+mod suspicious;
 mod variables;
 mod waits;
 
@@ -103,6 +104,8 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     let hosts_unsure =
         input.reservations_unsure || input.reservations.iter().any(|file| file.hosts_unsure);
     waits::waits(&entries, hosts_unsure, problems);
+    suspicious::macs(&entries, problems);
+    suspicious::empty_groups(&input, problems);
     let defaults = Rc::new(defaults);
     let mut runs_on = RunsOn::new(&input.profiles);
     let mut secure = secure::Checks::new(&input);
@@ -153,6 +156,7 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     let snippets = snippets(&input.snippets);
     if !input.templates_unsure {
         declared::unknown_snippets(&input.reservations, &snippets, problems);
+        suspicious::unused_snippets(&input, &snippets, problems);
     }
     declared::of_profiles(&input.profiles, &profiles, problems);
     declared::of_hosts(&placed, &profiles, &snippets, problems);
@@ -257,6 +261,7 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
         stalled_after: value(written.stalled_after.as_ref(), usual.stalled_after),
         journal_keep: value(written.journal_keep.as_ref(), usual.journal_keep),
         asset_cache: value(written.asset_cache.as_ref(), usual.asset_cache),
+        allow: written.allow.clone(),
     };
     same_port(
         [("DHCP", server.dhcp_port), ("TFTP", server.tftp_port)],

@@ -434,7 +434,8 @@ fn by_name(
     let sure = !input.server_unsure && networks.len() == input.server.subnets.len();
     if found.is_none() && sure {
         let names = networks.iter().map(|subnet| subnet.name.as_str());
-        let help = match suggest::nearest(written.value.as_str(), names.clone()) {
+        let nearest = suggest::nearest(written.value.as_str(), names.clone());
+        let help = match nearest {
             Some(nearest) => format!("did you mean \"{nearest}\"?"),
             None => format!(
                 "{} has {}",
@@ -448,6 +449,7 @@ fn by_name(
                 format!("there is no subnet `{}`", written.value),
             )
             .at(written.span, "unknown subnet")
+            .suggest_text(written.span, nearest)
             .help(help),
         );
     }

@@ -28,6 +28,7 @@ pub(super) fn profiles(input: &Input, problems: &mut Vec<Problem>) -> Vec<Profil
                     format!("there is no template `{}`", template.value),
                 )
                 .at(template.span, "unknown template")
+                .suggest_text(template.span, nearest)
                 .help(match nearest {
                     Some(nearest) => format!("did you mean \"{nearest}\"?"),
                     None => {
@@ -126,6 +127,7 @@ fn variables(
                         format!("there is no file of variables `{}`", name.value),
                     )
                     .at(name.span, "no such file")
+                    .suggest_text(name.span, nearest)
                     .help(match nearest {
                         Some(nearest) => format!("did you mean \"{nearest}\"?"),
                         None => "such files are named by their path under the folder `templates`, such as \"debian/variables.toml\"".to_owned(),

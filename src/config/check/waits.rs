@@ -30,7 +30,8 @@ pub(super) fn waits(hosts: &[&HostEntry], unsure: bool, problems: &mut Vec<Probl
             );
         } else if !entries.contains_key(&after.host.value) && !unsure {
             let names = hosts.iter().map(|host| host.name.value.as_str());
-            let help = match suggest::nearest(after.host.value.as_str(), names) {
+            let nearest = suggest::nearest(after.host.value.as_str(), names);
+            let help = match nearest {
                 Some(nearest) => format!("did you mean \"{nearest}\"?"),
                 None => format!(
                     "`after` names another host of the reservations: add [hosts.{}], or name one that there is",
@@ -43,6 +44,7 @@ pub(super) fn waits(hosts: &[&HostEntry], unsure: bool, problems: &mut Vec<Probl
                     format!("there is no host `{}`", after.host.value),
                 )
                 .at(after.host.span, "unknown host")
+                .suggest_text(after.host.span, nearest)
                 .help(help),
             );
         }

@@ -29,7 +29,7 @@ pub(crate) struct SnippetFile {
     pub ok: bool,
 }
 
-const DECLARATION: Keys = Keys {
+pub(crate) const DECLARATION: Keys = Keys {
     known: &["type", "default", "required", "one_of", "help"],
     later: &[],
     hints: &[
@@ -39,7 +39,7 @@ const DECLARATION: Keys = Keys {
     ],
 };
 
-const SNIPPET: Keys = Keys {
+pub(crate) const SNIPPET: Keys = Keys {
     known: &["title", "families", "variables"],
     later: &[],
     hints: &[

@@ -8,7 +8,7 @@ use crate::config::table::{Choice, Context, Keys, Reader};
 use crate::config::values::{self, Bad};
 use crate::wire::looks::Looks;
 
-const FETCH: Keys = Keys {
+pub(crate) const FETCH: Keys = Keys {
     known: &[
         "mirror",
         "by_hand",
@@ -31,13 +31,13 @@ const FETCH: Keys = Keys {
     ],
 };
 
-const SUMS: Keys = Keys {
+pub(crate) const SUMS: Keys = Keys {
     known: &["path", "signature"],
     later: &[],
     hints: &[],
 };
 
-const FILE: Keys = Keys {
+pub(crate) const FILE: Keys = Keys {
     known: &[
         "path",
         "from",

@@ -23,7 +23,7 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is told where the file does not say.
 const USUAL_EVENTS: &str = "install.*";
 
-pub(super) const HOOK: Keys = Keys {
+pub(crate) const HOOK: Keys = Keys {
     known: &["url", "exec", "events", "secret", "timeout"],
     later: &[],
     hints: &[
@@ -230,7 +230,9 @@ fn pattern(text: &str) -> Result<String, Bad> {
                 .map(str::to_owned),
         };
         return Err(match nearest {
-            Some(nearest) => bad.help(format!("did you mean `{nearest}`?")),
+            Some(nearest) => bad
+                .help(format!("did you mean `{nearest}`?"))
+                .meant(&nearest),
             None => bad.help("docs/events.md lists them all, such as `install.installed`; `*` stands for any run of characters"),
         });
     }

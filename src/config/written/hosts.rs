@@ -131,7 +131,7 @@ pub(crate) struct ReservationsFile {
     pub hosts_unsure: bool,
 }
 
-const TABLES: Keys = Keys {
+pub(crate) const TABLES: Keys = Keys {
     known: &["defaults", "groups", "hosts"],
     later: &[],
     hints: &[
@@ -144,7 +144,7 @@ const TABLES: Keys = Keys {
     ],
 };
 
-const DEFAULTS: Keys = Keys {
+pub(crate) const DEFAULTS: Keys = Keys {
     known: &[
         "profile",
         "arch",
@@ -172,7 +172,7 @@ const DEFAULTS: Keys = Keys {
     ],
 };
 
-const GROUP: Keys = Keys {
+pub(crate) const GROUP: Keys = Keys {
     known: &[
         "group",
         "profile",
@@ -198,7 +198,7 @@ const GROUP: Keys = Keys {
     ],
 };
 
-const HOST: Keys = Keys {
+pub(crate) const HOST: Keys = Keys {
     known: &[
         "mac",
         "ip",
@@ -250,7 +250,7 @@ const HOST: Keys = Keys {
     ],
 };
 
-const NIC: Keys = Keys {
+pub(crate) const NIC: Keys = Keys {
     known: &["mac", "ip", "name", "boot"],
     later: &[],
     hints: &[
@@ -272,7 +272,7 @@ const NIC: Keys = Keys {
     ],
 };
 
-const AFTER: Keys = Keys {
+pub(crate) const AFTER: Keys = Keys {
     known: &["host", "event"],
     later: &[],
     hints: &[
@@ -280,6 +280,21 @@ const AFTER: Keys = Keys {
         ("state", "did you mean `event`?"),
     ],
 };
+
+/// `local_boot` of hosts, groups and defaults.
+pub(crate) const LOCAL_BOOT: [(&str, Choice<LocalBoot>); 4] = [
+    ("auto", Choice::Is(LocalBoot::Auto)),
+    ("no-file", Choice::Is(LocalBoot::NoFile)),
+    ("exit", Choice::Is(LocalBoot::Exit)),
+    ("sanboot", Choice::Is(LocalBoot::Sanboot)),
+];
+
+/// `install` of hosts, groups and defaults.
+pub(crate) const INSTALL: [(&str, Choice<InstallPolicy>); 3] = [
+    ("once", Choice::Is(InstallPolicy::Once)),
+    ("never", Choice::Is(InstallPolicy::Never)),
+    ("always", Choice::Is(InstallPolicy::Always)),
+];
 
 /// Whether a host has a key of this name, in this version or a later one.
 pub(crate) fn is_key(name: &str) -> bool {
@@ -428,25 +443,8 @@ impl Layer {
             profile: reader.parsed(cx, "profile", |text| values::name("a profile", text)),
             arch: reader.parsed(cx, "arch", values::arch),
             loader: reader.parsed(cx, "loader", values::loader),
-            local_boot: reader.choice(
-                cx,
-                "local_boot",
-                &[
-                    ("auto", Choice::Is(LocalBoot::Auto)),
-                    ("no-file", Choice::Is(LocalBoot::NoFile)),
-                    ("exit", Choice::Is(LocalBoot::Exit)),
-                    ("sanboot", Choice::Is(LocalBoot::Sanboot)),
-                ],
-            ),
-            install: reader.choice(
-                cx,
-                "install",
-                &[
-                    ("once", Choice::Is(InstallPolicy::Once)),
-                    ("never", Choice::Is(InstallPolicy::Never)),
-                    ("always", Choice::Is(InstallPolicy::Always)),
-                ],
-            ),
+            local_boot: reader.choice(cx, "local_boot", &LOCAL_BOOT),
+            install: reader.choice(cx, "install", &INSTALL),
             secure_boot: reader.flag(cx, "secure_boot"),
             options: options::read(cx, reader),
             snippets: reader

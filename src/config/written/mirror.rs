@@ -14,7 +14,7 @@ use crate::config::values::{self, Bad};
 /// Less is no use: the kernel and initial RAM disk of one installer have as much.
 const LEAST: u64 = 64 << 20;
 
-pub(super) const MIRROR: Keys = Keys {
+pub(crate) const MIRROR: Keys = Keys {
     known: &["path", "url", "keep", "fresh_for", "stale"],
     later: &[],
     hints: &[

@@ -13,7 +13,7 @@ use crate::config::source::Span;
 use crate::config::table::{Context, Keys, Reader, list_words};
 use crate::config::values::{self, Bad};
 
-const OPTION: Keys = Keys {
+pub(crate) const OPTION: Keys = Keys {
     known: &[
         "code", "name", "u8", "u16", "u32", "bool", "text", "ip", "hex", "force",
     ],
@@ -31,7 +31,7 @@ const OPTION: Keys = Keys {
 };
 
 /// The keys that hold a value.
-const VALUES: [&str; 7] = ["u8", "u16", "u32", "bool", "text", "ip", "hex"];
+pub(crate) const VALUES: [&str; 7] = ["u8", "u16", "u32", "bool", "text", "ip", "hex"];
 
 /// Classless static routes (RFC 3442).
 const CLASSLESS_ROUTES: u8 = 121;
@@ -163,7 +163,9 @@ fn code(cx: &mut Context<'_>, option: &mut Reader<'_, '_>, place: Span) -> Optio
                 "unknown option",
             );
             match suggest::nearest(text, options::names()) {
-                Some(nearest) => bad.help(format!("did you mean \"{nearest}\"?")),
+                Some(nearest) => bad
+                    .help(format!("did you mean \"{nearest}\"?"))
+                    .meant(nearest),
                 None => {
                     bad.help("write its number as `code`, or IANA's name, such as \"root-path\"")
                 }

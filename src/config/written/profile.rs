@@ -59,7 +59,7 @@ pub(crate) struct AnswerEntry {
     pub content_type: Option<Written<String>>,
 }
 
-const PROFILE: Keys = Keys {
+pub(crate) const PROFILE: Keys = Keys {
     known: &[
         "title",
         "family",
@@ -89,7 +89,7 @@ const PROFILE: Keys = Keys {
     ],
 };
 
-const BOOT: Keys = Keys {
+pub(crate) const BOOT: Keys = Keys {
     known: &[
         "kind",
         "kernel",
@@ -126,7 +126,7 @@ const BOOT: Keys = Keys {
     ],
 };
 
-const ANSWER: Keys = Keys {
+pub(crate) const ANSWER: Keys = Keys {
     known: &["name", "template", "content_type"],
     later: &[],
     hints: &[],
@@ -139,7 +139,7 @@ pub(crate) const FAMILIES: [&str; 12] = [
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Linux,
     Image(ImageKind),
     San,
@@ -148,7 +148,7 @@ enum Kind {
     Script,
 }
 
-const KINDS: [(&str, Choice<Kind>); 9] = [
+pub(crate) const KINDS: [(&str, Choice<Kind>); 9] = [
     ("linux", Choice::Is(Kind::Linux)),
     ("sanboot", Choice::Is(Kind::San)),
     ("local", Choice::Is(Kind::Local)),
@@ -172,6 +172,35 @@ const KINDS: [(&str, Choice<Kind>); 9] = [
     ),
 ];
 
+/// `lifecycle` of a profile.
+pub(crate) const LIFECYCLES: [(&str, Choice<Lifecycle>); 3] = [
+    (Lifecycle::Install.as_str(), Choice::Is(Lifecycle::Install)),
+    (Lifecycle::Live.as_str(), Choice::Is(Lifecycle::Live)),
+    (Lifecycle::Once.as_str(), Choice::Is(Lifecycle::Once)),
+];
+
+impl Kind {
+    /// The keys of `[boot]` that a profile of this kind has, `kind` and those of signed loaders apart.
+    pub(crate) const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Linux => &["kernel", "initrd", "cmdline"],
+            Self::Image(ImageKind::Multiboot) => &["kernel", "modules", "cmdline"],
+            Self::Image(ImageKind::Efi) => &["file", "cmdline"],
+            Self::Image(ImageKind::Wimboot) => &["files", "kernel", "cmdline"],
+            Self::Image(ImageKind::Memdisk) => &["image", "kernel", "cmdline"],
+            Self::San => san::KEYS,
+            Self::Local => &["drive"],
+            Self::Chain => &["url", "signature"],
+            Self::Script => &["template"],
+        }
+    }
+
+    /// Whether GRUB loads what it starts.
+    pub(crate) const fn can_be_signed(self) -> bool {
+        matches!(self, Self::Linux | Self::Image(ImageKind::Efi))
+    }
+}
+
 impl ProfileFile {
     /// Reads the file and reports what is wrong with each key.
     pub(crate) fn read(cx: &mut Context<'_>, name: ProfileName, document: &DeTable<'_>) -> Self {
@@ -192,12 +221,7 @@ impl ProfileFile {
                 bad.help("leave `arch` out: the profile can then be used on all architectures"),
             );
         }
-        let lifecycle = reader.choice(
-            cx,
-            "lifecycle",
-            &[Lifecycle::Install, Lifecycle::Live, Lifecycle::Once]
-                .map(|lifecycle| (lifecycle.as_str(), Choice::Is(lifecycle))),
-        );
+        let lifecycle = reader.choice(cx, "lifecycle", &LIFECYCLES);
         let secure_boot = reader.flag(cx, "secure_boot");
         let stalled_after = reader.parsed(cx, "stalled_after", values::duration);
         let variables = reader.list(cx, "variables", true, values::line);
@@ -317,7 +341,7 @@ impl ProfileFile {
 }
 
 /// The keys that name signed loaders.
-const SIGNED: [&str; 3] = ["shim", "grub", "grub_http"];
+pub(crate) const SIGNED: [&str; 3] = ["shim", "grub", "grub_http"];
 
 /// The distribution's signed loaders.
 fn signed(cx: &mut Context<'_>, boot: &mut Reader<'_, '_>) -> Option<SignedLoaders> {
@@ -344,24 +368,16 @@ fn kind_of_boot(
     boot: &mut Reader<'_, '_>,
     kind: Kind,
 ) -> Option<WrittenBoot> {
-    let (name, keys): (&str, &[&str]) = match kind {
-        Kind::Linux => ("linux", &["kernel", "initrd", "cmdline"]),
-        Kind::Image(ImageKind::Multiboot) => ("multiboot", &["kernel", "modules", "cmdline"]),
-        Kind::Image(ImageKind::Efi) => ("efi", &["file", "cmdline"]),
-        Kind::Image(ImageKind::Wimboot) => ("wimboot", &["files", "kernel", "cmdline"]),
-        Kind::Image(ImageKind::Memdisk) => ("memdisk", &["image", "kernel", "cmdline"]),
-        Kind::San => ("sanboot", san::KEYS),
-        Kind::Local => ("local", &["drive"]),
-        Kind::Chain => ("chain", &["url", "signature"]),
-        Kind::Script => ("script", &["template"]),
-    };
-    // The kinds that GRUB loads.
-    let can_be_signed = matches!(kind, Kind::Linux | Kind::Image(ImageKind::Efi));
+    let name = KINDS
+        .iter()
+        .find(|(_, choice)| matches!(choice, Choice::Is(named) if *named == kind))
+        .map_or("", |(word, _)| word);
+    let keys = kind.keys();
     for key in BOOT
         .known
         .iter()
         .filter(|key| **key != "kind" && !keys.contains(key))
-        .filter(|key| !(SIGNED.contains(key) && can_be_signed))
+        .filter(|key| !(SIGNED.contains(key) && kind.can_be_signed()))
     {
         if let Some(span) = boot.key_span(cx, key) {
             let problem = Problem::error(

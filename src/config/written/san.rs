@@ -10,7 +10,7 @@ use crate::config::values::{self, Bad};
 use crate::wire::iscsi::{RootPath, check_name};
 
 /// The keys of this kind.
-pub(super) const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "image",
     "target",
     "initiator",
@@ -22,7 +22,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 
 /// The keys that only an iSCSI target has.
-const OF_TARGETS: &[&str] = &[
+pub(crate) const OF_TARGETS: &[&str] = &[
     "initiator",
     "username",
     "password_secret",

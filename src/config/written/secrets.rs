@@ -20,7 +20,7 @@ use crate::config::table::{in_order, type_name};
 use crate::config::values;
 
 /// What one secret's table may have.
-const KEYS: [&str; 2] = ["value", "once"];
+pub(crate) const KEYS: [&str; 2] = ["value", "once"];
 
 /// How many syntax errors are shown.
 const MOST_ERRORS: usize = 20;

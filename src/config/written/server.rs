@@ -11,7 +11,7 @@ use super::{Written, hook, mirror, options};
 use crate::base::{Firmware, ProfileName, SubnetName, suggest};
 use crate::config::mirror::Mirror;
 use crate::config::options::ConfiguredOption;
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, WARNINGS};
 use crate::config::snapshot::{Hook, Mode, Pool, TftpEngine, Unknown};
 use crate::config::source::Span;
 use crate::config::table::{Choice, Context, Keys, Reader, list_words};
@@ -50,6 +50,8 @@ pub(crate) struct ServerFile {
     pub install_new: Option<Written<bool>>,
     pub journal_keep: Option<Written<u64>>,
     pub asset_cache: Option<Written<u64>>,
+    /// Warnings that are not told.
+    pub allow: Vec<&'static str>,
     pub subnets: Vec<SubnetEntry>,
     pub hooks: Vec<Written<Hook>>,
     pub mirrors: Vec<Mirror>,
@@ -81,10 +83,10 @@ pub(crate) struct SubnetEntry {
     pub options: Vec<Written<ConfiguredOption>>,
 }
 
-const TABLES: Keys = Keys {
+pub(crate) const TABLES: Keys = Keys {
     known: &[
         "server", "dhcp", "boot", "tftp", "http", "admin", "install", "journal", "store", "subnet",
-        "hook", "assets", "mirror",
+        "hook", "assets", "mirror", "check",
     ],
     later: &[],
     hints: &[
@@ -103,7 +105,7 @@ const TABLES: Keys = Keys {
     ],
 };
 
-const SERVER: Keys = Keys {
+pub(crate) const SERVER: Keys = Keys {
     known: &[
         "interfaces",
         "domain",
@@ -127,7 +129,7 @@ const SERVER: Keys = Keys {
     ],
 };
 
-const DHCP: Keys = Keys {
+pub(crate) const DHCP: Keys = Keys {
     known: &[
         "port",
         "proxy_port",
@@ -144,7 +146,7 @@ const DHCP: Keys = Keys {
     ],
 };
 
-const BOOT: Keys = Keys {
+pub(crate) const BOOT: Keys = Keys {
     known: &["loaders", "secure", "router_advertisement"],
     later: &[],
     hints: &[(
@@ -154,15 +156,15 @@ const BOOT: Keys = Keys {
 };
 
 /// The firmware that distributions sign a shim for.
-const SECURE: [Firmware; 2] = [Firmware::UefiX64, Firmware::UefiArm64];
+pub(crate) const SECURE: [Firmware; 2] = [Firmware::UefiX64, Firmware::UefiArm64];
 
-const TFTP: Keys = Keys {
+pub(crate) const TFTP: Keys = Keys {
     known: &["port", "max_blksize", "max_windowsize", "engine"],
     later: &[],
     hints: &[],
 };
 
-const HTTP: Keys = Keys {
+pub(crate) const HTTP: Keys = Keys {
     known: &["port"],
     later: &[],
     hints: &[(
@@ -171,19 +173,19 @@ const HTTP: Keys = Keys {
     )],
 };
 
-const ADMIN: Keys = Keys {
+pub(crate) const ADMIN: Keys = Keys {
     known: &[],
     later: &["listen", "tokens"],
     hints: &[],
 };
 
-const INSTALL: Keys = Keys {
+pub(crate) const INSTALL: Keys = Keys {
     known: &["when_new", "armed_for", "max_attempts", "stalled_after"],
     later: &[],
     hints: &[],
 };
 
-const ASSETS: Keys = Keys {
+pub(crate) const ASSETS: Keys = Keys {
     known: &["cache"],
     later: &[],
     hints: &[(
@@ -192,19 +194,35 @@ const ASSETS: Keys = Keys {
     )],
 };
 
-const JOURNAL: Keys = Keys {
+pub(crate) const JOURNAL: Keys = Keys {
     known: &["keep"],
     later: &[],
     hints: &[],
 };
 
-const STORE: Keys = Keys {
+pub(crate) const STORE: Keys = Keys {
     known: &["kind"],
     later: &["endpoints", "prefix", "ca", "cert", "key"],
     hints: &[],
 };
 
-const SUBNET: Keys = Keys {
+pub(crate) const CHECK: Keys = Keys {
+    known: &["allow"],
+    later: &[],
+    hints: &[
+        ("ignore", "did you mean `allow`?"),
+        (
+            "strict",
+            "`bootwright check --strict` makes errors of all warnings",
+        ),
+        (
+            "deny",
+            "`bootwright check --strict` makes errors of all warnings",
+        ),
+    ],
+};
+
+pub(crate) const SUBNET: Keys = Keys {
     known: &[
         "name",
         "network",
@@ -236,11 +254,39 @@ const SUBNET: Keys = Keys {
     ],
 };
 
-const UNKNOWN: [(&str, Choice<Unknown>); 3] = [
+pub(crate) const UNKNOWN: [(&str, Choice<Unknown>); 3] = [
     ("ignore", Choice::Is(Unknown::Ignore)),
     ("lease", Choice::Is(Unknown::Lease)),
     ("discover", Choice::Is(Unknown::Discover)),
 ];
+
+/// `mode` of a `[[subnet]]`.
+pub(crate) const MODES: [(&str, Choice<Mode>); 3] = [
+    ("authoritative", Choice::Is(Mode::Authoritative)),
+    ("proxy", Choice::Is(Mode::Proxy)),
+    ("off", Choice::Is(Mode::Off)),
+];
+
+/// What has no meaning in a `[[subnet]]` where another server gives the addresses.
+pub(crate) const OF_ADDRESSES: [&str; 4] = ["pool", "lease_time", "dns_search", "options"];
+
+/// `router_advertisement` of `[boot]`.
+pub(crate) const ADVERTISEMENT: [(&str, Choice<bool>); 2] =
+    [("off", Choice::Is(false)), ("ipxe", Choice::Is(true))];
+
+/// `engine` of `[tftp]`.
+pub(crate) const ENGINES: [(&str, Choice<TftpEngine>); 2] = [
+    ("native", Choice::Is(TftpEngine::Native)),
+    ("async-tftp", Choice::Is(TftpEngine::AsyncTftp)),
+];
+
+/// `when_new` of `[install]`.
+pub(crate) const WHEN_NEW: [(&str, Choice<bool>); 2] =
+    [("local", Choice::Is(false)), ("install", Choice::Is(true))];
+
+/// `kind` of `[store]`.
+pub(crate) const STORES: [(&str, Choice<()>); 2] =
+    [("embedded", Choice::Is(())), ("etcd", Choice::Later)];
 
 impl ServerFile {
     /// Reads the file and reports what is wrong with each key.
@@ -274,12 +320,13 @@ impl ServerFile {
         if let Some(mut assets) = section(cx, &mut root, "assets", &ASSETS) {
             file.asset_cache = assets.parsed(cx, "cache", values::size);
         }
+        if let Some(mut check) = section(cx, &mut root, "check", &CHECK)
+            && let Some(list) = check.list(cx, "allow", false, warning)
+        {
+            file.allow = list.value.into_iter().map(|code| code.value).collect();
+        }
         if let Some(mut store) = section(cx, &mut root, "store", &STORE) {
-            store.choice(
-                cx,
-                "kind",
-                &[("embedded", Choice::Is(())), ("etcd", Choice::Later)],
-            );
+            store.choice(cx, "kind", &STORES);
         }
         file.has_subnets = root.has("subnet");
         for (table, header) in root.tables(cx, "subnet") {
@@ -373,11 +420,7 @@ impl ServerFile {
         let Some(mut boot) = section(cx, root, "boot", &BOOT) else {
             return;
         };
-        self.advertise_to_ipxe = boot.choice(
-            cx,
-            "router_advertisement",
-            &[("off", Choice::Is(false)), ("ipxe", Choice::Is(true))],
-        );
+        self.advertise_to_ipxe = boot.choice(cx, "router_advertisement", &ADVERTISEMENT);
         self.secure(cx, &mut boot);
         let Some(loaders) = boot.table(cx, "loaders") else {
             return;
@@ -420,7 +463,9 @@ impl ServerFile {
                     "unknown firmware",
                 );
                 let bad = match suggest::nearest(name, names) {
-                    Some(nearest) => bad.help(format!("did you mean `{nearest}`?")),
+                    Some(nearest) => bad
+                        .help(format!("did you mean `{nearest}`?"))
+                        .meant_key(nearest),
                     None => bad.help(format!(
                         "write {} or a number of DHCP option 93 in quotes, such as \"9\"",
                         list_words(names, "or")
@@ -484,25 +529,14 @@ impl ServerFile {
             1..=65_535,
             "the default is 64",
         );
-        self.tftp_engine = tftp.choice(
-            cx,
-            "engine",
-            &[
-                ("native", Choice::Is(TftpEngine::Native)),
-                ("async-tftp", Choice::Is(TftpEngine::AsyncTftp)),
-            ],
-        );
+        self.tftp_engine = tftp.choice(cx, "engine", &ENGINES);
     }
 
     fn install(&mut self, cx: &mut Context<'_>, root: &mut Reader<'_, '_>) {
         let Some(mut install) = section(cx, root, "install", &INSTALL) else {
             return;
         };
-        self.install_new = install.choice(
-            cx,
-            "when_new",
-            &[("local", Choice::Is(false)), ("install", Choice::Is(true))],
-        );
+        self.install_new = install.choice(cx, "when_new", &WHEN_NEW);
         self.armed_for = install.parsed(cx, "armed_for", values::duration);
         self.stalled_after = install.parsed(cx, "stalled_after", values::duration);
         self.max_attempts = number(
@@ -526,15 +560,7 @@ impl SubnetEntry {
                 "write the network whose machines are served, such as `network = \"10.99.0.0/24\"`",
             );
         }
-        let mode = subnet.choice(
-            cx,
-            "mode",
-            &[
-                ("authoritative", Choice::Is(Mode::Authoritative)),
-                ("proxy", Choice::Is(Mode::Proxy)),
-                ("off", Choice::Is(Mode::Off)),
-            ],
-        );
+        let mode = subnet.choice(cx, "mode", &MODES);
         without_meaning(cx, &mut subnet, mode.as_ref());
         let unknown = subnet.choice(cx, "unknown", &UNKNOWN);
         let pool = subnet.parsed(cx, "pool", values::pool);
@@ -588,7 +614,7 @@ fn without_meaning(
     let Some(mode) = mode.filter(|mode| mode.value != Mode::Authoritative) else {
         return;
     };
-    for key in ["pool", "lease_time", "dns_search", "options"] {
+    for key in OF_ADDRESSES {
         let Some(span) = subnet.key_span(cx, key) else {
             continue;
         };
@@ -606,6 +632,24 @@ fn without_meaning(
         ));
         subnet.report(cx, problem);
     }
+}
+
+/// The code of a warning.
+fn warning(text: &str) -> Result<&'static str, Bad> {
+    let codes = || WARNINGS.iter().map(|(code, _)| *code);
+    codes().find(|code| *code == text).ok_or_else(|| {
+        let bad = Bad::new(
+            "unknown-warning",
+            format!("there is no warning `{text}`"),
+            "no code of a warning",
+        );
+        match suggest::nearest(text, codes()) {
+            Some(nearest) => bad
+                .help(format!("did you mean \"{nearest}\"?"))
+                .meant(nearest),
+            None => bad.help("write the code that stands in brackets after `warning`, such as \"unread-variable\"; errors cannot be allowed"),
+        }
+    })
 }
 
 /// Opens `[key]`, when it is there.
@@ -685,6 +729,7 @@ mod tests {
             &ADMIN,
             &INSTALL,
             &STORE,
+            &CHECK,
             &SUBNET,
             &hook::HOOK,
             &mirror::MIRROR,

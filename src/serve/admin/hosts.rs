@@ -60,6 +60,9 @@ pub struct HostView {
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+    /// When it was last heard of: by DHCP since the daemon started, or during an installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<Timestamp>,
     /// Where it stands.
     pub state: InstallState,
     /// What is remembered of its installation.
@@ -177,12 +180,24 @@ impl HostView {
             .to_owned(),
             after: host.after.as_ref().map(ToString::to_string),
             notes: host.notes.clone(),
+            heard_at: heard_at(ctx, host, record),
             state: record.map_or(InstallState::Local, |record| record.state),
             installation: record.map(|record| Installation::of(record, snapshot)),
             configuration: None,
             conflict: ctx.memory.conflicts().of(host, ctx.now()),
         }
     }
+}
+
+/// When one of its network cards, or its installer, was last heard of.
+fn heard_at(ctx: &Context, host: &Host, record: Option<&Record>) -> Option<Timestamp> {
+    let further = host.nics.iter().flat_map(|nic| nic.macs.iter());
+    let cards = host.macs.iter().chain(further);
+    cards
+        .filter_map(|mac| ctx.memory.get(*mac))
+        .map(|seen| seen.dhcp_at)
+        .chain(record.and_then(|record| record.seen_at))
+        .max()
 }
 
 impl Installation {
