@@ -22,6 +22,8 @@ ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
 LOADERS=(pxelinux syslinux-common syslinux-efi grub-efi-amd64-signed)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
 CLIENTS=(busybox tftp-hpa isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
+# A server of disks over the network (iSCSI).
+DISKS=(tgt)
 # What makes images and signatures for the tests of boot files.
 FILES=(xorriso genisoimage gnupg gpgv openssl tar)
 # The packages' mirror of the installation test; a look into the installed disk.
@@ -40,7 +42,7 @@ arm) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
 bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;
 validators) packages=("${BUILD[@]}" "${VALIDATORS[@]}") ;;
-*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${LOADERS[@]}" "${CLIENTS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${LOADERS[@]}" "${CLIENTS[@]}" "${DISKS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
 esac
 
 installed() {
@@ -81,7 +83,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     policy=/usr/sbin/policy-rc.d
     services=()
     for package in "${missing[@]}"; do
-        case $package in kea-dhcp4-server | isc-dhcp-server | tftpd-hpa) services+=("$package") ;;
+        case $package in kea-dhcp4-server | isc-dhcp-server | tftpd-hpa | tgt) services+=("$package") ;;
         nginx-light) services+=(nginx) ;;
         esac
     done

@@ -132,7 +132,7 @@ impl Memory {
         &self.others
     }
 
-    /// The transfers by TFTP that are under way.
+    /// The transfers that are under way.
     pub const fn transfers(&self) -> &Transfers {
         &self.transfers
     }
