@@ -4,6 +4,7 @@
 //! Each run has a folder of its own for configuration, boot files and temporary files, so that what a
 //! rehearsal leaves behind would be seen.
 
+mod loaders;
 mod san;
 mod secure;
 mod site;
