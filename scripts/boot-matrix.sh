@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/steps.sh
 STEPS=4
-[ $# -gt 0 ] || STEPS=6
+[ $# -gt 0 ] || STEPS=8
 folder=$PWD/target/boot-matrix
 installers=$folder/installers
 bootwright=target/debug/bootwright
@@ -64,6 +64,9 @@ step "boot every profile, one machine at a time" \
     in_networks env BOOT_MATRIX_INSTALLERS="$installers" cargo test --locked --test boot_matrix -- "$@"
 # Minutes of emulation: not among the boots of `make test`.
 if [ $# = 0 ]; then
+    step "install what other loaders need" scripts/setup.sh loaders
+    step "PXELINUX and GRUB in iPXE's place" \
+        in_networks cargo test --locked --test boot -- --ignored --test-threads=1 loaders::
     step "install what 64-bit ARM needs" scripts/setup.sh arm
     step "64-bit ARM by shim and GRUB" \
         in_networks cargo test --locked --test boot -- --ignored --test-threads=1 secure::an_arm

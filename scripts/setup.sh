@@ -6,6 +6,7 @@
 #   scripts/setup.sh build     only what building needs
 #   scripts/setup.sh demo      what `make demo` needs
 #   scripts/setup.sh arm       what virtual machines of 64-bit ARM need
+#   scripts/setup.sh loaders   what virtual machines with other boot loaders than iPXE need
 #   scripts/setup.sh install   what `make install-test` needs
 #   scripts/setup.sh validators  what the validators of the ready-made profiles need
 #   scripts/setup.sh bench     what `make bench-…` need: other servers, which are not started
@@ -19,9 +20,11 @@ BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-
 # A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
 # Other boot loaders than iPXE.
-LOADERS=(pxelinux syslinux-common syslinux-efi grub-efi-amd64-signed)
+LOADERS=(pxelinux syslinux-common syslinux-efi grub-efi-amd64-signed grub-common grub-pc-bin)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
 CLIENTS=(busybox tftp-hpa isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-base)
+# A server of disks over the network (iSCSI).
+DISKS=(tgt)
 # What makes images and signatures for the tests of boot files.
 FILES=(xorriso genisoimage gnupg gpgv openssl tar)
 # The packages' mirror of the installation test; a look into the installed disk.
@@ -39,10 +42,11 @@ case ${1:-all} in
 build) packages=("${BUILD[@]}") ;;
 demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
 arm) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}") ;;
+loaders) packages=("${BUILD[@]}" "${BOOT[@]}" "${LOADERS[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
 bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;
 validators) packages=("${BUILD[@]}" "${VALIDATORS[@]}") ;;
-*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${LOADERS[@]}" "${CLIENTS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
+*) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}" "${LOADERS[@]}" "${CLIENTS[@]}" "${DISKS[@]}" "${FILES[@]}" "${MIRROR[@]}" "${VALIDATORS[@]}") ;;
 esac
 
 installed() {
@@ -83,7 +87,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     policy=/usr/sbin/policy-rc.d
     services=()
     for package in "${missing[@]}"; do
-        case $package in kea-dhcp4-server | isc-dhcp-server | tftpd-hpa) services+=("$package") ;;
+        case $package in kea-dhcp4-server | isc-dhcp-server | tftpd-hpa | tgt) services+=("$package") ;;
         nginx-light) services+=(nginx) ;;
         esac
     done

@@ -1,11 +1,11 @@
-//! `bootwright transfers`: the files that are being sent by TFTP.
+//! `bootwright transfers`: the files that are being sent.
 
 use std::io::Write;
 
 use super::client::Client;
 use super::output::Format;
 use super::{runtime, table};
-use crate::serve::transfers::TransferView;
+use crate::serve::transfers::{By, TransferView};
 
 /// Lists the transfers under way.
 pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -15,16 +15,16 @@ pub fn list(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Res
         return Ok(0);
     }
     if transfers.is_empty() {
-        writeln!(out, "no file is being sent by TFTP")?;
+        writeln!(out, "no file is being sent")?;
         return Ok(0);
     }
     let rows: Vec<_> = transfers.iter().map(row).collect();
-    let head = ["CLIENT", "HOST", "SENT", "RATE", "SINCE", "FILE"];
+    let head = ["CLIENT", "HOST", "BY", "SENT", "RATE", "SINCE", "FILE"];
     table::write(out, head, &rows)?;
     Ok(0)
 }
 
-fn row(transfer: &TransferView) -> [String; 6] {
+fn row(transfer: &TransferView) -> [String; 7] {
     let host = transfer.host.as_ref().map(ToString::to_string);
     let mac = transfer.mac.map(|mac| mac.to_string());
     let sent = match transfer.size {
@@ -37,6 +37,11 @@ fn row(transfer: &TransferView) -> [String; 6] {
     [
         transfer.peer.ip().to_string(),
         host.or(mac).unwrap_or_else(|| "-".to_owned()),
+        match transfer.by {
+            By::Tftp => "TFTP",
+            By::Http => "HTTP",
+        }
+        .to_owned(),
         sent,
         format!("{} KiB/s", transfer.rate / 1_024),
         table::time(transfer.since),
@@ -56,6 +61,7 @@ mod tests {
     #[test]
     fn a_line_for_each() {
         let mut transfer = TransferView {
+            by: By::Tftp,
             peer: ([10, 99, 0, 11], 2_070).into(),
             host: Some("web01".parse().unwrap()),
             mac: None,
@@ -65,8 +71,9 @@ mod tests {
             since: Timestamp::from_secs(1),
             rate: 20_480,
         };
-        let [client, host, sent, rate, _, file] = row(&transfer);
+        let [client, host, by, sent, rate, _, file] = row(&transfer);
         assert_eq!((client.as_str(), host.as_str()), ("10.99.0.11", "web01"));
+        assert_eq!(by, "TFTP");
         assert_eq!(sent, "37 of 73 KiB (50%)");
         assert_eq!(
             (rate.as_str(), file.as_str()),
@@ -74,6 +81,7 @@ mod tests {
         );
         transfer.size = None;
         transfer.host = None;
-        assert_eq!(row(&transfer)[1..3], ["-", "37 KiB"]);
+        transfer.by = By::Http;
+        assert_eq!(row(&transfer)[1..4], ["-", "HTTP", "37 KiB"]);
     }
 }

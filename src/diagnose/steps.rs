@@ -327,6 +327,8 @@ impl Progress {
                 Sighting::default()
             }
             Kind::TftpSent | Kind::HttpScript if is_script(event) => self.script(event),
+            // Pieces of a file whose first one was told; another boot may have begun since.
+            Kind::HttpAsset if event.count.is_some() => Sighting::default(),
             Kind::TftpSent | Kind::HttpAsset => self.file(event),
             Kind::HttpAnswer => {
                 let what = format!("answers sent: {}{}", base_name(event), size(event));

@@ -146,7 +146,7 @@ impl Memory {
         &self.conflicts
     }
 
-    /// The transfers by TFTP that are under way.
+    /// The transfers that are under way.
     pub const fn transfers(&self) -> &Transfers {
         &self.transfers
     }

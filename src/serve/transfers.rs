@@ -3,6 +3,7 @@
 //! **Invariant:** a transfer is listed exactly as long as its [`Listing`] lives. Counting bytes takes no lock.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,9 +25,21 @@ struct Inner {
     running: BTreeMap<u64, Arc<Running>>,
 }
 
+/// By what a file is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// TFTP.
+    Tftp,
+    /// HTTP.
+    Http,
+}
+
 /// What is known of a transfer when it begins.
 #[derive(Debug, Clone)]
 pub struct Begun {
+    /// By what it is sent.
+    pub by: By,
     /// The client's address and port.
     pub peer: SocketAddr,
     /// Its host, where it is one's.
@@ -41,11 +54,26 @@ pub struct Begun {
     pub since: Timestamp,
 }
 
-#[derive(Debug)]
 struct Running {
     begun: Begun,
     at: Instant,
-    bytes: AtomicU64,
+    bytes: Bytes,
+}
+
+/// How many bytes have arrived.
+enum Bytes {
+    /// As was said last.
+    Said(AtomicU64),
+    /// As whoever knows it says when asked.
+    Asked(Box<dyn Fn() -> u64 + Send + Sync>),
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("begun", &self.begun)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One transfer in the list; it leaves it when this is dropped.
@@ -59,6 +87,8 @@ pub struct Listing {
 /// A transfer under way, as operators see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TransferView {
+    /// By what it is sent.
+    pub by: By,
     /// The client's address and port.
     pub peer: SocketAddr,
     /// Its host.
@@ -67,9 +97,9 @@ pub struct TransferView {
     pub mac: Option<HardwareAddr>,
     /// What was asked for.
     pub file: String,
-    /// Bytes that have arrived.
+    /// Bytes that have arrived; by HTTP those that the system has taken to send them.
     pub bytes: u64,
-    /// Bytes in all; none where that is not known.
+    /// Bytes in all, of a part of a file those of that part; none where that is not known.
     pub size: Option<u64>,
     /// When it began.
     pub since: Timestamp,
@@ -78,12 +108,25 @@ pub struct TransferView {
 }
 
 impl Transfers {
-    /// Lists one more.
+    /// Lists one more, of which is told how many bytes have arrived ([`Listing::arrived`]).
     pub fn begin(&self, begun: Begun) -> Listing {
+        self.list(begun, Bytes::Said(AtomicU64::new(0)))
+    }
+
+    /// Lists one more, of which is asked how many bytes have arrived.
+    pub fn begin_counted(
+        &self,
+        begun: Begun,
+        count: Box<dyn Fn() -> u64 + Send + Sync>,
+    ) -> Listing {
+        self.list(begun, Bytes::Asked(count))
+    }
+
+    fn list(&self, begun: Begun, bytes: Bytes) -> Listing {
         let running = Arc::new(Running {
             begun,
             at: Instant::now(),
-            bytes: AtomicU64::new(0),
+            bytes,
         });
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let number = inner.next;
@@ -105,9 +148,13 @@ impl Transfers {
 
 impl Running {
     fn view(&self) -> TransferView {
-        let bytes = self.bytes.load(Ordering::Relaxed);
+        let bytes = match &self.bytes {
+            Bytes::Said(bytes) => bytes.load(Ordering::Relaxed),
+            Bytes::Asked(count) => count(),
+        };
         let begun = self.begun.clone();
         TransferView {
+            by: begun.by,
             peer: begun.peer,
             host: begun.host,
             mac: begun.mac,
@@ -129,7 +176,9 @@ fn rate(bytes: u64, took: Duration) -> u64 {
 impl Listing {
     /// So many bytes have arrived.
     pub fn arrived(&self, bytes: u64) {
-        self.running.bytes.store(bytes, Ordering::Relaxed);
+        if let Bytes::Said(said) = &self.running.bytes {
+            said.store(bytes, Ordering::Relaxed);
+        }
     }
 }
 
@@ -147,6 +196,7 @@ mod tests {
 
     fn begun(port: u16) -> Begun {
         Begun {
+            by: By::Tftp,
             peer: ([10, 0, 0, 1], port).into(),
             host: None,
             mac: None,
@@ -172,6 +222,18 @@ mod tests {
         assert_eq!(list.views().len(), 1);
         drop(second);
         assert!(list.views().is_empty());
+    }
+
+    #[test]
+    fn who_knows_it_is_asked_how_far_it_is() {
+        let list = Transfers::default();
+        let sent = Arc::new(AtomicU64::new(0));
+        let asked = Arc::clone(&sent);
+        let count = Box::new(move || asked.load(Ordering::Relaxed));
+        let transfer = list.begin_counted(begun(1), count);
+        sent.store(37_000, Ordering::Relaxed);
+        transfer.arrived(5);
+        assert_eq!(list.views()[0].bytes, 37_000);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! Each run has a folder of its own for configuration, boot files and temporary files, so that what a
 //! rehearsal leaves behind would be seen.
 
+mod loaders;
+mod san;
 mod secure;
 mod site;
 
@@ -357,74 +359,6 @@ fn boots_its_disk(firmware: &str, form: &str, steps: &[&str], console: &str) {
 }
 
 const SCRIPT: &[&str] = &["boot loader", "boot script for the disk served"];
-
-/// A CD whose boot sector says a word on the serial line and restarts the machine (El Torito 1.0, no emulation).
-fn cd(word: &[u8]) -> Vec<u8> {
-    const SECTOR: usize = 2_048;
-    let mut image = vec![0; 40 * SECTOR];
-    let mut put = |sector: usize, at: usize, bytes: &[u8]| {
-        let at = sector * SECTOR + at;
-        image[at..at + bytes.len()].copy_from_slice(bytes);
-    };
-    put(16, 0, b"\x01CD001\x01");
-    // The boot record, and the catalog that it leads to: validation, with a sum of nought, and one entry.
-    put(17, 0, b"\x00CD001\x01EL TORITO SPECIFICATION");
-    put(17, 0x47, &19_u32.to_le_bytes());
-    put(18, 0, b"\xffCD001\x01");
-    put(19, 0, &[1]);
-    put(19, 28, &0x55aa_u16.to_le_bytes());
-    put(19, 30, &[0x55, 0xaa]);
-    put(19, 32, &[0x88, 0, 0, 0, 0, 0, 4, 0]);
-    put(19, 40, &20_u32.to_le_bytes());
-    let code = [
-        0x31, 0xc0, 0x8e, 0xd8, // xor ax, ax; mov ds, ax
-        0xbe, 0x40, 0x7c, // mov si, 0x7c40
-        0xac, 0x84, 0xc0, // next: lodsb; test al, al
-        0x74, 0x06, // jz end
-        0xba, 0xf8, 0x03, 0xee, // mov dx, 0x3f8; out dx, al
-        0xeb, 0xf5, // jmp next
-        0xea, 0xf0, 0xff, 0x00, 0xf0, // end: jmp 0xf000:0xfff0
-    ];
-    put(20, 0, &code);
-    put(20, 0x40, word);
-    image
-}
-
-#[test]
-fn a_cd_is_booted_over_http() {
-    let _turn = one_at_a_time();
-    let site = Site::new();
-    let assets = site.boot_assets();
-    std::fs::write(assets.join("hello.iso"), cd(b"\r\nhello from the CD\r\n\0")).unwrap();
-    site.write(
-        "profiles/cd.toml",
-        "title = \"A CD\"\nfamily = \"tool\"\n[boot]\nkind = \"sanboot\"\nimage = \"hello.iso\"\n\
-         [[answers]]\nname = \"never.txt\"\ntemplate = \"never.j2\"\n",
-    );
-    site.write("templates/never.j2", "never asked for\n");
-    site.set("web01", "profile = \"cd\"");
-    let args = [
-        "--firmware",
-        "bios",
-        "--console",
-        "--until",
-        "answers",
-        "--timeout",
-        PATIENCE,
-    ];
-    let ended = site.rehearse(&[&["web01"], &args[..]].concat());
-    // The machine restarts, which ends it before the time is up.
-    assert_eq!(ended.status, Some(1), "{}", ended.output);
-    assert_steps(
-        &ended,
-        &[
-            "boot script with the installer served",
-            "hello.iso is read as a disk",
-        ],
-    );
-    ended.assert_shows(&["hello from the CD"]);
-    site.is_clean();
-}
 
 #[test]
 fn no_file_on_a_bios_machine() {

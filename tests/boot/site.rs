@@ -102,6 +102,11 @@ impl Site {
         format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
     }
 
+    /// The folder of the configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.path().join("config")
+    }
+
     pub(crate) fn boot_assets(&self) -> PathBuf {
         self.0.path().join("boot-assets")
     }
@@ -146,7 +151,11 @@ impl Site {
             .spawn()
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        Running { child, out }
+        Running {
+            child,
+            out,
+            seen: Vec::new(),
+        }
     }
 
     /// The processes whose command line names this site's temporary files: its virtual machines.
@@ -255,20 +264,48 @@ fn a_console_is_read_around_steps_and_cursors() {
 pub(crate) struct Running {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
+    /// All that was read of it.
+    seen: Vec<u8>,
 }
 
 impl Running {
     /// Reads what it prints up to a line with these words.
     pub(crate) fn wait_for(&mut self, words: &str) {
-        let mut seen = String::new();
         loop {
-            let from = seen.len();
-            let read = self.out.read_line(&mut seen).unwrap();
-            assert!(read > 0, "it ended without saying `{words}`:\n{seen}");
-            if seen[from..].contains(words) {
+            let from = self.seen.len();
+            self.read_line(words);
+            if String::from_utf8_lossy(&self.seen[from..]).contains(words) {
                 return;
             }
         }
+    }
+
+    /// Reads what it prints until its console has shown these words, whatever steps came between.
+    pub(crate) fn wait_for_console(&mut self, words: &str) {
+        while !console(&String::from_utf8_lossy(&self.seen)).contains(words) {
+            self.read_line(words);
+        }
+    }
+
+    fn read_line(&mut self, words: &str) {
+        let read = self.out.read_until(b'\n', &mut self.seen).unwrap();
+        let seen = String::from_utf8_lossy(&self.seen);
+        assert!(read > 0, "it ended without saying `{words}`:\n{seen}");
+    }
+
+    /// The steps told so far.
+    pub(crate) fn steps(&self) -> Vec<String> {
+        let seen = String::from_utf8_lossy(&self.seen);
+        seen.lines().filter_map(step).collect()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, signal).unwrap();
     }
 
     /// Waits for its end: its status, and what it has printed since.
@@ -280,8 +317,7 @@ impl Running {
 
     /// Sends it a signal and waits for its end.
     pub(crate) fn end(&mut self, signal: Signal) -> ExitStatus {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        kill(pid, signal).unwrap();
+        self.signal(signal);
         // Read to the end, so that it never waits for a reader.
         let mut rest = Vec::new();
         let _ = self.out.read_to_end(&mut rest);

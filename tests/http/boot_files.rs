@@ -260,3 +260,48 @@ async fn a_transfer_that_is_given_up_is_incomplete() {
     site.get(WEB01, &answer(&token)).await;
     assert!(site.record().await.unwrap().kernel_at.is_some());
 }
+
+#[tokio::test]
+async fn a_disk_that_is_read_in_pieces_is_told_in_a_few_events() {
+    let site = Site::new();
+    let path = "/assets/tiny/linux";
+    let piece = async |from: usize| {
+        let range = format!("bytes={from}-{}", from + 2_047);
+        let headers = [(header::RANGE, range.as_str())];
+        let reply = site.ask_with(WEB01, Method::GET, path, &headers, "").await;
+        assert_eq!(reply.status, StatusCode::PARTIAL_CONTENT);
+    };
+    let told = async || {
+        let events = site.events().await;
+        let files = events.iter().filter(|event| event.kind == Kind::HttpAsset);
+        files.map(|event| event.count).collect::<Vec<_>>()
+    };
+    for number in 0..50 {
+        piece(number * 2_048).await;
+        site.clock.advance(Duration::from_millis(100));
+        site.front.tidy();
+    }
+    assert_eq!(told().await, [None]);
+    let first = site.last(Kind::HttpAsset).await;
+    assert_eq!(
+        first.detail.as_deref(),
+        Some(format!("bytes 0-2047 of {KERNEL}").as_str())
+    );
+    // The whole of it is a transfer of its own.
+    site.get(WEB01, path).await;
+    assert_eq!(told().await, [None, None]);
+    site.clock.advance(Duration::from_secs(10));
+    site.front.tidy();
+    assert_eq!(told().await, [None, None, Some(49)]);
+    let counted = site.last(Kind::HttpAsset).await;
+    assert_eq!((counted.host, counted.ip), (Some(web01()), Some(WEB01)));
+    assert_eq!(
+        (counted.bytes, counted.took_us),
+        (Some(49 * 2_048), Some(4_800_000))
+    );
+    // What is under way when the server ends is told as well.
+    piece(0).await;
+    piece(2_048).await;
+    site.front.end();
+    assert_eq!(told().await, [None, None, Some(49), None, Some(1)]);
+}

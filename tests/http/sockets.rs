@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use bootwright::serve::listener::{Gate, Limits, bind_tcp, serve_tcp};
+use bootwright::serve::transfers::By;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -404,4 +405,37 @@ async fn no_crowd_of_strangers_keeps_a_machine_waiting() {
         assert_eq!(fetched.expect("a machine does not wait"), b"initrd");
     }
     assert!(served.gate.count() <= 60);
+}
+
+#[tokio::test]
+async fn a_file_is_listed_while_it_is_sent() {
+    let served = Served::usual();
+    let bytes = vec![b'x'; 32 << 20];
+    std::fs::write(served.site.folder.path().join("assets/tiny/linux"), &bytes).unwrap();
+    let mut stream = served.connect(MACHINE).await;
+    let request = b"GET /assets/tiny/linux HTTP/1.1\r\nhost: x\r\nrange: bytes=1000-\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let transfers = served.site.ctx().memory.transfers().clone();
+    // Some of it has left, and the rest waits for the reader.
+    served
+        .site
+        .until(async || transfers.views().first().is_some_and(|one| one.bytes > 0))
+        .await;
+    let listed = transfers.views();
+    let [one] = listed.as_slice() else {
+        panic!("{listed:?}");
+    };
+    let size = bytes.len() as u64 - 1_000;
+    assert_eq!((one.by, one.size), (By::Http, Some(size)));
+    assert_eq!(one.peer, stream.local_addr().unwrap());
+    assert_eq!(one.file, "/assets/tiny/linux");
+    assert!(one.bytes < size, "{one:?}");
+    let mut rest = vec![0; bytes.len() - 1_000];
+    stream.read_exact(&mut rest).await.unwrap();
+    served.last_of(Kind::HttpAsset, Reason::Done).await;
+    assert_eq!(transfers.views(), []);
 }

@@ -196,3 +196,25 @@ fn what_this_server_does_not_send_is_not_missed() {
         assert_eq!(expected.is_on_the_way(StepKind::Initrd), initrd);
     }
 }
+
+#[test]
+fn a_disk_that_is_read_in_pieces_is_one_step() {
+    let mut progress = scripted(Expected {
+        loads: Loads::Disk(Some(asset("cd/hello.iso"))),
+        ..Expected::default()
+    });
+    let (step, what) = fetched(&mut progress, "/assets/cd/hello.iso").unwrap();
+    assert_eq!(step, StepKind::Kernel);
+    assert_eq!(what, "hello.iso is read as a disk");
+    // What was counted since belongs to this boot, and a count may be told when another one has begun.
+    let mut counted = event(
+        9_500,
+        Kind::HttpAsset,
+        Reason::Done,
+        "",
+        "/assets/cd/hello.iso",
+    );
+    counted.count = Some(412);
+    counted.bytes = Some(843_776);
+    assert_eq!(progress.read(&counted), Sighting::default());
+}

@@ -183,7 +183,7 @@ async fn leases(State(admin): State<Admin>) -> Result<Json<Vec<LeaseView>>, ApiE
     Ok(Json(views))
 }
 
-/// The transfers by TFTP that are under way.
+/// The transfers that are under way.
 async fn transfers(State(admin): State<Admin>) -> Json<Vec<TransferView>> {
     Json(admin.ctx.memory.transfers().views())
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a reply has the length it announced and the bytes of one version of the file, or its
 //! connection is cut. One transfer is one `http.asset` event, written when the system has taken the last byte or the
-//! connection has ended.
+//! connection has ended; further pieces of one file are counted ([`super::pieces`]).
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,6 +24,7 @@ use crate::serve::assets::{Asset, AssetError};
 use crate::serve::file_cache::Trouble;
 use crate::serve::listener::{Sent, Watch};
 use crate::serve::pulse::Pulse;
+use crate::serve::transfers::Listing;
 
 /// After so many bytes others have their turn: a client on a fast link takes them as fast as they are given.
 const TURN: u64 = 1 << 20;
@@ -266,6 +267,7 @@ struct Transfer {
     stretch: Option<(u64, u64)>,
     /// What the system had taken of the connection's bytes when the reply began, with its head.
     before: u64,
+    listing: Listing,
 }
 
 impl AssetBody {
@@ -278,6 +280,12 @@ impl AssetBody {
         cache.set_limit(visit.in_force.snapshot.server.asset_cache);
         let source = Source::new(cache, asset.file, asset.version, visit.watch.clone());
         let written = visit.watch.as_ref().map_or(0, Watch::written);
+        let (before, total) = (written + head, content.total);
+        let left = visit.watch.clone().map(|watch| {
+            let left = move || left(&watch, before, total);
+            Box::new(left) as Box<dyn Fn() -> u64 + Send + Sync>
+        });
+        let listing = visit.listed(Some(total), left);
         Self {
             source,
             pieces: content.pieces,
@@ -289,9 +297,10 @@ impl AssetBody {
                 visit,
                 path: path.to_owned(),
                 len: asset.len,
-                total: content.total,
+                total,
                 stretch: content.stretch,
-                before: written + head,
+                before,
+                listing,
             }),
         }
     }
@@ -352,6 +361,9 @@ impl hyper::body::Body for AssetBody {
                 let count = u64::try_from(bytes.len()).unwrap_or_default();
                 self.sent += count;
                 self.turn += count;
+                if let Some(transfer) = &self.transfer {
+                    transfer.listing.arrived(self.sent);
+                }
                 self.note_progress();
                 Some(Ok(Frame::data(bytes)))
             }
@@ -388,12 +400,12 @@ impl Drop for AssetBody {
             Some(watch) if complete => {
                 let at_end = watch.clone();
                 watch.when_sent(Box::new(move |how| {
-                    let left = transfer.left(&at_end, sent);
+                    let left = left(&at_end, transfer.before, sent);
                     transfer.end(left, how == Sent::Whole, None);
                 }));
             }
             Some(watch) => {
-                let left = transfer.left(&watch, sent);
+                let left = left(&watch, transfer.before, sent);
                 transfer.end(left, false, trouble);
             }
             None => transfer.end(sent, complete, trouble),
@@ -401,16 +413,21 @@ impl Drop for AssetBody {
     }
 }
 
-impl Transfer {
-    /// How much has left, of so many bytes that were handed over.
-    fn left(&self, watch: &Watch, sent: u64) -> u64 {
-        watch.written().saturating_sub(self.before).min(sent)
-    }
+/// How much has left since the connection had sent so much, of so many bytes.
+fn left(watch: &Watch, before: u64, of: u64) -> u64 {
+    watch.written().saturating_sub(before).min(of)
+}
 
+impl Transfer {
     fn end(self, sent: u64, complete: bool, trouble: Option<(Reason, String)>) {
         let Self {
-            visit, path, len, ..
+            visit,
+            path,
+            len,
+            listing,
+            ..
         } = self;
+        drop(listing);
         let sent = if complete { self.total } else { sent };
         let (reason, detail) = match (trouble, self.stretch) {
             (Some((reason, detail)), _) => (reason, Some(detail)),
@@ -428,7 +445,14 @@ impl Transfer {
         let mut event = visit.event(Kind::HttpAsset, reason);
         event.bytes = Some(sent);
         event.detail = detail;
-        visit.tell(event);
+        let is_piece = |(start, end): (u64, u64)| end - start < len;
+        if complete && self.stretch.is_some_and(is_piece) {
+            for event in visit.pieces.take(event, len) {
+                visit.tell(event);
+            }
+        } else {
+            visit.tell(event);
+        }
         if !complete {
             return;
         }

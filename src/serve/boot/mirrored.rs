@@ -24,6 +24,7 @@ use crate::serve::context::Context;
 use crate::serve::mirror::upstream::{Coming, Failure};
 use crate::serve::mirror::{Ask, Progress, Wanted, root};
 use crate::serve::pulse::Pulse;
+use crate::serve::transfers::Listing;
 use crate::wire::names::clean_path;
 
 /// Bytes read at once.
@@ -137,6 +138,7 @@ fn stream(
         Body::empty()
     } else {
         let ctx = &visit.plane.ctx;
+        let listing = visit.listed(coming.total, None);
         let pulse = visit
             .peer_host()
             .map(|_| Pulse::new(ctx.note_every(), ctx.now()));
@@ -147,6 +149,7 @@ fn stream(
             progress,
             pulse,
             end: End {
+                listing: Some(listing),
                 visit: Some(visit),
                 path,
                 sent: 0,
@@ -179,6 +182,9 @@ impl Sending {
             Ok(Some(bytes)) => {
                 self.at += bytes.len() as u64;
                 self.end.sent = self.at;
+                if let Some(listing) = &self.end.listing {
+                    listing.arrived(self.at);
+                }
                 self.end.beat(&mut self.pulse);
                 // Told before it is handed over: with the last byte the connection has what it was promised, and asks
                 // for no more.
@@ -245,6 +251,7 @@ impl Sending {
 
 /// Writes the event when it is dropped.
 struct End {
+    listing: Option<Listing>,
     visit: Option<Visit>,
     path: String,
     sent: u64,
@@ -268,6 +275,7 @@ impl Drop for End {
         let Some(visit) = self.visit.take() else {
             return;
         };
+        self.listing = None;
         let (reason, detail) = match self.failure.take() {
             Some(failure @ Failure::Disk(_)) => (Reason::DiskFull, failure.to_string()),
             Some(failure) => (Reason::Upstream, failure.to_string()),

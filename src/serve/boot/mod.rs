@@ -1,7 +1,7 @@
 //! The boot plane: what machines fetch by HTTP (design section 3).
 //!
-//! **Invariant:** one request is one event, but for `/healthz`, which is polled (an installation's own
-//! change is a second one, written where the record is changed). No event and no refusal holds a whole token. HEAD changes nothing.
+//! **Invariant:** one request is one event, but for `/healthz`, which is polled, and for the pieces of a file, which are
+//! counted (an installation's own change is a second one, written where the record is changed). No event and no refusal holds a whole token. HEAD changes nothing.
 //! Unknown, void and foreign tokens look alike from outside: 404.
 
 pub mod answer;
@@ -10,6 +10,7 @@ pub mod exercise;
 mod kept;
 pub mod logs;
 mod mirrored;
+mod pieces;
 pub mod plane;
 pub mod ranges;
 pub mod report;
@@ -19,7 +20,7 @@ pub mod secret;
 mod source;
 pub mod webhook;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,12 +38,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinError;
 
 use self::kept::KeptAnswers;
+use self::pieces::Pieces;
 use self::route::Route;
 use super::companion;
 use super::context::Context;
 use super::health::Health;
 use super::listener::{Connection, Handler, Turned, Watch};
 use super::script::{Configuration, ScriptAsk, Via, chain_script, configuration, serve_script};
+use super::transfers::{Begun, By, Listing};
 use crate::base::{BootLoader, HardwareAddr};
 use crate::config::snapshot::Host;
 use crate::decide::http::{Peer, host_of};
@@ -77,6 +80,7 @@ pub struct BootPlane {
 pub struct Front {
     plane: Arc<BootPlane>,
     answers: Arc<KeptAnswers>,
+    pieces: Arc<Pieces>,
 }
 
 impl Front {
@@ -85,12 +89,27 @@ impl Front {
         Self {
             plane: Arc::new(plane),
             answers: Arc::default(),
+            pieces: Arc::default(),
         }
     }
 
-    /// Forgets answers that nobody has asked for lately. To be called now and then.
+    /// Forgets answers that nobody has asked for lately, and tells of files that were read in pieces. To be called
+    /// now and then.
     pub fn tidy(&self) {
-        self.answers.tidy(self.plane.ctx.now());
+        let now = self.plane.ctx.now();
+        self.answers.tidy(now);
+        self.tell(self.pieces.due(now));
+    }
+
+    /// Tells what is left to be told, when nothing more is served.
+    pub fn end(&self) {
+        self.tell(self.pieces.rest(self.plane.ctx.now()));
+    }
+
+    fn tell(&self, events: Vec<Event>) {
+        for event in events {
+            self.plane.ctx.journal.append(event);
+        }
     }
 }
 
@@ -164,10 +183,13 @@ impl Handler for Front {
 pub(crate) struct Visit {
     pub(crate) plane: Arc<BootPlane>,
     pub(crate) answers: Arc<KeptAnswers>,
+    pub(crate) pieces: Arc<Pieces>,
     /// `None`: there is no connection beneath.
     pub(crate) watch: Option<Watch>,
     pub(crate) in_force: Arc<InForce>,
     pub(crate) peer: Ipv4Addr,
+    /// The same with its port.
+    pub(crate) from: SocketAddrV4,
     /// Who that is.
     pub(crate) who: Peer,
     pub(crate) local: Ipv4Addr,
@@ -197,6 +219,29 @@ impl Visit {
     /// The host that asks.
     pub(crate) fn peer_host(&self) -> Option<&Arc<Host>> {
         host_of(&self.in_force.snapshot, self.who)
+    }
+
+    /// Lists a file that is on its way to whoever asks; `count` tells how much of it has left.
+    pub(crate) fn listed(
+        &self,
+        size: Option<u64>,
+        count: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
+    ) -> Listing {
+        let ctx = &self.plane.ctx;
+        let host = self.peer_host();
+        let begun = Begun {
+            by: By::Http,
+            peer: self.from.into(),
+            host: host.map(|host| host.name.clone()),
+            mac: self.who.mac.or_else(|| host.and_then(|host| host.mac())),
+            file: self.shown.clone(),
+            size,
+            since: ctx.now(),
+        };
+        match count {
+            Some(count) => ctx.memory.transfers().begin_counted(begun, count),
+            None => ctx.memory.transfers().begin(begun),
+        }
     }
 
     /// Writes the event of this request.
@@ -288,7 +333,11 @@ async fn dispatch(
     watch: Option<Watch>,
     request: Request<Body>,
 ) -> Response {
-    let Front { plane, answers } = front;
+    let Front {
+        plane,
+        answers,
+        pieces,
+    } = front;
     let started = Instant::now();
     let in_force = plane.ctx.config();
     let peer = *connection.peer.ip();
@@ -296,11 +345,13 @@ async fn dispatch(
         who: plane.ctx.who(&in_force.snapshot, peer).await,
         in_force,
         peer,
+        from: connection.peer,
         local: connection.local,
         shown: route::shown(request.uri().path()),
         started,
         plane,
         answers,
+        pieces,
         watch,
     };
     if let Some(watch) = &visit.watch

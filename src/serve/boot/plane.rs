@@ -151,6 +151,7 @@ pub async fn run(plane: BootPlane, sockets: Sockets, cancel: CancellationToken) 
     }
     tasks.close();
     tasks.wait().await;
+    front.end();
 }
 
 fn report(

@@ -28,7 +28,7 @@ use crate::serve::assets::Asset;
 use crate::serve::context::Context;
 use crate::serve::pulse::Pulse;
 use crate::serve::script::{ScriptAnswer, ScriptAsk, serve_script};
-use crate::serve::transfers::{Begun, Listing};
+use crate::serve::transfers::{Begun, By, Listing};
 
 /// Bytes read from a file at once.
 const CHUNK: u64 = 64 * 1_024;
@@ -194,6 +194,7 @@ impl Body {
             Source::Script(_) | Source::Rendering(_) => None,
         };
         let listing = about.ctx.memory.transfers().begin(Begun {
+            by: By::Tftp,
             peer: about.peer,
             host: about.host.clone(),
             mac: about.mac,
