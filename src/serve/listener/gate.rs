@@ -58,7 +58,8 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             stalled: Duration::from_secs(60),
             least: 64 << 10,
-            turns: 1_024,
+            // Enough for the disk to write many changes at once, and few enough to be done within TURN.
+            turns: 192,
         }
     }
 }
@@ -75,7 +76,7 @@ impl Limits {
 }
 
 /// How long a request has its turn for itself.
-pub(super) const TURN: Duration = Duration::from_millis(250);
+pub(super) const TURN: Duration = Duration::from_millis(500);
 
 /// Strangers that stand in the queue for a turn, where there is one.
 const STRANGERS: usize = 32;
@@ -246,24 +247,21 @@ impl Gate {
         self.places().all.len()
     }
 
-    /// A place for one more, which ends with `end`; `None`: there is none. `is_known` is asked only when
-    /// places are short.
+    /// A place for one more, which ends with `end`; `None`: there is none.
     pub(super) fn admit(
         &self,
         peer: Ipv4Addr,
         end: CancellationToken,
-        is_known: impl FnOnce() -> bool,
+        known: bool,
     ) -> Option<Place> {
         let limits = &self.inner.limits;
         let now = self.now();
         let mut places = self.places();
-        let mut known = false;
         if places.per_peer.get(&peer).copied().unwrap_or_default() >= limits.per_peer {
             let of_peer = |watch: &Watch| watch.seen.peer == peer;
             places.give_way(|watch| of_peer(watch).then(|| watch.idle_since()).flatten())?;
         }
         if places.all.len() >= limits.total {
-            known = is_known();
             places.make_room(known, now)?;
         }
         let number = places.next;
@@ -280,13 +278,13 @@ impl Gate {
         })
     }
 
-    /// The turn to be answered, at once or after those who have waited longer. `is_known` is asked only when
-    /// there is a queue.
-    pub(super) async fn turn(&self, is_known: impl FnOnce() -> bool) -> Turn {
+    /// The turn to be answered, at once or after those who have waited longer. A machine of the configuration (`known`)
+    /// never waits for more than a few strangers.
+    pub(super) async fn turn(&self, known: bool) -> Turn {
         let turns = &self.inner.turns;
         let mut permit = Arc::clone(turns).try_acquire_owned().ok();
         if permit.is_none() {
-            let last = if is_known() {
+            let last = if known {
                 None
             } else {
                 self.inner.strangers.acquire().await.ok()
@@ -580,7 +578,8 @@ impl Watch {
         endings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_known(&self) -> bool {
+    /// Whether a machine of the configuration is at its end.
+    pub(super) fn is_known(&self) -> bool {
         self.seen.known.load(Ordering::Relaxed)
     }
 
@@ -650,7 +649,7 @@ mod tests {
     }
 
     fn enter(gate: &Gate, peer: Ipv4Addr, known: bool) -> Option<Place> {
-        let place = gate.admit(peer, CancellationToken::new(), || known)?;
+        let place = gate.admit(peer, CancellationToken::new(), known)?;
         if known {
             place.watch.note_known();
         }

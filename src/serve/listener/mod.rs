@@ -75,7 +75,7 @@ pub trait Handler: Clone + Send + Sync + Unpin + 'static {
         watch: Watch,
     ) -> impl Future<Output = Response> + Send + 'static;
 
-    /// Whether a machine of the configuration has this address; asked when places are short.
+    /// Whether a machine of the configuration has this address.
     fn knows(&self, peer: Ipv4Addr) -> bool;
 
     /// Takes note of a connection or a request that never became one to be answered.
@@ -142,7 +142,8 @@ pub async fn serve_tcp<H: Handler>(
         };
         let connection = Connection { peer, local };
         let end = cancel.child_token();
-        let Some(place) = gate.admit(*peer.ip(), end, || handler.knows(*peer.ip())) else {
+        let known = handler.knows(*peer.ip());
+        let Some(place) = gate.admit(*peer.ip(), end, known) else {
             // Best effort: the reply fits the socket's empty buffer.
             let _ = stream.try_write(
                 b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
@@ -171,7 +172,7 @@ async fn drive<H: Handler>(stream: TcpStream, handler: H, connection: Connection
         let mine = async {
             line.readable().await.ok()?;
             let waiting = watch.wait_for_turn();
-            let turn = gate.turn(|| handler.knows(*connection.peer.ip())).await;
+            let turn = gate.turn(watch.is_known()).await;
             drop(waiting);
             Some(turn)
         };
@@ -213,7 +214,7 @@ async fn serve<H: Handler, F: FnMut(Fault) + Unpin>(
         Box::pin(async move {
             let turn = match watch.keep_turn(None) {
                 Some(turn) => turn,
-                None => gate.turn(|| handler.knows(*connection.peer.ip())).await,
+                None => gate.turn(watch.is_known()).await,
             };
             let mut answered = std::pin::pin!(handler.handle(request, connection, watch));
             let response = match tokio::time::timeout(TURN, answered.as_mut()).await {
