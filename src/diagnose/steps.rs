@@ -575,7 +575,7 @@ impl Progress {
             let what = format!("boot loader {name} sent{size}");
             return Sighting::step(StepKind::Loader, what);
         }
-        if !self.may_guess() || self.is_further_script(file) {
+        if !self.may_guess() || self.is_further_script(file) || is_module(name) {
             return Sighting::default();
         }
         if is_initrd(name) {
@@ -677,6 +677,13 @@ fn is_configuration(file: &str) -> bool {
 fn is_core_module(file: &str) -> bool {
     let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
     matches!(name, "ldlinux.c32" | "ldlinux.e64" | "ldlinux.e32")
+}
+
+/// Whether this is a part of GRUB or PXELINUX themselves, which they fetch when they have their configuration.
+fn is_module(name: &str) -> bool {
+    [".mod", ".lst", ".pf2", ".c32"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 /// Whether a boot script was only looked at.

@@ -218,3 +218,15 @@ fn a_disk_that_is_read_in_pieces_is_one_step() {
     counted.bytes = Some(843_776);
     assert_eq!(progress.read(&counted), Sighting::default());
 }
+
+#[test]
+fn a_loaders_own_modules_are_no_kernel() {
+    let mut progress = scripted(linux("a/linux", &["a/initrd.gz"]));
+    for module in ["grub/i386-pc/command.lst", "grub/i386-pc/linux.mod"] {
+        assert_eq!(step(&mut progress, module), None, "{module}");
+    }
+    assert_eq!(
+        step(&mut progress, "/assets/a/linux"),
+        Some(StepKind::Kernel)
+    );
+}
