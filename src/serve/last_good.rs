@@ -17,7 +17,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ use crate::config::source::{DiskFiles, Files};
 pub const FOLDER: &str = "last-good";
 /// The one before, for the moment in which the new one takes its place.
 const BEFORE: &str = "last-good.before";
-/// The one that is being written.
+/// How those that are being written begin.
 const NEXT: &str = "last-good.next";
 const MANIFEST: &str = "manifest.json";
 /// The form of the manifest.
@@ -139,11 +140,15 @@ fn place_of(main: &Path, path: &Path) -> PathBuf {
     }
 }
 
-/// Keeps configurations; cheap to clone. One thread at a time.
+/// Keeps configurations; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Keeper {
     state_dir: PathBuf,
     main: PathBuf,
+    /// How many were written so far.
+    written: Arc<AtomicU64>,
+    /// The last one that is in its place. A disk may take its time, and another may be written meanwhile.
+    in_place: Arc<Mutex<u64>>,
 }
 
 /// A configuration that is written and not yet in its place; it goes when it is dropped.
@@ -151,6 +156,7 @@ pub struct Keeper {
 pub struct Staged {
     folder: PathBuf,
     manifest: Manifest,
+    number: u64,
     is_in_place: bool,
 }
 
@@ -168,6 +174,8 @@ impl Keeper {
         Self {
             state_dir: state_dir.into(),
             main: main.into(),
+            written: Arc::default(),
+            in_place: Arc::default(),
         }
     }
 
@@ -207,12 +215,17 @@ impl Keeper {
         };
         // Whoever opened the store made the folder; nobody else is to.
         fs::metadata(&self.state_dir)?;
-        let next = self.state_dir.join(NEXT);
+        let number = self.written.fetch_add(1, Ordering::Relaxed) + 1;
+        let next = self.state_dir.join(format!("{NEXT}-{number}"));
+        if number == 1 {
+            self.clear()?;
+        }
         remove(&next)?;
         make(&next)?;
         let staged = Staged {
             folder: next,
             manifest,
+            number,
             is_in_place: false,
         };
         for (source, file) in texts().zip(&staged.manifest.files) {
@@ -225,13 +238,29 @@ impl Keeper {
         Ok(staged)
     }
 
-    /// Puts what was written in the place of what is kept, unless that is the same.
+    /// Takes away what a daemon that was killed has left half written.
+    fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.state_dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(NEXT) {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what was written in the place of what is kept, unless that is the same. Waits for the disk.
     pub fn commit(&self, mut staged: Staged) -> io::Result<()> {
+        let mut in_place = self.in_place.lock().unwrap_or_else(PoisonError::into_inner);
+        if staged.number <= *in_place {
+            return Ok(());
+        }
         let (kept, before) = (self.state_dir.join(FOLDER), self.state_dir.join(BEFORE));
         let whole = LastGood::in_folder(&kept).and_then(|kept| kept.is_whole().map(|()| kept));
         if let Ok(kept) = &whole
             && kept.manifest.is_as(&staged.manifest)
         {
+            *in_place = staged.number;
             return Ok(());
         }
         sync(&staged.folder)?;
@@ -246,6 +275,7 @@ impl Keeper {
         // Should it fail, a start finds the one before.
         fs::rename(&staged.folder, &kept)?;
         staged.is_in_place = true;
+        *in_place = staged.number;
         File::open(&self.state_dir)?.sync_all()?;
         remove(&before)
     }

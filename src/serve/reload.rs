@@ -229,7 +229,7 @@ pub async fn run(
     };
     let state_dir = ctx.config().snapshot.server.state_dir.clone();
     let keeper = Keeper::new(state_dir, &settings.main);
-    keep_first(&ctx, &health, &settings.start, &keeper).await;
+    keep_first(&ctx, &health, &settings.start, &keeper);
     loop {
         // Each time, for folders come and go without any file being another.
         watch.follow(&ctx.config(), &settings.main, &last);
@@ -305,7 +305,7 @@ fn notify_reloading() {
 }
 
 /// Keeps what the daemon was started on.
-async fn keep_first(ctx: &Context, health: &Health, start: &Start, keeper: &Keeper) {
+fn keep_first(ctx: &Context, health: &Health, start: &Start, keeper: &Keeper) {
     let in_force = ctx.config();
     let generation = in_force.snapshot.generation;
     if in_force.snapshot.last_good.is_some() {
@@ -318,39 +318,38 @@ async fn keep_first(ctx: &Context, health: &Health, start: &Start, keeper: &Keep
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
-    let Some(sources) = sources else {
-        return;
-    };
-    let (by, now) = (keeper.clone(), ctx.now());
-    let staged = aside(move |_| by.stage(&sources, &in_force.snapshot.server, now)).await;
-    keep(health, keeper, staged, generation).await;
+    if let Some(sources) = sources {
+        let (by, now) = (keeper.clone(), ctx.now());
+        let stage = move || by.stage(&sources, &in_force.snapshot.server, now);
+        keep(health, keeper, stage, generation);
+    }
 }
 
-/// Puts what took effect in the place of what was kept.
-async fn keep(
+/// Puts what took effect in the place of what was kept, in a while: nobody waits for the disk.
+fn keep(
     health: &Health,
     keeper: &Keeper,
-    staged: Option<std::io::Result<Staged>>,
+    stage: impl FnOnce() -> std::io::Result<Staged> + Send + 'static,
     generation: u64,
 ) {
-    let by = keeper.clone();
-    let done = aside(move |_| staged.map(|staged| by.commit(staged?)));
-    let failed = match done.await.flatten() {
-        Some(Ok(())) => None,
-        Some(Err(error)) => Some(error.to_string()),
-        None => Some("the system gave no thread for it".to_owned()),
-    };
-    health.standing().keeps(match &failed {
-        None => Kept::Generation(generation),
-        Some(why) => Kept::Failed(why.clone()),
+    let (health, keeper) = (health.clone(), keeper.clone());
+    health.standing().keeps(Kept::Soon);
+    tokio::spawn(async move {
+        let done = aside(move |_| stage().and_then(|staged| keeper.commit(staged)));
+        let failed = match done.await {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(error.to_string()),
+            None => Some("the system gave no thread for it".to_owned()),
+        };
+        match &failed {
+            None => health.well(LAST_GOOD),
+            Some(why) => health.trouble(
+                LAST_GOOD,
+                format!("what is in force could not be kept for a start with broken files: {why}"),
+            ),
+        }
+        health.standing().kept_is(generation, failed.as_deref());
     });
-    match failed {
-        None => health.well(LAST_GOOD),
-        Some(why) => health.trouble(
-            LAST_GOOD,
-            format!("what is in force could not be kept for a start with broken files: {why}"),
-        ),
-    }
 }
 
 /// Tells everywhere that the files are not in force.
@@ -465,8 +464,9 @@ async fn settle(
     {
         newcomers::arm(ctx, &new, &new_hosts).await;
     }
-    // Last: nobody is to wait for the disk, and whoever asked for the reload finds it kept.
-    keep(health, keeper, staged, new.snapshot.generation).await;
+    if let Some(staged) = staged {
+        keep(health, keeper, move || staged, new.snapshot.generation);
+    }
     Outcome {
         accepted: true,
         generation: new.snapshot.generation,

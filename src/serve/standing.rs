@@ -120,9 +120,11 @@ pub enum Stands {
 /// Whether the configuration in force can be read from `state_dir/last-good`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Kept {
-    /// Not yet, or this daemon keeps none.
+    /// This daemon keeps none.
     #[default]
     No,
+    /// It is being written.
+    Soon,
     /// That of this generation can.
     Generation(u64),
     /// It could not be written: why.
@@ -166,6 +168,19 @@ impl Standing {
     /// What is kept of what is in force.
     pub fn kept(&self) -> Kept {
         self.lock().kept.clone()
+    }
+
+    /// Puts down that the configuration of this generation is kept, or why not; no more is said of one that others
+    /// have followed.
+    pub fn kept_is(&self, generation: u64, failed: Option<&str>) {
+        let mut inner = self.lock();
+        if matches!(inner.kept, Kept::Generation(kept) if kept > generation) {
+            return;
+        }
+        inner.kept = match failed {
+            None => Kept::Generation(generation),
+            Some(why) => Kept::Failed(why.to_owned()),
+        };
     }
 
     /// Puts down what is kept.

@@ -335,7 +335,12 @@ fn a_storm_of_saves_disturbs_no_machine() {
     assert!(told("config.reloaded") >= 50, "{}", told("config.reloaded"));
     let health = machine.run(|| get("/healthz"));
     assert_eq!(health, (200, "ok\n".to_owned()));
-    // What would be started on is that save.
+    // What would be started on is that save, as soon as the disk has it.
+    let began = Instant::now();
+    while order(&socket, "GET /api/v1/configuration")["kept"] != true {
+        assert!(began.elapsed() < PATIENCE, "it is not kept");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let kept = std::fs::read_to_string(at("state/last-good/files/reservations.toml")).unwrap();
     assert_eq!(kept, reservations(SAVES));
 }

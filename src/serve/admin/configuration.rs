@@ -1,6 +1,8 @@
 //! What is in force and how it stands to the files, for listings; and the files it was read from, for comparing others
 //! with it before they are saved.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -28,6 +30,10 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Longest sentence in the header, in characters.
 const LONGEST: usize = 2_000;
+
+/// How often, and for how long each time, it is waited until what took effect is on the disk.
+const WAITS: u32 = 200;
+const EACH: Duration = Duration::from_millis(50);
 
 /// Files on their way at most: the next are read when these were taken.
 const AHEAD: usize = 4;
@@ -113,11 +119,15 @@ pub(super) async fn files(State(admin): State<Admin>) -> Result<Streamed, ApiErr
             "see `bootwright events`; the next reload that takes effect keeps them",
         )
     };
-    match admin.health.standing().kept() {
-        Kept::Generation(kept) if kept == generation => {}
-        Kept::Failed(why) => return Err(not_kept(why)),
-        Kept::Generation(_) | Kept::No => {
-            return Err(not_kept("they are not kept yet".to_owned()));
+    for wait in 0.. {
+        match admin.health.standing().kept() {
+            Kept::Generation(kept) if kept == generation => break,
+            Kept::Failed(why) => return Err(not_kept(why)),
+            Kept::No => return Err(not_kept("this daemon keeps none".to_owned())),
+            Kept::Generation(_) | Kept::Soon if wait < WAITS => tokio::time::sleep(EACH).await,
+            Kept::Generation(_) | Kept::Soon => {
+                return Err(not_kept("the disk takes its time".to_owned()));
+            }
         }
     }
     let (state_dir, main) = (

@@ -159,7 +159,7 @@ fn a_stop_at_any_step_leaves_a_whole_one() {
     // Written, and never put in its place.
     let (_, staged) = site.stage(70);
     std::mem::forget(staged);
-    assert!(site.at("state/last-good.next").is_dir());
+    assert!(site.at("state/last-good.next-1").is_dir());
     assert_eq!(site.hosts(), ["web1", "db1"]);
     // Between the two renames.
     fs::rename(
@@ -174,7 +174,20 @@ fn a_stop_at_any_step_leaves_a_whole_one() {
     site.keep(80);
     assert_eq!(site.hosts(), ["web1", "db2"]);
     assert!(!site.at("state/last-good.before").exists());
-    assert!(!site.at("state/last-good.next").exists());
+    assert!(!site.at("state/last-good.next-1").exists());
+}
+
+#[test]
+fn the_newest_is_kept_whichever_the_disk_has_first() {
+    let site = Site::new();
+    let (keeper, older) = site.stage(60);
+    site.put("more/extra.toml", &host("db2", 22));
+    let loaded = site.load();
+    let server = &loaded.config.unwrap().snapshot.server;
+    let newer = keeper.stage(&loaded.sources, server, Timestamp::from_secs(70));
+    keeper.commit(newer.unwrap()).unwrap();
+    keeper.commit(older).unwrap();
+    assert_eq!(site.hosts(), ["web1", "db2"]);
 }
 
 #[test]
@@ -189,7 +202,7 @@ fn what_is_kept_already_is_not_written_again() {
     // One that is dropped leaves nothing.
     site.put("more/extra.toml", &host("db2", 22));
     drop(site.stage(95));
-    assert!(!site.at("state/last-good.next").exists());
+    assert!(!site.at("state/last-good.next-1").exists());
     site.keep(99);
     assert_eq!(
         site.open().unwrap().manifest.kept_at,
