@@ -9,7 +9,7 @@
 //! | L2 | [`config`], [`record`], [`journal::event`], [`journal::reason`] | what was written, what is remembered, what happened |
 //! | L3 | [`decide`], [`render`], [`diagnose`], [`import`] | what a machine gets and why; what other servers' files say; pure |
 //! | L4 | [`store`], [`journal::log`] | durable state |
-//! | L5 | [`serve`], [`host`], [`assets`] | sockets and tasks; the machine we run on; bringing boot files |
+//! | L5 | [`serve`], [`host`], [`assets`], [`edits`] | sockets and tasks; the machine we run on; bringing boot files; editing reservations |
 //! | L6 | [`daemon`], [`rehearse`] | the wiring |
 //! | L7 | [`cli`] | what people type |
 
@@ -20,6 +20,7 @@ pub mod config;
 pub mod daemon;
 pub mod decide;
 pub mod diagnose;
+pub mod edits;
 pub mod host;
 pub mod import;
 pub mod journal;

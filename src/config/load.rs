@@ -85,6 +85,51 @@ pub fn explain(
     Some((explained, loader.sources))
 }
 
+/// The reservations that a configuration names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReservationFiles {
+    /// The files, those of folders too, in the order in which they are read; a file that is named need not be there.
+    pub files: Vec<PathBuf>,
+    /// The folders among what is named: whatever ends in `.toml` in them is read.
+    pub folders: Vec<PathBuf>,
+}
+
+/// Tells which files hold the reservations; `None`: there is no `bootwright.toml` that can be read.
+pub fn reservation_files(files: &dyn Files, main: &Path) -> Option<ReservationFiles> {
+    let mut loader = Loader {
+        files,
+        sources: SourceMap::default(),
+        problems: Vec::new(),
+    };
+    let (source, text) = loader.read(main, None, "")?;
+    let server = loader.parsed(source, &text, |cx, parsed| {
+        ServerFile::read(cx, parsed.table.get_ref())
+    });
+    let mut found = ReservationFiles::default();
+    for (path, span) in named(folder_of(main), server.reservations.as_deref()) {
+        if files.is_dir(&path) {
+            found.folders.push(path.clone());
+        }
+        for file in loader.reservation_files(&path, span) {
+            if !found.files.contains(&file) {
+                found.files.push(file);
+            }
+        }
+    }
+    Some(found)
+}
+
+/// What `[server] reservations` names, and where.
+fn named(folder: &Path, written: Option<&[Written<String>]>) -> Vec<(PathBuf, Option<Span>)> {
+    match written {
+        Some(list) => list
+            .iter()
+            .map(|file| (folder.join(&file.value), Some(file.span)))
+            .collect(),
+        None => vec![(folder.join("reservations.toml"), None)],
+    }
+}
+
 impl Loader<'_> {
     fn load(&mut self, main: &Path) -> Option<Snapshot> {
         let input = self.input(main)?;
@@ -188,17 +233,10 @@ impl Loader<'_> {
         folder: &Path,
         written: Option<&[Written<String>]>,
     ) -> (Vec<ReservationsFile>, bool) {
-        let named: Vec<(PathBuf, Option<Span>)> = match written {
-            Some(list) => list
-                .iter()
-                .map(|file| (folder.join(&file.value), Some(file.span)))
-                .collect(),
-            None => vec![(folder.join("reservations.toml"), None)],
-        };
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
         let mut unsure = false;
-        for (path, span) in named {
+        for (path, span) in named(folder, written) {
             for file in self.reservation_files(&path, span) {
                 if !seen.insert(file.clone()) {
                     let mut problem = Problem::warning(

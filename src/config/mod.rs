@@ -12,6 +12,7 @@ pub mod brought;
 mod check;
 pub mod diff;
 pub mod draft;
+pub mod edit;
 pub mod explain;
 pub mod fetch;
 mod index;
@@ -33,7 +34,7 @@ mod table;
 pub(crate) mod values;
 pub mod variables;
 mod vars;
-mod written;
+pub(crate) mod written;
 
 pub use check::hooks::warnings as hook_warnings;
 pub use diff::SnapshotDiff;

@@ -321,9 +321,104 @@ impl Files for MemoryFiles {
     }
 }
 
+/// Other files with some texts put over them: a configuration as it would be after an edit.
+pub struct Overlay<'f> {
+    below: &'f dyn Files,
+    texts: BTreeMap<PathBuf, Arc<str>>,
+}
+
+impl<'f> Overlay<'f> {
+    /// These files, so far as they are.
+    pub fn new(below: &'f dyn Files) -> Self {
+        Self {
+            below,
+            texts: BTreeMap::new(),
+        }
+    }
+
+    /// Puts a text in a file's place; the file need not be there.
+    pub fn put(&mut self, path: impl Into<PathBuf>, text: impl Into<Arc<str>>) {
+        self.texts.insert(path.into(), text.into());
+    }
+}
+
+impl Files for Overlay<'_> {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        match self.texts.get(path) {
+            Some(text) => Ok(text.to_string()),
+            None => self.below.read(path),
+        }
+    }
+
+    fn head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        match self.texts.get(path) {
+            Some(text) => Ok(text.bytes().take(most).collect()),
+            None => self.below.head(path, most),
+        }
+    }
+
+    fn read_private(&self, path: &Path) -> io::Result<(String, u32)> {
+        self.below.read_private(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let added = self.texts.keys().filter(|path| path.starts_with(folder));
+        let mut all: BTreeSet<PathBuf> = added.cloned().collect();
+        match self.below.list(folder) {
+            Ok(list) => all.extend(list),
+            Err(error) if all.is_empty() => return Err(error),
+            Err(_) => {}
+        }
+        let mut all: Vec<PathBuf> = all.into_iter().collect();
+        all.sort();
+        Ok(all)
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.below.names(folder)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        self.texts.contains_key(path) || self.below.is_file(path)
+    }
+
+    fn size(&self, path: &Path) -> Option<u64> {
+        match self.texts.get(path) {
+            Some(text) => u64::try_from(text.len()).ok(),
+            None => self.below.size(path),
+        }
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.below.is_dir(path)
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        self.below.is_executable(path)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_lie_over_files() {
+        let below: MemoryFiles = [("a/x.toml", "x"), ("a/y.toml", "y")].into_iter().collect();
+        let mut over = Overlay::new(&below);
+        over.put("a/y.toml", "new");
+        over.put("a/z.toml", "z");
+        let read = |path: &str| over.read(path.as_ref()).unwrap();
+        assert_eq!(
+            (read("a/x.toml"), read("a/y.toml")),
+            ("x".into(), "new".into())
+        );
+        let list = over.list("a".as_ref()).unwrap();
+        assert_eq!(list.len(), 3);
+        assert!(over.is_file("a/z.toml".as_ref()) && !over.is_file("a/w.toml".as_ref()));
+        assert_eq!(over.size("a/y.toml".as_ref()), Some(3));
+        assert!(over.list("b".as_ref()).is_err());
+    }
 
     #[test]
     fn a_file_with_secrets_is_blanks_but_for_what_may_be_shown() {

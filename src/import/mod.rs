@@ -7,11 +7,20 @@
 //! text either shows in the result or in [`Imported::left`].
 
 mod boot;
+pub mod cobbler;
+pub mod csv;
 pub mod dhcpd;
 pub mod dnsmasq;
 mod gather;
+mod json;
+pub mod kea;
+pub mod kvm_mgr;
+pub mod libvirt;
+mod machines;
 mod options;
 mod place;
+pub mod proxmox;
+mod ready;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -3,4 +3,5 @@
 mod dhcpd;
 mod dnsmasq;
 mod files;
+mod kea;
 mod shown;

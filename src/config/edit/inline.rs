@@ -1,0 +1,189 @@
+//! Changes within a value: elements of lists, keys of inline tables.
+//!
+//! **Invariant:** what is not changed stays as it stands, comments and line breaks too.
+
+use std::ops::Range;
+
+use smol_str::SmolStr;
+use toml::Value;
+
+use super::scan::{Node, NodeKind, Part};
+use super::value;
+
+/// What becomes of the bytes of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Splice {
+    /// These go.
+    pub at: Range<usize>,
+    /// This comes.
+    pub text: String,
+    /// Of several at one place those of a lower rank come first: what belongs to what is above, then what is new.
+    pub rank: u8,
+}
+
+impl Splice {
+    pub(super) fn new(at: Range<usize>, text: impl Into<String>) -> Self {
+        Self {
+            at,
+            text: text.into(),
+            rank: 0,
+        }
+    }
+}
+
+/// What stands at a path within an inline table.
+pub(super) enum Found<'n> {
+    /// A value.
+    Is(&'n Part),
+    /// A table, made of several dotted keys.
+    Spread,
+    /// Something that is no table stands on the way.
+    Blocked,
+    /// Nothing: it would go into this table, under the keys from `depth` on.
+    Absent { table: &'n Node, depth: usize },
+}
+
+/// Looks for a path in an inline table.
+pub(super) fn find<'n>(table: &'n Node, path: &[SmolStr], depth: usize) -> Found<'n> {
+    let NodeKind::Table(parts) = &table.kind else {
+        return Found::Blocked;
+    };
+    let rest = path.get(depth..).unwrap_or_default();
+    for part in parts {
+        let keys = part.keys.as_slice();
+        if keys == rest {
+            return Found::Is(part);
+        }
+        if rest.starts_with(keys) {
+            return find(&part.value, path, depth + keys.len());
+        }
+        if keys.starts_with(rest) {
+            return Found::Spread;
+        }
+    }
+    Found::Absent { table, depth }
+}
+
+/// Puts a key into an inline table, last.
+pub(super) fn insert(text: &str, table: &Node, keys: &[SmolStr], value: &Value) -> Vec<Splice> {
+    let NodeKind::Table(parts) = &table.kind else {
+        return Vec::new();
+    };
+    // A table within a table: { vars = { disk = … } }, unless its neighbours are dotted.
+    let dotted = keys.first().is_some_and(|first| {
+        parts
+            .iter()
+            .any(|part| part.keys.len() > 1 && part.keys.first() == Some(first))
+    });
+    let (key, value) = if dotted || keys.len() < 2 {
+        let key = value::dotted(keys.iter().map(SmolStr::as_str));
+        (key, value::write(value, None))
+    } else {
+        let nested = keys.iter().skip(1).rev().fold(value.clone(), |inner, key| {
+            let mut table = toml::Table::new();
+            table.insert(key.to_string(), inner);
+            Value::Table(table)
+        });
+        let key = keys.first().map(SmolStr::as_str).unwrap_or_default();
+        (value::key(key), value::write(&nested, None))
+    };
+    put_last(text, table, parts, &format!("{key} = {value}"), " ")
+}
+
+/// Puts an element into a list, last.
+pub(super) fn push(text: &str, list: &Node, value: &Value) -> Vec<Splice> {
+    let NodeKind::List(parts) = &list.kind else {
+        return Vec::new();
+    };
+    put_last(text, list, parts, &value::write(value, None), "")
+}
+
+fn put_last(text: &str, whole: &Node, parts: &[Part], new: &str, edge: &str) -> Vec<Splice> {
+    let Some(last) = parts.last() else {
+        let inner = whole.span.start + 1..whole.span.end - 1;
+        if text
+            .get(inner.clone())
+            .is_some_and(|inner| inner.contains('\n'))
+        {
+            // Comments and nothing else: they stay.
+            let at = inner.start;
+            return vec![Splice::new(at..at, format!("\n  {new},"))];
+        }
+        return vec![Splice::new(inner, format!("{edge}{new}{edge}"))];
+    };
+    let end = last.value.span.end;
+    let own_line = own_line(text, last, whole);
+    let Some(indent) = own_line else {
+        return vec![Splice::new(end..end, format!(", {new}"))];
+    };
+    // Below the last one's line and what is said of it there; a comma where there is none yet.
+    let tail = text.get(end..whole.span.end).unwrap_or_default();
+    let comma = tail.trim_start().starts_with(',');
+    let line_end = tail.find('\n').map_or(end, |at| end + at);
+    let line_end = if text
+        .get(..line_end)
+        .is_some_and(|before| before.ends_with('\r'))
+    {
+        line_end - 1
+    } else {
+        line_end
+    };
+    let comma_at = if comma {
+        Vec::new()
+    } else {
+        vec![Splice::new(end..end, ",")]
+    };
+    let trailing = if comma { "," } else { "" };
+    let mut splices = comma_at;
+    splices.push(Splice::new(
+        line_end..line_end,
+        format!("\n{indent}{new}{trailing}"),
+    ));
+    splices
+}
+
+/// The blanks before a part that begins its line, where the whole goes over several lines and the part's line ends
+/// before the whole does.
+fn own_line<'t>(text: &'t str, part: &Part, whole: &Node) -> Option<&'t str> {
+    let before = text.get(whole.span.start..part.start)?;
+    let line = before.rfind('\n')?;
+    let indent = before.get(line + 1..)?;
+    let after = text.get(part.value.span.end..whole.span.end)?;
+    (indent.trim().is_empty() && after.contains('\n')).then(|| {
+        // The same bytes, with the lifetime of the text.
+        indent
+    })
+}
+
+/// Takes one part out of a list or an inline table.
+pub(super) fn remove(text: &str, whole: &Node, index: usize) -> Vec<Splice> {
+    let (NodeKind::List(parts) | NodeKind::Table(parts)) = &whole.kind else {
+        return Vec::new();
+    };
+    let Some(part) = parts.get(index) else {
+        return Vec::new();
+    };
+    let end = part.value.span.end;
+    let tail = text.get(end..whole.span.end).unwrap_or_default();
+    if own_line(text, part, whole).is_some() {
+        // Its whole line, when nothing else stands there.
+        let line_end = tail.find('\n').map_or(whole.span.end, |at| end + at + 1);
+        let rest = text.get(end..line_end).unwrap_or_default().trim();
+        let rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+        if rest.is_empty() || rest.starts_with('#') {
+            let before = text.get(..part.start).unwrap_or_default();
+            let start = before.rfind('\n').map_or(0, |at| at + 1);
+            return vec![Splice::new(start..line_end, "")];
+        }
+    }
+    if let Some(next) = parts.get(index + 1) {
+        return vec![Splice::new(part.start..next.start, "")];
+    }
+    if let Some(previous) = index.checked_sub(1).and_then(|index| parts.get(index)) {
+        return vec![Splice::new(previous.value.span.end..end, "")];
+    }
+    // The only one: a comma behind it goes too.
+    let comma = tail.trim_start().strip_prefix(',');
+    let end = comma.map_or(end, |after| whole.span.end - after.len());
+    vec![Splice::new(part.start..end, "")]
+}

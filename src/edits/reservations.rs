@@ -1,0 +1,463 @@
+//! All reservations files of a configuration as texts to be edited.
+
+use std::cell::OnceCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Value;
+
+use super::{Changed, Error, load_before};
+use crate::base::{GroupName, HostName, suggest};
+use crate::config::draft::{GroupDraft, HostDraft};
+use crate::config::edit::{Document, EditError, Entry, Key, Merged};
+use crate::config::load::reservation_files;
+use crate::config::source::{Files, Overlay};
+use crate::render::load::Loaded;
+
+/// What was done to a host or group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// It is new.
+    Added,
+    /// Keys of it were set, added or taken away.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// A host or group that an edit was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touched {
+    /// Which.
+    pub entry: Entry,
+    /// What was done.
+    pub what: What,
+    /// The file.
+    pub path: PathBuf,
+    /// The line that it begins in, from 1; where it was, when it is gone.
+    pub line: usize,
+}
+
+struct File {
+    path: PathBuf,
+    /// As it was read; `None`: it is not there.
+    before: Option<Arc<str>>,
+    document: Document,
+}
+
+/// All reservations files of a configuration.
+pub struct Reservations {
+    config: PathBuf,
+    disk: Arc<dyn Files>,
+    files: Vec<File>,
+    folders: Vec<PathBuf>,
+    before: OnceCell<Loaded>,
+    touched: Vec<Touched>,
+    /// Where new entries go, when somebody has said so.
+    into: Option<usize>,
+}
+
+impl Reservations {
+    /// Reads the files that a configuration names.
+    pub fn read(disk: Arc<dyn Files>, config: &Path) -> Result<Self, Error> {
+        let unreadable = |path: &Path, source| Error::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let named = reservation_files(&*disk, config).ok_or_else(|| {
+            let error = disk.read(config).err();
+            unreadable(config, error.unwrap_or_else(|| io::ErrorKind::Other.into()))
+        })?;
+        let mut paths = named.files;
+        if paths.is_empty() {
+            // A folder without a file.
+            let folder = named.folders.first().cloned().unwrap_or_default();
+            paths.push(folder.join("reservations.toml"));
+        }
+        let mut files = Vec::new();
+        for path in paths {
+            let before: Option<Arc<str>> = match disk.read(&path) {
+                Ok(text) => Some(text.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(unreadable(&path, error)),
+            };
+            let document = Document::parse(before.as_deref().unwrap_or_default())
+                .map_err(|source| in_file(&path, source))?;
+            files.push(File {
+                path,
+                before,
+                document,
+            });
+        }
+        Ok(Self {
+            config: config.to_owned(),
+            disk,
+            files,
+            folders: named.folders,
+            before: OnceCell::new(),
+            touched: Vec::new(),
+            into: None,
+        })
+    }
+
+    /// `bootwright.toml`.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The configuration before the edit, with all that was wrong with it. It is loaded when it is first asked for.
+    pub fn before(&self) -> &Loaded {
+        self.before.get_or_init(|| {
+            let texts: Vec<(PathBuf, Arc<str>)> = self
+                .files
+                .iter()
+                .filter_map(|file| Some((file.path.clone(), Arc::clone(file.before.as_ref()?))))
+                .collect();
+            load_before(&*self.disk, &self.config, &texts)
+        })
+    }
+
+    /// The files, in the order in which they are read.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// Has what is new go into this file: one of the reservations, or one that would be read with them.
+    pub fn put_new_into(&mut self, path: &Path) -> Result<(), Error> {
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let wanted = real(path);
+        let known = self
+            .files
+            .iter()
+            .position(|file| file.path == path || real(&file.path) == wanted);
+        if let Some(at) = known {
+            self.into = Some(at);
+            return Ok(());
+        }
+        let folder = real(
+            path.parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or_else(|| Path::new(".")),
+        );
+        let is_toml = path
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+        let below = self.folders.iter().find_map(|named| {
+            let rest = folder.strip_prefix(real(named)).ok()?;
+            Some(named.join(rest).join(path.file_name()?))
+        });
+        match below.filter(|_| is_toml && !path.exists()) {
+            Some(path) => {
+                let document = Document::parse("").map_err(|source| in_file(&path, source))?;
+                self.files.push(File {
+                    path,
+                    before: None,
+                    document,
+                });
+                self.into = Some(self.files.len() - 1);
+                Ok(())
+            }
+            None => Err(Error::NotOurs {
+                path: path.to_owned(),
+                known: self.paths().map(Path::to_owned).collect(),
+            }),
+        }
+    }
+
+    /// Whether a file has this host or group.
+    pub fn has(&self, entry: &Entry) -> bool {
+        self.files.iter().any(|file| file.document.has(entry))
+    }
+
+    /// All hosts, by file and line.
+    pub fn hosts(&mut self) -> Result<Vec<HostName>, Error> {
+        let mut all = Vec::new();
+        for file in &mut self.files {
+            all.extend(
+                file.document
+                    .hosts()
+                    .map_err(|source| in_file(&file.path, source))?,
+            );
+        }
+        Ok(all)
+    }
+
+    /// Adds a host: to the file of its group's other hosts, else to the last file that has hosts.
+    pub fn add_host(&mut self, draft: &HostDraft) -> Result<(), Error> {
+        let entry = Entry::Host(draft.name.clone());
+        self.must_be_new(&entry)?;
+        let at = self.file_for(draft.group.as_ref())?;
+        self.edit(at, entry, What::Added, |document| document.add_host(draft))
+    }
+
+    /// Adds a group: to the file where new hosts go.
+    pub fn add_group(&mut self, draft: &GroupDraft) -> Result<(), Error> {
+        let entry = Entry::Group(draft.name.clone());
+        self.must_be_new(&entry)?;
+        let at = self.file_for(None)?;
+        self.edit(at, entry, What::Added, |document| document.add_group(draft))
+    }
+
+    /// Gives a host the keys of a draft that it lacks.
+    pub fn merge_host(&mut self, draft: &HostDraft) -> Result<Merged, Error> {
+        let entry = Entry::Host(draft.name.clone());
+        self.change(&entry, |document| document.merge_host(draft))
+    }
+
+    /// Gives a group the keys of a draft that it lacks.
+    pub fn merge_group(&mut self, draft: &GroupDraft) -> Result<Merged, Error> {
+        let entry = Entry::Group(draft.name.clone());
+        self.change(&entry, |document| document.merge_group(draft))
+    }
+
+    /// The value of a key; `None`: it is not there, or no single value.
+    pub fn value(&mut self, entry: &Entry, key: &Key) -> Result<Option<Value>, Error> {
+        let at = self.find(entry)?;
+        self.on(at, |document| document.value(entry, key))
+    }
+
+    /// Sets a key.
+    pub fn set(&mut self, entry: &Entry, key: &Key, value: &Value) -> Result<(), Error> {
+        self.change(entry, |document| document.set(entry, key, value))
+    }
+
+    /// Takes a key away.
+    pub fn unset(&mut self, entry: &Entry, key: &Key) -> Result<(), Error> {
+        self.change(entry, |document| document.unset(entry, key))
+    }
+
+    /// Adds an element to a list.
+    pub fn push(&mut self, entry: &Entry, key: &Key, element: &Value) -> Result<(), Error> {
+        self.change(entry, |document| document.push(entry, key, element))
+    }
+
+    /// Takes an element out of a list.
+    pub fn pull(&mut self, entry: &Entry, key: &Key, element: &Value) -> Result<(), Error> {
+        self.change(entry, |document| document.pull(entry, key, element))
+    }
+
+    /// Takes a host or group away.
+    pub fn remove(&mut self, entry: &Entry) -> Result<(), Error> {
+        let at = self.find(entry)?;
+        let line = self.line(at, entry)?;
+        self.edit(at, entry.clone(), What::Removed, |document| {
+            document.remove(entry)
+        })?;
+        if let Some(touched) = self
+            .touched
+            .iter_mut()
+            .find(|touched| touched.entry == *entry)
+        {
+            touched.line = line;
+        }
+        Ok(())
+    }
+
+    fn must_be_new(&mut self, entry: &Entry) -> Result<(), Error> {
+        let Some(at) = self.files.iter().position(|file| file.document.has(entry)) else {
+            return Ok(());
+        };
+        let line = self.line(at, entry)?;
+        Err(Error::There {
+            entry: entry.clone(),
+            path: self.path(at),
+            line,
+        })
+    }
+
+    fn line(&mut self, at: usize, entry: &Entry) -> Result<usize, Error> {
+        Ok(self.on(at, |document| document.line(entry))?.unwrap_or(1))
+    }
+
+    fn path(&self, at: usize) -> PathBuf {
+        self.files
+            .get(at)
+            .map(|file| file.path.clone())
+            .unwrap_or_default()
+    }
+
+    /// Where a new host goes.
+    fn file_for(&mut self, group: Option<&GroupName>) -> Result<usize, Error> {
+        if let Some(into) = self.into {
+            return Ok(into);
+        }
+        if let Some(group) = group {
+            for at in (0..self.files.len()).rev() {
+                if self.on(at, |document| document.has_host_of(group))? {
+                    return Ok(at);
+                }
+            }
+            let entry = Entry::Group(group.clone());
+            let with_group = self.files.iter().position(|file| file.document.has(&entry));
+            let of_group = with_group.filter(|at| {
+                // A file of groups alone holds no hosts.
+                self.files
+                    .get(*at)
+                    .is_some_and(|file| file.before.is_some())
+            });
+            if let Some(at) = of_group
+                && !self.on(at, |document| {
+                    document.hosts().map(|hosts| hosts.is_empty())
+                })?
+            {
+                return Ok(at);
+            }
+        }
+        for at in (0..self.files.len()).rev() {
+            if !self.on(at, |document| {
+                document.hosts().map(|hosts| hosts.is_empty())
+            })? {
+                return Ok(at);
+            }
+        }
+        Ok(self.files.len().saturating_sub(1))
+    }
+
+    /// The file that an entry stands in.
+    fn find(&mut self, entry: &Entry) -> Result<usize, Error> {
+        if let Some(at) = self.files.iter().position(|file| file.document.has(entry)) {
+            return Ok(at);
+        }
+        let mut names: Vec<String> = Vec::new();
+        for at in 0..self.files.len() {
+            match entry {
+                Entry::Host(_) => names.extend(
+                    self.on(at, Document::hosts)?
+                        .iter()
+                        .map(ToString::to_string),
+                ),
+                Entry::Group(_) => names.extend(
+                    self.on(at, Document::groups)?
+                        .iter()
+                        .map(ToString::to_string),
+                ),
+            }
+        }
+        Err(Error::NoEntry {
+            entry: entry.clone(),
+            nearest: suggest::nearest(entry.name(), names.iter().map(String::as_str))
+                .map(str::to_owned),
+        })
+    }
+
+    fn on<T>(
+        &mut self,
+        at: usize,
+        act: impl FnOnce(&mut Document) -> Result<T, EditError>,
+    ) -> Result<T, Error> {
+        match self.files.get_mut(at) {
+            Some(file) => act(&mut file.document).map_err(|source| in_file(&file.path, source)),
+            None => Err(Error::Refused(
+                "the configuration names no reservations".to_owned(),
+            )),
+        }
+    }
+
+    fn change<T>(
+        &mut self,
+        entry: &Entry,
+        act: impl FnOnce(&mut Document) -> Result<T, EditError>,
+    ) -> Result<T, Error> {
+        let at = self.find(entry)?;
+        self.edit(at, entry.clone(), What::Changed, act)
+    }
+
+    fn edit<T>(
+        &mut self,
+        at: usize,
+        entry: Entry,
+        what: What,
+        act: impl FnOnce(&mut Document) -> Result<T, EditError>,
+    ) -> Result<T, Error> {
+        let done = self.on(at, act)?;
+        let path = self.path(at);
+        match self
+            .touched
+            .iter_mut()
+            .find(|touched| touched.entry == entry)
+        {
+            Some(touched) => {
+                touched.what = match (touched.what, what) {
+                    (What::Added, What::Changed) => What::Added,
+                    (What::Removed, What::Added) => What::Changed,
+                    (_, what) => what,
+                };
+                touched.path = path;
+            }
+            None => self.touched.push(Touched {
+                entry,
+                what,
+                path,
+                line: 1,
+            }),
+        }
+        Ok(done)
+    }
+
+    pub(super) fn disk(&self) -> Arc<dyn Files> {
+        Arc::clone(&self.disk)
+    }
+
+    /// Puts the texts over the files: all that are there, with `edited` as they are now.
+    pub(super) fn put_into(&mut self, over: &mut Overlay<'_>, edited: bool) -> Result<(), Error> {
+        for file in &mut self.files {
+            let text = file
+                .document
+                .text()
+                .map_err(|source| in_file(&file.path, source))?;
+            match &file.before {
+                Some(before) if !edited || **before == *text => {
+                    over.put(file.path.clone(), Arc::clone(before));
+                }
+                None if text.is_empty() => {}
+                _ => over.put(file.path.clone(), text),
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that differ from what was read.
+    pub(super) fn changed(&mut self) -> Result<Vec<Changed>, Error> {
+        let mut changed = Vec::new();
+        for file in &mut self.files {
+            let text = file
+                .document
+                .text()
+                .map_err(|source| in_file(&file.path, source))?;
+            if file.before.as_deref().unwrap_or_default() != text {
+                changed.push(Changed {
+                    path: file.path.clone(),
+                    before: file.before.clone(),
+                    after: text.into(),
+                });
+            }
+        }
+        Ok(changed)
+    }
+
+    /// What the edit was about, with the lines as they are now.
+    pub(super) fn touched(&mut self) -> Result<Vec<Touched>, Error> {
+        let mut touched = self.touched.clone();
+        for one in &mut touched {
+            let file = self.files.iter_mut().find(|file| file.path == one.path);
+            if let Some(file) = file {
+                let line = file.document.line(&one.entry);
+                if let Some(line) = line.map_err(|source| in_file(&file.path, source))? {
+                    one.line = line;
+                }
+            }
+        }
+        Ok(touched)
+    }
+}
+
+fn in_file(path: &Path, source: EditError) -> Error {
+    match source {
+        EditError::Refused(why) => Error::Refused(why),
+        source => Error::InFile {
+            path: path.to_owned(),
+            source,
+        },
+    }
+}

@@ -1,0 +1,443 @@
+//! What readers of every format do with what they find: names made fit for a host, addresses checked, hosts
+//! kept apart, and the rest told with its place.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use toml::{Table, Value};
+
+use super::{Imported, Left, SubnetDraft};
+use crate::base::{Architecture, GroupName, HardwareAddr, HostName, Uuid};
+use crate::config::draft::{HostDraft, NicDraft};
+use crate::config::values;
+
+/// The longest part of a statement that a report repeats.
+const SHOWN: usize = 80;
+
+/// A machine's name as a reservation has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    /// One label.
+    pub name: HostName,
+    /// The whole name, where the text has a domain.
+    pub fqdn: Option<String>,
+    /// Whether letters had to be exchanged.
+    pub changed: bool,
+}
+
+/// Reads a machine's name: `web01`, `web01.lab.example`, `Web Server_1`. `None`: nothing in it can stand in a name.
+pub(super) fn named(text: &str) -> Option<Named> {
+    let text = text.trim().trim_end_matches('.');
+    if text.parse::<Ipv4Addr>().is_ok() {
+        return None;
+    }
+    if let Ok(name) = text.parse::<HostName>() {
+        return Some(Named {
+            name,
+            fqdn: None,
+            changed: false,
+        });
+    }
+    if let Ok(fqdn) = values::fqdn(text)
+        && let Some(Ok(name)) = fqdn.split('.').next().map(str::parse)
+    {
+        return Some(Named {
+            name,
+            fqdn: Some(fqdn),
+            changed: false,
+        });
+    }
+    // What follows the first dot is a domain only when it looks like one.
+    let label = match text.split_once('.') {
+        Some((label, domain)) if values::domain(domain).is_ok() => label,
+        _ => text,
+    };
+    let plain: String = label
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let mut short = String::new();
+    for c in plain.trim_matches('-').chars().take(63) {
+        if c != '-' || !short.ends_with('-') {
+            short.push(c);
+        }
+    }
+    let name: HostName = short.trim_end_matches('-').parse().ok()?;
+    let fqdn = text
+        .split_once('.')
+        .filter(|(before, _)| *before == label)
+        .and_then(|(_, domain)| values::fqdn(&format!("{name}.{domain}")).ok());
+    Some(Named {
+        name,
+        fqdn,
+        changed: true,
+    })
+}
+
+/// A text as the name of a variable: letters, digits and `_`, as templates can write it.
+pub(super) fn variable(text: &str) -> Option<String> {
+    let mut name = String::new();
+    for c in text.trim().chars() {
+        if c.is_ascii_alphanumeric() {
+            name.push(c.to_ascii_lowercase());
+        } else if !name.is_empty() && !name.ends_with('_') {
+            name.push('_');
+        }
+    }
+    let name = name.trim_end_matches('_');
+    if name.is_empty() {
+        return None;
+    }
+    Some(if name.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("_{name}")
+    } else {
+        name.to_owned()
+    })
+}
+
+/// A text as the name of a group.
+pub(super) fn group_name(text: &str) -> Option<GroupName> {
+    let plain: String = text
+        .trim()
+        .chars()
+        .map(|c| match c {
+            c if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') => c,
+            _ => '-',
+        })
+        .take(64)
+        .collect();
+    plain.trim_start_matches('.').parse().ok()
+}
+
+/// What is known of a virtual machine beside its addresses: `[hosts.NAME.vars.vm]`. Templates may use it; nothing
+/// here depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Vm {
+    /// The machine that it runs on.
+    pub hypervisor: Option<String>,
+    /// What its hypervisor calls it.
+    pub domain: Option<String>,
+    /// Proxmox's number of it.
+    pub vmid: Option<u32>,
+    /// Its virtual processors.
+    pub vcpus: Option<u64>,
+    /// Its memory.
+    pub memory_mib: Option<u64>,
+    /// What its memory may grow to.
+    pub max_memory_mib: Option<u64>,
+    /// How many disks it has.
+    pub disks: Option<u64>,
+    /// The size of each disk.
+    pub disk_gib: Option<u64>,
+    /// Networks or bridges that its cards are plugged into, the first card's first.
+    pub networks: Vec<String>,
+}
+
+impl Vm {
+    /// Writes it into a host's variables; nothing known, nothing written.
+    pub(super) fn write(self, vars: &mut Table) {
+        let number = |number: Option<u64>| {
+            number.map(|number| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)))
+        };
+        let networks: Vec<Value> = self.networks.into_iter().map(Value::String).collect();
+        let keys = [
+            ("hypervisor", self.hypervisor.map(Value::String)),
+            ("domain", self.domain.map(Value::String)),
+            ("vmid", number(self.vmid.map(u64::from))),
+            ("vcpus", number(self.vcpus)),
+            ("memory_mib", number(self.memory_mib)),
+            ("max_memory_mib", number(self.max_memory_mib)),
+            ("disks", number(self.disks)),
+            ("disk_gib", number(self.disk_gib)),
+            (
+                "networks",
+                (!networks.is_empty()).then_some(Value::Array(networks)),
+            ),
+        ];
+        let vm: Table = keys
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect();
+        if !vm.is_empty() {
+            vars.insert("vm".to_owned(), Value::Table(vm));
+        }
+    }
+}
+
+/// What has been read so far, and the file that is being read.
+#[derive(Debug, Default)]
+pub(super) struct Machines {
+    file: String,
+    imported: Imported,
+    /// Where each host's name stands, by its name in small letters.
+    names: HashMap<String, (String, usize)>,
+}
+
+impl Machines {
+    /// What follows stands in this file.
+    pub(super) fn begin(&mut self, file: &str) {
+        file.clone_into(&mut self.file);
+    }
+
+    /// The file that is being read.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What was read.
+    pub(super) fn finish(self) -> Imported {
+        self.imported
+    }
+
+    /// What was read so far, to be added to.
+    pub(super) fn imported(&mut self) -> &mut Imported {
+        &mut self.imported
+    }
+
+    /// Tells what is not carried over.
+    pub(super) fn left(&mut self, line: usize, what: impl AsRef<str>, why: impl Into<String>) {
+        self.imported.left.push(Left {
+            file: self.file.clone(),
+            line,
+            what: shown(what.as_ref()),
+            why: why.into(),
+        });
+    }
+
+    /// A machine's name; one that had to be changed is told.
+    pub(super) fn name(&mut self, line: usize, text: &str) -> Option<Named> {
+        let found = named(text);
+        match &found {
+            None => self.left(
+                line,
+                text,
+                "no name of a host can be made of it: give the machine a name of letters, digits and hyphens",
+            ),
+            Some(named) if named.changed => self.left(
+                line,
+                text,
+                format!(
+                    "a host's name has letters, digits and hyphens: it is `{}` here",
+                    named.name
+                ),
+            ),
+            Some(_) => {}
+        }
+        found
+    }
+
+    /// The hardware address of a card; what is none is told.
+    pub(super) fn mac(&mut self, line: usize, text: &str) -> Option<HardwareAddr> {
+        self.checked(line, text, values::mac)
+    }
+
+    /// The address of a machine; what is none is told.
+    pub(super) fn address(&mut self, line: usize, text: &str) -> Option<Ipv4Addr> {
+        self.checked(line, text.trim(), values::machine_address)
+    }
+
+    /// A UUID; what is none is told.
+    pub(super) fn uuid(&mut self, line: usize, text: &str) -> Option<Uuid> {
+        self.checked(line, text.trim(), values::uuid)
+    }
+
+    /// An architecture, by any of its usual names; what is none is told.
+    pub(super) fn arch(&mut self, line: usize, text: &str) -> Option<String> {
+        let found = architecture(text);
+        if found.is_none() {
+            self.left(
+                line,
+                text,
+                "no such architecture: x86_64, i386, aarch64 and arm can be booted",
+            );
+        }
+        found.map(|arch| arch.as_str().to_owned())
+    }
+
+    /// A text of one line, such as a serial number; what is none is told.
+    pub(super) fn line(&mut self, line: usize, text: &str) -> Option<String> {
+        self.checked(line, text.trim(), values::line)
+    }
+
+    fn checked<T>(
+        &mut self,
+        line: usize,
+        text: &str,
+        check: fn(&str) -> Result<T, values::Bad>,
+    ) -> Option<T> {
+        match check(text) {
+            Ok(value) => Some(value),
+            Err(bad) => {
+                let help = bad
+                    .help
+                    .map_or_else(String::new, |help| format!("; {help}"));
+                self.left(line, text, format!("{} ({}){help}", bad.message, bad.label));
+                None
+            }
+        }
+    }
+
+    /// Takes a network in that machines' addresses lie in, or adds to it what is not known yet.
+    pub(super) fn subnet(
+        &mut self,
+        network: Ipv4Net,
+        router: Option<Ipv4Addr>,
+        dns: &[Ipv4Addr],
+        domain: Option<&str>,
+    ) {
+        let subnets = &mut self.imported.subnets;
+        let index = subnets.iter().position(|subnet| subnet.network == network);
+        let index = index.or_else(|| {
+            let name = network.to_string().parse().ok()?;
+            subnets.push(SubnetDraft::new(name, network));
+            subnets.len().checked_sub(1)
+        });
+        let Some(subnet) = index.and_then(|index| subnets.get_mut(index)) else {
+            return;
+        };
+        subnet.router = subnet.router.or(router);
+        if subnet.dns.is_empty() {
+            subnet.dns = dns.to_vec();
+        }
+        if subnet.domain.is_none() {
+            subnet.domain = domain.map(str::to_owned);
+        }
+    }
+
+    /// Takes a host in, unless one of its name is there already, which is told.
+    pub(super) fn host(&mut self, line: usize, host: HostDraft) -> bool {
+        let key = host.name.as_str().to_ascii_lowercase();
+        if let Some((file, first)) = self.names.get(&key) {
+            let place = if *file == self.file {
+                format!("line {first}")
+            } else {
+                format!("{file}, line {first}")
+            };
+            let why =
+                format!("there is a host of this name already ({place}): give one another name");
+            self.left(line, host.name.as_str(), why);
+            return false;
+        }
+        self.names.insert(key, (self.file.clone(), line));
+        self.imported.hosts.push(host);
+        true
+    }
+}
+
+/// Takes names from network cards that are not theirs alone, and those that no card can have.
+pub(super) fn name_cards(nics: &mut [NicDraft]) {
+    let mut count: HashMap<String, usize> = HashMap::new();
+    for name in nics.iter().filter_map(|nic| nic.name.clone()) {
+        *count.entry(name).or_default() += 1;
+    }
+    for nic in nics {
+        nic.name = nic
+            .name
+            .take()
+            .filter(|name| count.get(name) == Some(&1) && values::line(name).is_ok());
+    }
+}
+
+/// An architecture by any of its usual names.
+pub(super) fn architecture(text: &str) -> Option<Architecture> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "x86_64" | "amd64" | "x64" | "x86-64" | "em64t" => Some(Architecture::X86_64),
+        "i386" | "i486" | "i586" | "i686" | "x86" | "ia32" => Some(Architecture::I386),
+        "aarch64" | "arm64" => Some(Architecture::Aarch64),
+        "arm" | "arm32" | "armhf" | "armv6l" | "armv7" | "armv7l" => Some(Architecture::Arm),
+        _ => None,
+    }
+}
+
+/// A text that fits a line of a report.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (count, c) in text.trim().chars().enumerate() {
+        if count == SHOWN {
+            shown.push('…');
+            break;
+        }
+        shown.push(if c.is_control() { ' ' } else { c });
+    }
+    shown
+}
+
+/// The line of each byte of a text.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<usize>);
+
+impl Lines {
+    /// Looks for the ends of its lines.
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line of this byte, from 1.
+    pub(super) fn at(&self, byte: usize) -> usize {
+        self.0.partition_point(|end| *end < byte) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name_of(text: &str) -> Option<(String, Option<String>, bool)> {
+        named(text).map(|named| (named.name.to_string(), named.fqdn, named.changed))
+    }
+
+    #[test]
+    fn names_are_made_fit_for_a_host() {
+        let some = |name: &str, fqdn: Option<&str>, changed| {
+            Some((name.to_owned(), fqdn.map(str::to_owned), changed))
+        };
+        assert_eq!(name_of("web01"), some("web01", None, false));
+        assert_eq!(name_of(" web01. "), some("web01", None, false));
+        assert_eq!(
+            name_of("web01.lab.example."),
+            some("web01", Some("web01.lab.example"), false)
+        );
+        assert_eq!(
+            name_of("web_01.lab.example"),
+            some("web-01", Some("web-01.lab.example"), true)
+        );
+        assert_eq!(
+            name_of("Windows 11 (v2.0)"),
+            some("Windows-11-v2-0", None, true)
+        );
+        assert_eq!(name_of("müller"), some("m-ller", None, true));
+        for none in ["", "  ", "...", "__", "10.0.0.1", "日本"] {
+            assert_eq!(name_of(none), None, "{none}");
+        }
+        assert_eq!(named(&"x".repeat(80)).unwrap().name.as_str().len(), 63);
+    }
+
+    #[test]
+    fn variables_are_what_templates_can_write() {
+        assert_eq!(variable("Rack Position"), Some("rack_position".to_owned()));
+        assert_eq!(variable("asset-tag "), Some("asset_tag".to_owned()));
+        assert_eq!(variable("(U)"), Some("u".to_owned()));
+        assert_eq!(variable("2nd"), Some("_2nd".to_owned()));
+        assert_eq!(variable("—"), None);
+    }
+
+    #[test]
+    fn a_second_host_of_a_name_is_told_with_the_first_ones_place() {
+        let mut gather = Machines::default();
+        gather.begin("a");
+        assert!(gather.host(3, HostDraft::new("web01".parse().unwrap())));
+        gather.begin("b");
+        assert!(!gather.host(9, HostDraft::new("WEB01".parse().unwrap())));
+        let left = &gather.finish().left[0];
+        assert_eq!((left.file.as_str(), left.line), ("b", 9));
+        assert!(left.why.contains("a, line 3"), "{}", left.why);
+    }
+
+    #[test]
+    fn lines_count_from_one() {
+        let lines = Lines::of("ab\n\nc");
+        let at = [0, 1, 2, 3, 4].map(|byte| lines.at(byte));
+        assert_eq!(at, [1, 1, 1, 2, 3]);
+    }
+}
