@@ -63,6 +63,8 @@ pub enum Command {
         #[command(subcommand)]
         command: HostCommand,
     },
+    /// Give a host that is held by name and address its machine's MAC address
+    Bind(super::edit::Bind),
     /// Arm hosts: their next network boot installs them, once
     Install(Install),
     /// Take an arming back
@@ -90,6 +92,8 @@ pub enum Command {
         #[command(subcommand)]
         command: super::assets::Assets,
     },
+    /// Bring hosts, groups and subnets over from another server's or tool's files
+    Import(super::import::Import),
 
     // Of the contract, not yet in this version.
     #[command(hide = true, disable_help_flag = true)]
@@ -103,16 +107,10 @@ pub enum Command {
     Adopt(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
-    Bind(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
     Ip(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Capture(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Import(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
     Export(Later),
@@ -131,10 +129,8 @@ impl Command {
             Self::Simulate(_) => "simulate",
             Self::Unknown(_) => "unknown",
             Self::Adopt(_) => "adopt",
-            Self::Bind(_) => "bind",
             Self::Ip(_) => "ip",
             Self::Capture(_) => "capture",
-            Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::RouterConfig(_) => "router-config",
             Self::Schema(_) => "schema",
@@ -148,15 +144,12 @@ impl Command {
 pub enum HostCommand {
     /// Show what the file says of it and where its installation stands
     Show(HostShow),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Add(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Set(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Remove(Later),
+    /// Write a new one into the reservations
+    Add(super::edit::Add),
+    /// Set or take away keys of one in the reservations
+    Set(super::edit::Set),
+    /// Take hosts out of the reservations, with the comments above them
+    Remove(super::edit::Remove),
 }
 
 /// `host show`.
@@ -315,7 +308,6 @@ mod tests {
         for line in [
             "bootwright simulate --mac 52:54:00:00:00:01 --firmware bios",
             "bootwright import kea a.json --into x.toml",
-            "bootwright host add web09 --ip 10.0.0.9",
             "bootwright doctor",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -330,6 +322,10 @@ mod tests {
             "bootwright install",
             "bootwright events --limit many",
             "bootwright hosts --format yaml",
+            "bootwright host add web09 --ip 10.0.0.900",
+            "bootwright host set web01",
+            "bootwright bind web01",
+            "bootwright bind web01 52:54:00:00:00:01 --domain vm1",
         ] {
             let error = Args::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

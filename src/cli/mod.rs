@@ -7,9 +7,11 @@ pub mod assets;
 pub mod check;
 pub mod client;
 pub mod doctor;
+pub mod edit;
 pub mod events;
 pub mod explain;
 pub mod hosts;
+pub mod import;
 pub mod later;
 pub mod log;
 pub mod orders;
@@ -79,10 +81,11 @@ fn run(args: Args) -> anyhow::Result<u8> {
                 explain::run(&config()?, &asked.host, format, out)
             }
             HostCommand::Show(asked) => hosts::show(&client()?, &asked, format, out),
-            HostCommand::Add(_) => later::refuse("host add"),
-            HostCommand::Set(_) => later::refuse("host set"),
-            HostCommand::Remove(_) => later::refuse("host remove"),
+            HostCommand::Add(asked) => edit::add(&config()?, &asked, format, out),
+            HostCommand::Set(asked) => edit::set(&config()?, &asked, format, out),
+            HostCommand::Remove(asked) => edit::remove(&config()?, &asked, format, out),
         },
+        Command::Bind(asked) => edit::bind(&config()?, &asked, format, out),
         Command::Install(install) => orders::install(&client()?, install, format, out),
         Command::Cancel(order) => orders::cancel(&client()?, order, format, out),
         Command::Local(order) => orders::local(&client()?, order, format, out),
@@ -95,6 +98,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Assets { command } => assets::run(&config()?, &command, format, out),
         Command::Transfers => transfers::list(&client()?, format, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
+        Command::Import(asked) => import::run(config, &asked, format, out, &mut io::stderr()),
         other => later::refuse(other.name()),
     }
 }

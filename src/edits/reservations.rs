@@ -2,16 +2,17 @@
 
 use std::cell::OnceCell;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Value;
 
 use super::{Changed, Error, load_before};
-use crate::base::{GroupName, HostName, suggest};
+use crate::base::{GroupName, HardwareAddr, HostName, glob, suggest};
 use crate::config::draft::{GroupDraft, HostDraft};
 use crate::config::edit::{Document, EditError, Entry, Key, Merged};
-use crate::config::load::reservation_files;
+use crate::config::load::{load, reservation_files};
 use crate::config::source::{Files, Overlay};
 use crate::render::load::Loaded;
 
@@ -56,6 +57,8 @@ pub struct Reservations {
     touched: Vec<Touched>,
     /// Where new entries go, when somebody has said so.
     into: Option<usize>,
+    /// `bootwright.toml` as it was read and as it shall be, when something is added to it.
+    server: Option<(Arc<str>, Arc<str>)>,
 }
 
 impl Reservations {
@@ -98,7 +101,32 @@ impl Reservations {
             before: OnceCell::new(),
             touched: Vec::new(),
             into: None,
+            server: None,
         })
+    }
+
+    /// Writes this below what `bootwright.toml` has: whole sections, such as `[[subnet]]`.
+    pub fn add_to_server(&mut self, sections: &str) -> Result<(), Error> {
+        let before: Arc<str> = match &self.server {
+            Some((_, after)) => Arc::clone(after),
+            None => self
+                .disk
+                .read(&self.config)
+                .map_err(|source| Error::Unreadable {
+                    path: self.config.clone(),
+                    source,
+                })?
+                .into(),
+        };
+        let end = if before.is_empty() || before.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        let after: Arc<str> = format!("{before}{end}\n{sections}").into();
+        let first = self.server.take().map_or(before, |(first, _)| first);
+        self.server = Some((first, after));
+        Ok(())
     }
 
     /// `bootwright.toml`.
@@ -181,6 +209,70 @@ impl Reservations {
             );
         }
         Ok(all)
+    }
+
+    /// The host that a name, a MAC address in any spelling, or an address means.
+    pub fn host_of(&mut self, text: &str) -> Result<HostName, Error> {
+        let text = text.trim();
+        let name = text.parse::<HostName>().ok();
+        if let Some(name) = name
+            .clone()
+            .filter(|name| self.has(&Entry::Host(name.clone())))
+        {
+            return Ok(name);
+        }
+        if let (None, None) = (
+            text.parse::<Ipv4Addr>().ok(),
+            text.parse::<HardwareAddr>().ok(),
+        ) {
+            return match name {
+                Some(name) => self.find(&Entry::Host(name.clone())).map(|_| name),
+                None => Err(Error::Refused(format!(
+                    "no reservation has {text:?}: HOST is a name, a MAC address or an address"
+                ))),
+            };
+        }
+        // What the files mean, so far as they can be understood.
+        let mut files = Overlay::new(&*self.disk);
+        for file in &self.files {
+            if let Some(before) = &file.before {
+                files.put(file.path.clone(), Arc::clone(before));
+            }
+        }
+        let snapshot = load(&files, &self.config).snapshot;
+        let found = snapshot.as_ref().and_then(|snapshot| {
+            if let Ok(ip) = text.parse() {
+                snapshot.host_by_ip(ip)
+            } else {
+                snapshot.host_by_mac(text.parse().ok()?)
+            }
+        });
+        found
+            .map(|host| host.name.clone())
+            .ok_or_else(|| Error::Refused(format!("no reservation has {text}")))
+    }
+
+    /// The hosts that names, MAC addresses, addresses and globs mean, each once.
+    pub fn hosts_of(&mut self, texts: &[String]) -> Result<Vec<HostName>, Error> {
+        let mut found = Vec::new();
+        for text in texts {
+            let hosts = if glob::is_glob(text) {
+                let mut hosts = self.hosts()?;
+                hosts.retain(|name| glob::fits(text, name.as_str()));
+                if hosts.is_empty() {
+                    return Err(Error::Refused(format!("no host's name fits {text:?}")));
+                }
+                hosts
+            } else {
+                vec![self.host_of(text)?]
+            };
+            for host in hosts {
+                if !found.contains(&host) {
+                    found.push(host);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Adds a host: to the file of its group's other hosts, else to the last file that has hosts.
@@ -401,6 +493,9 @@ impl Reservations {
 
     /// Puts the texts over the files: all that are there, with `edited` as they are now.
     pub(super) fn put_into(&mut self, over: &mut Overlay<'_>, edited: bool) -> Result<(), Error> {
+        if let Some((_, after)) = self.server.as_ref().filter(|_| edited) {
+            over.put(self.config.clone(), Arc::clone(after));
+        }
         for file in &mut self.files {
             let text = file
                 .document
@@ -420,6 +515,13 @@ impl Reservations {
     /// The files that differ from what was read.
     pub(super) fn changed(&mut self) -> Result<Vec<Changed>, Error> {
         let mut changed = Vec::new();
+        if let Some((before, after)) = &self.server {
+            changed.push(Changed {
+                path: self.config.clone(),
+                before: Some(Arc::clone(before)),
+                after: Arc::clone(after),
+            });
+        }
         for file in &mut self.files {
             let text = file
                 .document

@@ -630,7 +630,7 @@ impl Gather {
 }
 
 /// The largest part of a range that holds none of these addresses, which are sorted and inside of it.
-fn largest_gap(
+pub(super) fn largest_gap(
     first: Ipv4Addr,
     last: Ipv4Addr,
     inside: &[Ipv4Addr],

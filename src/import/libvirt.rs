@@ -239,7 +239,7 @@ impl Reader {
                     ),
                 );
                 for range in children(dhcp, "range") {
-                    self.pool(&mut subnet, range, at(range));
+                    self.pool(net, range, at(range));
                 }
                 for host in children(dhcp, "host") {
                     self.reserve(host, at(host), &file);
@@ -260,21 +260,13 @@ impl Reader {
         }
     }
 
-    fn pool(&mut self, subnet: &mut SubnetDraft, range: Node<'_, '_>, line: usize) {
+    fn pool(&mut self, network: Ipv4Net, range: Node<'_, '_>, line: usize) {
         let (start, end) = (attribute(range, "start"), attribute(range, "end"));
-        let (Some(first), Some(last)) = (
-            self.machines.address(line, start),
-            self.machines.address(line, end),
-        ) else {
-            return;
-        };
-        subnet.pools.push((first, last));
-        if subnet.pools.len() > 1 {
-            self.machines.left(
-                line,
-                format!("<range start='{start}' end='{end}'>"),
-                "a subnet has one pool: the first range is taken",
-            );
+        let first = self.machines.address(line, start);
+        let last = self.machines.address(line, end);
+        if let Some(range) = first.zip(last) {
+            let what = format!("<range start='{start}' end='{end}'>");
+            self.machines.range(line, &what, network, range);
         }
     }
 
@@ -337,6 +329,7 @@ impl Reader {
                 .machines
                 .uuid(at(node), node.text().unwrap_or_default());
         }
+        let mut seen = None;
         if let Some(uuid) = host.uuid {
             let place = format!("{}, line {line}", self.machines.file());
             if let Some(first) = self.uuids.get(&uuid.to_string()) {
@@ -347,7 +340,7 @@ impl Reader {
                     .left(line, format!("<domain> {libvirt_name}"), why);
                 return;
             }
-            self.uuids.insert(uuid.to_string(), place);
+            seen = Some((uuid.to_string(), place));
         }
         if let Some(arch) = os_type.and_then(|node| node.attribute("arch")) {
             host.arch = self.machines.arch(os_type.map_or(line, at), arch);
@@ -383,6 +376,7 @@ impl Reader {
             return;
         }
         vm.write(&mut host.vars);
+        self.uuids.extend(seen);
         self.machines.host(line, host);
     }
 

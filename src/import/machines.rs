@@ -7,13 +7,12 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use toml::{Table, Value};
 
+use super::gather::largest_gap;
+use super::place::shortened;
 use super::{Imported, Left, SubnetDraft};
 use crate::base::{Architecture, GroupName, HardwareAddr, HostName, Uuid};
 use crate::config::draft::{HostDraft, NicDraft};
 use crate::config::values;
-
-/// The longest part of a statement that a report repeats.
-const SHOWN: usize = 80;
 
 /// A machine's name as a reservation has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +171,17 @@ pub(super) struct Machines {
     imported: Imported,
     /// Where each host's name stands, by its name in small letters.
     names: HashMap<String, (String, usize)>,
+    /// Addresses for machines without a reservation.
+    ranges: Vec<Range>,
+}
+
+/// A range of addresses that a network gives to anybody.
+#[derive(Debug)]
+struct Range {
+    network: Ipv4Net,
+    first: Ipv4Addr,
+    last: Ipv4Addr,
+    left: Left,
 }
 
 impl Machines {
@@ -185,9 +195,93 @@ impl Machines {
         &self.file
     }
 
-    /// What was read.
-    pub(super) fn finish(self) -> Imported {
+    /// What was read; what is left in the order of files and lines.
+    pub(super) fn finish(mut self) -> Imported {
+        self.fit_ranges();
         self.imported
+            .left
+            .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        self.imported
+    }
+
+    /// Addresses that a network gives to anybody: a pool, without those that are reserved.
+    pub(super) fn range(
+        &mut self,
+        line: usize,
+        what: &str,
+        network: Ipv4Net,
+        (first, last): (Ipv4Addr, Ipv4Addr),
+    ) {
+        self.ranges.push(Range {
+            network,
+            first,
+            last,
+            left: Left {
+                file: self.file.clone(),
+                line,
+                what: shortened(what),
+                why: String::new(),
+            },
+        });
+    }
+
+    fn fit_ranges(&mut self) {
+        let Imported {
+            hosts,
+            subnets,
+            left,
+            ..
+        } = &mut self.imported;
+        let nics = hosts.iter().flat_map(|host| &host.nics);
+        let mut taken: Vec<Ipv4Addr> = nics.filter_map(|nic| nic.ip).collect();
+        taken.extend(hosts.iter().filter_map(|host| host.ip));
+        taken.extend(subnets.iter().filter_map(|subnet| subnet.router));
+        taken.sort_unstable();
+        taken.dedup();
+        for range in self.ranges.drain(..) {
+            let mut tell = |why: String| {
+                left.push(Left {
+                    why,
+                    ..range.left.clone()
+                });
+            };
+            let Some(subnet) = subnets
+                .iter_mut()
+                .find(|subnet| subnet.network == range.network)
+            else {
+                continue;
+            };
+            let whole = range.first <= range.last
+                && [range.first, range.last]
+                    .iter()
+                    .all(|ip| range.network.contains(ip));
+            if !whole {
+                tell(format!(
+                    "this is no range of addresses in {}",
+                    range.network
+                ));
+                continue;
+            }
+            if let Some((first, last)) = subnet.pools.first() {
+                tell(format!(
+                    "a subnet has one pool: {first}-{last} is taken; machines of this range need reservations"
+                ));
+                continue;
+            }
+            let from = taken.partition_point(|ip| *ip < range.first);
+            let to = taken.partition_point(|ip| *ip <= range.last);
+            let inside = taken.get(from..to).unwrap_or_default();
+            let largest = largest_gap(range.first, range.last, inside);
+            match largest {
+                Some((first, last)) if !inside.is_empty() => tell(format!(
+                    "a pool holds no reserved address: {first}-{last} is taken, the largest part between them"
+                )),
+                Some(_) => {}
+                None => tell("each of its addresses is reserved: there is no pool".to_owned()),
+            }
+            subnet.pools.extend(largest);
+            subnet.lease_unknown = largest.is_some();
+        }
     }
 
     /// What was read so far, to be added to.
@@ -200,7 +294,7 @@ impl Machines {
         self.imported.left.push(Left {
             file: self.file.clone(),
             line,
-            what: shown(what.as_ref()),
+            what: shortened(what.as_ref()),
             why: why.into(),
         });
     }
@@ -348,19 +442,6 @@ pub(super) fn architecture(text: &str) -> Option<Architecture> {
         "arm" | "arm32" | "armhf" | "armv6l" | "armv7" | "armv7l" => Some(Architecture::Arm),
         _ => None,
     }
-}
-
-/// A text that fits a line of a report.
-pub(super) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for (count, c) in text.trim().chars().enumerate() {
-        if count == SHOWN {
-            shown.push('…');
-            break;
-        }
-        shown.push(if c.is_control() { ' ' } else { c });
-    }
-    shown
 }
 
 /// The line of each byte of a text.

@@ -21,6 +21,7 @@ mod options;
 mod place;
 pub mod proxmox;
 mod ready;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -136,7 +137,7 @@ impl SubnetDraft {
 }
 
 /// A statement that was not carried over, or only in part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Left {
     /// The file, as it was given.
     pub file: String,

@@ -133,7 +133,7 @@ impl<'a> Machine<'a> {
                     line,
                     what: format!(
                         "`{}` is no `key: value`; give it a file of /etc/pve/qemu-server, or what `qm config NUMBER` prints",
-                        super::machines::shown(text)
+                        super::place::shortened(text)
                     ),
                 });
             };

@@ -8,11 +8,14 @@
 //! the edit says. Whether that makes sense is the whole configuration's check to tell, not this module's.
 
 mod add;
+pub mod exercise;
 mod inline;
 mod layout;
 mod remove;
 mod scan;
 mod set;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -28,6 +31,16 @@ use self::layout::Lines;
 use self::scan::{Keys, Kind, Node, NodeKind, Scan};
 use super::draft::{GroupDraft, HostDraft};
 use crate::base::{GroupName, HostName};
+
+/// A value on one line, as it stands behind a key.
+pub fn written(value: &Value) -> String {
+    value::write(value, None)
+}
+
+/// The `options` of a draft as the list that files have; `None`: there are none.
+pub fn options(options: &toml::Table) -> Option<Value> {
+    add::options(options)
+}
 
 /// A host or a group of a reservations file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,6 +16,8 @@ use crate::import::machines::Machines;
 pub(super) struct Card {
     pub nic: NicDraft,
     pub dns_name: Option<String>,
+    /// The number of its VLAN.
+    pub vlan: Option<u16>,
     netmask: Option<String>,
     gateway: Option<String>,
 }
@@ -77,21 +79,19 @@ pub(super) fn of<'a>(system: &Item<'a>, items: &[Item<'a>], machines: &mut Machi
         if macs.is_empty() {
             macs.extend(own.mac);
         }
-        if macs.is_empty()
-            && let Some((base, vlan)) = own.name.rsplit_once('.')
-            && let Some(base) = ports.iter().find(|port| port.name == base)
-        {
+        let vlan = own
+            .name
+            .rsplit_once('.')
+            .and_then(|(base, vlan)| {
+                let base = ports.iter().find(|port| port.name == base)?;
+                Some((base, vlan.parse::<u16>().ok()?))
+            })
+            .filter(|(_, vlan)| (1..4095).contains(vlan));
+        if let Some((base, _)) = vlan.filter(|_| macs.is_empty()) {
             below(base.name, &ports, &mut BTreeSet::new(), &mut macs);
             if macs.is_empty() {
                 macs.extend(base.mac);
             }
-            machines.left(
-                own.line,
-                format!("{} of {}", own.name, system.name),
-                format!(
-                    "its VLAN is a variable: vlans.NAME = {vlan}, where NAME is the card's `name`"
-                ),
-            );
         }
         if macs.is_empty() && own.ip.is_none() {
             continue;
@@ -106,6 +106,7 @@ pub(super) fn of<'a>(system: &Item<'a>, items: &[Item<'a>], machines: &mut Machi
                     name: Some(own.name.to_owned()).filter(|name| name != "default"),
                 },
                 dns_name: text("dns_name"),
+                vlan: vlan.map(|(_, vlan)| vlan),
                 netmask: text("netmask").or_else(|| text("subnet")),
                 gateway: text("if_gateway"),
             },

@@ -404,6 +404,14 @@ impl<'a> Reader<'a> {
     fn system(&mut self, item: &Item<'a>) {
         let line = item.node.line;
         let cards = cards::of(item, self.items, &mut self.machines);
+        if cards.is_empty() {
+            self.machines.left(
+                line,
+                item.name,
+                "it has neither a hardware address nor an address: nothing is to be reserved for it",
+            );
+            return;
+        }
         let hostname = item.text("hostname");
         let dns_name = cards.iter().find_map(|card| card.dns_name.as_deref());
         let Some(named) = self.machines.name(line, hostname.unwrap_or(item.name)) else {
@@ -439,6 +447,14 @@ impl<'a> Reader<'a> {
             .filter(|comment| !comment.trim().is_empty());
         self.common(item, &mut host.vars);
         cards::subnets(item, &cards, &mut self.machines);
+        let vlans: Table = cards
+            .iter()
+            .skip(1)
+            .filter_map(|card| Some((card.nic.name.clone()?, i64::from(card.vlan?).into())))
+            .collect();
+        if !vlans.is_empty() {
+            host.vars.insert("vlans".to_owned(), Value::Table(vlans));
+        }
         let mut drafts = cards.into_iter().map(|card| card.nic);
         if let Some(first) = drafts.next() {
             host.macs = first.macs;
@@ -465,14 +481,6 @@ impl<'a> Reader<'a> {
                 format!("power_… of {}", host.name),
                 "machines are not switched on or off from here: keep what you use for it",
             );
-        }
-        if host.macs.is_empty() && host.ip.is_none() {
-            self.machines.left(
-                line,
-                item.name,
-                "it has neither a hardware address nor an address: nothing is to be reserved for it",
-            );
-            return;
         }
         self.machines.host(line, host);
     }
