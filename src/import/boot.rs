@@ -1,5 +1,6 @@
 //! Boot files of other servers: which are chainloading, that is, what Bootwright does by itself.
 
+use crate::base::names::has_extension;
 use crate::base::{BootLoader, ClientSystemArchitecture, Firmware};
 use crate::config::values;
 use crate::import::options::Value;
@@ -32,9 +33,8 @@ pub(crate) fn kind(file: &str) -> Kind {
         ".efi", ".kpxe", ".kkpxe", ".pxe", ".0", ".lkrn", ".wim", ".n12", ".com", ".img", ".iso",
         ".bin",
     ];
-    if lower.ends_with(".ipxe") || lower.ends_with(".gpxe") {
-        Kind::Script
-    } else if values::is_url(file) && !binary.iter().any(|ending| lower.ends_with(ending)) {
+    let script = has_extension(name, "ipxe") || has_extension(name, "gpxe");
+    if script || values::is_url(file) && !binary.iter().any(|ending| lower.ends_with(ending)) {
         Kind::Script
     } else if ["ipxe", "gpxe", "undionly", "snponly"]
         .iter()
@@ -118,7 +118,7 @@ pub(crate) fn firmware_of_file(file: &str) -> Option<Firmware> {
         Some(Firmware::UefiArm64)
     } else if has("ia32") || has("efi32") {
         Some(Firmware::UefiIa32)
-    } else if lower.ends_with(".efi") {
+    } else if has_extension(file, "efi") {
         Some(Firmware::UefiX64)
     } else if [".0", ".kpxe", ".kkpxe", ".pxe", ".n12", ".com"]
         .iter()

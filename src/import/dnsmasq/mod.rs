@@ -180,11 +180,10 @@ impl Reader<'_> {
     /// A path that is a file, or a folder of files.
     fn file_or_folder(&mut self, directive: &Directive) -> Vec<Source> {
         let path = directive.value.trim_matches('"').to_owned();
-        match self.bring.text(&path) {
-            Some(_) => self.file(&path, directive).into_iter().collect(),
-            None if self.bring.list(&path).is_some() => self.folder(&path, directive, |_| true),
-            None => self.file(&path, directive).into_iter().collect(),
+        if self.bring.text(&path).is_none() && self.bring.list(&path).is_some() {
+            return self.folder(&path, directive, |_| true);
         }
+        self.file(&path, directive).into_iter().collect()
     }
 
     /// The options in the order in which they need each other.
