@@ -1,7 +1,9 @@
 //! Boot files of other servers: which are chainloading, that is, what Bootwright does by itself.
 
+use crate::base::names::has_extension;
 use crate::base::{BootLoader, ClientSystemArchitecture, Firmware};
 use crate::config::values;
+use crate::import::options::Value;
 
 /// Why an idiom is not carried over.
 pub(crate) const CHAINLOADING: &str =
@@ -31,9 +33,8 @@ pub(crate) fn kind(file: &str) -> Kind {
         ".efi", ".kpxe", ".kkpxe", ".pxe", ".0", ".lkrn", ".wim", ".n12", ".com", ".img", ".iso",
         ".bin",
     ];
-    if lower.ends_with(".ipxe") || lower.ends_with(".gpxe") {
-        Kind::Script
-    } else if values::is_url(file) && !binary.iter().any(|ending| lower.ends_with(ending)) {
+    let script = has_extension(name, "ipxe") || has_extension(name, "gpxe");
+    if script || values::is_url(file) && !binary.iter().any(|ending| lower.ends_with(ending)) {
         Kind::Script
     } else if ["ipxe", "gpxe", "undionly", "snponly"]
         .iter()
@@ -84,7 +85,29 @@ pub(crate) fn firmware(number: u16) -> Option<Firmware> {
 /// The number in `PXEClient:Arch:00007:UNDI:003016`, or in the beginning of it.
 pub(crate) fn arch_of_class(class: &str) -> Option<u16> {
     let (_, rest) = class.split_once("Arch:")?;
-    rest.split(':').next()?.trim().parse().ok()
+    let number = rest.split(':').next()?;
+    // Five digits (RFC 4578 section 2.1 and the PXE specification); fewer are the beginning of several numbers.
+    (number.len() == 5).then(|| number.parse().ok())?
+}
+
+/// Whether an option is one by which a server of PXE announces itself: Bootwright gives its own, and another's would stop
+/// machines from booting.
+pub(crate) fn is_of_pxe(code: u8, value: &Value) -> bool {
+    match (code, value) {
+        (60, Value::Text(text)) => text.starts_with("PXEClient") || text.starts_with("HTTPClient"),
+        // PXE_DISCOVERY_CONTROL, somewhere in the list.
+        (43, Value::Bytes(bytes)) => {
+            let mut rest = bytes.as_slice();
+            while let [tag, len, tail @ ..] = rest {
+                if (*tag, *len) == (6, 1) {
+                    return true;
+                }
+                rest = tail.get(usize::from(*len)..).unwrap_or_default();
+            }
+            false
+        }
+        _ => false,
+    }
 }
 
 /// The firmware that a file is for when nothing else tells.
@@ -95,7 +118,7 @@ pub(crate) fn firmware_of_file(file: &str) -> Option<Firmware> {
         Some(Firmware::UefiArm64)
     } else if has("ia32") || has("efi32") {
         Some(Firmware::UefiIa32)
-    } else if lower.ends_with(".efi") {
+    } else if has_extension(file, "efi") {
         Some(Firmware::UefiX64)
     } else if [".0", ".kpxe", ".kkpxe", ".pxe", ".n12", ".com"]
         .iter()
@@ -134,5 +157,9 @@ mod tests {
         assert!(loader("../x").is_err());
         assert_eq!(arch_of_class("PXEClient:Arch:00007:UNDI:003016"), Some(7));
         assert_eq!(arch_of_class("PXEClient"), None);
+        assert_eq!(arch_of_class("HTTPClient:Arch:0001"), None);
+        assert!(is_of_pxe(60, &Value::Text("PXEClient".to_owned())));
+        assert!(is_of_pxe(43, &Value::Bytes(vec![1, 2, 0, 0, 6, 1, 8, 255])));
+        assert!(!is_of_pxe(43, &Value::Bytes(vec![1, 9, 6, 1])));
     }
 }

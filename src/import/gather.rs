@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** whatever is changed or left out on the way stands in [`Imported::left`].
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
@@ -57,8 +58,8 @@ impl Unique {
     fn take(&mut self, name: &str, longest: usize) -> String {
         let mut candidate = name.to_owned();
         loop {
-            if !self.0.contains_key(&candidate.to_ascii_lowercase()) {
-                self.0.insert(candidate.to_ascii_lowercase(), 1);
+            if let Entry::Vacant(free) = self.0.entry(candidate.to_ascii_lowercase()) {
+                free.insert(1);
                 return candidate;
             }
             let next = self.0.entry(name.to_ascii_lowercase()).or_insert(1);

@@ -108,6 +108,7 @@ impl Origin {
         match self {
             Self::Dhcpd => import::dhcpd::read(sources, bring),
             Self::Dnsmasq => import::dnsmasq::read(sources, bring),
+            Self::Kea => import::kea::read(sources, bring),
             Self::Cobbler => import::cobbler::read(sources),
             Self::KvmMgr => import::kvm_mgr::read(sources),
             Self::Libvirt => import::libvirt::read(sources),

@@ -1,6 +1,7 @@
 //! Scopes of dhcpd.conf and what is set in them.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -111,8 +112,12 @@ impl Reader<'_> {
             && scope.vendor_space != before.1
             && !scope.subs.keys().any(|(of, _)| of == space)
         {
-            self.gather
-                .left(at, what, refused::why("vendor-option-space"));
+            let why = if space.starts_with("pxe") {
+                CHAINLOADING
+            } else {
+                refused::why("vendor-option-space")
+            };
+            self.gather.left(at, what, why);
         }
     }
 
@@ -147,7 +152,9 @@ impl Reader<'_> {
                 }
             }
             "default-lease-time" => self.gather.left(&statement.at, &shown, LEASE_TIME),
-            "next-server" => self.gather.left(&statement.at, &shown, NEXT_SERVER),
+            "next-server" | "server-name" => {
+                self.gather.left(&statement.at, &shown, NEXT_SERVER);
+            }
             "filename" => match first.and_then(Token::text) {
                 Some(file) => self.filename(scope, level, &file, statement),
                 None => self
@@ -168,7 +175,6 @@ impl Reader<'_> {
                     .gather
                     .left(&statement.at, &shown, "the name of a space is expected"),
             },
-            "server-name" => self.gather.left(&statement.at, &shown, NEXT_SERVER),
             // What the scopes themselves look at.
             "range" if matches!(level, Level::Subnet | Level::Pool | Level::Shared) => {}
             "hardware" | "fixed-address" | "dynamic" if level == Level::Host => {}
@@ -228,6 +234,9 @@ impl Reader<'_> {
                     .gather
                     .left(&set.at, &set.what, "the path of a file is expected"),
             },
+            Target::Option(code) if boot::is_of_pxe(code, &set.value) => {
+                self.gather.left(&set.at, &set.what, CHAINLOADING);
+            }
             Target::Option(code) => {
                 if matches!(code, 66 | 150) {
                     self.gather.left(
@@ -274,6 +283,13 @@ impl Reader<'_> {
                 .filter(|((of, _), _)| *of == space)
                 .map(|((_, code), set)| (*code, set.clone()))
                 .collect();
+            if space.starts_with("pxe") {
+                for (_, set) in subs {
+                    self.gather.left(&set.at, &set.what, CHAINLOADING);
+                }
+                scope.subs.retain(|(of, _), _| *of != space);
+                continue;
+            }
             let Some(code) = code else {
                 for (_, set) in subs {
                     self.gather
@@ -563,13 +579,7 @@ impl Reader<'_> {
         }
     }
 
-    fn range(
-        &mut self,
-        first: std::net::Ipv4Addr,
-        last: std::net::Ipv4Addr,
-        statement: &Statement,
-        shown: &str,
-    ) {
+    fn range(&mut self, first: Ipv4Addr, last: Ipv4Addr, statement: &Statement, shown: &str) {
         if let Some(subnet) = self.gather.subnet_of(first)
             && let Some(draft) = self.gather.subnet_mut(subnet)
         {
@@ -778,7 +788,7 @@ fn raw(value: &Value) -> Option<Vec<u8>> {
     Some(match value {
         Value::Bytes(bytes) => bytes.clone(),
         Value::Text(text) => text.clone().into_bytes(),
-        Value::Ips(ips) => ips.iter().flat_map(|ip| ip.octets()).collect(),
+        Value::Ips(ips) => ips.iter().flat_map(Ipv4Addr::octets).collect(),
         Value::Flag(flag) => vec![u8::from(*flag)],
         Value::Number(_) => return None,
         Value::Names(names) => {

@@ -49,7 +49,7 @@ pub(super) struct Statement {
     /// What stands before `;` or `{`.
     pub tokens: Vec<Token>,
     /// What stands between `{` and `}`.
-    pub body: Option<Vec<Statement>>,
+    pub body: Option<Vec<Self>>,
 }
 
 impl Statement {

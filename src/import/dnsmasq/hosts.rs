@@ -187,8 +187,11 @@ impl Names {
     }
 }
 
-/// A line of `/etc/ethers`: a MAC address, and a name or an address.
-pub(super) fn ethers(source: &Source) -> Vec<(Place, Result<(HardwareAddr, String), String>)> {
+/// A line of `/etc/ethers`: a MAC address, and a name or an address; or the line, where it is another.
+pub(super) type Ether = Result<(HardwareAddr, String), String>;
+
+/// The lines of `/etc/ethers`.
+pub(super) fn ethers(source: &Source) -> Vec<(Place, Ether)> {
     let file: std::sync::Arc<str> = source.name.as_str().into();
     let mut found = Vec::new();
     for (index, line) in source.text.lines().enumerate() {

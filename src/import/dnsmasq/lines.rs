@@ -92,7 +92,7 @@ fn command_line(line: &str, at: &Place, found: &mut Vec<Directive>) {
             if !long.contains('=')
                 && let Some(value) = words.next_if(|next| !next.starts_with('-'))
             {
-                directive.value = value.to_owned();
+                value.clone_into(&mut directive.value);
             }
             found.push(directive);
         } else if let Some(short) = word.strip_prefix('-') {
@@ -165,13 +165,12 @@ fn words(line: &str) -> Vec<String> {
     for c in line.chars() {
         match mark {
             Some(open) if c == open => mark = None,
-            Some(_) => word.get_or_insert_default().push(c),
             None if matches!(c, '"' | '\'') => {
                 mark = Some(c);
                 word.get_or_insert_default();
             }
             None if c.is_whitespace() || c == '\\' => found.extend(word.take()),
-            None => word.get_or_insert_default().push(c),
+            Some(_) | None => word.get_or_insert_default().push(c),
         }
     }
     found.extend(word);
@@ -213,10 +212,10 @@ pub(super) fn fields(value: &str) -> Vec<String> {
     found
 }
 
-/// A length of time as dnsmasq has it: seconds, or a number with `m`, `h`, `d` or `w`. `Some(None)` is `infinite`.
-pub(super) fn seconds(text: &str) -> Option<Option<u32>> {
+/// A length of time as dnsmasq has it: seconds, or a number with `m`, `h`, `d` or `w`. [`u32::MAX`] is `infinite`.
+pub(super) fn seconds(text: &str) -> Option<u32> {
     if text.eq_ignore_ascii_case("infinite") {
-        return Some(None);
+        return Some(u32::MAX);
     }
     let unit = text.chars().next_back()?;
     let (digits, factor) = match unit.to_ascii_lowercase() {
@@ -234,7 +233,7 @@ pub(super) fn seconds(text: &str) -> Option<Option<u32>> {
     }
     let secs = number.parse::<u64>().ok()?.checked_mul(factor)?;
     // Two minutes at least, as dnsmasq has it.
-    u32::try_from(secs).ok().map(|secs| Some(secs.max(120)))
+    u32::try_from(secs).ok().map(|secs| secs.max(120))
 }
 
 #[cfg(test)]
@@ -282,13 +281,13 @@ mod tests {
     #[test]
     fn lengths_of_time() {
         for (text, want) in [
-            ("3600", Some(Some(3_600))),
-            ("45m", Some(Some(2_700))),
-            ("12h", Some(Some(43_200))),
-            ("2d", Some(Some(172_800))),
-            ("1w", Some(Some(604_800))),
-            ("5", Some(Some(120))),
-            ("infinite", Some(None)),
+            ("3600", Some(3_600)),
+            ("45m", Some(2_700)),
+            ("12h", Some(43_200)),
+            ("2d", Some(172_800)),
+            ("1w", Some(604_800)),
+            ("5", Some(120)),
+            ("infinite", Some(u32::MAX)),
             ("web", None),
             ("h", None),
             ("", None),

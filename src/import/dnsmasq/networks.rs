@@ -19,8 +19,8 @@ struct Range {
     addresses: Vec<Ipv4Addr>,
     /// `static`, `proxy`.
     mode: Option<String>,
-    /// Seconds; `Some(None)`: without end.
-    lease: Option<Option<u32>>,
+    /// Seconds; [`u32::MAX`]: without end.
+    lease: Option<u32>,
     /// Whether it is one of IPv6.
     six: bool,
     /// Fields that have no place here.
@@ -96,24 +96,22 @@ impl Reader<'_> {
         } else {
             first
         };
-        let (net, guessed) = match rest.first().filter(|mask| is_mask(Some(mask))) {
-            Some(mask) => match Ipv4Net::with_netmask(first, *mask) {
-                Ok(net) => (net.trunc(), false),
-                Err(_) => {
+        let mask = rest.first().filter(|mask| is_mask(Some(mask)));
+        let (net, guessed) = match mask {
+            Some(mask) => {
+                let Ok(net) = Ipv4Net::with_netmask(first, *mask) else {
                     self.gather
                         .left(at, &shown, format!("{mask} is no mask of a network"));
                     return;
-                }
-            },
+                };
+                (net.trunc(), false)
+            }
             None => {
-                (self
-                    .gather
-                    .subnet_of(first)
-                    .and_then(|index| self.gather.subnet_mut(index))
-                    .map_or_else(
-                        || (around(first, last), true),
-                        |known| (known.network, false),
-                    ))
+                let known = self.gather.subnet_of(first);
+                match known.and_then(|index| self.gather.subnet_mut(index)) {
+                    Some(known) => (known.network, false),
+                    None => (around(first, last), true),
+                }
             }
         };
         if net.prefix_len() == 0 || values::network(&net.to_string()).is_err() {
@@ -185,15 +183,15 @@ impl Reader<'_> {
             return;
         };
         let why = match (length, self.gather.subnet_mut(index)) {
-            (None, _) => Some("leases without an end: here they end, and are renewed; `lease_time` of the [[subnet]] may be long".to_owned()),
-            (Some(secs), Some(draft)) => match draft.lease_time {
+            (u32::MAX, _) => Some("leases without an end: here they end, and are renewed; `lease_time` of the [[subnet]] may be long".to_owned()),
+            (secs, Some(draft)) => match draft.lease_time {
                 Some(other) if other != secs => Some(format!("a subnet has one length of leases, and this one has {other} seconds already")),
                 _ => {
                     draft.lease_time = Some(secs);
                     None
                 }
             },
-            (Some(_), None) => None,
+            (_, None) => None,
         };
         if let Some(why) = why {
             self.gather.left(&directive.at, shown, why);

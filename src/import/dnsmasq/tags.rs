@@ -89,10 +89,10 @@ impl Tags {
                     Tag::Arch(numbers)
                 })
             }
-            ("dhcp-match", ["option:vendor-class" | "60", class, ..]) => by_class(class),
-            ("dhcp-match", ["option:user-class" | "77", class, ..]) => by_user(class),
-            ("dhcp-userclass", [class, ..]) => by_user(class),
-            ("dhcp-vendorclass", [class, ..]) => by_class(class),
+            ("dhcp-match", ["option:vendor-class" | "60", class, ..])
+            | ("dhcp-vendorclass", [class, ..]) => by_class(class),
+            ("dhcp-match", ["option:user-class" | "77", class, ..])
+            | ("dhcp-userclass", [class, ..]) => by_user(class),
             _ => None,
         };
         match tag {
@@ -131,9 +131,8 @@ impl Tags {
         for (name, set) in condition {
             let next = match (self.get(name), set) {
                 (Some(Tag::Ipxe), true) => Whom::Ipxe,
-                (Some(Tag::Ipxe | Tag::Pxe), _) => Whom::Firmware(Vec::new()),
                 (Some(Tag::Arch(numbers)), true) => Whom::Firmware(numbers.clone()),
-                (Some(Tag::Arch(_)), false) => Whom::Firmware(Vec::new()),
+                (Some(Tag::Ipxe | Tag::Pxe | Tag::Arch(_)), _) => Whom::Firmware(Vec::new()),
                 (Some(Tag::Subnet(index)), true) => Whom::Subnet(*index),
                 (Some(Tag::Host), true) => Whom::Hosts(name.clone()),
                 _ => return Whom::Unknown,

@@ -196,12 +196,10 @@ fn routes(given: &[&str]) -> Result<Vec<u8>, String> {
         let [network, router] = pair else {
             return Err("a network and a router are expected by turns".to_owned());
         };
-        let network: Option<Ipv4Net> = match network.contains('/') {
-            true => network.parse().ok(),
-            false => network
-                .parse()
-                .ok()
-                .and_then(|ip| Ipv4Net::new(ip, 32).ok()),
+        let network: Option<Ipv4Net> = if network.contains('/') {
+            network.parse().ok()
+        } else {
+            network.parse::<Ipv4Addr>().ok().map(Ipv4Net::from)
         };
         let router: Option<Ipv4Addr> = router.parse().ok();
         let (Some(network), Some(router)) = (network, router) else {
