@@ -170,7 +170,10 @@ async fn drive<H: Handler>(stream: TcpStream, handler: H, connection: Connection
     });
     loop {
         let mine = async {
-            line.readable().await.ok()?;
+            // Who has closed does not stand in the queue, and holds no place.
+            if !line.has_more().await {
+                return None;
+            }
             let waiting = watch.wait_for_turn();
             let turn = gate.turn(watch.is_known()).await;
             drop(waiting);

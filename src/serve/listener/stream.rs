@@ -63,12 +63,9 @@ impl<F: FnMut(Fault) + Unpin> Line<F> {
         }
     }
 
-    /// Waits until there is something to be read, the end included.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        if self.again.is_empty() {
-            self.stream.readable().await?;
-        }
-        Ok(())
+    /// Waits until there is something to be read; `false`: its client has closed, or is gone.
+    pub(super) async fn has_more(&self) -> bool {
+        !self.again.is_empty() || self.stream.peek(&mut [0]).await.is_ok_and(|len| len > 0)
     }
 
     /// Takes back what was read and not used, to be read again.
