@@ -468,24 +468,21 @@ impl Reservations {
         let done = self.on(at, act)?;
         let path = self.path(at);
         let known = self.known.get(&entry).copied();
-        match known.and_then(|at| self.touched.get_mut(at)) {
-            Some(touched) => {
-                touched.what = match (touched.what, what) {
-                    (What::Added, What::Changed) => What::Added,
-                    (What::Removed, What::Added) => What::Changed,
-                    (_, what) => what,
-                };
-                touched.path = path;
-            }
-            None => {
-                self.known.insert(entry.clone(), self.touched.len());
-                self.touched.push(Touched {
-                    entry,
-                    what,
-                    path,
-                    line: 1,
-                });
-            }
+        if let Some(touched) = known.and_then(|at| self.touched.get_mut(at)) {
+            touched.what = match (touched.what, what) {
+                (What::Added, What::Changed) => What::Added,
+                (What::Removed, What::Added) => What::Changed,
+                (_, what) => what,
+            };
+            touched.path = path;
+        } else {
+            self.known.insert(entry.clone(), self.touched.len());
+            self.touched.push(Touched {
+                entry,
+                what,
+                path,
+                line: 1,
+            });
         }
         Ok(done)
     }

@@ -60,13 +60,12 @@ impl Lock {
         let until = Instant::now() + patience;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self(file)),
+                // A file system without locks: changes are still seen when it comes to writing.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self(file)),
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
                     std::thread::sleep(LOCK_EVERY);
                 }
                 Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: folder }),
-                // A file system without locks: changes are still seen when it comes to writing.
-                Err(TryLockError::Error(_)) => return Ok(Self(file)),
             }
         }
     }

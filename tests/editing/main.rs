@@ -2,6 +2,7 @@
 
 mod fake;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -70,7 +71,8 @@ impl Site {
             shown.push_str("---- standard error\n");
             shown.push_str(&err);
         }
-        shown.push_str(&format!("---- status {}\n", output.status.code().unwrap()));
+        let status = output.status.code().unwrap();
+        let _ = writeln!(shown, "---- status {status}");
         shown
     }
 }

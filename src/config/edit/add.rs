@@ -264,7 +264,7 @@ impl Document {
             .scan
             .statements
             .get(last)
-            .map_or(head.end(), Statement::end);
+            .map_or_else(|| head.end(), Statement::end);
         let end = lines.end(end);
         let above = self.scan.above(head);
         let form = match head.kind {
@@ -451,7 +451,8 @@ impl Document {
             .text
             .trim_matches(['\u{feff}', ' ', '\t', '\r', '\n'])
             .is_empty();
-        let has_blank = lines.blanks_above(lines.start(end)).len() > 0 && self.text.ends_with('\n');
+        let has_blank =
+            !lines.blanks_above(lines.start(end)).is_empty() && self.text.ends_with('\n');
         let blank = if is_empty || has_blank {
             ""
         } else {
@@ -488,7 +489,7 @@ impl Document {
             Some(At::Within(whole)) => {
                 let one = self.scan.statements.get(*whole);
                 let node = one.and_then(|one| scan::node(&self.text, one.value.clone()));
-                let path = self.full(entry, []);
+                let path = Self::full(entry, []);
                 match node.as_ref().map(|node| inline::find(node, &path, 1)) {
                     Some(inline::Found::Is(part)) => self
                         .text

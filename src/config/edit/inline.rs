@@ -187,10 +187,7 @@ fn own_line<'t>(text: &'t str, part: &Part, whole: &Node) -> Option<&'t str> {
     let line = before.rfind('\n')?;
     let indent = before.get(line + 1..)?;
     let after = text.get(part.value.span.end..whole.span.end)?;
-    (indent.trim().is_empty() && after.contains('\n')).then(|| {
-        // The same bytes, with the lifetime of the text.
-        indent
-    })
+    (indent.trim().is_empty() && after.contains('\n')).then_some(indent)
 }
 
 /// Takes one part out of a list or an inline table.

@@ -147,9 +147,13 @@ pub(super) fn look(text: &str, pairs: &[&Statement]) -> Look {
     let Some(first) = pairs.first() else {
         return look;
     };
-    look.indent = Lines(text).indent(first.start).to_owned();
+    Lines(text).indent(first.start).clone_into(&mut look.indent);
     let between = text.get(first.keys_end..first.value.start).unwrap_or(" = ");
-    look.after = between.split('=').nth(1).unwrap_or(" ").to_owned();
+    between
+        .split('=')
+        .nth(1)
+        .unwrap_or(" ")
+        .clone_into(&mut look.after);
     let found: Vec<(usize, usize)> = pairs
         .iter()
         .filter_map(|pair| columns(text, pair))

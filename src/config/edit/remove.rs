@@ -5,7 +5,7 @@ use std::ops::Range;
 use smol_str::SmolStr;
 
 use super::inline::{self, Found, Splice};
-use super::scan::{self, Keys, Kind, Node, NodeKind};
+use super::scan::{self, Keys, Kind, Node, NodeKind, Statement};
 use super::{At, Document, EditError, Entry, Key};
 
 impl Document {
@@ -25,7 +25,7 @@ impl Document {
     /// Takes a key away; a whole table too. Comments on lines of their own stay.
     pub fn unset(&mut self, entry: &Entry, key: &Key) -> Result<(), EditError> {
         self.begin(entry)?;
-        let path = self.full(entry, key.0.iter().cloned());
+        let path = Self::full(entry, key.0.iter().cloned());
         let missing = || EditError::NoKey {
             entry: entry.clone(),
             key: key.to_string(),
@@ -121,7 +121,7 @@ impl Document {
                 .scan
                 .statements
                 .get(last)
-                .map_or(head.end(), |last| last.end());
+                .map_or_else(|| head.end(), Statement::end);
             let mut end = lines.end(end);
             if head.kind != Kind::Pair {
                 end = lines.comments_below(end, false);

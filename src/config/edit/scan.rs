@@ -125,11 +125,8 @@ impl Scan {
 
 /// The line of a place, from 1.
 pub(super) fn line_of(text: &str, at: usize) -> usize {
-    let before = text
-        .as_bytes()
-        .get(..at.min(text.len()))
-        .unwrap_or_default();
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
+    let before = text.get(..at.min(text.len())).unwrap_or_default();
+    before.matches('\n').count() + 1
 }
 
 #[derive(Default)]

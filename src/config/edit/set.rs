@@ -51,7 +51,7 @@ impl Document {
     /// The value of a key, where it is written as one value.
     pub fn value(&mut self, entry: &Entry, key: &Key) -> Result<Option<Value>, EditError> {
         self.begin(entry)?;
-        let path = self.full(entry, key.0.iter().cloned());
+        let path = Self::full(entry, key.0.iter().cloned());
         Ok(match self.spot(entry, &path) {
             Ok(Spot::Is(node)) => self.read(&node),
             Ok(Spot::Absent(_)) | Err(_) => None,
@@ -61,7 +61,7 @@ impl Document {
     /// Sets a key. One that is there keeps its place and what is said beside it.
     pub fn set(&mut self, entry: &Entry, key: &Key, value: &Value) -> Result<(), EditError> {
         self.begin(entry)?;
-        let path = self.full(entry, key.0.iter().cloned());
+        let path = Self::full(entry, key.0.iter().cloned());
         let splices = match self.spot(entry, &path)? {
             Spot::Is(node) => self.replace(&node, value),
             Spot::Absent(_) => self.insert(entry, &[(path, value.clone())])?,
@@ -74,7 +74,7 @@ impl Document {
     /// this; a single MAC address becomes a list.
     pub fn push(&mut self, entry: &Entry, key: &Key, element: &Value) -> Result<(), EditError> {
         self.begin(entry)?;
-        let path = self.full(entry, key.0.iter().cloned());
+        let path = Self::full(entry, key.0.iter().cloned());
         let splices = match self.spot(entry, &path)? {
             Spot::Is(node) => match (&node.kind, self.read(&node)) {
                 (NodeKind::List(_), Some(Value::Array(old))) if old.contains(element) => Vec::new(),
@@ -108,7 +108,7 @@ impl Document {
     /// Takes an element out of a list; the last MAC address takes the key with it.
     pub fn pull(&mut self, entry: &Entry, key: &Key, element: &Value) -> Result<(), EditError> {
         self.begin(entry)?;
-        let path = self.full(entry, key.0.iter().cloned());
+        let path = Self::full(entry, key.0.iter().cloned());
         let Spot::Is(node) = self.spot(entry, &path)? else {
             return Err(EditError::NoKey {
                 entry: entry.clone(),
@@ -152,7 +152,7 @@ impl Document {
         let mut missing = Vec::new();
         for (keys, value) in body.pairs() {
             let key = Key(keys.to_vec());
-            let path = self.full(entry, keys);
+            let path = Self::full(entry, keys);
             match self.spot(entry, &path) {
                 Ok(Spot::Absent(_)) => {
                     merged.added.push(key.to_string());
@@ -181,7 +181,7 @@ impl Document {
         let nics = self.missing_nics(entry, body);
         let mut below = Vec::new();
         if !nics.is_empty() {
-            let path = self.full(entry, [SmolStr::new("nic")]);
+            let path = Self::full(entry, [SmolStr::new("nic")]);
             match self.spot(entry, &path) {
                 Ok(Spot::Is(node)) if matches!(node.kind, NodeKind::List(_)) => {
                     below = inline::push(&self.text, &node, &nics);
@@ -207,7 +207,7 @@ impl Document {
     }
 
     /// The whole path of a key.
-    pub(super) fn full(&self, entry: &Entry, keys: impl IntoIterator<Item = SmolStr>) -> Keys {
+    pub(super) fn full(entry: &Entry, keys: impl IntoIterator<Item = SmolStr>) -> Keys {
         [entry.table().as_str().into(), entry.name().into()]
             .into_iter()
             .chain(keys)
@@ -234,7 +234,7 @@ impl Document {
         }
     }
 
-    fn key_of(&self, path: &[SmolStr]) -> String {
+    fn key_of(path: &[SmolStr]) -> String {
         value::dotted(path.iter().skip(2).map(SmolStr::as_str))
     }
 
@@ -283,7 +283,7 @@ impl Document {
                 {
                     return Err(EditError::InList {
                         entry: entry.clone(),
-                        key: self.key_of(path),
+                        key: Self::key_of(path),
                         line: line(),
                     });
                 }
@@ -293,7 +293,7 @@ impl Document {
                 if found.is_some() {
                     return Err(EditError::Twice {
                         entry: entry.clone(),
-                        key: self.key_of(path),
+                        key: Self::key_of(path),
                         line: line(),
                     });
                 }
@@ -307,7 +307,7 @@ impl Document {
             } else if own.starts_with(path) {
                 return Err(EditError::IsTable {
                     entry: entry.clone(),
-                    key: self.key_of(path),
+                    key: Self::key_of(path),
                     line: line(),
                 });
             }
@@ -335,7 +335,7 @@ impl Document {
             })),
             Found::Spread => Err(EditError::IsTable {
                 entry: entry.clone(),
-                key: self.key_of(path),
+                key: Self::key_of(path),
                 line: scan::line_of(&self.text, node.span.start),
             }),
             Found::Blocked => Err(self.blocked(entry, path, node.span.start)),
@@ -345,7 +345,7 @@ impl Document {
     fn blocked(&self, entry: &Entry, path: &[SmolStr], at: usize) -> EditError {
         EditError::NoTable {
             entry: entry.clone(),
-            key: self.key_of(path),
+            key: Self::key_of(path),
             line: scan::line_of(&self.text, at),
         }
     }
@@ -430,11 +430,11 @@ impl Document {
                 Home::Section { header, depth } => {
                     let pairs = self.pairs_of(header, entry);
                     let list = self.as_lines(depth, list, true);
-                    splices.extend(self.into_section(header, &pairs, list));
+                    splices.extend(self.in_section(header, &pairs, list));
                 }
                 Home::Dotted { after, depth } => {
                     let list = self.as_lines(depth, list, false);
-                    splices.extend(self.below_dotted(entry, after, list));
+                    splices.extend(self.below_dotted(entry, after, &list));
                 }
                 Home::NewEntry { before } => {
                     let list = self.as_lines(2, list, true);
@@ -530,7 +530,7 @@ impl Document {
             .collect()
     }
 
-    fn into_section(
+    fn in_section(
         &self,
         header: usize,
         pairs: &[&Statement],
@@ -559,14 +559,14 @@ impl Document {
             } else {
                 pairs.last()
             };
-            let at = before.map_or(head.end(), |pair| pair.end());
+            let at = before.map_or_else(|| head.end(), |pair| pair.end());
             let line = look.line(key, &value::write(value, None));
             splices.push(self.below(self.lines().end(at), &line, 0));
         }
         splices
     }
 
-    fn below_dotted(&self, entry: &Entry, after: usize, new: Vec<(String, Value)>) -> Vec<Splice> {
+    fn below_dotted(&self, entry: &Entry, after: usize, new: &[(String, Value)]) -> Vec<Splice> {
         let Some(last) = self.scan.statements.get(after) else {
             return Vec::new();
         };
@@ -579,7 +579,7 @@ impl Document {
             _ => vec![last],
         };
         let mut look = self.look_beside(&pairs);
-        let mut splices = self.widened(&pairs, &mut look, &new);
+        let mut splices = self.widened(&pairs, &mut look, new);
         let lines: String = new
             .iter()
             .map(|(key, value)| look.line(key, &value::write(value, None)))
