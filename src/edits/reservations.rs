@@ -124,10 +124,7 @@ impl Reservations {
             "\n"
         };
         let after: Arc<str> = format!("{before}{end}\n{sections}").into();
-        let first = self
-            .server
-            .take()
-            .map_or(before, |(first, _)| first);
+        let first = self.server.take().map_or(before, |(first, _)| first);
         self.server = Some((first, after));
         Ok(())
     }
