@@ -386,10 +386,10 @@ fn the_format_is_told_by_what_stands_in_the_file() {
         ("libvirt", "libvirt"),
         ("proxmox", "proxmox/100.conf"),
         ("csv", "csv/tabs.tsv"),
-        ("dhcpd", "dhcpd"),
+        ("dhcpd", "dhcpd/home.conf"),
         ("dnsmasq", "dnsmasq/home.conf"),
         ("dnsmasq", "dnsmasq/site.conf"),
-        ("kea", "kea"),
+        ("kea", "kea/home.json"),
     ] {
         let ran = site.run(&format!("import auto {} --format json", sample(path)));
         assert_eq!(ran.status, 0, "{path}: {}", ran.err);

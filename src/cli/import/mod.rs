@@ -146,7 +146,7 @@ pub fn run(
             match merge::merge(&config, into, asked, &mut imported) {
                 Ok(applied) => {
                     let daemon = applied.written.then(|| super::edit::take_up(&config));
-                    show::Done::Merged(applied, daemon)
+                    show::Done::Merged(Box::new(applied), daemon)
                 }
                 Err(edits::Error::Problems(refusal)) => show::Done::Refused(refusal),
                 Err(error) => return Err(error.into()),

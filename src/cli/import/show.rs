@@ -20,7 +20,7 @@ pub(super) enum Done {
     /// It is to be printed.
     Printed,
     /// It was merged, or would be.
-    Merged(Applied<Merged>, Option<Daemon>),
+    Merged(Box<Applied<Merged>>, Option<Daemon>),
     /// The configuration would have errors.
     Refused(Box<Refusal>),
 }
