@@ -176,6 +176,7 @@ fn a_merge_keeps_the_rest_and_changes_nothing_the_second_time() {
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert_eq!(ran.out, "");
     let merged = site.text();
+    assert!(ran.err.contains("no daemon runs"), "{}", ran.err);
     assert!(merged.starts_with("# Ours.\n"), "{merged}");
     for line in [
         "[groups.web]             # in front",
@@ -205,6 +206,7 @@ fn every_format_merged_twice_changes_nothing_the_second_time() {
         ("csv", "csv/headless.csv"),
         ("dhcpd", "dhcpd/home.conf"),
         ("dnsmasq", "dnsmasq/home.conf"),
+        ("kea", "kea/home.json"),
         ("kvm-mgr", "kvm-mgr/site.json"),
         ("libvirt", "libvirt"),
         ("proxmox", "proxmox"),
@@ -384,6 +386,10 @@ fn the_format_is_told_by_what_stands_in_the_file() {
         ("libvirt", "libvirt"),
         ("proxmox", "proxmox/100.conf"),
         ("csv", "csv/tabs.tsv"),
+        ("dhcpd", "dhcpd/home.conf"),
+        ("dnsmasq", "dnsmasq/home.conf"),
+        ("dnsmasq", "dnsmasq/site.conf"),
+        ("kea", "kea/home.json"),
     ] {
         let ran = site.run(&format!("import auto {} --format json", sample(path)));
         assert_eq!(ran.status, 0, "{path}: {}", ran.err);

@@ -10,6 +10,7 @@ pub use self::add::{Add, add};
 pub use self::bind::{Bind, bind};
 pub use self::remove::{Remove, remove};
 pub use self::report::finish;
+pub(in crate::cli) use self::report::{Daemon, take_up};
 pub use self::set::{Set, set};
 
 use std::str::FromStr;

@@ -59,7 +59,7 @@ struct FileView<'a> {
 /// Whether a running daemon has taken the new files up.
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-enum Daemon {
+pub(in crate::cli) enum Daemon {
     /// They are in force.
     InForce { generation: u64, changes: String },
     /// It refuses them.
@@ -71,6 +71,45 @@ enum Daemon {
     NotRunning,
     /// It did not tell.
     Unknown { reason: String },
+}
+
+impl Daemon {
+    /// Tells it on a line.
+    pub(in crate::cli) fn tell(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        match self {
+            Self::InForce {
+                generation,
+                changes,
+            } if changes == NOTHING => {
+                // It has seen the new file by itself before it was asked.
+                writeln!(out, "configuration {generation} is in force")?;
+            }
+            Self::InForce {
+                generation,
+                changes,
+            } => {
+                writeln!(out, "configuration {generation} is in force: {changes}")?;
+            }
+            Self::Refused {
+                generation,
+                problems,
+            } => writeln!(
+                out,
+                "the running daemon refuses the files; configuration {generation} stays in force\n  {}",
+                problems.join("\n  ")
+            )?,
+            Self::NotRunning => {
+                writeln!(out, "no daemon runs: `bootwright serve` begins with it")?;
+            }
+            Self::Unknown { reason } => {
+                writeln!(
+                    out,
+                    "whether a daemon has taken it up is not known: {reason}"
+                )?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Shows what became of an edit. The result is the exit status.
@@ -152,36 +191,7 @@ fn text<T>(
     }
     match daemon {
         None => writeln!(out, "nothing was written (--dry-run)")?,
-        Some(Daemon::InForce {
-            generation,
-            changes,
-        }) if changes == NOTHING => {
-            // It has seen the new file by itself before it was asked.
-            writeln!(out, "configuration {generation} is in force")?;
-        }
-        Some(Daemon::InForce {
-            generation,
-            changes,
-        }) => {
-            writeln!(out, "configuration {generation} is in force: {changes}")?;
-        }
-        Some(Daemon::Refused {
-            generation,
-            problems,
-        }) => writeln!(
-            out,
-            "the running daemon refuses the files; configuration {generation} stays in force\n  {}",
-            problems.join("\n  ")
-        )?,
-        Some(Daemon::NotRunning) => {
-            writeln!(out, "no daemon runs: `bootwright serve` begins with it")?;
-        }
-        Some(Daemon::Unknown { reason }) => {
-            writeln!(
-                out,
-                "whether a daemon has taken it up is not known: {reason}"
-            )?;
-        }
+        Some(daemon) => daemon.tell(out)?,
     }
     Ok(())
 }
@@ -221,7 +231,7 @@ fn refused(
 }
 
 /// Has a running daemon read the files now, and waits for what it says.
-fn take_up(config: &Path) -> Daemon {
+pub(in crate::cli) fn take_up(config: &Path) -> Daemon {
     let asked = || -> anyhow::Result<Daemon> {
         let client = Client::of(config)?;
         if !client.is_there()? {

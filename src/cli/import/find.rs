@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, anyhow, bail};
 
 use super::{Origin, shown, standard_input};
+use crate::base::has_extension;
 use crate::import::{Bring, Left, Source};
 
 /// The largest file that is read: no list of machines is longer.
@@ -329,7 +330,6 @@ pub(super) fn guess(sources: &[Source]) -> anyhow::Result<Origin> {
 
 fn guess_one(source: &Source) -> Option<Origin> {
     let text = source.text.trim_start_matches('\u{feff}').trim_start();
-    let name = source.name.to_ascii_lowercase();
     let has = |word: &str| text.contains(word);
     let line = |test: &dyn Fn(&str) -> bool| {
         text.lines()
@@ -372,8 +372,8 @@ fn guess_one(source: &Source) -> Option<Origin> {
         return Some(Origin::Dhcpd);
     }
     let first = text.lines().next().unwrap_or_default();
-    let table = name.ends_with(".csv")
-        || name.ends_with(".tsv")
+    let table = has_extension(&source.name, "csv")
+        || has_extension(&source.name, "tsv")
         || [',', ';', '\t', '|'].iter().any(|c| first.contains(*c));
     table.then_some(Origin::Csv)
 }

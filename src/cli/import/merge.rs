@@ -75,7 +75,7 @@ impl Merge<'_> {
                 continue;
             }
             let mut group = group.clone();
-            self.known_profile(&profiles, &mut group.profile, &entry);
+            self.known_profile(profiles.as_ref(), &mut group.profile, &entry);
             self.reservations.add_group(&group)?;
         }
         let names: HashMap<String, HostName> = self
@@ -89,7 +89,7 @@ impl Merge<'_> {
             let mut host = host.clone();
             let there = names.get(&host.name.as_str().to_ascii_lowercase());
             let entry = Entry::Host(there.unwrap_or(&host.name).clone());
-            self.known_profile(&profiles, &mut host.profile, &entry);
+            self.known_profile(profiles.as_ref(), &mut host.profile, &entry);
             if let Some(name) = there {
                 host.name = name.clone();
                 merged.same += usize::from(!self.update(&entry, &host)?);
@@ -133,13 +133,13 @@ impl Merge<'_> {
     /// Leaves out a profile that the configuration has not: it would refuse all the rest.
     fn known_profile(
         &mut self,
-        profiles: &Option<HashSet<ProfileName>>,
+        profiles: Option<&HashSet<ProfileName>>,
         profile: &mut Option<ProfileName>,
         entry: &Entry,
     ) {
         let Some(name) = profile.as_ref() else { return };
         let asked = self.asked.profile.as_ref() == Some(name);
-        if asked || profiles.as_ref().is_none_or(|known| known.contains(name)) {
+        if asked || profiles.is_none_or(|known| known.contains(name)) {
             return;
         }
         let why = format!(

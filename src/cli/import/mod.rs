@@ -113,7 +113,7 @@ impl Origin {
             Self::KvmMgr => import::kvm_mgr::read(sources),
             Self::Libvirt => import::libvirt::read(sources),
             Self::Proxmox => import::proxmox::read(sources),
-            _ => import::csv::read(sources),
+            Self::Csv | Self::Auto => import::csv::read(sources),
         }
     }
 }
@@ -144,7 +144,10 @@ pub fn run(
         Some(into) => {
             let config = config()?;
             match merge::merge(&config, into, asked, &mut imported) {
-                Ok(applied) => show::Done::Merged(applied),
+                Ok(applied) => {
+                    let daemon = applied.written.then(|| super::edit::take_up(&config));
+                    show::Done::Merged(Box::new(applied), daemon)
+                }
                 Err(edits::Error::Problems(refusal)) => show::Done::Refused(refusal),
                 Err(error) => return Err(error.into()),
             }

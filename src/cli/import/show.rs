@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::merge::Merged;
 use super::{Import, Origin};
+use crate::cli::edit::Daemon;
 use crate::cli::output::Format;
 use crate::config::show;
 use crate::edits::{Applied, Refusal, Touched, What};
@@ -19,7 +20,7 @@ pub(super) enum Done {
     /// It is to be printed.
     Printed,
     /// It was merged, or would be.
-    Merged(Applied<Merged>),
+    Merged(Box<Applied<Merged>>, Option<Daemon>),
     /// The configuration would have errors.
     Refused(Box<Refusal>),
 }
@@ -37,21 +38,24 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "String::is_empty")]
     subnets: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    merged: Option<ReportedMerge>,
+    merged: Option<ReportedMerge<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<show::Report>,
     left: &'a [Left],
 }
 
 #[derive(Debug, Serialize)]
-struct ReportedMerge {
+struct ReportedMerge<'a> {
     written: bool,
     /// Hosts that say already what was read.
     unchanged: usize,
     entries: Vec<ReportedEntry>,
     files: Vec<ReportedFile>,
     warnings: show::Report,
-    notes: Vec<String>,
+    notes: &'a [String],
+    /// Whether a running daemon has taken it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemon: Option<&'a Daemon>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,11 +102,11 @@ pub(super) fn show(
             },
             subnets: match done {
                 Done::Printed => write::subnets(&imported.subnets),
-                Done::Merged(applied) => applied.value.subnets.clone(),
+                Done::Merged(applied, _) => applied.value.subnets.clone(),
                 Done::Refused(_) => String::new(),
             },
             merged: match done {
-                Done::Merged(applied) => Some(reported(applied)),
+                Done::Merged(applied, daemon) => Some(reported(applied, daemon.as_ref())),
                 _ => None,
             },
             refused: match done {
@@ -120,7 +124,7 @@ pub(super) fn show(
             out.write_all(imported.reservations()?.as_bytes())?;
             commented(out, &write::subnets(&imported.subnets))?;
         }
-        Done::Merged(applied) => merged(applied, asked, out, errors)?,
+        Done::Merged(applied, _) => merged(applied, asked, out, errors)?,
         Done::Refused(refusal) => {
             if asked.dry_run {
                 for file in &refusal.files {
@@ -143,7 +147,11 @@ pub(super) fn show(
                 count(imported.subnets.len(), "subnet", "subnets"),
             ])
         )?,
-        Done::Merged(_) => {}
+        Done::Merged(_, daemon) => {
+            if let Some(daemon) = daemon {
+                daemon.tell(errors)?;
+            }
+        }
         Done::Refused(_) => writeln!(
             errors,
             "bootwright: nothing was changed: the configuration would have these errors"
@@ -220,7 +228,7 @@ fn merged(
     writeln!(errors, "{}: {done}{would}", files.join(", "))
 }
 
-fn reported(applied: &Applied<Merged>) -> ReportedMerge {
+fn reported<'a>(applied: &'a Applied<Merged>, daemon: Option<&'a Daemon>) -> ReportedMerge<'a> {
     ReportedMerge {
         written: applied.written,
         unchanged: applied.value.same,
@@ -244,7 +252,8 @@ fn reported(applied: &Applied<Merged>) -> ReportedMerge {
             })
             .collect(),
         warnings: show::report(&applied.warnings, &applied.sources, false),
-        notes: applied.notes.clone(),
+        notes: &applied.notes,
+        daemon,
     }
 }
 
