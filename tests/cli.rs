@@ -88,7 +88,6 @@ fn what_comes_later_says_so() {
         "doctor",
         "doctor firewall",
         "capture web01",
-        "import kea x.json --into reservations.toml",
         "schema server",
         "unknown",
         "adopt 52:54:00:00:00:01 --name web09",

@@ -106,9 +106,11 @@ fn host(text: &mut String, entry: &Entry<'_>, sets: &[&[ConfiguredOption]], left
     }
     let Some(ip) = entry.ip else { return };
     let own = entry.host.domain.as_ref().filter(|_| entry.is_first);
-    if let Some(domain) =
-        own.filter(|own| entry.subnet.is_some_and(|of| of.domain.as_ref() != Some(own)))
-    {
+    if let Some(domain) = own.filter(|own| {
+        entry
+            .subnet
+            .is_some_and(|of| of.domain.as_ref() != Some(own))
+    }) {
         left.push(Left {
             what: entry.told(),
             why: format!("its domain {domain}: dnsmasq has one for each network"),
