@@ -91,11 +91,7 @@ fn what_comes_later_says_so() {
         "schema server",
         "unknown",
         "adopt 52:54:00:00:00:01 --name web09",
-        "bind web01 52:54:00:00:00:01",
         "ip suggest lab --count 2",
-        "host add web09 --ip 10.99.0.9",
-        "host set web01 ip=10.99.0.9",
-        "host remove web01",
     ] {
         let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
         assert_eq!(ran.status, 1, "{line}");

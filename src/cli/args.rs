@@ -63,6 +63,8 @@ pub enum Command {
         #[command(subcommand)]
         command: HostCommand,
     },
+    /// Give a host that is held by name and address its machine's MAC address
+    Bind(super::edit::Bind),
     /// Arm hosts: their next network boot installs them, once
     Install(Install),
     /// Take an arming back
@@ -108,9 +110,6 @@ pub enum Command {
     Adopt(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
-    Bind(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
     Ip(Later),
     #[command(hide = true, disable_help_flag = true)]
     #[expect(missing_docs, reason = "refused by name")]
@@ -126,7 +125,6 @@ impl Command {
         match self {
             Self::Unknown(_) => "unknown",
             Self::Adopt(_) => "adopt",
-            Self::Bind(_) => "bind",
             Self::Ip(_) => "ip",
             Self::Capture(_) => "capture",
             Self::Schema(_) => "schema",
@@ -140,15 +138,12 @@ impl Command {
 pub enum HostCommand {
     /// Show what the file says of it and where its installation stands
     Show(HostShow),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Add(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Set(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    #[expect(missing_docs, reason = "refused by name")]
-    Remove(Later),
+    /// Write a new one into the reservations
+    Add(super::edit::Add),
+    /// Set or take away keys of one in the reservations
+    Set(super::edit::Set),
+    /// Take hosts out of the reservations, with the comments above them
+    Remove(super::edit::Remove),
 }
 
 /// `host show`.
@@ -306,7 +301,6 @@ mod tests {
     fn what_comes_later_takes_anything() {
         for line in [
             "bootwright import kea a.json --into x.toml",
-            "bootwright host add web09 --ip 10.0.0.9",
             "bootwright doctor",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -321,6 +315,10 @@ mod tests {
             "bootwright install",
             "bootwright events --limit many",
             "bootwright hosts --format yaml",
+            "bootwright host add web09 --ip 10.0.0.900",
+            "bootwright host set web01",
+            "bootwright bind web01",
+            "bootwright bind web01 52:54:00:00:00:01 --domain vm1",
         ] {
             let error = Args::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -69,6 +69,22 @@ impl Client {
         }
     }
 
+    /// Whether anybody answers there; an error where that may not be asked.
+    pub fn is_there(&self) -> anyhow::Result<bool> {
+        match std::os::unix::net::UnixStream::connect(&self.socket) {
+            Ok(_) => Ok(true),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(self.unreachable(&error)),
+        }
+    }
+
     /// Reads something.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let response = self.send(Method::GET, path, None).await?;

@@ -7,6 +7,7 @@ pub mod assets;
 pub mod check;
 pub mod client;
 pub mod doctor;
+pub mod edit;
 pub mod events;
 pub mod explain;
 pub mod export;
@@ -83,10 +84,11 @@ fn run(args: Args) -> anyhow::Result<u8> {
                 explain::run(&config()?, &asked.host, format, out)
             }
             HostCommand::Show(asked) => hosts::show(&client()?, &asked, format, out),
-            HostCommand::Add(_) => later::refuse("host add"),
-            HostCommand::Set(_) => later::refuse("host set"),
-            HostCommand::Remove(_) => later::refuse("host remove"),
+            HostCommand::Add(asked) => edit::add(&config()?, &asked, format, out),
+            HostCommand::Set(asked) => edit::set(&config()?, &asked, format, out),
+            HostCommand::Remove(asked) => edit::remove(&config()?, &asked, format, out),
         },
+        Command::Bind(asked) => edit::bind(&config()?, &asked, format, out),
         Command::Install(install) => orders::install(&client()?, install, format, out),
         Command::Cancel(order) => orders::cancel(&client()?, order, format, out),
         Command::Local(order) => orders::local(&client()?, order, format, out),

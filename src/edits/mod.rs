@@ -10,6 +10,8 @@
 
 mod problems;
 mod reservations;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::io;
@@ -98,7 +100,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The configuration would have errors that it has not now.
-    #[error("nothing was changed: the configuration would have {}", errors(.0.new.iter()))]
+    #[error("{0}")]
     Problems(Box<Refusal>),
     /// Another command edits.
     #[error(
@@ -156,16 +158,6 @@ fn list(paths: &[PathBuf]) -> String {
         .map(|path| path.display().to_string())
         .collect();
     paths.join(", ")
-}
-
-fn errors<'p>(problems: impl Iterator<Item = &'p Problem>) -> String {
-    match problems
-        .filter(|problem| problem.severity == Severity::Error)
-        .count()
-    {
-        1 => "1 error".to_owned(),
-        count => format!("{count} errors"),
-    }
 }
 
 fn remedy(path: &Path, error: &io::Error) -> String {

@@ -1,6 +1,7 @@
 //! Which problems of a configuration an edit brings, and which were there before.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::Change;
 use crate::config::{Problem, Severity, SourceMap};
@@ -17,6 +18,21 @@ pub struct Refusal {
     pub sources: SourceMap,
     /// What the edit would change.
     pub files: Vec<Change>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self
+            .new
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error);
+        let errors = errors.count();
+        let s = if errors == 1 { "" } else { "s" };
+        write!(
+            f,
+            "nothing was changed: the configuration would have {errors} error{s}"
+        )
+    }
 }
 
 /// What makes a problem the same one although lines have moved: all that is shown of it but line numbers.

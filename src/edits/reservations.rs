@@ -2,16 +2,17 @@
 
 use std::cell::OnceCell;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Value;
 
 use super::{Changed, Error, load_before};
-use crate::base::{GroupName, HostName, suggest};
+use crate::base::{GroupName, HardwareAddr, HostName, glob, suggest};
 use crate::config::draft::{GroupDraft, HostDraft};
 use crate::config::edit::{Document, EditError, Entry, Key, Merged};
-use crate::config::load::reservation_files;
+use crate::config::load::{load, reservation_files};
 use crate::config::source::{Files, Overlay};
 use crate::render::load::Loaded;
 
@@ -123,10 +124,7 @@ impl Reservations {
             "\n"
         };
         let after: Arc<str> = format!("{before}{end}\n{sections}").into();
-        let first = self
-            .server
-            .take()
-            .map_or(before, |(first, _)| first);
+        let first = self.server.take().map_or(before, |(first, _)| first);
         self.server = Some((first, after));
         Ok(())
     }
@@ -211,6 +209,70 @@ impl Reservations {
             );
         }
         Ok(all)
+    }
+
+    /// The host that a name, a MAC address in any spelling, or an address means.
+    pub fn host_of(&mut self, text: &str) -> Result<HostName, Error> {
+        let text = text.trim();
+        let name = text.parse::<HostName>().ok();
+        if let Some(name) = name
+            .clone()
+            .filter(|name| self.has(&Entry::Host(name.clone())))
+        {
+            return Ok(name);
+        }
+        if let (None, None) = (
+            text.parse::<Ipv4Addr>().ok(),
+            text.parse::<HardwareAddr>().ok(),
+        ) {
+            return match name {
+                Some(name) => self.find(&Entry::Host(name.clone())).map(|_| name),
+                None => Err(Error::Refused(format!(
+                    "no reservation has {text:?}: HOST is a name, a MAC address or an address"
+                ))),
+            };
+        }
+        // What the files mean, so far as they can be understood.
+        let mut files = Overlay::new(&*self.disk);
+        for file in &self.files {
+            if let Some(before) = &file.before {
+                files.put(file.path.clone(), Arc::clone(before));
+            }
+        }
+        let snapshot = load(&files, &self.config).snapshot;
+        let found = snapshot.as_ref().and_then(|snapshot| {
+            if let Ok(ip) = text.parse() {
+                snapshot.host_by_ip(ip)
+            } else {
+                snapshot.host_by_mac(text.parse().ok()?)
+            }
+        });
+        found
+            .map(|host| host.name.clone())
+            .ok_or_else(|| Error::Refused(format!("no reservation has {text}")))
+    }
+
+    /// The hosts that names, MAC addresses, addresses and globs mean, each once.
+    pub fn hosts_of(&mut self, texts: &[String]) -> Result<Vec<HostName>, Error> {
+        let mut found = Vec::new();
+        for text in texts {
+            let hosts = if glob::is_glob(text) {
+                let mut hosts = self.hosts()?;
+                hosts.retain(|name| glob::fits(text, name.as_str()));
+                if hosts.is_empty() {
+                    return Err(Error::Refused(format!("no host's name fits {text:?}")));
+                }
+                hosts
+            } else {
+                vec![self.host_of(text)?]
+            };
+            for host in hosts {
+                if !found.contains(&host) {
+                    found.push(host);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Adds a host: to the file of its group's other hosts, else to the last file that has hosts.

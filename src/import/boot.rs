@@ -2,6 +2,7 @@
 
 use crate::base::{BootLoader, ClientSystemArchitecture, Firmware};
 use crate::config::values;
+use crate::import::options::Value;
 
 /// Why an idiom is not carried over.
 pub(crate) const CHAINLOADING: &str =
@@ -84,7 +85,29 @@ pub(crate) fn firmware(number: u16) -> Option<Firmware> {
 /// The number in `PXEClient:Arch:00007:UNDI:003016`, or in the beginning of it.
 pub(crate) fn arch_of_class(class: &str) -> Option<u16> {
     let (_, rest) = class.split_once("Arch:")?;
-    rest.split(':').next()?.trim().parse().ok()
+    let number = rest.split(':').next()?;
+    // Five digits (RFC 4578 section 2.1 and the PXE specification); fewer are the beginning of several numbers.
+    (number.len() == 5).then(|| number.parse().ok())?
+}
+
+/// Whether an option is one by which a server of PXE announces itself: Bootwright gives its own, and another's would stop
+/// machines from booting.
+pub(crate) fn is_of_pxe(code: u8, value: &Value) -> bool {
+    match (code, value) {
+        (60, Value::Text(text)) => text.starts_with("PXEClient") || text.starts_with("HTTPClient"),
+        // PXE_DISCOVERY_CONTROL, somewhere in the list.
+        (43, Value::Bytes(bytes)) => {
+            let mut rest = bytes.as_slice();
+            while let [tag, len, tail @ ..] = rest {
+                if (*tag, *len) == (6, 1) {
+                    return true;
+                }
+                rest = tail.get(usize::from(*len)..).unwrap_or_default();
+            }
+            false
+        }
+        _ => false,
+    }
 }
 
 /// The firmware that a file is for when nothing else tells.
@@ -134,5 +157,9 @@ mod tests {
         assert!(loader("../x").is_err());
         assert_eq!(arch_of_class("PXEClient:Arch:00007:UNDI:003016"), Some(7));
         assert_eq!(arch_of_class("PXEClient"), None);
+        assert_eq!(arch_of_class("HTTPClient:Arch:0001"), None);
+        assert!(is_of_pxe(60, &Value::Text("PXEClient".to_owned())));
+        assert!(is_of_pxe(43, &Value::Bytes(vec![1, 2, 0, 0, 6, 1, 8, 255])));
+        assert!(!is_of_pxe(43, &Value::Bytes(vec![1, 9, 6, 1])));
     }
 }

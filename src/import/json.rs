@@ -299,7 +299,9 @@ impl<'t> Reader<'t> {
                 }
                 _ => {
                     self.at = start;
-                    return Err("a quotation mark is opened here and not closed on its line".to_owned());
+                    return Err(
+                        "a quotation mark is opened here and not closed on its line".to_owned()
+                    );
                 }
             }
         }

@@ -68,7 +68,9 @@ fn hypervisor(machines: &mut Machines, node: &Node) {
             other => machines.left(
                 entry.line,
                 format!("{other}: {}", entry.node.shown()),
-                format!("{title} itself is not installed from here: give it a reservation of its own"),
+                format!(
+                    "{title} itself is not installed from here: give it a reservation of its own"
+                ),
             ),
         }
     }
@@ -169,7 +171,5 @@ fn machine(machines: &mut Machines, hypervisor: Option<&str>, spec: &Node) {
     reason = "it is checked before"
 )]
 fn whole(number: f64) -> Option<u64> {
-    (0.0..1e12)
-        .contains(&number)
-        .then(|| number.round() as u64)
+    (0.0..1e12).contains(&number).then(|| number.round() as u64)
 }

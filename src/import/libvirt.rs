@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::machines::{Machines, Lines, Named, Vm, name_cards, named};
+use super::machines::{Lines, Machines, Named, Vm, name_cards, named};
 use super::ready::{self, System};
 use super::{ImportError, Imported, Source, SubnetDraft};
 use crate::base::HardwareAddr;
@@ -55,11 +55,7 @@ pub fn read(sources: &[Source]) -> Result<Imported, ImportError> {
     for (source, document, lines) in &documents {
         reader.machines.begin(&source.name);
         let mut found = false;
-        for element in document
-            .root_element()
-            .children()
-            .filter(Node::is_element)
-        {
+        for element in document.root_element().children().filter(Node::is_element) {
             found = true;
             if !matches!(
                 element.tag_name().name(),
@@ -233,8 +229,7 @@ impl Reader {
             subnet.domain = domain
                 .filter(|domain| values::domain(domain).is_ok())
                 .map(str::to_owned);
-            self.networks
-                .insert(name.clone(), subnet.name.to_string());
+            self.networks.insert(name.clone(), subnet.name.to_string());
             for dhcp in children(ip, "dhcp") {
                 self.machines.left(
                     at(dhcp),
@@ -341,7 +336,8 @@ impl Reader {
                 let why = format!(
                     "the domain of this UUID stands there already ({first}): the first one is taken"
                 );
-                self.machines.left(line, format!("<domain> {libvirt_name}"), why);
+                self.machines
+                    .left(line, format!("<domain> {libvirt_name}"), why);
                 return;
             }
             seen = Some((uuid.to_string(), place));
@@ -393,7 +389,8 @@ impl Reader {
             return None;
         }
         let system = child(child(domain, "sysinfo")?, "system")?;
-        let entry = children(system, "entry").find(|entry| entry.attribute("name") == Some("serial"))?;
+        let entry =
+            children(system, "entry").find(|entry| entry.attribute("name") == Some("serial"))?;
         let text = entry.text().unwrap_or_default();
         self.machines.line(lines.at(entry.range().start), text)
     }
@@ -420,7 +417,8 @@ impl Reader {
             })
         };
         let path = loader.and_then(|node| node.text()).unwrap_or_default();
-        let keys_in = feature("enrolled-keys") || path.contains(".ms.") || path.contains(".secboot.");
+        let keys_in =
+            feature("enrolled-keys") || path.contains(".ms.") || path.contains(".secboot.");
         if feature("secure-boot") && keys_in
             || loader.is_some_and(|node| node.attribute("secure") == Some("yes")) && keys_in
         {
@@ -444,7 +442,10 @@ impl Reader {
     /// How many disks it has.
     fn disks(&mut self, devices: Node<'_, '_>, name: &str, lines: &Lines) -> Option<u64> {
         let disks: Vec<Node<'_, '_>> = children(devices, "disk")
-            .filter(|disk| disk.attribute("device").is_none_or(|device| device == "disk"))
+            .filter(|disk| {
+                disk.attribute("device")
+                    .is_none_or(|device| device == "disk")
+            })
             .collect();
         let targets: Vec<&str> = disks
             .iter()
@@ -463,19 +464,15 @@ impl Reader {
     }
 
     /// Its network cards, the one that boots first before the others.
-    fn cards(
-        &mut self,
-        devices: Node<'_, '_>,
-        host: &mut HostDraft,
-        vm: &mut Vm,
-        lines: &Lines,
-    ) {
+    fn cards(&mut self, devices: Node<'_, '_>, host: &mut HostDraft, vm: &mut Vm, lines: &Lines) {
         let at = |node: Node<'_, '_>| lines.at(node.range().start);
         let mut cards: Vec<(u32, Node<'_, '_>)> = children(devices, "interface")
             .map(|card| {
                 let order = child(card, "boot").and_then(|boot| boot.attribute("order"));
                 (
-                    order.and_then(|order| order.parse().ok()).unwrap_or(u32::MAX),
+                    order
+                        .and_then(|order| order.parse().ok())
+                        .unwrap_or(u32::MAX),
                     card,
                 )
             })
@@ -486,7 +483,11 @@ impl Reader {
             let Some(mac) = child(*card, "mac") else {
                 self.machines.left(
                     at(*card),
-                    format!("<interface type='{}'> of {}", attribute(*card, "type"), host.name),
+                    format!(
+                        "<interface type='{}'> of {}",
+                        attribute(*card, "type"),
+                        host.name
+                    ),
                     "it has no <mac>: libvirt gives it one when the domain is defined",
                 );
                 continue;
@@ -647,11 +648,9 @@ fn mebibytes(node: Node<'_, '_>) -> Option<u64> {
     Some(number.checked_mul(bytes)? >> 20)
 }
 
-fn children<'a, 'i>(
-    node: Node<'a, 'i>,
-    name: &'static str,
-) -> impl Iterator<Item = Node<'a, 'i>> {
-    node.children().filter(move |child| child.has_tag_name(name))
+fn children<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
+    node.children()
+        .filter(move |child| child.has_tag_name(name))
 }
 
 fn child<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> Option<Node<'a, 'i>> {

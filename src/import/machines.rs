@@ -256,7 +256,10 @@ impl Machines {
                     .iter()
                     .all(|ip| range.network.contains(ip));
             if !whole {
-                tell(format!("this is no range of addresses in {}", range.network));
+                tell(format!(
+                    "this is no range of addresses in {}",
+                    range.network
+                ));
                 continue;
             }
             if let Some((first, last)) = subnet.pools.first() {
@@ -360,7 +363,9 @@ impl Machines {
         match check(text) {
             Ok(value) => Some(value),
             Err(bad) => {
-                let help = bad.help.map_or_else(String::new, |help| format!("; {help}"));
+                let help = bad
+                    .help
+                    .map_or_else(String::new, |help| format!("; {help}"));
                 self.left(line, text, format!("{} ({}){help}", bad.message, bad.label));
                 None
             }

@@ -13,6 +13,7 @@ pub mod dhcpd;
 pub mod dnsmasq;
 mod gather;
 mod json;
+pub mod kea;
 pub mod kvm_mgr;
 pub mod libvirt;
 mod machines;

@@ -205,11 +205,12 @@ impl<'a> Machine<'a> {
                 format!("args: {value}"),
                 "the machine boots this kernel without asking the network",
             ),
-            ("ciuser" | "sshkeys" | "cipassword" | "cicustom" | "ciupgrade", None) => machines.left(
-                line,
-                key,
-                "cloud-init's user data: users and keys are variables here (docs/profiles.md)",
-            ),
+            ("ciuser" | "sshkeys" | "cipassword" | "cicustom" | "ciupgrade", None) => machines
+                .left(
+                    line,
+                    key,
+                    "cloud-init's user data: users and keys are variables here (docs/profiles.md)",
+                ),
             _ => {}
         }
     }
@@ -354,7 +355,8 @@ impl<'a> Machine<'a> {
             return;
         }
         if let Some(tags) = self.tags {
-            self.notes.push(format!("tags: {}", tags.replace(';', ", ")));
+            self.notes
+                .push(format!("tags: {}", tags.replace(';', ", ")));
         }
         let notes = self.notes.join("\n");
         host.notes = Some(notes.trim().to_owned()).filter(|notes| !notes.is_empty());

@@ -82,7 +82,11 @@ fn red_hat(breed: &str, version: &str, name: &str) -> Option<String> {
         ("fedora", 43) => Some("fedora-43".to_owned()),
         ("fedora", _) => None,
         // CentOS Linux 8, which was no Stream, is another system.
-        ("centos-stream", 8) if ![breed, version, name].iter().any(|text| text.contains("stream")) => {
+        ("centos-stream", 8)
+            if ![breed, version, name]
+                .iter()
+                .any(|text| text.contains("stream")) =>
+        {
             None
         }
         (which, 8..=10) => Some(format!("{which}-{number}")),

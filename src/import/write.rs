@@ -65,10 +65,7 @@ impl SubnetDraft {
             ("dns", texts(&self.dns)),
             ("ntp", texts(&self.ntp)),
             ("domain", self.domain.clone().map(one)),
-            (
-                "dns_search",
-                list(self.dns_search.clone()).filter(|_| own),
-            ),
+            ("dns_search", list(self.dns_search.clone()).filter(|_| own)),
             (
                 "pool",
                 pool.map(|(first, last)| one(format!("{first}-{last}"))),
@@ -78,10 +75,7 @@ impl SubnetDraft {
                 (self.lease_unknown && pool.is_some()).then(|| one("lease".to_owned())),
             ),
             ("lease_time", lease.map(|seconds| one(duration(seconds)))),
-            (
-                "options",
-                edit::options(&self.options).filter(|_| own),
-            ),
+            ("options", edit::options(&self.options).filter(|_| own)),
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))

@@ -62,7 +62,11 @@ fn what_is_no_table_is_refused_with_its_line() {
         ("", 1, "no table"),
         ("# only\n\n", 1, "no table"),
         ("\n\nfoo,bar\n1,2\n", 3, "name the columns"),
-        ("name,ip\na,10.0.0.1\nb,\"10.0.0.2\nc,10.0.0.3\n", 3, "never closed"),
+        (
+            "name,ip\na,10.0.0.1\nb,\"10.0.0.2\nc,10.0.0.3\n",
+            3,
+            "never closed",
+        ),
     ] {
         let error = read(&source("t", text)).unwrap_err();
         assert_eq!(error.line, line, "{text:?}: {error}");

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use bootwright::import::{Bring, Source};
 
 /// Folder of the samples of one format.
-pub fn folder(format: &str) -> PathBuf {
+pub(crate) fn folder(format: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/import/samples")
         .join(format)
 }
 
 /// A sample as a source.
-pub fn sample(format: &str, name: &str) -> Source {
+pub(crate) fn sample(format: &str, name: &str) -> Source {
     let path = folder(format).join(name);
     Source {
         name: name.to_owned(),
@@ -25,20 +25,20 @@ pub fn sample(format: &str, name: &str) -> Source {
 
 /// Files by the path that the samples have for them, and addresses by name.
 #[derive(Debug, Default)]
-pub struct Site {
+pub(crate) struct Site {
     files: BTreeMap<String, String>,
     addresses: BTreeMap<String, Ipv4Addr>,
 }
 
 impl Site {
     /// With a file of this path and text.
-    pub fn file(mut self, path: &str, text: impl Into<String>) -> Self {
+    pub(crate) fn file(mut self, path: &str, text: impl Into<String>) -> Self {
         self.files.insert(path.to_owned(), text.into());
         self
     }
 
     /// With an address of a name.
-    pub fn address(mut self, name: &str, ip: [u8; 4]) -> Self {
+    pub(crate) fn address(mut self, name: &str, ip: [u8; 4]) -> Self {
         self.addresses.insert(name.to_owned(), ip.into());
         self
     }

@@ -5,6 +5,7 @@ mod csv;
 mod dhcpd;
 mod dnsmasq;
 mod files;
+mod kea;
 mod kvm_mgr;
 mod libvirt;
 mod merge;

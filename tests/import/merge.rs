@@ -106,9 +106,14 @@ fn what_is_printed_is_a_reservations_file() {
     assert_eq!(ran.status, 0, "{}", ran.err);
     let table: toml::Table = toml::from_str(&ran.out).unwrap();
     assert!(table["hosts"].as_table().unwrap().contains_key("web01"));
-    assert!(ran.out.contains("# [[subnet]]\n# name    = \"lab\""), "{}", ran.out);
     assert!(
-        ran.err.contains("several.xml:39: <kernel>/boot/vmlinuz</kernel>\n    direct boots this file"),
+        ran.out.contains("# [[subnet]]\n# name    = \"lab\""),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.err
+            .contains("several.xml:39: <kernel>/boot/vmlinuz</kernel>\n    direct boots this file"),
         "{}",
         ran.err
     );
@@ -120,7 +125,10 @@ fn what_is_printed_is_a_reservations_file() {
 #[test]
 fn json_is_one_document() {
     let site = Site::new();
-    let ran = site.run(&format!("import kvm-mgr {} --format json", sample("kvm-mgr/site.json")));
+    let ran = site.run(&format!(
+        "import kvm-mgr {} --format json",
+        sample("kvm-mgr/site.json")
+    ));
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
     let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(report["format"], "kvm-mgr");
@@ -133,7 +141,10 @@ fn json_is_one_document() {
 #[test]
 fn the_report_alone_can_be_json() {
     let site = Site::new();
-    let ran = site.run(&format!("import csv {} --report json", sample("csv/semicolon.csv")));
+    let ran = site.run(&format!(
+        "import csv {} --report json",
+        sample("csv/semicolon.csv")
+    ));
     assert_eq!(ran.status, 0, "{}", ran.err);
     toml::from_str::<toml::Table>(&ran.out).unwrap();
     let (left, _) = ran.err.rsplit_once("]\n").unwrap();
@@ -148,7 +159,12 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
     let ran = site.run("import csv t.csv --into config/reservations.toml --dry-run");
     assert_eq!(ran.status, 0, "{}", ran.err);
     insta::assert_snapshot!(ran.out);
-    assert!(ran.err.contains("1 group added, 2 hosts added, 1 host changed (not written)"), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("1 group added, 2 hosts added, 1 host changed (not written)"),
+        "{}",
+        ran.err
+    );
     assert_eq!(site.text(), RESERVATIONS);
 }
 
@@ -163,73 +179,81 @@ fn a_merge_keeps_the_rest_and_changes_nothing_the_second_time() {
     assert!(merged.starts_with("# Ours.\n"), "{merged}");
     for line in [
         "[groups.web]             # in front",
-        "mac   = \"52:54:00:47:86:8e\"   # port 1",
+        "# The first one.\n[hosts.web01]\nmac    = \"52:54:00:47:86:8e\"   # port 1\n",
         "serial = \"LAB-1\"",
         "[hosts.db01]",
-        "notes = \"ours\"",
+        "notes  = \"ours\"",
     ] {
         assert!(merged.contains(line), "{line}\n{merged}");
     }
     let ran = site.run("import csv t.csv --into auto");
     assert_eq!(ran.status, 0, "{}", ran.err);
-    assert!(ran.err.contains("nothing changes: 3 hosts as they were"), "{}", ran.err);
+    assert!(
+        ran.err.contains("nothing changes: 3 hosts as they were"),
+        "{}",
+        ran.err
+    );
     assert_eq!(site.text(), merged);
 }
 
 #[test]
 fn every_format_merged_twice_changes_nothing_the_second_time() {
-    for format in ["cobbler", "libvirt", "proxmox", "kvm-mgr", "csv", "dhcpd", "dnsmasq"] {
+    for (format, path) in [
+        ("cobbler", "cobbler"),
+        ("cobbler", "cobbler-3.4"),
+        ("csv", "csv/marked.csv"),
+        ("csv", "csv/headless.csv"),
+        ("dhcpd", "dhcpd/home.conf"),
+        ("dnsmasq", "dnsmasq/home.conf"),
+        ("kvm-mgr", "kvm-mgr/site.json"),
+        ("libvirt", "libvirt"),
+        ("proxmox", "proxmox"),
+    ] {
         let site = Site::new();
         std::fs::write(site.file(), "").unwrap();
-        let path = match format {
-            "csv" => sample("csv/tabs.tsv"),
-            "kvm-mgr" => sample("kvm-mgr/site.json"),
-            "dhcpd" | "dnsmasq" => {
-                let first = std::fs::read_dir(sample(format))
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path())
-                    .filter(|path| path.extension().is_some_and(|kind| kind == "conf"))
-                    .min();
-                first.unwrap().display().to_string()
-            }
-            format => sample(format),
-        };
+        let server = site.0.path().join("config/bootwright.toml");
+        let path = sample(path);
         let line = format!("import {format} {path} --into auto --with-subnets --subnet lab");
+        let texts = || (site.text(), std::fs::read_to_string(&server).unwrap());
         let ran = site.run(&line);
-        // What a check refuses was refused as a whole: that is another test's matter.
-        if ran.status == 1 {
-            assert_eq!(site.text(), "", "{format}: {}", ran.err);
-            assert!(
-                matches!(format, "dhcpd" | "dnsmasq" | "cobbler" | "csv" | "proxmox"),
-                "{format}: {}",
-                ran.err
-            );
-            continue;
-        }
-        let once = (site.text(), std::fs::read_to_string(site.0.path().join("config/bootwright.toml")).unwrap());
-        assert!(!once.0.is_empty(), "{format}: {}", ran.err);
+        assert_eq!(ran.status, 0, "{path}: {}", ran.err);
+        let once = texts();
+        assert!(once.0.contains("[hosts."), "{path}: {}", ran.err);
         let ran = site.run(&line);
-        assert_eq!(ran.status, 0, "{format}: {}", ran.err);
-        assert!(ran.err.contains("nothing changes"), "{format}: {}", ran.err);
-        let twice = (site.text(), std::fs::read_to_string(site.0.path().join("config/bootwright.toml")).unwrap());
-        assert_eq!(once, twice, "{format}");
+        assert_eq!(ran.status, 0, "{path}: {}", ran.err);
+        assert!(ran.err.contains("nothing changes"), "{path}: {}", ran.err);
+        assert_eq!(once, texts(), "{path}");
     }
 }
 
 #[test]
 fn what_differs_is_set_and_notes_stay() {
     let site = Site::new();
-    site.put("t.csv", "name,mac,ip,notes\nWEB01,52:54:00:47:86:8E,10.99.0.31,theirs\n");
+    site.put(
+        "t.csv",
+        "name,mac,ip,notes\nWEB01,52:54:00:47:86:8E,10.99.0.31,theirs\n",
+    );
     let ran = site.run("import csv t.csv --into auto");
     assert_eq!(ran.status, 0, "{}", ran.err);
-    assert!(ran.err.contains("`notes` is \"ours\" there and stays"), "{}", ran.err);
-    assert_eq!(site.text(), RESERVATIONS.replace("10.99.0.11\"", "10.99.0.31\""));
+    assert!(
+        ran.err.contains("`notes` is \"ours\" there and stays"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(
+        site.text(),
+        RESERVATIONS.replace("10.99.0.11\"", "10.99.0.31\"")
+    );
 
     let site = Site::new();
     site.put("t.csv", "name,ip\nweb01,10.99.0.31\n");
     let ran = site.run("import csv t.csv --into auto --keep");
     assert_eq!(ran.status, 0, "{}", ran.err);
-    assert!(ran.err.contains("`ip` is \"10.99.0.11\" there and stays"), "{}", ran.err);
+    assert!(
+        ran.err.contains("`ip` is \"10.99.0.11\" there and stays"),
+        "{}",
+        ran.err
+    );
     assert_eq!(site.text(), RESERVATIONS);
 }
 
@@ -243,9 +267,9 @@ fn a_partial_manifest_touches_its_own_hosts_only_and_libvirt_adds_what_it_lacks(
     let ran = site.run("import kvm-mgr m.json --into auto --group db");
     assert_eq!(ran.status, 0, "{}", ran.err);
     let held = site.text();
-    assert!(held.starts_with(RESERVATIONS.split("[hosts.web01]").next().unwrap().trim_end()), "{held}");
-    assert!(held.contains("[groups.db]"), "{held}");
-    assert!(held.contains("[hosts.other]\nmac = \"52:54:00:00:00:99\"\nip  = \"10.99.0.99\"\n"), "{held}");
+    let ours = held.replace("[groups.db]\n\n", "");
+    assert!(ours.starts_with(RESERVATIONS), "{held}");
+    assert!(ours.len() < held.len(), "{held}");
     site.put(
         "d.xml",
         "<domain><name>db01</name><devices><interface><mac address='52:54:00:00:00:21'/></interface></devices></domain>",
@@ -267,7 +291,10 @@ fn an_address_or_mac_of_another_host_refuses_all_of_it() {
         ("new,52:54:00:00:00:50,10.99.0.99", "10.99.0.99"),
     ] {
         let site = Site::new();
-        site.put("t.csv", &format!("name,mac,ip\nfine,52:54:00:00:00:51,10.99.0.51\n{row}\n"));
+        site.put(
+            "t.csv",
+            &format!("name,mac,ip\nfine,52:54:00:00:00:51,10.99.0.51\n{row}\n"),
+        );
         for more in ["", " --dry-run"] {
             let ran = site.run(&format!("import csv t.csv --into auto{more}"));
             assert_eq!(ran.status, 1, "{}", ran.err);
@@ -282,17 +309,27 @@ fn an_address_or_mac_of_another_host_refuses_all_of_it() {
 #[test]
 fn hosts_without_an_address_get_the_next_free_ones_when_a_subnet_is_named() {
     let site = Site::new();
-    site.put("t.csv", "name,mac\na,52:54:00:00:00:51\nb,52:54:00:00:00:52\n");
+    site.put(
+        "t.csv",
+        "name,mac\na,52:54:00:00:00:51\nb,52:54:00:00:00:52\n",
+    );
     let ran = site.run("import csv t.csv --into auto");
     assert_eq!(ran.status, 0, "{}", ran.err);
-    assert!(ran.err.contains("[hosts.a]\n    no address of it is known"), "{}", ran.err);
+    assert!(
+        ran.err.contains("[hosts.a]\n    no address of it is known"),
+        "{}",
+        ran.err
+    );
     assert_eq!(site.text(), RESERVATIONS);
     let ran = site.run("import csv t.csv --into auto --subnet lab");
     assert_eq!(ran.status, 0, "{}", ran.err);
     let table: toml::Table = toml::from_str(&site.text()).unwrap();
     let ip = |name: &str| table["hosts"][name]["ip"].as_str().unwrap().to_owned();
     // .1 is the router, .2 stands for the server.
-    assert_eq!((ip("a").as_str(), ip("b").as_str()), ("10.99.0.3", "10.99.0.4"));
+    assert_eq!(
+        (ip("a").as_str(), ip("b").as_str()),
+        ("10.99.0.3", "10.99.0.4")
+    );
 }
 
 #[test]
@@ -302,7 +339,10 @@ fn subnets_are_shown_or_added_with_the_hosts_that_need_them() {
     let ran = site.run(&format!("import proxmox {path} --into auto"));
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert_eq!(site.text(), RESERVATIONS);
-    site.put("config/reservations.toml", "[hosts.other]\nmac = \"52:54:00:00:00:99\"\nip  = \"10.99.0.99\"\n");
+    site.put(
+        "config/reservations.toml",
+        "[hosts.other]\nmac = \"52:54:00:00:00:99\"\nip  = \"10.99.0.99\"\n",
+    );
     let ran = site.run(&format!("import proxmox {path} --into auto --with-subnets"));
     assert_eq!(ran.status, 0, "{}", ran.err);
     let server = std::fs::read_to_string(site.0.path().join("config/bootwright.toml")).unwrap();
@@ -317,11 +357,21 @@ fn a_profile_that_is_not_there_is_left_out_and_told() {
     let profiles = sample("cobbler/profiles");
     let distros = sample("cobbler/distros");
     std::fs::write(site.file(), "[defaults]\nprofile = \"debian-12\"\n").unwrap();
-    let ran = site.run(&format!("import cobbler {path} {profiles} {distros} --into auto --with-subnets"));
+    let ran = site.run(&format!(
+        "import cobbler {path} {profiles} {distros} --into auto --with-subnets"
+    ));
     assert_eq!(ran.status, 0, "{}", ran.err);
-    assert!(ran.err.contains("there is no such profile here: bring profiles/rocky-9.toml"), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("there is no such profile here: bring profiles/rocky-9.toml"),
+        "{}",
+        ran.err
+    );
     let text = site.text();
-    assert!(text.contains("[groups.arm]\nprofile = \"debian-12\""), "{text}");
+    assert!(
+        text.contains("[groups.arm]\nprofile = \"debian-12\""),
+        "{text}"
+    );
     assert!(!text.contains("rocky-9\""), "{text}");
 }
 
@@ -343,7 +393,12 @@ fn the_format_is_told_by_what_stands_in_the_file() {
     site.put("x", "nothing of the kind\n");
     let ran = site.run("import auto x");
     assert_eq!(ran.status, 1);
-    assert!(ran.err.contains("x is of no format that is known: name one (dhcpd,"), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("x is of no format that is known: name one (dhcpd,"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]
@@ -361,7 +416,11 @@ fn standard_input_and_other_encodings_are_read() {
     std::fs::write(site.0.path().join("latin.csv"), b"name\na\nb\xfc\n").unwrap();
     let ran = site.run("import csv latin.csv");
     assert_eq!(ran.status, 1);
-    assert!(ran.err.contains("no UTF-8 (line 3)") && ran.err.contains("iconv"), "{}", ran.err);
+    assert!(
+        ran.err.contains("no UTF-8 (line 3)") && ran.err.contains("iconv"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]
@@ -374,8 +433,14 @@ fn what_cannot_be_read_is_refused_with_the_remedy() {
         ("import csv", "name the files"),
         ("import csv none.csv", "none.csv cannot be read"),
         ("import cobbler empty", "files that end in .json"),
-        ("import kvm-mgr bad.json", "bad.json, line 2: `}` stands where a value was expected"),
-        ("import csv t.csv --into elsewhere.toml", "none of this configuration's reservations"),
+        (
+            "import kvm-mgr bad.json",
+            "bad.json, line 2: `}` stands where a value was expected",
+        ),
+        (
+            "import csv t.csv --into elsewhere.toml",
+            "none of this configuration's reservations",
+        ),
     ] {
         site.put("t.csv", TABLE);
         let ran = site.run(line);
@@ -383,7 +448,12 @@ fn what_cannot_be_read_is_refused_with_the_remedy() {
         assert!(ran.err.contains(words), "{line}: {}", ran.err);
         assert_eq!(ran.out, "", "{line}");
     }
-    for line in ["import", "import foo x", "import csv t.csv --dry-run", "import csv t.csv --group a/b"] {
+    for line in [
+        "import",
+        "import foo x",
+        "import csv t.csv --dry-run",
+        "import csv t.csv --group a/b",
+    ] {
         assert_eq!(site.run(line).status, 2, "{line}");
     }
 }
@@ -423,9 +493,15 @@ fn a_running_libvirt_is_asked() {
     };
     let (status, out, err) = run("import libvirt --connect qemu:///test");
     assert_eq!(status, 0, "{err}");
-    assert!(out.contains("[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\""), "{out}");
+    assert!(
+        out.contains("[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\""),
+        "{out}"
+    );
     assert!(err.contains("virsh dumpxml gone: gone\n    `virsh dumpxml -- gone` failed: error: failed to get domain"), "{err}");
     let (status, _, err) = run("import libvirt");
     assert_eq!(status, 1);
-    assert!(err.contains("no such") && err.contains("--connect URI"), "{err}");
+    assert!(
+        err.contains("no such") && err.contains("--connect URI"),
+        "{err}"
+    );
 }

@@ -19,7 +19,20 @@ impl Numbers {
 }
 
 const PIECES: [&str; 14] = [
-    "\"", "'", "{", "}", "[", "]", "<", ">", "\n", ":", ",", "=", "\u{feff}ß", "0",
+    "\"",
+    "'",
+    "{",
+    "}",
+    "[",
+    "]",
+    "<",
+    ">",
+    "\n",
+    ":",
+    ",",
+    "=",
+    "\u{feff}ß",
+    "0",
 ];
 
 fn damaged(text: &str, numbers: &mut Numbers) -> String {

@@ -24,8 +24,10 @@ fn the_node_is_told_by_the_folder() {
 #[test]
 fn every_model_of_a_card_is_known() {
     for model in ["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"] {
-        let sources: Vec<Source> =
-            source("1.conf", &format!("net0: {model}=BC:24:11:00:00:01,bridge=vmbr0\n"));
+        let sources: Vec<Source> = source(
+            "1.conf",
+            &format!("net0: {model}=BC:24:11:00:00:01,bridge=vmbr0\n"),
+        );
         let imported = read(&sources).unwrap();
         assert_eq!(imported.hosts[0].macs.len(), 1, "{model}: {imported:?}");
     }
@@ -33,7 +35,12 @@ fn every_model_of_a_card_is_known() {
 
 #[test]
 fn what_is_no_configuration_is_refused_with_its_line() {
-    for (text, line) in [("", 1), ("# only\n", 1), ("name: a\nnonsense\n", 2), ("[snap]\nname: a\n", 1)] {
+    for (text, line) in [
+        ("", 1),
+        ("# only\n", 1),
+        ("name: a\nnonsense\n", 2),
+        ("[snap]\nname: a\n", 1),
+    ] {
         let error = read(&source("100.conf", text)).unwrap_err();
         assert_eq!(error.line, line, "{text:?}: {error}");
     }

@@ -7,7 +7,7 @@ use bootwright::import::{Imported, SubnetDraft};
 use toml::Table;
 
 /// All of it.
-pub fn shown(imported: &Imported) -> String {
+pub(crate) fn shown(imported: &Imported) -> String {
     let mut text = String::new();
     for subnet in &imported.subnets {
         line(&mut text, &of_subnet(subnet));

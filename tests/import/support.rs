@@ -67,8 +67,13 @@ pub fn shown(read: Result<Imported, ImportError>) -> String {
 /// Whether a text is a reservations file that can be read.
 pub fn assert_is_toml(imported: &Imported) {
     let text = imported.reservations().unwrap();
-    let table: toml::Table = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let count = |key: &str| table.get(key).map_or(0, |table| table.as_table().unwrap().len());
+    let table: toml::Table =
+        toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let count = |key: &str| {
+        table
+            .get(key)
+            .map_or(0, |table| table.as_table().unwrap().len())
+    };
     assert_eq!(count("hosts"), imported.hosts.len(), "{text}");
     assert_eq!(count("groups"), imported.groups.len(), "{text}");
     let subnets = write::subnets(&imported.subnets);

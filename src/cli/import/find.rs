@@ -279,7 +279,10 @@ fn virsh(uri: Option<&str>, arguments: &[&str]) -> anyhow::Result<String> {
         })?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let said: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        let said: Vec<&str> = said
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
         bail!(
             "`virsh {}` failed: {}; --connect URI names another libvirt, and sudo may be needed",
             arguments.join(" "),
@@ -360,7 +363,10 @@ fn guess_one(source: &Source) -> Option<Origin> {
         return Some(Origin::Dnsmasq);
     }
     if line(&|line| {
-        line.ends_with('{') && ["host ", "subnet ", "group", "shared-network "].iter().any(|key| line.starts_with(key))
+        line.ends_with('{')
+            && ["host ", "subnet ", "group", "shared-network "]
+                .iter()
+                .any(|key| line.starts_with(key))
             || line.starts_with("option ") && line.ends_with(';')
     }) {
         return Some(Origin::Dhcpd);

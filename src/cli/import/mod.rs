@@ -108,6 +108,7 @@ impl Origin {
         match self {
             Self::Dhcpd => import::dhcpd::read(sources, bring),
             Self::Dnsmasq => import::dnsmasq::read(sources, bring),
+            Self::Kea => import::kea::read(sources, bring),
             Self::Cobbler => import::cobbler::read(sources),
             Self::KvmMgr => import::kvm_mgr::read(sources),
             Self::Libvirt => import::libvirt::read(sources),
@@ -160,7 +161,11 @@ pub fn run(
 fn default(imported: &mut Imported, from: Origin, asked: &Import) {
     if let Some(group) = &asked.group {
         let mut used = false;
-        for host in imported.hosts.iter_mut().filter(|host| host.group.is_none()) {
+        for host in imported
+            .hosts
+            .iter_mut()
+            .filter(|host| host.group.is_none())
+        {
             host.group = Some(group.clone());
             used = true;
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::merge::Merged;
-use super::{Origin, Import};
+use super::{Import, Origin};
 use crate::cli::output::Format;
 use crate::config::show;
 use crate::edits::{Applied, Refusal, Touched, What};
@@ -106,9 +106,7 @@ pub(super) fn show(
                 _ => None,
             },
             refused: match done {
-                Done::Refused(refusal) => {
-                    Some(show::report(&refusal.new, &refusal.sources, false))
-                }
+                Done::Refused(refusal) => Some(show::report(&refusal.new, &refusal.sources, false)),
                 _ => None,
             },
             left: &imported.left,
@@ -214,7 +212,11 @@ fn merged(
         .iter()
         .map(|file| file.path.display().to_string())
         .collect();
-    let would = if applied.written { "" } else { " (not written)" };
+    let would = if applied.written {
+        ""
+    } else {
+        " (not written)"
+    };
     writeln!(errors, "{}: {done}{would}", files.join(", "))
 }
 

@@ -1,5 +1,7 @@
 //! New hosts and groups: their place, and their form by that of the one above.
 
+use std::collections::HashSet;
+
 use smol_str::SmolStr;
 use toml::{Table as Values, Value};
 
@@ -218,7 +220,7 @@ impl Document {
             Some(node) if matches!(node.kind, NodeKind::Table(_)) => {
                 let keys = [SmolStr::new(entry.name())];
                 let value = Value::Table(body.table());
-                Ok(inline::insert(&self.text, &node, &keys, &value))
+                Ok(inline::insert(&self.text, &node, [(&keys[..], &value)]))
             }
             _ => Err(EditError::NoPlace {
                 entry: entry.clone(),
@@ -275,7 +277,11 @@ impl Document {
             Form::Section => {
                 let text = self.section(entry, body, lines.indent(head.start));
                 let blank = "\n".repeat(self.blanks_between());
-                self.below(lines.comments_below(end), &format!("{blank}{text}"), 1)
+                self.below(
+                    lines.comments_below(end, true),
+                    &format!("{blank}{text}"),
+                    1,
+                )
             }
             Form::Inline => {
                 let look = self.look_of(head, &[]);
@@ -413,7 +419,7 @@ impl Document {
             if let Some(header) = defaults {
                 let last = self.scan.last_of_section(header);
                 let end = statements.get(last).map_or(0, Statement::end);
-                let end = lines.comments_below(lines.end(end));
+                let end = lines.comments_below(lines.end(end), true);
                 return self.below(end, &format!("{blank}{text}"), 1);
             }
             let first = statements.iter().position(|one| one.kind != Kind::Pair);
@@ -471,73 +477,67 @@ impl Document {
         self.below(at, text, 1)
     }
 
-    /// The network cards of a draft that an entry lacks, and their names for the report.
-    pub(super) fn missing_nics(
-        &self,
-        entry: &Entry,
-        body: &Body,
-    ) -> Result<(Vec<Splice>, Vec<String>), EditError> {
-        let Some(At::Statements(statements)) = self.at(entry) else {
-            return Ok((Vec::new(), Vec::new()));
+    /// The network cards of a draft of which an entry has neither the hardware address nor the address.
+    pub(super) fn missing_nics(&self, entry: &Entry, body: &Body) -> Vec<Value> {
+        let written = match self.at(entry) {
+            Some(At::Statements(statements)) => statements
+                .iter()
+                .filter_map(|at| self.scan.statements.get(*at))
+                .filter_map(|one| self.text.get(one.value.clone()))
+                .fold(String::new(), |all, one| all + one + "\n"),
+            Some(At::Within(whole)) => {
+                let one = self.scan.statements.get(*whole);
+                let node = one.and_then(|one| scan::node(&self.text, one.value.clone()));
+                let path = self.full(entry, []);
+                match node.as_ref().map(|node| inline::find(node, &path, 1)) {
+                    Some(inline::Found::Is(part)) => self
+                        .text
+                        .get(part.value.span.clone())
+                        .unwrap_or_default()
+                        .to_owned(),
+                    _ => String::new(),
+                }
+            }
+            None => String::new(),
         };
-        let written: String = statements
-            .iter()
-            .filter_map(|at| self.scan.statements.get(*at))
-            .filter_map(|one| self.text.get(one.value.clone()))
-            .fold(String::new(), |all, one| all + &one.to_lowercase() + "\n");
-        let is_there = |nic: &&Values| {
-            let known = |value: &Value| match value {
-                Value::String(text) => written.contains(&format!("\"{}\"", text.to_lowercase())),
-                _ => false,
-            };
-            nic.values().any(known)
-                || matches!(nic.get("mac"), Some(Value::Array(macs)) if macs.iter().any(known))
-        };
-        let missing: Vec<&Values> = body.nics.iter().filter(|nic| !is_there(nic)).collect();
-        if missing.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let (first, last) = self.together(statements);
-        let line = || {
-            scan::line_of(
-                &self.text,
-                self.scan.statements.get(first).map_or(0, |one| one.start),
-            )
-        };
-        let is_section = self
-            .scan
-            .statements
-            .get(first)
-            .is_some_and(|head| head.kind != Kind::Pair);
-        let has_list = statements.iter().any(|at| {
-            self.scan.statements.get(*at).is_some_and(|one| {
-                one.kind == Kind::Pair
-                    && self.scan.path(one).nth(2) == Some("nic")
-                    && self.scan.above(one) < 3
+        let known: HashSet<&str> = written.split(['"', '\'']).collect();
+        let macs: HashSet<HardwareAddr> =
+            known.iter().filter_map(|text| text.parse().ok()).collect();
+        let is_known = |value: &Value| {
+            value.as_str().is_some_and(|text| {
+                known.contains(text) || text.parse().is_ok_and(|mac| macs.contains(&mac))
             })
-        });
-        if !is_section || has_list {
-            return Err(EditError::NoPlace {
-                entry: entry.clone(),
-                line: line(),
-            });
-        }
-        let indent = self.indent_of(first);
-        let text: String = missing
+        };
+        let is_there = |nic: &&Values| {
+            nic.values().any(|value| match value {
+                Value::Array(list) => list.iter().any(is_known),
+                value => is_known(value),
+            })
+        };
+        let missing = body.nics.iter().filter(|nic| !is_there(nic));
+        missing.cloned().map(Value::Table).collect()
+    }
+
+    /// Network cards as sections of their own, below an entry's last part.
+    pub(super) fn nic_sections(&self, entry: &Entry, nics: &[Value]) -> Option<Splice> {
+        let Some(At::Statements(statements)) = self.at(entry) else {
+            return None;
+        };
+        // The last part, not the last that stands together: a list of tables goes on where it was left.
+        let is_head = |at: &usize| {
+            let statement = self.scan.statements.get(*at);
+            statement.is_some_and(|statement| statement.kind != Kind::Pair)
+        };
+        let head = statements.iter().rev().copied().find(is_head)?;
+        let last = self.scan.last_of_section(head);
+        let indent = self.indent_of(head);
+        let text: String = nics
             .iter()
+            .filter_map(Value::as_table)
             .map(|nic| self.nic_section(entry, nic, indent))
             .collect();
-        let end = self.scan.statements.get(last).map_or(0, Statement::end);
-        let at = self.lines().comments_below(self.lines().end(end));
-        let named = missing.iter().map(|nic| {
-            let known = nic.get("mac").or_else(|| nic.get("ip"));
-            format!(
-                "nic {}",
-                known
-                    .map(|value| value::write(value, None))
-                    .unwrap_or_default()
-            )
-        });
-        Ok((vec![self.below(at, &text, 0)], named.collect()))
+        let end = self.scan.statements.get(last)?.end();
+        let at = self.lines().comments_below(self.lines().end(end), true);
+        Some(self.below(at, &text, 0))
     }
 }

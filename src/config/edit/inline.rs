@@ -64,41 +64,79 @@ pub(super) fn find<'n>(table: &'n Node, path: &[SmolStr], depth: usize) -> Found
     Found::Absent { table, depth }
 }
 
-/// Puts a key into an inline table, last.
-pub(super) fn insert(text: &str, table: &Node, keys: &[SmolStr], value: &Value) -> Vec<Splice> {
+/// Puts keys into an inline table, last.
+pub(super) fn insert<'k>(
+    text: &str,
+    table: &Node,
+    new: impl IntoIterator<Item = (&'k [SmolStr], &'k Value)>,
+) -> Vec<Splice> {
     let NodeKind::Table(parts) = &table.kind else {
         return Vec::new();
     };
-    // A table within a table: { vars = { disk = … } }, unless its neighbours are dotted.
-    let dotted = keys.first().is_some_and(|first| {
-        parts
-            .iter()
-            .any(|part| part.keys.len() > 1 && part.keys.first() == Some(first))
-    });
-    let (key, value) = if dotted || keys.len() < 2 {
-        let key = value::dotted(keys.iter().map(SmolStr::as_str));
-        (key, value::write(value, None))
-    } else {
-        let nested = keys.iter().skip(1).rev().fold(value.clone(), |inner, key| {
-            let mut table = toml::Table::new();
-            table.insert(key.to_string(), inner);
-            Value::Table(table)
-        });
-        let key = keys.first().map(SmolStr::as_str).unwrap_or_default();
-        (value::key(key), value::write(&nested, None))
-    };
-    put_last(text, table, parts, &format!("{key} = {value}"), " ")
+    let mut lines: Vec<String> = Vec::new();
+    let mut nested = toml::Table::new();
+    for (keys, value) in new {
+        // A table within a table: { vars = { disk = … } }, unless its neighbours are dotted.
+        let dotted = keys.len() < 2
+            || keys.first().is_some_and(|first| {
+                parts
+                    .iter()
+                    .any(|part| part.keys.len() > 1 && part.keys.first() == Some(first))
+            });
+        if dotted {
+            let key = value::dotted(keys.iter().map(SmolStr::as_str));
+            lines.push(format!("{key} = {}", value::write(value, None)));
+        } else {
+            put_nested(&mut nested, keys, value);
+        }
+    }
+    for (key, value) in &nested {
+        lines.push(format!(
+            "{} = {}",
+            value::key(key),
+            value::write(value, None)
+        ));
+    }
+    put_last(text, table, parts, &lines, " ")
 }
 
-/// Puts an element into a list, last.
-pub(super) fn push(text: &str, list: &Node, value: &Value) -> Vec<Splice> {
+fn put_nested(table: &mut toml::Table, keys: &[SmolStr], value: &Value) {
+    let Some((first, rest)) = keys.split_first() else {
+        return;
+    };
+    if rest.is_empty() {
+        table.insert(first.to_string(), value.clone());
+        return;
+    }
+    let inner = table
+        .entry(first.to_string())
+        .or_insert_with(|| Value::Table(toml::Table::new()));
+    if let Value::Table(inner) = inner {
+        put_nested(inner, rest, value);
+    }
+}
+
+/// Puts elements into a list, last.
+pub(super) fn push<'v>(
+    text: &str,
+    list: &Node,
+    new: impl IntoIterator<Item = &'v Value>,
+) -> Vec<Splice> {
     let NodeKind::List(parts) = &list.kind else {
         return Vec::new();
     };
-    put_last(text, list, parts, &value::write(value, None), "")
+    let new: Vec<String> = new
+        .into_iter()
+        .map(|value| value::write(value, None))
+        .collect();
+    put_last(text, list, parts, &new, "")
 }
 
-fn put_last(text: &str, whole: &Node, parts: &[Part], new: &str, edge: &str) -> Vec<Splice> {
+fn put_last(text: &str, whole: &Node, parts: &[Part], new: &[String], edge: &str) -> Vec<Splice> {
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let in_line = new.join(", ");
     let Some(last) = parts.last() else {
         let inner = whole.span.start + 1..whole.span.end - 1;
         if text
@@ -107,14 +145,14 @@ fn put_last(text: &str, whole: &Node, parts: &[Part], new: &str, edge: &str) -> 
         {
             // Comments and nothing else: they stay.
             let at = inner.start;
-            return vec![Splice::new(at..at, format!("\n  {new},"))];
+            return vec![Splice::new(at..at, format!("\n  {in_line},"))];
         }
-        return vec![Splice::new(inner, format!("{edge}{new}{edge}"))];
+        return vec![Splice::new(inner, format!("{edge}{in_line}{edge}"))];
     };
     let end = last.value.span.end;
     let own_line = own_line(text, last, whole);
     let Some(indent) = own_line else {
-        return vec![Splice::new(end..end, format!(", {new}"))];
+        return vec![Splice::new(end..end, format!(", {in_line}"))];
     };
     // Below the last one's line and what is said of it there; a comma where there is none yet.
     let tail = text.get(end..whole.span.end).unwrap_or_default();
@@ -137,7 +175,7 @@ fn put_last(text: &str, whole: &Node, parts: &[Part], new: &str, edge: &str) -> 
     let mut splices = comma_at;
     splices.push(Splice::new(
         line_end..line_end,
-        format!("\n{indent}{new}{trailing}"),
+        format!("\n{indent}{}{trailing}", new.join(&format!(",\n{indent}"))),
     ));
     splices
 }

@@ -57,8 +57,9 @@ impl<'t> Lines<'t> {
     }
 
     /// Where the comment lines end that stand directly below this beginning of a line and belong to what is above them:
-    /// a blank line follows. Comments directly above something else are that one's.
-    pub(super) fn comments_below(self, at: usize) -> usize {
+    /// a blank line follows. Comments directly above something else are that one's; at the end of the text they belong to
+    /// what is above or to the whole, as the caller has it.
+    pub(super) fn comments_below(self, at: usize, at_end: bool) -> usize {
         let mut end = at;
         while end < self.0.len() {
             let line = self.line(end);
@@ -70,7 +71,7 @@ impl<'t> Lines<'t> {
             }
             end = self.end(end);
         }
-        at
+        if at_end { end } else { at }
     }
 
     /// The blank lines that end at this beginning of a line.

@@ -8,11 +8,14 @@
 //! the edit says. Whether that makes sense is the whole configuration's check to tell, not this module's.
 
 mod add;
+pub mod exercise;
 mod inline;
 mod layout;
 mod remove;
 mod scan;
 mod set;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -124,7 +124,7 @@ impl Document {
                 .map_or(head.end(), |last| last.end());
             let mut end = lines.end(end);
             if head.kind != Kind::Pair {
-                end = lines.comments_below(end);
+                end = lines.comments_below(end, false);
             }
             match regions.last_mut() {
                 // Only blank lines between.

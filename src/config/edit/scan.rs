@@ -74,7 +74,7 @@ impl Scan {
             let mut validate = ValidateWhitespace::new(&mut guard, source);
             parse_document(&tokens, &mut validate, &mut first);
         }
-        if let Some(error) = first.as_ref().or(reader.bad_key.as_ref()) {
+        if let Some(error) = first.as_ref().or(reader.bad.as_ref()) {
             let at = error.unexpected().or_else(|| error.context());
             return Err(EditError::Syntax {
                 line: line_of(text, at.map_or(0, |span| span.start())),
@@ -141,13 +141,18 @@ struct Reader {
     value: Option<usize>,
     depth: usize,
     header: Option<usize>,
-    bad_key: Option<ParseError>,
+    bad: Option<ParseError>,
 }
 
 impl Reader {
     fn take(&mut self, source: &Source<'_>, event: toml_parser::parser::Event) {
         let span = event.span();
         let (start, end) = (span.start(), span.end());
+        if event.kind() == EventKind::Scalar && start == end {
+            self.bad.get_or_insert_with(|| {
+                ParseError::new("a key without a value").with_unexpected(span)
+            });
+        }
         match event.kind() {
             EventKind::StdTableOpen | EventKind::ArrayTableOpen if self.depth == 0 => {
                 self.keys.clear();
@@ -162,7 +167,7 @@ impl Reader {
                 let mut key = String::new();
                 if let Some(mut raw) = source.get(span) {
                     raw = toml_parser::Raw::new_unchecked(raw.as_str(), event.encoding(), span);
-                    raw.decode_key(&mut key, &mut self.bad_key);
+                    raw.decode_key(&mut key, &mut self.bad);
                 }
                 self.keys.push(key.into());
             }
@@ -242,8 +247,6 @@ pub(super) struct Part {
     pub keys: Keys,
     /// Where the keys begin; in a list where the value does.
     pub start: usize,
-    /// Where the keys end.
-    pub keys_end: usize,
     /// Its value.
     pub value: Node,
 }
@@ -279,7 +282,6 @@ struct Open {
     parts: Vec<Part>,
     keys: Keys,
     keys_start: Option<usize>,
-    keys_end: usize,
 }
 
 impl Builder {
@@ -293,7 +295,6 @@ impl Builder {
                 parts: Vec::new(),
                 keys: Keys::new(),
                 keys_start: None,
-                keys_end: 0,
             }),
             EventKind::InlineTableClose | EventKind::ArrayClose => {
                 if let Some(open) = self.open.pop() {
@@ -316,7 +317,6 @@ impl Builder {
                 }
                 if let Some(open) = self.open.last_mut() {
                     open.keys_start.get_or_insert(start);
-                    open.keys_end = end;
                     open.keys.push(key.into());
                 }
             }
@@ -333,7 +333,6 @@ impl Builder {
             Some(open) => open.parts.push(Part {
                 keys: std::mem::take(&mut open.keys),
                 start: open.keys_start.take().unwrap_or(value.span.start),
-                keys_end: open.keys_end,
                 value,
             }),
             None => self.done = Some(value),

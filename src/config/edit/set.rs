@@ -9,34 +9,6 @@ use super::layout::{self, Look};
 use super::scan::{self, Keys, Kind, Node, NodeKind, Part, Statement};
 use super::{At, Document, EditError, Entry, Kept, Key, Merged, Table, VarsForm, value};
 
-/// In which order the keys of an entry stand.
-const ORDER: [&str; 17] = [
-    "mac",
-    "ip",
-    "subnet",
-    "group",
-    "profile",
-    "snippets",
-    "fqdn",
-    "arch",
-    "loader",
-    "local_boot",
-    "install",
-    "secure_boot",
-    "after",
-    "uuid",
-    "serial",
-    "options",
-    "notes",
-];
-
-fn rank(key: &str) -> usize {
-    ORDER
-        .iter()
-        .position(|known| *known == key)
-        .unwrap_or(ORDER.len())
-}
-
 /// What stands at a key.
 enum Spot {
     /// A value: a statement's, or a part of one.
@@ -66,6 +38,9 @@ impl Home {
             (Self::Section { header, .. }, Self::Section { header: other, .. })
             | (Self::NewVars { header }, Self::NewVars { header: other }) => header == other,
             (Self::Dotted { after, .. }, Self::Dotted { after: other, .. }) => after == other,
+            (Self::Inline { table, .. }, Self::Inline { table: other, .. }) => {
+                table.span == other.span
+            }
             (Self::NewEntry { .. }, Self::NewEntry { .. }) => true,
             _ => false,
         }
@@ -103,7 +78,7 @@ impl Document {
         let splices = match self.spot(entry, &path)? {
             Spot::Is(node) => match (&node.kind, self.read(&node)) {
                 (NodeKind::List(_), Some(Value::Array(old))) if old.contains(element) => Vec::new(),
-                (NodeKind::List(_), _) => inline::push(&self.text, &node, element),
+                (NodeKind::List(_), _) => inline::push(&self.text, &node, [element]),
                 (NodeKind::Plain, Some(old)) if key.0.as_slice() == ["mac"] => {
                     if old == *element {
                         Vec::new()
@@ -203,10 +178,30 @@ impl Document {
                 Err(error) => return Err(error),
             }
         }
+        let nics = self.missing_nics(entry, body);
+        let mut below = Vec::new();
+        if !nics.is_empty() {
+            let path = self.full(entry, [SmolStr::new("nic")]);
+            match self.spot(entry, &path) {
+                Ok(Spot::Is(node)) if matches!(node.kind, NodeKind::List(_)) => {
+                    below = inline::push(&self.text, &node, &nics);
+                }
+                Err(EditError::InList { .. }) => below.extend(self.nic_sections(entry, &nics)),
+                Ok(Spot::Absent(Home::Section { .. } | Home::NewEntry { .. })) => {
+                    below.extend(self.nic_sections(entry, &nics));
+                }
+                Ok(Spot::Absent(_)) => missing.push((path, Value::Array(nics.clone()))),
+                Ok(Spot::Is(node)) => return Err(self.blocked(entry, &path, node.span.start)),
+                Err(error) => return Err(error),
+            }
+            merged.added.extend(nics.iter().map(|nic| {
+                let known = nic.get("mac").or_else(|| nic.get("ip"));
+                let known = known.map(|value| value::write(value, None));
+                format!("nic {}", known.unwrap_or_default())
+            }));
+        }
         let mut splices = self.insert(entry, &missing)?;
-        let (nics, added) = self.missing_nics(entry, body)?;
-        splices.extend(nics);
-        merged.added.extend(added);
+        splices.extend(below);
         self.end(entry, splices);
         Ok(merged)
     }
@@ -427,26 +422,26 @@ impl Document {
         for (home, list) in homes {
             match home {
                 Home::Inline { table, depth } => {
-                    for (path, value) in list {
-                        let keys = path.get(depth..).unwrap_or_default();
-                        splices.extend(inline::insert(&self.text, &table, keys, &value));
-                    }
+                    let new = list
+                        .iter()
+                        .map(|(path, value)| (path.get(depth..).unwrap_or_default(), value));
+                    splices.extend(inline::insert(&self.text, &table, new));
                 }
                 Home::Section { header, depth } => {
                     let pairs = self.pairs_of(header, entry);
-                    let list = self.as_lines(depth, list);
+                    let list = self.as_lines(depth, list, true);
                     splices.extend(self.into_section(header, &pairs, list));
                 }
                 Home::Dotted { after, depth } => {
-                    let list = self.as_lines(depth, list);
+                    let list = self.as_lines(depth, list, false);
                     splices.extend(self.below_dotted(entry, after, list));
                 }
                 Home::NewEntry { before } => {
-                    let list = self.as_lines(2, list);
+                    let list = self.as_lines(2, list, true);
                     splices.push(self.above_others(entry, before, &list));
                 }
                 Home::NewVars { header } => {
-                    let list = self.as_lines(3, list);
+                    let list = self.as_lines(3, list, false);
                     splices.push(self.new_vars(entry, header, &list));
                 }
             }
@@ -454,13 +449,19 @@ impl Document {
         Ok(splices)
     }
 
-    /// Keys below a depth as they are written. Variables of which the file writes inline tables become one.
-    fn as_lines(&self, depth: usize, list: Vec<(Keys, Value)>) -> Vec<(String, Value)> {
+    /// Keys below a depth as they are written. Variables of which the file writes inline tables become one, where none
+    /// of the entry's are written otherwise.
+    fn as_lines(
+        &self,
+        depth: usize,
+        list: Vec<(Keys, Value)>,
+        first_vars: bool,
+    ) -> Vec<(String, Value)> {
         let mut lines = Vec::new();
         let mut vars = toml::Table::new();
         for (path, value) in list {
             let keys = path.get(depth..).unwrap_or_default();
-            let inline = self.index.vars == VarsForm::Inline;
+            let inline = first_vars && self.index.vars == VarsForm::Inline;
             match keys {
                 [vars_key, one] if depth == 2 && inline && vars_key == "vars" => {
                     vars.insert(one.to_string(), value);
@@ -540,7 +541,7 @@ impl Document {
         };
         let ordered = head.keys.len() == 2;
         if ordered {
-            new.sort_by_key(|(key, _)| rank(key));
+            new.sort_by_key(|(key, _)| value::rank(key));
         }
         let mut look = if pairs.is_empty() {
             self.look_of_new(&new, self.lines().indent(head.start))
@@ -550,10 +551,10 @@ impl Document {
         let mut splices = self.widened(pairs, &mut look, &new);
         for (key, value) in &new {
             let before = if ordered {
-                let mine = rank(key);
+                let mine = value::rank(key);
                 pairs.iter().rev().find(|pair| {
                     let name = pair.keys.first().map_or("", SmolStr::as_str);
-                    rank(name) <= mine
+                    value::rank(name) <= mine
                 })
             } else {
                 pairs.last()
@@ -602,7 +603,7 @@ impl Document {
 
     fn above_others(&self, entry: &Entry, before: usize, new: &[(String, Value)]) -> Splice {
         let mut new = new.to_vec();
-        new.sort_by_key(|(key, _)| rank(key));
+        new.sort_by_key(|(key, _)| value::rank(key));
         let start = self
             .scan
             .statements
@@ -626,7 +627,7 @@ impl Document {
         let text = self.vars_section(entry, new, self.indent_of(header));
         let last = self.scan.last_of_section(header);
         let end = self.scan.statements.get(last).map_or(0, Statement::end);
-        let end = self.lines().comments_below(self.lines().end(end));
+        let end = self.lines().comments_below(self.lines().end(end), true);
         self.below(end, &text, 0)
     }
 
@@ -672,7 +673,7 @@ impl Document {
 }
 
 /// Whether two values are the same; hardware addresses in any spelling.
-fn is_same(one: &Value, other: &Value, mac: bool) -> bool {
+pub(super) fn is_same(one: &Value, other: &Value, mac: bool) -> bool {
     if one == other {
         return true;
     }

@@ -22,6 +22,42 @@ const TEXTS: [&str; 14] = [
     "name",
 ];
 
+/// In which order known keys stand in a table; others stand behind `others`.
+const ORDER: [&str; 24] = [
+    "mac",
+    "ip",
+    "code",
+    "host",
+    "name",
+    "subnet",
+    "group",
+    "profile",
+    "snippets",
+    "fqdn",
+    "arch",
+    "loader",
+    "local_boot",
+    "install",
+    "secure_boot",
+    "after",
+    "uuid",
+    "serial",
+    "options",
+    "notes",
+    "others",
+    "force",
+    "vars",
+    "nic",
+];
+
+/// The place of a key among those of its table.
+pub(super) fn rank(key: &str) -> usize {
+    let place = |key: &str| ORDER.iter().position(|known| *known == key);
+    place(key)
+        .or_else(|| place("others"))
+        .unwrap_or(ORDER.len())
+}
+
 /// The value that somebody typed for a key: TOML, or where it is none, the text itself. For a key of which the value is
 /// a text, only quotes and brackets are taken for TOML: a serial number may consist of digits.
 pub fn typed(key: &[impl AsRef<str>], text: &str) -> Value {
@@ -107,7 +143,9 @@ fn put(out: &mut String, value: &Value) {
         Value::Table(table) if table.is_empty() => out.push_str("{}"),
         Value::Table(table) => {
             out.push_str("{ ");
-            for (index, (name, value)) in table.iter().enumerate() {
+            let mut pairs: Vec<(&String, &Value)> = table.iter().collect();
+            pairs.sort_by_key(|(name, _)| rank(name));
+            for (index, (name, value)) in pairs.into_iter().enumerate() {
                 if index > 0 {
                     out.push_str(", ");
                 }

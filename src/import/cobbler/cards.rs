@@ -37,11 +37,7 @@ struct Port<'a> {
 
 /// The cards of a system, the one that it boots by first: the one that is for management, else the first one that has
 /// both addresses.
-pub(super) fn of<'a>(
-    system: &Item<'a>,
-    items: &[Item<'a>],
-    machines: &mut Machines,
-) -> Vec<Card> {
+pub(super) fn of<'a>(system: &Item<'a>, items: &[Item<'a>], machines: &mut Machines) -> Vec<Card> {
     let inline = system
         .node
         .get("interfaces")
@@ -65,7 +61,10 @@ pub(super) fn of<'a>(
     let mut cards = Vec::new();
     for own in &ports {
         // A port of a bond or bridge has its address there.
-        if own.master.is_some_and(|master| ports.iter().any(|other| other.name == master)) {
+        if own
+            .master
+            .is_some_and(|master| ports.iter().any(|other| other.name == master))
+        {
             if let Some(ip) = own.ip {
                 machines.left(
                     own.line,
@@ -224,13 +223,18 @@ pub(super) fn subnets(system: &Item<'_>, cards: &[Card], machines: &mut Machines
         })
         .unwrap_or_default();
     for card in cards {
-        let Some(network) = card.nic.ip.zip(card.netmask.as_deref()).and_then(|(ip, mask)| {
-            let net = match mask.parse::<Ipv4Addr>() {
-                Ok(mask) => Ipv4Net::with_netmask(ip, mask).ok()?,
-                Err(_) => Ipv4Net::new(ip, mask.trim_start_matches('/').parse().ok()?).ok()?,
-            };
-            Some(net.trunc()).filter(|net| (1..31).contains(&net.prefix_len()))
-        }) else {
+        let Some(network) = card
+            .nic
+            .ip
+            .zip(card.netmask.as_deref())
+            .and_then(|(ip, mask)| {
+                let net = match mask.parse::<Ipv4Addr>() {
+                    Ok(mask) => Ipv4Net::with_netmask(ip, mask).ok()?,
+                    Err(_) => Ipv4Net::new(ip, mask.trim_start_matches('/').parse().ok()?).ok()?,
+                };
+                Some(net.trunc()).filter(|net| (1..31).contains(&net.prefix_len()))
+            })
+        else {
             continue;
         };
         let own = card.gateway.as_deref().and_then(|text| text.parse().ok());

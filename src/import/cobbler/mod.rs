@@ -198,7 +198,9 @@ impl<'a> Reader<'a> {
         let mut group = GroupDraft::new(name.clone());
         let nested = outer.is_some();
         group.group = outer;
-        let distro = item.text("distro").filter(|_| !nested || item.is_own("distro"));
+        let distro = item
+            .text("distro")
+            .filter(|_| !nested || item.is_own("distro"));
         if let Some(named) = distro {
             match self.find(Kind::Distro, named) {
                 Some(found) => {

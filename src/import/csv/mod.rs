@@ -13,7 +13,7 @@ use csv::{ReaderBuilder, StringRecord};
 use toml::Value;
 
 use self::columns::{Column, Columns};
-use super::machines::{Machines, Lines, group_name, named};
+use super::machines::{Lines, Machines, group_name, named};
 use super::{ImportError, Imported, Source};
 use crate::base::HardwareAddr;
 use crate::config::draft::{GroupDraft, HostDraft, NicDraft};
@@ -118,7 +118,8 @@ impl Reader {
                         columns = Some(found);
                     }
                     None => {
-                        let found = Columns::of_cells(&record).map_err(|what| refuse(line, what))?;
+                        let found =
+                            Columns::of_cells(&record).map_err(|what| refuse(line, what))?;
                         self.row(&found, &record, line);
                         columns = Some(found);
                     }
@@ -285,8 +286,7 @@ impl Reader {
                 }
                 _ => {
                     if let Some(key) = super::machines::variable(title) {
-                        host.vars
-                            .insert(key, Value::String((*cell).to_owned()));
+                        host.vars.insert(key, Value::String((*cell).to_owned()));
                     }
                 }
             }
@@ -301,11 +301,10 @@ impl Reader {
                 Ok(full) => host.fqdn = Some(full),
                 // A name without a domain, twice.
                 Err(_) if full.eq_ignore_ascii_case(host.name.as_str()) => {}
-                Err(bad) => self.machines.left(
-                    line,
-                    full,
-                    format!("{} ({})", bad.message, bad.label),
-                ),
+                Err(bad) => {
+                    self.machines
+                        .left(line, full, format!("{} ({})", bad.message, bad.label))
+                }
             }
         }
         Some(host)
@@ -323,7 +322,11 @@ impl Reader {
         if let Some(text) = row.profile {
             host.profile = text.parse().ok();
             if host.profile.is_none() {
-                machines.left(line, text, "this is no name of a profile: profiles/NAME.toml");
+                machines.left(
+                    line,
+                    text,
+                    "this is no name of a profile: profiles/NAME.toml",
+                );
             }
         }
         if let Some(text) = row.subnet {
@@ -377,9 +380,8 @@ fn add_cards(host: &mut HostDraft, cards: Vec<NicDraft>) {
 }
 
 fn has_all(host: &HostDraft, macs: &[HardwareAddr]) -> bool {
-    macs.iter().all(|mac| {
-        host.macs.contains(mac) || host.nics.iter().any(|nic| nic.macs.contains(mac))
-    })
+    macs.iter()
+        .all(|mac| host.macs.contains(mac) || host.nics.iter().any(|nic| nic.macs.contains(mac)))
 }
 
 /// Takes over what the first row left open; what it says otherwise is given back.
@@ -513,7 +515,8 @@ fn separator_of(line: &str) -> u8 {
 }
 
 fn after_empty_lines(text: &str) -> usize {
-    text.find(|c: char| !c.is_whitespace()).unwrap_or(text.len())
+    text.find(|c: char| !c.is_whitespace())
+        .unwrap_or(text.len())
 }
 
 /// The first byte from there on that stands neither on an empty line nor in a comment, as the reader skips them.

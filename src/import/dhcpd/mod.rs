@@ -140,7 +140,7 @@ impl Reader<'_> {
         }
         for space in self.spaces.iter().filter(|space| !space.used) {
             let why = match space.name.as_str() {
-                "ipxe" | "gpxe" => super::boot::CHAINLOADING,
+                "ipxe" | "gpxe" | "pxe" => super::boot::CHAINLOADING,
                 _ => "none of its options is carried over",
             };
             self.gather.left(&space.at, &space.what, why);

@@ -111,8 +111,12 @@ impl Reader<'_> {
             && scope.vendor_space != before.1
             && !scope.subs.keys().any(|(of, _)| of == space)
         {
-            self.gather
-                .left(at, what, refused::why("vendor-option-space"));
+            let why = if space.starts_with("pxe") {
+                CHAINLOADING
+            } else {
+                refused::why("vendor-option-space")
+            };
+            self.gather.left(at, what, why);
         }
     }
 
@@ -228,6 +232,9 @@ impl Reader<'_> {
                     .gather
                     .left(&set.at, &set.what, "the path of a file is expected"),
             },
+            Target::Option(code) if boot::is_of_pxe(code, &set.value) => {
+                self.gather.left(&set.at, &set.what, CHAINLOADING);
+            }
             Target::Option(code) => {
                 if matches!(code, 66 | 150) {
                     self.gather.left(
@@ -274,6 +281,13 @@ impl Reader<'_> {
                 .filter(|((of, _), _)| *of == space)
                 .map(|((_, code), set)| (*code, set.clone()))
                 .collect();
+            if space.starts_with("pxe") {
+                for (_, set) in subs {
+                    self.gather.left(&set.at, &set.what, CHAINLOADING);
+                }
+                scope.subs.retain(|(of, _), _| *of != space);
+                continue;
+            }
             let Some(code) = code else {
                 for (_, set) in subs {
                     self.gather

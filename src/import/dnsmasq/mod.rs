@@ -19,7 +19,7 @@ use super::place::Place;
 use super::{Bring, ImportError, Imported, Source};
 use crate::base::GroupName;
 use crate::config::draft::{GroupDraft, HostDraft};
-use crate::import::boot::{CHAINLOADING, NEXT_SERVER};
+use crate::import::boot::{CHAINLOADING, NEXT_SERVER, is_of_pxe};
 use hosts::{HostLine, Names, ethers, host_line};
 use lines::Directive;
 use tags::{Tag, Tags, Whom, condition};
@@ -386,6 +386,7 @@ impl Reader<'_> {
             let whom = self.tags.whom(&condition);
             if matches!(code, 60 | 66 | 67 | 43) && matches!(whom, Whom::Ipxe | Whom::Firmware(_))
                 || code == 175
+                || is_of_pxe(code, &set.value)
             {
                 self.gather.left(&set.at, &set.what, CHAINLOADING);
                 continue;
@@ -447,8 +448,8 @@ impl Reader<'_> {
                 continue;
             };
             let mut draft = GroupDraft::new(name.clone());
-            if let Some(group) = self.groups.get_mut(tag) {
-                draft.loader = group.loader.take();
+            if let Some(group) = self.groups.get(tag) {
+                draft.loader.clone_from(&group.loader);
                 let sets = group.sets.clone();
                 self.gather.options(&mut draft.options, &sets);
             }
@@ -505,16 +506,17 @@ impl Reader<'_> {
         let mut tags = line.tags.iter().filter(|tag| groups.contains_key(*tag));
         draft.group = tags.next().and_then(|tag| groups.get(tag)).cloned();
         for tag in tags {
-            let sets = self
-                .groups
-                .get(tag)
-                .map(|group| group.sets.clone())
-                .unwrap_or_default();
+            let (sets, loader) = match self.groups.get(tag) {
+                Some(group) => (group.sets.clone(), group.loader.clone()),
+                None => (Sets::new(), None),
+            };
             self.gather.options(&mut draft.options, &sets);
+            let nothing = sets.is_empty() && loader.is_none();
+            draft.loader = draft.loader.take().or(loader);
             let why = format!(
                 "a host is in one group: what the tag `{tag}` gives is in the host itself{}",
-                if sets.is_empty() {
-                    ", and it gives no option"
+                if nothing {
+                    ", and it gives nothing"
                 } else {
                     ""
                 }

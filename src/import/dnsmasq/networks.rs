@@ -106,14 +106,11 @@ impl Reader<'_> {
                 }
             },
             None => {
-                (self
-                    .gather
-                    .subnet_of(first)
-                    .and_then(|index| self.gather.subnet_mut(index))
-                    .map_or_else(
-                        || (around(first, last), true),
-                        |known| (known.network, false),
-                    ))
+                let known = self.gather.subnet_of(first);
+                match known.and_then(|index| self.gather.subnet_mut(index)) {
+                    Some(known) => (known.network, false),
+                    None => (around(first, last), true),
+                }
             }
         };
         if net.prefix_len() == 0 || values::network(&net.to_string()).is_err() {
