@@ -75,6 +75,7 @@ fn wrong_usage_is_2_and_help_is_0() {
         "rehearse",
         "doctor",
         "assets",
+        "import",
     ] {
         assert!(ran.out.contains(&format!("\n  {command}")), "{command}");
     }

@@ -1,6 +1,7 @@
 //! All reservations files of a configuration as texts to be edited.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,8 @@ pub struct Reservations {
     folders: Vec<PathBuf>,
     before: OnceCell<Loaded>,
     touched: Vec<Touched>,
+    /// The place of each in that list.
+    known: HashMap<Entry, usize>,
     /// Where new entries go, when somebody has said so.
     into: Option<usize>,
     /// `bootwright.toml` as it was read and as it shall be, when something is added to it.
@@ -100,6 +103,7 @@ impl Reservations {
             folders: named.folders,
             before: OnceCell::new(),
             touched: Vec::new(),
+            known: HashMap::new(),
             into: None,
             server: None,
         })
@@ -336,11 +340,8 @@ impl Reservations {
         self.edit(at, entry.clone(), What::Removed, |document| {
             document.remove(entry)
         })?;
-        if let Some(touched) = self
-            .touched
-            .iter_mut()
-            .find(|touched| touched.entry == *entry)
-        {
+        let at = self.known.get(entry).copied();
+        if let Some(touched) = at.and_then(|at| self.touched.get_mut(at)) {
             touched.line = line;
         }
         Ok(())
@@ -389,21 +390,23 @@ impl Reservations {
                     .is_some_and(|file| file.before.is_some())
             });
             if let Some(at) = of_group
-                && !self.on(at, |document| {
-                    document.hosts().map(|hosts| hosts.is_empty())
-                })?
+                && self.has_hosts(at)
             {
                 return Ok(at);
             }
         }
         for at in (0..self.files.len()).rev() {
-            if !self.on(at, |document| {
-                document.hosts().map(|hosts| hosts.is_empty())
-            })? {
+            if self.has_hosts(at) {
                 return Ok(at);
             }
         }
         Ok(self.files.len().saturating_sub(1))
+    }
+
+    fn has_hosts(&self, at: usize) -> bool {
+        self.files
+            .get(at)
+            .is_some_and(|file| file.document.has_hosts())
     }
 
     /// The file that an entry stands in.
@@ -464,11 +467,8 @@ impl Reservations {
     ) -> Result<T, Error> {
         let done = self.on(at, act)?;
         let path = self.path(at);
-        match self
-            .touched
-            .iter_mut()
-            .find(|touched| touched.entry == entry)
-        {
+        let known = self.known.get(&entry).copied();
+        match known.and_then(|at| self.touched.get_mut(at)) {
             Some(touched) => {
                 touched.what = match (touched.what, what) {
                     (What::Added, What::Changed) => What::Added,
@@ -477,12 +477,15 @@ impl Reservations {
                 };
                 touched.path = path;
             }
-            None => self.touched.push(Touched {
-                entry,
-                what,
-                path,
-                line: 1,
-            }),
+            None => {
+                self.known.insert(entry.clone(), self.touched.len());
+                self.touched.push(Touched {
+                    entry,
+                    what,
+                    path,
+                    line: 1,
+                });
+            }
         }
         Ok(done)
     }

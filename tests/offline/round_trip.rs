@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use bootwright::base::HardwareAddr;
 use bootwright::config::Snapshot;
 use bootwright::export::{Format, ZoneSettings, export};
-use bootwright::import::{Imported, Nothing, Source, csv, dhcpd, dnsmasq};
+use bootwright::import::{Imported, Nothing, Source, csv, dhcpd, dnsmasq, kea};
 
 use super::site::{files, in_force};
 
@@ -90,6 +90,13 @@ fn by_dhcpd() {
     let (snapshot, imported) = again(Format::Dhcpd, |files| dhcpd::read(files, &Nothing).unwrap());
     assert_eq!(imported_pairs(&imported), pairs(&snapshot));
     names(&snapshot, &imported);
+    networks(&snapshot, &imported);
+}
+
+#[test]
+fn by_kea() {
+    let (snapshot, imported) = again(Format::Kea, |files| kea::read(files, &Nothing).unwrap());
+    assert_eq!(imported_pairs(&imported), pairs(&snapshot));
     networks(&snapshot, &imported);
 }
 

@@ -200,6 +200,9 @@ impl Document {
             },
         };
         self.added.insert(entry.clone());
+        self.appended |= splices
+            .iter()
+            .any(|splice| splice.at.start == self.text.len());
         self.pending.extend(splices);
         Ok(())
     }
@@ -455,10 +458,7 @@ impl Document {
             blank.as_str()
         };
         // Behind those that were added before it: each begins with its blank lines.
-        let behind = self
-            .pending
-            .iter()
-            .any(|splice| splice.at.start == end && splice.rank == 1);
+        let behind = self.appended;
         let blank = if behind { "\n" } else { blank };
         self.below_pending(end, &format!("{blank}{text}"), behind)
     }

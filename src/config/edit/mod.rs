@@ -18,6 +18,7 @@ mod set;
 mod tests;
 mod value;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
@@ -291,6 +292,10 @@ pub struct Document {
     touched: HashSet<Entry>,
     /// Entries that pending edits add.
     added: HashSet<Entry>,
+    /// Whether one of those goes to the end of the text.
+    appended: bool,
+    /// Where the lines of the text begin.
+    starts: OnceCell<Vec<usize>>,
 }
 
 /// Where an entry stands.
@@ -325,6 +330,8 @@ struct Index {
     /// The last host of each group.
     last_of_group: HashMap<String, SmolStr>,
     vars: VarsForm,
+    /// Whether `=` is aligned.
+    aligned: bool,
 }
 
 impl Index {
@@ -371,6 +378,7 @@ impl Index {
             }
         }
         index.vars = vars.unwrap_or_default();
+        index.aligned = layout::aligned(text, scan);
         index
     }
 
@@ -433,6 +441,8 @@ impl Document {
             pending: Vec::new(),
             touched: HashSet::new(),
             added: HashSet::new(),
+            appended: false,
+            starts: OnceCell::new(),
         })
     }
 
@@ -450,6 +460,12 @@ impl Document {
     /// Whether it has any hosts or groups.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.index.entries.is_empty()
+    }
+
+    /// Whether it has any host.
+    pub fn has_hosts(&self) -> bool {
+        let is_host = |entry: &Entry| matches!(entry, Entry::Host(_));
+        self.index.order.contains_key(&Table::Hosts) || self.added.iter().any(is_host)
     }
 
     /// All hosts, in the order of the text, and those that were added last behind them. Names that are none are left out.
@@ -531,6 +547,7 @@ impl Document {
             return Ok(());
         }
         let mut splices = std::mem::take(&mut self.pending);
+        self.appended = false;
         let touched: Vec<Entry> = self.touched.drain().chain(self.added.drain()).collect();
         let Some(one) = touched.first() else {
             return Ok(());
@@ -571,6 +588,7 @@ impl Document {
         self.index = Index::of(&new, &scan);
         self.scan = scan;
         self.text = new;
+        self.starts = OnceCell::new();
         Ok(())
     }
 
@@ -589,7 +607,11 @@ impl Document {
         let start = at
             .and_then(|at| self.scan.statements.get(at))
             .map_or(0, |statement| statement.start);
-        scan::line_of(&self.text, start)
+        let starts = self.starts.get_or_init(|| {
+            let ends = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect()
+        });
+        starts.partition_point(|line| *line <= start)
     }
 
     const fn lines(&self) -> Lines<'_> {

@@ -497,7 +497,7 @@ impl Document {
             && let Some((_, column)) = pairs
                 .first()
                 .and_then(|pair| layout::columns(&self.text, pair))
-            && layout::aligned(&self.text, &self.scan)
+            && self.index.aligned
         {
             look.column = Some(column);
         }
@@ -594,7 +594,7 @@ impl Document {
             indent: indent.to_owned(),
             ..Look::default()
         };
-        if layout::aligned(&self.text, &self.scan) {
+        if self.index.aligned {
             let longest = lines.iter().map(|(key, _)| key.chars().count() + 1);
             look.column = longest.max();
         }
