@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::output::Format;
 use super::render::{configuration, place};
 use crate::base::time::parse_duration;
+use crate::base::{Clock as _, SystemClock};
 use crate::config::Snapshot;
 use crate::config::source::{DiskFiles, Files};
 use crate::export::{self, Exported, Text, ZoneSettings};
@@ -192,9 +193,8 @@ fn settings(asked: &Export, serial: u32) -> anyhow::Result<ZoneSettings> {
 
 /// The date as the number that most zones have: 2026112200.
 fn today() -> anyhow::Result<u32> {
-    let date = jiff::Timestamp::now()
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date();
+    let now = jiff::Timestamp::from_microsecond(SystemClock.now().as_micros())?;
+    let date = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let text = date.strftime("%Y%m%d00").to_string();
     text.parse().context("the date is no serial number")
 }

@@ -1,5 +1,6 @@
 //! `bootwright simulate`: each packet and file that a machine would get, and why, from the files alone.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -228,17 +229,21 @@ fn show_got(
 ) -> std::io::Result<()> {
     let mut line = format!("      gets {}", got.what);
     if let Some(address) = got.address {
-        line.push_str(&format!(", address {address}"));
+        let _ = write!(line, ", address {address}");
     }
     if let Some(delivery) = &got.delivery {
-        line.push_str(&format!(", {delivery}"));
+        let _ = write!(line, ", {delivery}");
     }
     match (&got.file, got.next_server) {
-        (Some(file), Some(server)) => line.push_str(&format!("; boot file {file} from {server}")),
-        (Some(file), None) if got.delivery.is_some() => {
-            line.push_str(&format!("; boot file {file}"))
+        (Some(file), Some(server)) => {
+            let _ = write!(line, "; boot file {file} from {server}");
         }
-        (Some(file), None) => line.push_str(&format!(" {file}")),
+        (Some(file), None) if got.delivery.is_some() => {
+            let _ = write!(line, "; boot file {file}");
+        }
+        (Some(file), None) => {
+            let _ = write!(line, " {file}");
+        }
         (None, _) if got.delivery.is_some() => line.push_str("; no boot file"),
         (None, _) => {}
     }

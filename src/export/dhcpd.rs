@@ -242,16 +242,15 @@ fn hosts<'a>(entries: &[&'a Entry<'a>], left: &mut Vec<Left>) -> Vec<Declared<'a
             });
         }
         for mac in entry.macs {
-            match places.get(mac).and_then(|place| hosts.get_mut(*place)) {
-                Some(host) => host.ips.push(ip),
-                None => {
-                    places.insert(*mac, hosts.len());
-                    hosts.push(Declared {
-                        entry,
-                        mac: *mac,
-                        ips: vec![ip],
-                    });
-                }
+            if let Some(host) = places.get(mac).and_then(|place| hosts.get_mut(*place)) {
+                host.ips.push(ip);
+            } else {
+                places.insert(*mac, hosts.len());
+                hosts.push(Declared {
+                    entry,
+                    mac: *mac,
+                    ips: vec![ip],
+                });
             }
         }
     }

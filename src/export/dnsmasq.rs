@@ -1,6 +1,6 @@
 //! dnsmasq's configuration (dnsmasq(8)): ranges, options by tags, `dhcp-host`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{Entry, HEADLINE, Left, entries, options_of, seconds, without_dhcp, word};
@@ -82,11 +82,11 @@ fn range(text: &mut String, subnet: &Subnet, tag: &str, left: &mut Vec<Left>) {
 /// The different sets of options that hosts have.
 fn option_sets<'a>(entries: &[Entry<'a>]) -> Vec<&'a [ConfiguredOption]> {
     let mut sets: Vec<&[ConfiguredOption]> = Vec::new();
-    let mut seen: BTreeMap<*const ConfiguredOption, ()> = BTreeMap::new();
+    let mut seen: BTreeSet<*const ConfiguredOption> = BTreeSet::new();
     for entry in entries {
         let options: &[ConfiguredOption] = &entry.host.options;
         // Most hosts share theirs with their group.
-        if options.is_empty() || seen.insert(options.as_ptr(), ()).is_some() {
+        if options.is_empty() || !seen.insert(options.as_ptr()) {
             continue;
         }
         if !sets.contains(&options) {

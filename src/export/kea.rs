@@ -145,13 +145,12 @@ fn option(option: &ConfiguredOption) -> Value {
         OptionValue::Text(text) if text.contains([',', '\\']) || text.trim() != text => None,
         value => Some(value.to_string()),
     };
-    match text.filter(|_| BY_TEXT.contains(code)) {
-        Some(text) => one.insert("data".to_owned(), json!(text)),
-        None => {
-            one.insert("csv-format".to_owned(), json!(false));
-            one.insert("data".to_owned(), json!(OptionValue::hex(data, "")))
-        }
-    };
+    if let Some(text) = text.filter(|_| BY_TEXT.contains(code)) {
+        one.insert("data".to_owned(), json!(text));
+    } else {
+        one.insert("csv-format".to_owned(), json!(false));
+        one.insert("data".to_owned(), json!(OptionValue::hex(data, "")));
+    }
     if *force {
         one.insert("always-send".to_owned(), json!(true));
     }

@@ -10,7 +10,7 @@
 mod appliances;
 mod servers;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
@@ -278,13 +278,11 @@ impl<'a> Lines<'a> {
                     file: file.trim_start_matches('/').to_owned(),
                 });
             }
-            let url = match is_url {
-                true if file.starts_with("http") => Some(file.clone()),
-                true => None,
-                false => Some(format!(
-                    "{base}/assets/{}",
-                    escaped(file.trim_start_matches('/'))
-                )),
+            let url = if is_url {
+                Some(file.clone()).filter(|file| file.starts_with("http"))
+            } else {
+                let path = escaped(file.trim_start_matches('/'));
+                Some(format!("{base}/assets/{path}"))
             };
             if let Some(url) = url.filter(|_| firmware.is_uefi()) {
                 http.push(Loader {
@@ -323,18 +321,24 @@ impl<'a> Lines<'a> {
 
     /// The comment that every text begins with.
     fn head(&self, sign: &str, place: &[&str]) -> String {
+        let names: Vec<&str> = self
+            .subnets
+            .iter()
+            .map(|subnet| subnet.name.as_str())
+            .collect();
         let mut text = format!(
-            "{sign} Sends machines that boot from the network to {}: {}.\n{sign} Written by `bootwright router-config`; what it says holds for the subnets {}.\n",
+            "{sign} Sends machines that boot from the network to {}: {}.\n{sign} Written by `bootwright router-config`; what it says holds for {} {}.\n",
             self.server,
             self.script,
-            self.subnets
-                .iter()
-                .map(|subnet| subnet.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
+            if names.len() == 1 {
+                "the subnet"
+            } else {
+                "the subnets"
+            },
+            names.join(", ")
         );
         for line in place {
-            text.push_str(&format!("{sign} {line}\n"));
+            let _ = writeln!(text, "{sign} {line}");
         }
         text
     }

@@ -183,12 +183,11 @@ fn zone(
         .first()
         .cloned()
         .unwrap_or_else(|| format!("ns.{name}."));
-    let contact = match &settings.contact {
-        Some(contact) => mailbox(contact),
-        None => {
-            let domain = primary.split_once('.').map_or(name, |(_, domain)| domain);
-            format!("hostmaster.{}.", domain.trim_end_matches('.'))
-        }
+    let contact = if let Some(contact) = &settings.contact {
+        mailbox(contact)
+    } else {
+        let domain = primary.split_once('.').map_or(name, |(_, domain)| domain);
+        format!("hostmaster.{}.", domain.trim_end_matches('.'))
     };
     let mut text = format!(
         "; {HEADLINE}\n$ORIGIN {name}.\n$TTL {}\n@ IN SOA {primary} {contact} (\n    {} ; serial\n    3600 900 1209600 300 )\n",

@@ -145,9 +145,8 @@ impl<'a> Drive<'a> {
             .as_deref()
             .is_some_and(|host| host.install == InstallPolicy::Always);
         let expected = match end {
-            End::Installer | End::Live | End::Tool => true,
+            End::Installer | End::Live | End::Tool | End::Elsewhere => true,
             End::Disk => !is_armed && !is_live,
-            End::Elsewhere => true,
             End::Address => machine == Machine::Os,
             End::Discovery => self.site.host.is_none(),
             End::Unknown | End::Stuck => false,
@@ -496,10 +495,10 @@ impl<'a> Drive<'a> {
             sends: sent(via, name, server),
             gets: Some(gets),
             reason,
-            why: match there {
-                true if self.site.files.assume => "the boot file is taken for there",
-                true => "the boot file is there",
-                false => reason.sentence(),
+            why: match (there, self.site.files.assume) {
+                (true, true) => "the boot file is taken for there",
+                (true, false) => "the boot file is there",
+                (false, _) => reason.sentence(),
             },
             detail,
             remedy: reason.remedy(),

@@ -47,13 +47,13 @@ impl Drive<'_> {
     pub(super) fn exchange(&mut self, client: Client) -> Option<Lease> {
         let offered = self.say(client, MessageType::Discover, None, None, Door::Dhcp);
         match self.mode() {
-            Mode::Authoritative => self.accept(client, offered?),
+            Mode::Authoritative => self.accept(client, &offered?),
             Mode::Proxy => Some(self.beside(client, offered)),
             Mode::Off => Some(self.sent_here(client)),
         }
     }
 
-    fn accept(&mut self, client: Client, offered: Answer) -> Option<Lease> {
+    fn accept(&mut self, client: Client, offered: &Answer) -> Option<Lease> {
         if offered.kind != MessageType::Offer {
             return None;
         }

@@ -66,7 +66,7 @@ impl Drive<'_> {
             let snapshot = &self.site.in_force.snapshot;
             let decision = http::script(&request, snapshot, self.known(), self.site.files);
             match decision {
-                ScriptDecision::Identify { host } => {
+                ScriptDecision::Identify { .. } => {
                     let text = scripts::identify(&name);
                     self.told(
                         stage,
@@ -76,7 +76,6 @@ impl Drive<'_> {
                         Reason::Script,
                         Some("asked back for the UUID and serial number".to_owned()),
                     );
-                    let _ = host;
                     let serial = serial.as_deref().unwrap_or_default();
                     name = format!("{name}?uuid={}&serial={serial}", self.uuid);
                     identified = true;

@@ -332,8 +332,9 @@ pub(super) fn told_by(code: u16) -> String {
 /// The UUID of a machine whose reservation names none: made of its hardware address, as the firmware of small
 /// boards makes it.
 pub(super) fn uuid_of(mac: [u8; 6]) -> Uuid {
-    let [a, b, c, d, e, f] = mac;
-    Uuid::from_smbios([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, e, f])
+    let mut uuid = [0; 16];
+    put(&mut uuid, 10, &mac);
+    Uuid::from_smbios(uuid)
 }
 
 /// The octets of an Ethernet address; other links are not simulated.

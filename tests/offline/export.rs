@@ -1,5 +1,6 @@
 //! `bootwright export` and `bootwright router-config`: what other programs are told.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use bootwright::cli::export::{Export, run_with};
@@ -25,11 +26,11 @@ fn exported(files: &MemoryFiles, format: Format) -> Exported {
 fn shown(exported: &Exported) -> String {
     let mut text = String::new();
     for one in &exported.texts {
-        text.push_str(&format!("==> {} <==\n{}", one.name, one.text));
+        let _ = write!(text, "==> {} <==\n{}", one.name, one.text);
     }
     text.push_str("==> not exported <==\n");
     for left in &exported.left {
-        text.push_str(&format!("{left}\n"));
+        let _ = writeln!(text, "{left}");
     }
     text
 }
