@@ -136,7 +136,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Schema(asked) => schema::run(&asked, out),
         Command::Doctor(asked) => doctor::run(client, &asked, format, out),
         Command::Import(asked) => import::run(config, &asked, format, out, &mut io::stderr()),
-        other => later::refuse(other.name()),
+        other @ Command::Capture(_) => later::refuse(other.name()),
     }
 }
 

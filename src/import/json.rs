@@ -101,8 +101,7 @@ impl Node {
         match &self.value {
             Json::Null => "null".to_owned(),
             Json::Bool(is) => is.to_string(),
-            Json::Number(text) => text.clone(),
-            Json::Text(text) => text.clone(),
+            Json::Number(text) | Json::Text(text) => text.clone(),
             Json::List(elements) => {
                 let elements: Vec<String> = elements.iter().take(8).map(Self::shown).collect();
                 format!("[{}]", elements.join(", "))

@@ -419,8 +419,9 @@ impl Reader {
         let path = loader.and_then(|node| node.text()).unwrap_or_default();
         let keys_in =
             feature("enrolled-keys") || path.contains(".ms.") || path.contains(".secboot.");
-        if feature("secure-boot") && keys_in
-            || loader.is_some_and(|node| node.attribute("secure") == Some("yes")) && keys_in
+        if keys_in
+            && (feature("secure-boot")
+                || loader.is_some_and(|node| node.attribute("secure") == Some("yes")))
         {
             self.machines.left(
                 loader.map_or_else(|| at(os), at),

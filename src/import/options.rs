@@ -80,7 +80,7 @@ fn written(code: u8, form: Form, value: &Value) -> Result<(&'static str, Toml), 
         Value::Bytes(bytes) => bytes.clone(),
         Value::Text(text) => text.clone().into_bytes(),
         Value::Names(names) => domain_search(names.iter().map(String::as_str)),
-        Value::Ips(ips) => ips.iter().flat_map(|ip| ip.octets()).collect(),
+        Value::Ips(ips) => ips.iter().flat_map(Ipv4Addr::octets).collect(),
         Value::Number(_) | Value::Flag(_) => {
             return Err(match form {
                 Form::Any | Form::Hex => {

@@ -171,7 +171,6 @@ impl<'a> Machine<'a> {
             }
             ("arch", None) => self.arch = Some((line, value)),
             ("boot", None) => self.boot = Some((line, value)),
-            ("bootdisk", None) => {}
             ("smbios", Some(1)) => self.smbios = Some((line, value)),
             ("bios", None) => self.uefi = value == "ovmf",
             ("efidisk", Some(_)) => self.efi_disk = Some((line, value)),
@@ -459,19 +458,17 @@ impl<'a> Machine<'a> {
             let mut address = None;
             for part in value.split(',') {
                 match part.trim().split_once('=') {
-                    Some(("ip", "dhcp" | "manual")) | None => {}
-                    Some(("ip", text)) => {
+                    Some(("ip", text)) if !matches!(text, "dhcp" | "manual") => {
                         let host = text.split('/').next().unwrap_or_default();
                         address = machines
                             .address(*line, host)
                             .map(|ip| (ip, text.parse::<Ipv4Net>().ok()));
                     }
                     Some(("gw", text)) => router = machines.address(*line, text),
-                    Some(("ip6" | "gw6", "auto" | "dhcp" | "manual")) => {}
-                    Some(("ip6" | "gw6", _)) => {
+                    Some(("ip6" | "gw6", text)) if !matches!(text, "auto" | "dhcp" | "manual") => {
                         machines.left(*line, part, "machines are booted over IPv4");
                     }
-                    Some(_) => {}
+                    _ => {}
                 }
             }
             let Some((ip, net)) = address else { continue };

@@ -1,5 +1,7 @@
 //! Tables with separators.
 
+use std::fmt::Write as _;
+
 use bootwright::import::csv::read;
 use proptest::prelude::*;
 
@@ -83,7 +85,7 @@ proptest! {
         let quoted = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
         let mut text = format!("name{separator}rack{separator}mac\n");
         for (index, cell) in cells.iter().enumerate() {
-            text.push_str(&format!("h{index}{separator}{}{separator}\n", quoted(cell)));
+            writeln!(text, "h{index}{separator}{}{separator}", quoted(cell)).unwrap();
         }
         let imported = read(&source("t", &text)).unwrap();
         prop_assert_eq!(imported.hosts.len(), cells.len());

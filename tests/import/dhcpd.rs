@@ -128,7 +128,7 @@ proptest! {
             let told = imported.left.iter().any(|left| left.line == index + 1);
             let words: Vec<&str> = line.split([' ', ';', '"']).filter(|word| !word.is_empty()).collect();
             let carried = words.iter().any(|word| {
-                word.len() > 4 && shown.contains(word) || word.starts_with("h") && shown.contains(&format!("host {word} "))
+                word.len() > 4 && shown.contains(word) || word.starts_with('h') && shown.contains(&format!("host {word} "))
             });
             prop_assert!(
                 told || carried || line.trim_matches('}').is_empty(),

@@ -133,7 +133,7 @@ fn option() -> impl Strategy<Value = (String, String)> {
 proptest! {
     #[test]
     fn no_option_is_lost(options in prop::collection::vec(option(), 0..40)) {
-        let text: String = options.iter().map(|(line, _)| format!("{line}\n")).collect();
+        let text: String = options.iter().flat_map(|(line, _)| [line.as_str(), "\n"]).collect();
         let imported = of(&text);
         let shown = shown(&imported);
         for (index, (line, mark)) in options.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::path::Path;
 use bootwright::import::{ImportError, Imported, Source, write};
 
 /// The files below `tests/import/samples` whose names begin so, sorted.
-pub fn samples(below: &str) -> Vec<Source> {
+pub(crate) fn samples(below: &str) -> Vec<Source> {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/samples");
     let mut files = Vec::new();
     collect(&base.join(below), &mut files);
@@ -32,7 +32,7 @@ fn collect(path: &Path, files: &mut Vec<std::path::PathBuf>) {
 }
 
 /// One text.
-pub fn source(name: &str, text: &str) -> Vec<Source> {
+pub(crate) fn source(name: &str, text: &str) -> Vec<Source> {
     vec![Source {
         name: name.to_owned(),
         text: text.to_owned(),
@@ -40,7 +40,7 @@ pub fn source(name: &str, text: &str) -> Vec<Source> {
 }
 
 /// All of a result, as people would read it.
-pub fn shown(read: Result<Imported, ImportError>) -> String {
+pub(crate) fn shown(read: Result<Imported, ImportError>) -> String {
     let imported = match read {
         Ok(imported) => imported,
         Err(error) => return format!("refused: {error}\n"),
@@ -65,7 +65,7 @@ pub fn shown(read: Result<Imported, ImportError>) -> String {
 }
 
 /// Whether a text is a reservations file that can be read.
-pub fn assert_is_toml(imported: &Imported) {
+pub(crate) fn assert_is_toml(imported: &Imported) {
     let text = imported.reservations().unwrap();
     let table: toml::Table =
         toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));

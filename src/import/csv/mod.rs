@@ -112,18 +112,18 @@ impl Reader {
                 continue;
             }
             match &columns {
-                None => match Columns::of_header(&record) {
-                    Some(found) => {
+                None => {
+                    let found = if let Some(found) = Columns::of_header(&record) {
                         found.tell(&mut self.machines, line);
-                        columns = Some(found);
-                    }
-                    None => {
+                        found
+                    } else {
                         let found =
                             Columns::of_cells(&record).map_err(|what| refuse(line, what))?;
                         self.row(&found, &record, line);
-                        columns = Some(found);
-                    }
-                },
+                        found
+                    };
+                    columns = Some(found);
+                }
                 Some(columns) => self.row(columns, &record, line),
             }
         }
@@ -303,7 +303,7 @@ impl Reader {
                 Err(_) if full.eq_ignore_ascii_case(host.name.as_str()) => {}
                 Err(bad) => {
                     self.machines
-                        .left(line, full, format!("{} ({})", bad.message, bad.label))
+                        .left(line, full, format!("{} ({})", bad.message, bad.label));
                 }
             }
         }

@@ -97,21 +97,18 @@ impl Reader<'_> {
             first
         };
         let mask = rest.first().filter(|mask| is_mask(Some(mask)));
-        let (net, guessed) = match mask {
-            Some(mask) => {
-                let Ok(net) = Ipv4Net::with_netmask(first, *mask) else {
-                    self.gather
-                        .left(at, &shown, format!("{mask} is no mask of a network"));
-                    return;
-                };
-                (net.trunc(), false)
-            }
-            None => {
-                let known = self.gather.subnet_of(first);
-                match known.and_then(|index| self.gather.subnet_mut(index)) {
-                    Some(known) => (known.network, false),
-                    None => (around(first, last), true),
-                }
+        let (net, guessed) = if let Some(mask) = mask {
+            let Ok(net) = Ipv4Net::with_netmask(first, *mask) else {
+                self.gather
+                    .left(at, &shown, format!("{mask} is no mask of a network"));
+                return;
+            };
+            (net.trunc(), false)
+        } else {
+            let known = self.gather.subnet_of(first);
+            match known.and_then(|index| self.gather.subnet_mut(index)) {
+                Some(known) => (known.network, false),
+                None => (around(first, last), true),
             }
         };
         if net.prefix_len() == 0 || values::network(&net.to_string()).is_err() {

@@ -174,8 +174,7 @@ impl Reader {
                         self.subnet(subnet, &scope);
                     }
                 }
-                "reservations" => {}
-                "option-def" | "client-classes" => {}
+                "reservations" | "option-def" | "client-classes" => {}
                 key if is_common(key) => {}
                 _ => self.refuse(entry),
             }
@@ -406,7 +405,7 @@ impl Reader {
         let value = match &set.value {
             Value::Bytes(bytes) => bytes.clone(),
             Value::Text(text) => text.clone().into_bytes(),
-            Value::Ips(ips) => ips.iter().flat_map(|ip| ip.octets()).collect(),
+            Value::Ips(ips) => ips.iter().flat_map(std::net::Ipv4Addr::octets).collect(),
             Value::Flag(flag) => vec![u8::from(*flag)],
             Value::Names(names) => {
                 crate::wire::dhcp::options::domain_search(names.iter().map(String::as_str))

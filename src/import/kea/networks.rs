@@ -75,21 +75,20 @@ impl Reader {
             lease_time: inner.lease,
             ..SubnetDraft::new(name, network)
         };
-        match self.gather.subnet(draft, &place, &what) {
-            Some(index) => self.gather.subnet_options(index, &inner.all),
-            None => {
-                let options = subnet
-                    .get("option-data")
-                    .map(Node::elements)
-                    .unwrap_or_default();
-                for option in options {
-                    let place = self.place(option.line);
-                    self.gather.left(
-                        &place,
-                        &format!("option-data {}", super::inner(option)),
-                        "its subnet is left out",
-                    );
-                }
+        if let Some(index) = self.gather.subnet(draft, &place, &what) {
+            self.gather.subnet_options(index, &inner.all);
+        } else {
+            let options = subnet
+                .get("option-data")
+                .map(Node::elements)
+                .unwrap_or_default();
+            for option in options {
+                let place = self.place(option.line);
+                self.gather.left(
+                    &place,
+                    &format!("option-data {}", super::inner(option)),
+                    "its subnet is left out",
+                );
             }
         }
         for entry in subnet.entries() {

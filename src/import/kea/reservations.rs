@@ -52,7 +52,7 @@ impl Reader {
         draft.macs.extend(mac);
         for entry in reservation.entries() {
             match entry.key.as_str() {
-                "hostname" => {}
+                "hostname" | "client-classes" => {}
                 "hw-address" if mac.is_some() || entry.node.is_empty() => {}
                 "hw-address" => self.tell(
                     entry,
@@ -76,7 +76,6 @@ impl Reader {
                     }
                 }
                 "next-server" | "server-hostname" => self.server(entry),
-                "client-classes" => {}
                 "comment" => add_note(&mut draft.notes, entry.node.text().unwrap_or_default()),
                 "user-context" => {
                     let note = match entry.node.get("comment").and_then(Node::text) {

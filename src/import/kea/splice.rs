@@ -45,7 +45,7 @@ impl Spliced {
     /// Where a line of the text stands.
     pub(super) fn place(&self, line: usize) -> Place {
         let found = line.checked_sub(1).and_then(|index| self.lines.get(index));
-        match found.or(self.lines.last()) {
+        match found.or_else(|| self.lines.last()) {
             Some((file, line)) => Place::new(file, *line),
             None => Place::new(&self.file.as_str().into(), 1),
         }
@@ -72,12 +72,9 @@ impl Spliced {
     ) {
         let mut rest = line;
         loop {
-            let at = match find(rest, state) {
-                Some(at) => at,
-                None => {
-                    self.text.push_str(rest);
-                    return;
-                }
+            let Some(at) = find(rest, state) else {
+                self.text.push_str(rest);
+                return;
             };
             let (before, found) = rest.split_at(at);
             self.text.push_str(before);

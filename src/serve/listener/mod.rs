@@ -220,12 +220,12 @@ async fn serve<H: Handler, F: FnMut(Fault) + Unpin>(
                 None => gate.turn(watch.is_known()).await,
             };
             let mut answered = std::pin::pin!(handler.handle(request, connection, watch));
-            let response = match tokio::time::timeout(TURN, answered.as_mut()).await {
-                Ok(response) => response,
-                Err(_) => {
-                    drop(turn);
-                    answered.await
-                }
+            let at_once = tokio::time::timeout(TURN, answered.as_mut()).await;
+            let response = if let Ok(response) = at_once {
+                response
+            } else {
+                drop(turn);
+                answered.await
             };
             drop(answering);
             Ok::<_, std::convert::Infallible>(response)
