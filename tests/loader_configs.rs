@@ -310,7 +310,10 @@ fn a_machine_that_nobody_knows_is_told_so_or_gets_the_operators_own_file() {
     assert_eq!(served.event().reason, Reason::UnknownHost);
     let by_mac = "pxelinux.cfg/01-02-00-00-00-00-99";
     let text = served.fetch(STRANGER, by_mac, PXELINUX).unwrap();
-    assert!(text.contains("mac = \"02:00:00:00:00:99\""), "{text}");
+    assert!(
+        text.contains("bootwright adopt 02:00:00:00:00:99 --name NAME"),
+        "{text}"
+    );
     served.event();
     served.write("pxelinux.cfg/default", "DEFAULT own\n");
     served.write("grub/grub.cfg", "echo own\n");

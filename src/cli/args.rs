@@ -74,7 +74,7 @@ pub enum Command {
         /// Name, MAC or address
         host: String,
     },
-    /// Show the files that are being sent by TFTP, how far they are and how fast
+    /// Show the files that are being sent, by TFTP and HTTP, how far they are and how fast
     Transfers,
     /// Machines without a reservation that were seen: who, where, and whose they may be
     Unknown(super::unknown::Unknown),

@@ -135,7 +135,7 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "transfers",
-        &[("What is being sent by TFTP", "bootwright transfers")],
+        &[("What is being sent", "bootwright transfers")],
     ),
     (
         "render",

@@ -12,7 +12,7 @@ mod reading;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,9 @@ pub use super::standing::{ShownProblem, first_errors};
 /// they began with.
 const LET_GO_WAITS: u32 = 1_000;
 const LET_GO_EACH: Duration = Duration::from_millis(5);
+
+/// How long after a failure it is tried again to keep what is in force.
+const KEEP_AGAIN: Duration = Duration::from_secs(5);
 
 /// The part's name in `/healthz` while what took effect cannot be kept.
 const LAST_GOOD: &str = "last good configuration";
@@ -239,6 +242,10 @@ pub async fn run(
                 Some(ask) => ask,
                 None => return,
             },
+            () = tokio::time::sleep(KEEP_AGAIN), if matches!(health.standing().kept(), Kept::Failed(_)) => {
+                keep_again(&ctx, &health, &settings.main, &keeper, &last).await;
+                continue;
+            }
             Some(()) = changes.recv() => match gather(&mut changes, &mut inbox, &cancel).await {
                 Gathered::Files => Ask { cause: Cause::Files, reply: None },
                 // Who asks for a reload says that the files are complete.
@@ -322,6 +329,24 @@ fn keep_first(ctx: &Context, health: &Health, start: &Start, keeper: &Keeper) {
         let (by, now) = (keeper.clone(), ctx.now());
         let stage = move || by.stage(&sources, &in_force.snapshot.server, now);
         keep(health, keeper, stage, generation);
+    }
+}
+
+/// Tries once more to keep what is in force, after the disk would not take it. Files that are others by now are left to
+/// the reload that they lead to.
+async fn keep_again(ctx: &Context, health: &Health, main: &Path, keeper: &Keeper, last: &LastRead) {
+    let (in_force, known) = (ctx.config(), last.texts.clone());
+    let generation = in_force.snapshot.generation;
+    let (main, by, now) = (main.to_owned(), keeper.clone(), ctx.now());
+    let read = aside(move |_| {
+        is_on_disk(&in_force, &known).then(|| Read::now(&main, generation, &by, now))
+    });
+    if let Some(Some(Read {
+        staged: Some(staged),
+        ..
+    })) = read.await
+    {
+        keep(health, keeper, move || staged, generation);
     }
 }
 

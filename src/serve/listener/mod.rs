@@ -372,6 +372,7 @@ async fn pause_after(error: &io::Error) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
 
     use tokio::io::AsyncReadExt as _;
@@ -382,7 +383,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct Echo {
         turned: Arc<Mutex<Vec<Turned>>>,
-        known: bool,
+        known: Arc<AtomicBool>,
     }
 
     impl Handler for Echo {
@@ -407,7 +408,7 @@ mod tests {
         }
 
         fn knows(&self, _peer: Ipv4Addr) -> bool {
-            self.known
+            self.known.load(Ordering::Relaxed)
         }
 
         fn turned_away(&self, _connection: Connection, why: Turned) {
@@ -591,10 +592,8 @@ mod tests {
     #[tokio::test]
     async fn who_takes_long_keeps_nobody_from_a_turn() {
         for known in [false, true] {
-            let echo = Echo {
-                known,
-                ..Echo::default()
-            };
+            let echo = Echo::default();
+            echo.known.store(known, Ordering::Relaxed);
             let limits = Limits {
                 turns: 1,
                 ..Limits::default()
@@ -786,23 +785,18 @@ mod tests {
         assert_eq!(*site.echo.turned.lock().unwrap(), [Turned::Full]);
         site.end().await;
 
-        let known = Echo {
-            known: true,
-            ..Echo::default()
-        };
-        let site = Site::with(
-            Limits {
-                total: 1,
-                ..Limits::default()
-            },
-            known,
-        );
+        let site = Site::new(Limits {
+            total: 1,
+            ..Limits::default()
+        });
         let mut first = site.connect().await;
         first
             .write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
             .await
             .unwrap();
         first.read_u8().await.unwrap();
+        // A stranger reads slowly, and a machine of the configuration comes.
+        site.echo.known.store(true, Ordering::Relaxed);
         // Until the system's buffers are full, it is not slow.
         let asked = async {
             loop {
