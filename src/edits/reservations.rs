@@ -155,6 +155,17 @@ impl Reservations {
         self.files.iter().map(|file| file.path.as_path())
     }
 
+    /// The only file of that name, for who does not stand in its folder; nothing where there is such a file from here.
+    fn alone_called(&self, path: &Path) -> Option<usize> {
+        let mut called = self
+            .files
+            .iter()
+            .enumerate()
+            .filter(|(_, file)| path.is_relative() && file.path.ends_with(path));
+        let (at, _) = called.next()?;
+        (called.next().is_none() && !path.exists()).then_some(at)
+    }
+
     /// Has what is new go into this file: one of the reservations, or one that would be read with them.
     pub fn put_new_into(&mut self, path: &Path) -> Result<(), Error> {
         let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -163,7 +174,7 @@ impl Reservations {
             .files
             .iter()
             .position(|file| file.path == path || real(&file.path) == wanted);
-        if let Some(at) = known {
+        if let Some(at) = known.or_else(|| self.alone_called(path)) {
             self.into = Some(at);
             return Ok(());
         }

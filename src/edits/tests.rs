@@ -456,6 +456,16 @@ fn what_is_new_goes_where_it_is_told_to() {
     for none in ["new.toml", "more/new.txt", "bootwright.toml"] {
         assert!(matches!(into(none), Err(Error::NotOurs { .. })), "{none}");
     }
+    // From elsewhere the name of the file is enough, as long as it is the only one.
+    let by_name = |name: &str| {
+        apply(&site.config(), Mode::DryRun, &mut |all| {
+            all.put_new_into(Path::new(name))?;
+            all.add_host(&draft("x", 9))
+        })
+        .map(|applied| applied.files[0].path.clone())
+    };
+    assert_eq!(by_name("a.toml").unwrap(), site.path("more/a.toml"));
+    assert!(matches!(by_name("b.toml"), Err(Error::NotOurs { .. })));
 }
 
 #[test]
