@@ -229,7 +229,7 @@ fn a_machine_that_was_seen_is_adopted_and_gets_its_address() {
         let dry = lab.site.run(&[&words[..], &["--dry-run"]].concat());
         assert!(dry.contains("+[hosts.web09]\n"), "{dry}");
         let shown = lab.site.run(&words);
-        assert!(shown.contains("\nweb09 added: "), "{shown}");
+        assert!(shown.contains("web09 added: "), "{shown}");
         assert!(
             shown.contains("10.99.0.5 is the next free address of lab\n"),
             "{shown}"
