@@ -622,6 +622,7 @@ impl World {
             is_ipxe: false,
             uuid: None,
             delivery: None,
+            port: None,
         });
         self.clock.advance(Duration::from_secs(1));
         self.judge();

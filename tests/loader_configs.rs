@@ -154,6 +154,7 @@ impl Served {
             is_ipxe: false,
             uuid: None,
             delivery: None,
+            port: None,
         });
     }
 }

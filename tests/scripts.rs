@@ -49,6 +49,7 @@ fn switched_on(site: &Site) {
         is_ipxe: false,
         uuid: None,
         delivery: None,
+        port: None,
     });
 }
 
@@ -217,6 +218,7 @@ async fn an_ipxe_without_http_is_not_asked_by_http() {
         is_ipxe: true,
         uuid: "e2e00000-0000-0000-0000-000000000001".parse().ok(),
         delivery: None,
+        port: None,
     });
     let by_tftp = ScriptAsk {
         via: Via::Tftp,

@@ -424,7 +424,7 @@ pub struct Event {
     pub foreign: Option<Box<Foreign>>,
     /// Who has an address that is another's, when it is an event of a conflict.
     #[serde(default)]
-    pub holder: Option<HardwareAddr>,
+    pub holder: Option<Box<HardwareAddr>>,
 }
 
 /// Another DHCP server.

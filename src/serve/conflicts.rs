@@ -106,7 +106,7 @@ pub(super) fn event(
         .host(host.name.clone())
         .ip(ip)
         .detail(format!("{}; {then}", held_by(snapshot, ip, holder)));
-    event.holder = Some(holder);
+    event.holder = Some(Box::new(holder));
     event.generation = snapshot.generation;
     event
 }

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Seen {
     pub uuid: Option<Uuid>,
     /// How offers to it have fared.
     pub delivery: Delivery,
+    /// The number of the switch port that it was last seen at, where a relay told (option 82); of hosts only.
+    pub port: Option<NonZeroU64>,
 }
 
 /// One DHCP packet, as far as it is remembered.
@@ -79,6 +82,8 @@ pub struct Sighting {
     pub uuid: Option<Uuid>,
     /// How offers to it have fared, when that has changed.
     pub delivery: Option<Delivery>,
+    /// The number of the switch port that its relay names, of a host.
+    pub port: Option<u64>,
 }
 
 /// The memory; cheap to clone.
@@ -161,6 +166,7 @@ impl Memory {
             is_ipxe,
             uuid,
             delivery,
+            port,
         } = sighting;
         let mut inner = self.lock();
         let Inner {
@@ -208,6 +214,9 @@ impl Memory {
             delivery: delivery
                 .or_else(|| before.map(|seen| seen.delivery))
                 .unwrap_or_default(),
+            port: port
+                .and_then(NonZeroU64::new)
+                .or_else(|| before.and_then(|seen| seen.port)),
         });
         if matches!(stage, Stage::Ipxe { .. })
             && let Some(loading) = &mut machine.loading
@@ -502,6 +511,7 @@ mod tests {
             is_ipxe: matches!(stage, Stage::Ipxe { .. }),
             uuid: None,
             delivery: None,
+            port: None,
         }
     }
 

@@ -262,9 +262,8 @@ pub async fn run(
         }
         let generation = in_force.snapshot.generation + 1;
         drop(in_force);
-        let (main, by) = (settings.main.clone(), keeper.clone());
-        let now = ctx.now();
-        let read = aside(move |_| Read::now(&main, generation, &by, now));
+        let main = settings.main.clone();
+        let read = aside(move |_| Read::now(&main, generation));
         let Some(mut read) = read.await else {
             trouble(
                 &ctx,
@@ -338,14 +337,12 @@ async fn keep_again(ctx: &Context, health: &Health, main: &Path, keeper: &Keeper
     let (in_force, known) = (ctx.config(), last.texts.clone());
     let generation = in_force.snapshot.generation;
     let (main, by, now) = (main.to_owned(), keeper.clone(), ctx.now());
-    let read = aside(move |_| {
-        is_on_disk(&in_force, &known).then(|| Read::now(&main, generation, &by, now))
+    let staged = aside(move |_| {
+        let read = is_on_disk(&in_force, &known).then(|| Read::now(&main, generation))?;
+        let config = read.config?;
+        Some(by.stage(&read.sources, &config.snapshot.server, now))
     });
-    if let Some(Some(Read {
-        staged: Some(staged),
-        ..
-    })) = read.await
-    {
+    if let Some(Some(staged)) = staged.await {
         keep(health, keeper, move || staged, generation);
     }
 }
@@ -425,7 +422,7 @@ async fn settle(
     let Read {
         problems,
         warnings,
-        staged,
+        sources,
         ..
     } = read;
     let old = ctx.config();
@@ -443,39 +440,50 @@ async fn settle(
         return refused(problems);
     };
     let new = overrides.apply(new);
-    // Many hosts take their time, which packets do not have.
-    let compared = aside({
-        let (installs, old, new) = (ctx.installs.clone(), Arc::clone(&old), Arc::clone(&new));
-        move |runtime| {
-            let diff = difference(&old, &new);
-            // Hosts that are there already are none that a reload adds, even when the store was out of
-            // reach so far.
-            let new_hosts = runtime
-                .block_on(installs.remember(&old.snapshot))
-                .and_then(|_| runtime.block_on(installs.remember(&new.snapshot)));
-            (diff.to_string(), diff, new_hosts)
-        }
-    });
-    let Some((changes, diff, new_hosts)) = compared.await else {
-        trouble(
-            ctx,
-            "the configuration could not be taken up: comparing it with the one in force failed",
-        );
-        return refused(problems);
-    };
     // What a start on the last good configuration finds in the files at last is what a start would have found.
     let is_as_at_start = old.snapshot.last_good.is_some();
     ctx.assets.set_root(new.snapshot.server.boot_assets.clone());
     ctx.in_force.store(Arc::clone(&new));
     health.standing().accept();
     health.well(CONFIGURATION);
-    let_go(old);
     if let Err(error) = ctx.installs.reload(&new.snapshot).await {
         trouble(
             ctx,
             &format!("armings could not be compared with the new configuration: {error}"),
         );
     }
+    // Machines are answered by it already: what is to be told and kept of it may take its time.
+    let followed_up = aside({
+        let (installs, old, new) = (ctx.installs.clone(), Arc::clone(&old), Arc::clone(&new));
+        let (keeper, now) = (keeper.clone(), ctx.now());
+        move |runtime| {
+            let staged = keeper.stage(&sources, &new.snapshot.server, now);
+            // The texts go before anything else takes room.
+            drop(sources);
+            let diff = difference(&old, &new);
+            // Hosts that are there already are none that a reload adds, even when the store was out of
+            // reach so far.
+            let new_hosts = runtime
+                .block_on(installs.remember(&old.snapshot))
+                .and_then(|_| runtime.block_on(installs.remember(&new.snapshot)));
+            (staged, diff.to_string(), diff, new_hosts)
+        }
+    });
+    let followed_up = followed_up.await;
+    let_go(old);
+    let Some((staged, changes, diff, new_hosts)) = followed_up else {
+        trouble(
+            ctx,
+            "the configuration is in force; comparing it with the one before, and keeping it, have failed",
+        );
+        return Outcome {
+            accepted: true,
+            generation: new.snapshot.generation,
+            changes: String::new(),
+            diff: SnapshotDiff::default(),
+            problems,
+        };
+    };
     let mut detail = format!("{changes} ({cause})");
     if warnings > 0 {
         detail = format!("{detail}; {warnings} {}", plural(warnings, "warning"));
@@ -489,9 +497,7 @@ async fn settle(
     {
         newcomers::arm(ctx, &new, &new_hosts).await;
     }
-    if let Some(staged) = staged {
-        keep(health, keeper, move || staged, new.snapshot.generation);
-    }
+    keep(health, keeper, move || staged, new.snapshot.generation);
     Outcome {
         accepted: true,
         generation: new.snapshot.generation,

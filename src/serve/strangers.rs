@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::bounded::Bounded;
 use crate::base::{Architecture, FastHash, FastMap, HardwareAddr, Timestamp, Uuid};
 use crate::config::Snapshot;
 use crate::decide::{Arrival, Stage};
@@ -56,9 +55,6 @@ const FORGET: Duration = Duration::from_secs(90 * 86_400);
 
 /// Times from which on a machine is no better known than others.
 const WELL_KNOWN: u32 = 8;
-
-/// Hosts of which the port of their switch is remembered.
-const MAX_HOSTS: usize = 200_000;
 
 /// Longest text kept that a machine has sent, in characters.
 const LONGEST: usize = 128;
@@ -171,8 +167,6 @@ struct Table {
     /// How many of each part are on probation.
     counts: Vec<usize>,
     random: FastHash,
-    /// The ports of hosts behind relays, and when each was last seen there.
-    hosts: Bounded<u64>,
     /// Whether something is to be saved.
     changed: bool,
 }
@@ -182,26 +176,6 @@ impl Strangers {
     pub fn note(&self, request: &Request, arrival: &Arrival, stage: Stage) {
         let mut table = self.lock();
         table.note(request.mac, arrival.at, || seen(request, arrival, stage));
-    }
-
-    /// Takes note of the port that a host is at, where a relay tells.
-    pub fn note_host(&self, request: &Request) {
-        if request.giaddr.is_unspecified() {
-            return;
-        }
-        let Some(port) = port_of(request) else {
-            return;
-        };
-        let hosts = &mut self.lock().hosts;
-        match hosts.get_mut(request.mac) {
-            Some(known) => *known = port.id,
-            None => hosts.insert(request.mac, port.id, MAX_HOSTS),
-        }
-    }
-
-    /// The port that a host was last seen at.
-    pub fn port_of_host(&self, mac: HardwareAddr) -> Option<u64> {
-        self.lock().hosts.get(mac).copied()
     }
 
     /// Takes note of what a machine's loader tells of it.

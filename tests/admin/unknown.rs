@@ -8,6 +8,7 @@ use bootwright::decide::{Arrival, Stage};
 use bootwright::journal::event::{Event, Kind, Reason};
 use bootwright::serve::memory::Sighting;
 use bootwright::wire::dhcp::Request;
+use bootwright::wire::dhcp::relay::port_id;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -126,6 +127,7 @@ async fn a_replaced_card_is_known_by_the_port_and_only_while_the_host_is_silent(
     // hv at its port, a while ago; then another card there.
     let ctx = &site.admin.ctx;
     let hv: HardwareAddr = "52:54:00:47:86:92".parse().unwrap();
+    let of_host = discover("52:54:00:47:86:92", RELAY, &options);
     let seen = |at: Timestamp| {
         ctx.memory.note_dhcp(Sighting {
             mac: hv,
@@ -135,10 +137,9 @@ async fn a_replaced_card_is_known_by_the_port_and_only_while_the_host_is_silent(
             is_ipxe: false,
             uuid: None,
             delivery: None,
+            port: port_id(&of_host),
         });
     };
-    let of_host = discover("52:54:00:47:86:92", RELAY, &options);
-    ctx.memory.strangers().note_host(&of_host);
     seen(ctx.now());
     site.clock.advance(Duration::from_secs(3_600));
     comes(&site, &discover("02:00:00:00:00:07", RELAY, &options));

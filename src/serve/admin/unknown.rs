@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use axum::Json;
@@ -152,7 +153,7 @@ fn compare(
         HostSeen {
             last: seen.map(|seen| seen.dhcp_at),
             uuid: seen.and_then(|seen| seen.uuid),
-            port: ctx.memory.strangers().port_of_host(mac),
+            port: seen.and_then(|seen| seen.port).map(NonZeroU64::get),
         }
     };
     let reserved = Reserved::new(snapshot, seen, |mac| listing.owner(mac));

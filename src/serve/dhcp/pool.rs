@@ -104,7 +104,7 @@ impl Service {
                                 Reason::PoolAddressTaken,
                             )
                             .ip(*ip);
-                            event.holder = holder;
+                            event.holder = holder.map(Box::new);
                             let detail = format!(
                                 "{}; nobody is given it for 10 minutes",
                                 held_by(in_force, *ip, holder)

@@ -34,6 +34,7 @@ use crate::render::load::InForce;
 use crate::serve::context::{Context, DiskBootFiles};
 use crate::serve::foreign;
 use crate::serve::memory::Sighting;
+use crate::wire::dhcp::relay::port_id;
 use crate::wire::dhcp::request::BOOTREQUEST;
 use crate::wire::dhcp::{MessageType, Request};
 
@@ -220,17 +221,27 @@ impl Service {
             arrival,
             ..
         } = asked;
+        let reserved = in_force.snapshot.host_by_mac(request.mac).is_some();
+        let is_request = request.op == BOOTREQUEST;
         self.ctx.memory.note_dhcp(Sighting {
             mac: request.mac,
-            reserved: in_force.snapshot.host_by_mac(request.mac).is_some(),
+            reserved,
             at: arrival.at,
             stage: decision.stage,
             is_ipxe: matches!(decision.stage, Stage::Ipxe { .. })
                 || request.ipxe_features().is_some(),
             uuid: request.uuid(),
             delivery: decision.delivery,
+            port: if reserved && is_request {
+                port_id(request)
+            } else {
+                None
+            },
         });
-        self.note_who(in_force, request, arrival, decision);
+        if !reserved && is_request {
+            let strangers = self.ctx.memory.strangers();
+            strangers.note(request, arrival, decision.stage);
+        }
         if let Some(holding) = decision.holding {
             self.ctx.memory.note_holding(holding, arrival.at);
         }
@@ -250,25 +261,6 @@ impl Service {
                 ip: known_address(reply.yiaddr).or_else(|| known_address(reply.ciaddr)),
                 how: self.send(payload, *to, *from),
             }),
-        }
-    }
-
-    /// Takes note of a machine that nobody reserved, and of the port that a reserved one is at.
-    fn note_who(
-        &self,
-        in_force: &InForce,
-        request: &Request,
-        arrival: &Arrival,
-        decision: &Decision,
-    ) {
-        let strangers = self.ctx.memory.strangers();
-        if request.op != BOOTREQUEST {
-            return;
-        }
-        if in_force.snapshot.host_by_mac(request.mac).is_some() {
-            strangers.note_host(request);
-        } else {
-            strangers.note(request, arrival, decision.stage);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Reading the configuration: of one moment, with a note of what was looked for, without the texts afterwards.
+//! Reading the configuration: of one moment, with a note of what was looked for.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -7,11 +7,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Timestamp, pace};
+use crate::base::pace;
 use crate::config::SourceMap;
 use crate::config::source::{DiskFiles, Files, Source, fingerprint as fingerprint_of};
 use crate::render::load::{InForce, Loaded, load};
-use crate::serve::last_good::{Keeper, Staged};
 use crate::serve::standing::ShownProblem;
 
 /// How often files are read again that were changed while they were read. Whoever goes on changing them brings about
@@ -109,46 +108,43 @@ pub(super) fn is_on_disk(in_force: &InForce, known: &[(PathBuf, u64)]) -> bool {
         && known.iter().all(same)
 }
 
-/// What was read, without the texts that it was read from.
+/// What was read.
 pub(super) struct Read {
     pub(super) config: Option<Arc<InForce>>,
     pub(super) texts: Vec<(PathBuf, u64)>,
     pub(super) looked_for: BTreeSet<PathBuf>,
     pub(super) problems: Vec<ShownProblem>,
     pub(super) warnings: usize,
-    /// What is to be kept should it take effect; else why it cannot be.
-    pub(super) staged: Option<io::Result<Staged>>,
+    /// What it was read from: nobody else has the texts that were proven, and they are kept should it take effect.
+    pub(super) sources: SourceMap,
 }
 
 impl Read {
     /// Reads and proves. Files that were changed meanwhile are read again: what is in force is never half of one
     /// state and half of another.
-    pub(super) fn now(main: &Path, generation: u64, keeper: &Keeper, at: Timestamp) -> Self {
+    pub(super) fn now(main: &Path, generation: u64) -> Self {
         for _ in 1..AGAIN {
             let files = NotedFiles::default();
             let loaded = load(&files, main, generation);
             if loaded.sources.iter().all(is_still) {
-                return Self::of(loaded, files.looked_for(), keeper, at);
+                return Self::of(loaded, files.looked_for());
             }
         }
         let files = NotedFiles::default();
         let loaded = load(&files, main, generation);
-        Self::of(loaded, files.looked_for(), keeper, at)
+        Self::of(loaded, files.looked_for())
     }
 
-    fn of(loaded: Loaded, looked_for: BTreeSet<PathBuf>, keeper: &Keeper, at: Timestamp) -> Self {
+    fn of(loaded: Loaded, looked_for: BTreeSet<PathBuf>) -> Self {
         let (_, warnings) = loaded.counts();
         let shown = |problem| ShownProblem::of(problem, &loaded.sources);
-        // Now, as long as the texts are there: nobody else has those that were proven.
-        let stage =
-            |config: &Arc<InForce>| keeper.stage(&loaded.sources, &config.snapshot.server, at);
         Self {
             texts: texts(&loaded.sources),
             looked_for,
             problems: loaded.problems.iter().map(shown).collect(),
-            staged: loaded.config.as_ref().map(stage),
             config: loaded.config,
             warnings,
+            sources: loaded.sources,
         }
     }
 }

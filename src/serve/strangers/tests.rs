@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::testing;
+use crate::wire::dhcp::relay::port_id;
 
 fn mac(n: u32) -> HardwareAddr {
     let [_, a, b, c] = n.to_be_bytes();
@@ -106,8 +107,7 @@ fn what_packets_tell_is_put_together() {
         (Some("sw1"), Some(12))
     );
     // The port of a host is known by the same number.
-    strangers.note_host(&firmware);
-    assert_eq!(strangers.port_of_host(mac(1)), place.port);
+    assert_eq!(port_id(&firmware), place.port);
     // What has a reservation by now is no stranger.
     assert_eq!(strangers.all(|mac_| mac_ == mac(1), at(400)), []);
     assert_eq!(strangers.all(|_| false, at(400)), []);

@@ -29,6 +29,23 @@ pub struct Port {
 
 /// The port that a relayed message came from, where its relay tells.
 pub fn port_of(request: &Request) -> Option<Port> {
+    let (circuit, remote) = told(request)?;
+    Some(Port {
+        circuit: readable_circuit(circuit),
+        remote: remote.map(readable_remote),
+        vlan: numbered(circuit).map(|(vlan, ..)| vlan),
+        id: number(request, circuit, remote),
+    })
+}
+
+/// The number of that port alone ([`Port::id`]): for each packet of a host, so nothing is allocated for it.
+pub fn port_id(request: &Request) -> Option<u64> {
+    let (circuit, remote) = told(request)?;
+    Some(number(request, circuit, remote))
+}
+
+/// Port and switch as the relay wrote them.
+fn told(request: &Request) -> Option<(&[u8], Option<&[u8]>)> {
     if request.giaddr.is_unspecified() {
         return None;
     }
@@ -39,18 +56,15 @@ pub fn port_of(request: &Request) -> Option<Port> {
             .map(|(_, data)| data)
             .filter(|data| !data.is_empty())
     };
-    let circuit = find(CIRCUIT)?;
-    let remote = find(REMOTE);
+    Some((find(CIRCUIT)?, find(REMOTE)))
+}
+
+fn number(request: &Request, circuit: &[u8], remote: Option<&[u8]>) -> u64 {
     let mut id = Fnv::default();
     id.add(&request.giaddr.octets());
     id.add(circuit);
     id.add(remote.unwrap_or_default());
-    Some(Port {
-        circuit: readable_circuit(circuit),
-        remote: remote.map(readable_remote),
-        vlan: numbered(circuit).map(|(vlan, ..)| vlan),
-        id: id.0,
-    })
+    id.0
 }
 
 /// VLAN, module and port, as Cisco's switches and those that follow them write a circuit: type 0, length 4.
@@ -139,7 +153,10 @@ mod tests {
     }
 
     fn port(area: &[u8]) -> Option<Port> {
-        port_of(&request(true, area))
+        let request = request(true, area);
+        let port = port_of(&request);
+        assert_eq!(port_id(&request), port.as_ref().map(|port| port.id));
+        port
     }
 
     #[test]
