@@ -5,6 +5,7 @@
 pub mod adopt;
 pub mod args;
 pub mod assets;
+mod busy;
 pub mod check;
 pub mod client;
 pub mod command;

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use serde::Serialize;
 
+use super::busy::busy;
 use super::client::Client;
 use super::output::Format;
 use super::runtime;
@@ -79,7 +80,10 @@ pub fn run(
     if asked.check == Some(Check::Dhcp) {
         return dhcp::run(&Client::of(config)?, &asked.interfaces, format, out);
     }
-    let mut findings = runtime()?.block_on(found(config, asked))?;
+    let working = busy("looking");
+    let findings = runtime()?.block_on(found(config, asked));
+    drop(working);
+    let mut findings = findings?;
     findings.retain(|finding| asked.check.is_none_or(|check| check == finding.check));
     findings.sort_by_key(|finding| finding.check);
     match format {
