@@ -89,16 +89,61 @@ fn wrong_usage_is_2_and_help_is_0() {
 #[test]
 fn what_comes_later_says_so() {
     let site = site();
-    for line in ["doctor", "doctor firewall", "capture web01"] {
-        let ran = run_in(site.path(), &line.split(' ').collect::<Vec<_>>());
-        assert_eq!(ran.status, 1, "{line}");
-        assert!(
-            ran.err.contains("is not available in this version"),
-            "{line}: {}",
-            ran.err
-        );
-        assert!(ran.out.is_empty(), "{line}");
+    let ran = run_in(site.path(), &["capture", "web01"]);
+    assert_eq!(ran.status, 1);
+    assert_eq!(
+        ran.err,
+        "bootwright: capture is not available in this version\n"
+    );
+    assert!(ran.out.is_empty());
+}
+
+#[test]
+fn the_doctor_tells_what_is_in_the_way() {
+    let site = site();
+    let main = site.path().join("config/bootwright.toml");
+    let text = std::fs::read_to_string(&main).unwrap();
+    let text = text.replace("[\"nosuch0\"]", "[\"nosuch0\", \"lo\"]");
+    std::fs::write(&main, text).unwrap();
+    let ran = run_in(site.path(), &["doctor", "--format", "json"]);
+    assert_eq!((ran.status, ran.err.as_str()), (1, ""));
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let findings = told["findings"].as_array().unwrap();
+    let found = |check: &str, level: &str| {
+        findings
+            .iter()
+            .any(|one| one["check"] == check && one["level"] == level)
+    };
+    assert!(found("interfaces", "error"), "{told:#}");
+    // No daemon runs here.
+    assert!(found("answers", "unseen") && found("dhcp", "unseen"));
+    for check in ["files", "privileges", "ports", "firewall", "disk", "clock"] {
+        assert!(findings.iter().any(|one| one["check"] == check), "{check}");
     }
+    let ran = run_in(site.path(), &["doctor", "interfaces"]);
+    assert_eq!(ran.status, 1);
+    assert!(
+        ran.out
+            .starts_with("error    interfaces  there is no interface nosuch0; this machine has ")
+    );
+    assert!(!ran.out.contains(" ports "), "{}", ran.out);
+    let ran = run_in(site.path(), &["doctor", "disk", "--interface", "l0"]);
+    assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+    assert!(
+        ran.err
+            .contains("l0 is not among [server] interfaces\n  did you mean lo?"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(run_in(site.path(), &["doctor", "teeth"]).status, 2);
+    // Beside errors of the configuration nothing can be judged.
+    std::fs::write(&main, "[[[").unwrap();
+    let ran = run_in(site.path(), &["doctor"]);
+    assert_eq!(ran.status, 1);
+    assert_eq!(
+        ran.out,
+        "error    files       the configuration has 1 error\n                       see `bootwright check`\n1 error\n"
+    );
 }
 
 #[test]

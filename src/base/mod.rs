@@ -17,6 +17,7 @@ pub mod pace;
 pub mod range;
 pub mod suggest;
 pub mod time;
+pub mod transport;
 
 pub use arch::{Architecture, ClientSystemArchitecture, Firmware};
 pub use lifecycle::{After, AfterEvent, Lifecycle};
@@ -29,3 +30,4 @@ pub use names::{
 };
 pub use range::AddrRange;
 pub use time::{Clock, SystemClock, TestClock, Timestamp};
+pub use transport::Transport;

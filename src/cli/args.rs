@@ -96,8 +96,8 @@ pub enum Command {
     RouterConfig(super::router_config::RouterConfig),
     /// Boot a virtual machine through the configuration, in a network of its own
     Rehearse(super::rehearse::Rehearse),
-    /// Look for what keeps machines from booting; in this version only for other DHCP servers: `doctor dhcp`
-    Doctor(Doctor),
+    /// Look for what keeps machines from booting in this machine and its network
+    Doctor(super::doctor::Doctor),
     /// Boot files: what is needed, what is there, and bringing it
     Assets {
         /// What about them
@@ -256,17 +256,6 @@ pub struct Events {
     /// At most so many, the newest
     #[arg(long, value_name = "COUNT", default_value_t = 200)]
     pub limit: usize,
-}
-
-/// `doctor`.
-#[derive(Debug, clap::Args)]
-pub struct Doctor {
-    /// What to look for: dhcp
-    #[arg(value_name = "CHECK")]
-    pub check: Option<String>,
-    /// Only on this interface; may be given again
-    #[arg(long = "interface", value_name = "INTERFACE")]
-    pub interfaces: Vec<String>,
 }
 
 /// Whatever follows a command that is not in this version.

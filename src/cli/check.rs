@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
+use super::busy::busy;
 use super::client::Client;
 use super::output::{Format, colour_on};
 use super::runtime;
@@ -16,6 +17,9 @@ use crate::render::compare::difference;
 use crate::render::load::{self, InForce};
 use crate::serve::admin::configuration::{FileLine, FilesHead};
 use crate::serve::last_good::KeptFiles;
+
+/// What is told while it takes long.
+const CHECKING: &str = "checking the configuration";
 
 /// `check`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -61,6 +65,7 @@ pub fn run(
     if !asked.diff {
         return run_with(&DiskFiles, config, asked.strict, format, colour, out);
     }
+    let working = busy(CHECKING);
     let loaded = load::load(&DiskFiles, config, 0);
     // Of files with errors nothing would change: they would not be taken up. Nobody is asked then.
     let compared = loaded.config.as_ref().map(|candidate| {
@@ -76,6 +81,7 @@ pub fn run(
         Ok(compared) => (compared, None),
         Err(error) => (None, Some(error)),
     };
+    drop(working);
     let errors = report(&loaded, asked.strict, format, colour, compared, out)?;
     match failed {
         // After the report: the check itself was done.
@@ -93,7 +99,9 @@ pub fn run_with(
     colour: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
+    let working = busy(CHECKING);
     let loaded = load::load(files, config, 0);
+    drop(working);
     let errors = report(&loaded, strict, format, colour, None, out)?;
     Ok(u8::from(errors > 0))
 }

@@ -28,8 +28,9 @@ const KEEP: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b':');
 
-/// Largest reply that is read as a whole, in bytes.
-const MAX_REPLY: usize = 64 << 20;
+/// Largest reply that is read as a whole, in bytes: a hundred thousand hosts, each with what is remembered of its
+/// installation, are some 100 MB.
+const MAX_REPLY: usize = 512 << 20;
 
 /// What the daemon last said of its configuration, when its files are not in force and nobody was told yet.
 static TOLD: Mutex<Option<String>> = Mutex::new(None);
@@ -150,20 +151,11 @@ impl Client {
         if !response.status().is_success() {
             return whole::<serde_json::Value>(response).await.map(|_| ());
         }
-        let mut waiting = Vec::new();
+        let mut lines = Lines::default();
         while let Some(frame) = response.frame().await {
-            let Ok(data) = frame
-                .context("the daemon ended the connection")?
-                .into_data()
-            else {
-                continue;
-            };
-            waiting.extend_from_slice(&data);
-            while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
-                let rest = waiting.split_off(end + 1);
-                let line = String::from_utf8_lossy(&waiting);
-                each(line.trim_end())?;
-                waiting = rest;
+            let frame = frame.context("the daemon ended the connection")?;
+            if let Ok(data) = frame.into_data() {
+                lines.add(&data, &mut each)?;
             }
         }
         Ok(())
@@ -213,6 +205,32 @@ impl Client {
     }
 }
 
+/// Bytes that become lines. A line may be a whole file, which comes in thousands of pieces: each byte is looked at
+/// once.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The beginning of a line of which the end has not come.
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes what has come, and hands on each line that is whole.
+    fn add(
+        &mut self,
+        data: &[u8],
+        mut each: impl FnMut(&str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for piece in data.split_inclusive(|byte| *byte == b'\n') {
+            self.begun.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.begun);
+                each(String::from_utf8_lossy(&line).trim_end())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A part of a path or query.
 pub fn part(text: &str) -> String {
     utf8_percent_encode(text, KEEP).to_string()
@@ -254,6 +272,21 @@ mod tests {
         // A mistake elsewhere hides no daemon.
         std::fs::write(&config, "[server\nstate_dir = \"../state\"\n").unwrap();
         assert_eq!(socket(), folder.path().join("../state").join(SOCKET));
+    }
+
+    #[test]
+    fn lines_are_put_together_from_their_pieces() {
+        let mut lines = Lines::default();
+        let mut told = Vec::new();
+        for piece in ["", "{\"a\":", " 1}\r\n{}\n\n", "ä", "b\nlast"] {
+            let keep = |line: &str| {
+                told.push(line.to_owned());
+                Ok(())
+            };
+            lines.add(piece.as_bytes(), keep).unwrap();
+        }
+        assert_eq!(told, ["{\"a\": 1}", "{}", "", "äb"]);
+        assert!(lines.add(b"\n", |line| anyhow::bail!("{line}")).is_err());
     }
 
     #[test]

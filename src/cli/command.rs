@@ -167,7 +167,13 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "doctor",
-        &[("Is there another DHCP server?", "bootwright doctor dhcp")],
+        &[
+            (
+                "What would keep machines from booting?",
+                "bootwright doctor",
+            ),
+            ("Is there another DHCP server?", "bootwright doctor dhcp"),
+        ],
     ),
     (
         "assets fetch",
@@ -308,7 +314,6 @@ fn completing(arg: Arg) -> Arg {
         "group" => complete::groups,
         "profile" => complete::profiles,
         "subnet" => complete::subnets,
-        "check" => complete::checks,
         "file" | "dir" | "file|dir" | "folder|file" => {
             return arg.add(ArgValueCompleter::new(clap_complete::PathCompleter::any()));
         }

@@ -102,11 +102,6 @@ pub fn subnets(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, found.collect())
 }
 
-/// What `doctor` can look for.
-pub fn checks(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(current, BTreeSet::from(["dhcp".to_owned()]))
-}
-
 fn candidates(current: &OsStr, names: BTreeSet<String>) -> Vec<CompletionCandidate> {
     let typed = current.to_str().unwrap_or_default();
     names

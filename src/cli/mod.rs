@@ -5,6 +5,7 @@
 pub mod adopt;
 pub mod args;
 pub mod assets;
+mod busy;
 pub mod check;
 pub mod client;
 pub mod command;
@@ -134,7 +135,7 @@ fn run(args: Args) -> anyhow::Result<u8> {
         Command::Completions(asked) => complete::run(&asked, out),
         Command::Man(asked) => man::run(&asked, out),
         Command::Schema(asked) => schema::run(&asked, out),
-        Command::Doctor(asked) => doctor::run(client, &asked, format, out),
+        Command::Doctor(asked) => doctor::run(&config()?, &asked, format, out),
         Command::Import(asked) => import::run(config, &asked, format, out, &mut io::stderr()),
         other @ Command::Capture(_) => later::refuse(other.name()),
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::busy::busy;
 use super::client::Client;
 use super::output::Format;
 use super::runtime;
@@ -10,7 +11,10 @@ use crate::serve::reload::Outcome;
 
 /// Has the daemon take its files up, and shows what became of it.
 pub fn run(client: &Client, format: Format, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let outcome: Outcome = runtime()?.block_on(client.post("/reload", &()))?;
+    let working = busy("the daemon reads the configuration");
+    let outcome: anyhow::Result<Outcome> = runtime()?.block_on(client.post("/reload", &()));
+    drop(working);
+    let outcome = outcome?;
     show(&outcome, format, out)
 }
 

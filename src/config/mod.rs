@@ -15,6 +15,7 @@ pub mod draft;
 pub mod edit;
 pub mod explain;
 pub mod fetch;
+mod hook;
 mod index;
 pub mod load;
 mod merge;

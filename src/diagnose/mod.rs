@@ -2,12 +2,13 @@
 //!
 //! [`steps`] tells which step of a boot an event shows; [`attempts`] groups a host's events into boots; [`causes`] holds the rules that lead
 //! from the step that did not come to its likely causes; [`why`] puts both together. [`strangers`] tells whose
-//! machine one without a reservation may be.
+//! machine one without a reservation may be. [`doctor`] tells whether this machine lets others boot from it.
 //!
 //! **Invariant:** no clock, no IO: the same record, events and time give the same diagnosis.
 
 pub mod attempts;
 pub mod causes;
+pub mod doctor;
 mod foreign;
 mod loops;
 pub mod steps;

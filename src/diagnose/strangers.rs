@@ -120,9 +120,10 @@ struct Card<'a> {
 pub struct Reserved<'a> {
     snapshot: &'a Snapshot,
     by_uuid: HashMap<Uuid, Vec<Card<'a>>>,
+    /// Those who were silent for longest first.
     by_port: HashMap<u64, Vec<Card<'a>>>,
     by_serial: HashMap<&'a str, Vec<&'a Arc<Host>>>,
-    /// Of vendors only: what hypervisors make up says nothing.
+    /// Of vendors only: what hypervisors make up says nothing. Those who were silent for longest first.
     by_vendor: HashMap<(usize, String), Vec<Card<'a>>>,
 }
 
@@ -170,6 +171,13 @@ impl<'a> Reserved<'a> {
                 }
             }
         }
+        // Those who were silent for longest come first: nobody needs to look at all cards of a large site.
+        for cards in reserved.by_port.values_mut() {
+            cards.sort_by_key(|card| card.last);
+        }
+        for cards in reserved.by_vendor.values_mut() {
+            cards.sort_by_key(|card| card.last);
+        }
         reserved
     }
 
@@ -209,12 +217,17 @@ impl<'a> Reserved<'a> {
             }
         }
         let of_port = unknown.port.and_then(|port| self.by_port.get(&port));
-        for card in of_port.into_iter().flatten().filter(silent).take(FEW) {
+        for card in of_port.into_iter().flatten().take_while(silent).take(FEW) {
             add(How::Port, card.host, Some(card.mac), card.last);
         }
         if let (Some(subnet), Owner::Vendor(vendor)) = (unknown.subnet, unknown.owner) {
             let cards = self.by_vendor.get(&(subnet, vendor.clone().into_owned()));
-            let silent: Vec<_> = cards.into_iter().flatten().filter(silent).collect();
+            let silent: Vec<_> = cards
+                .into_iter()
+                .flatten()
+                .take_while(silent)
+                .take(FEW + 1)
+                .collect();
             if silent.len() <= FEW {
                 for card in silent {
                     add(How::Vendor, card.host, Some(card.mac), card.last);
@@ -242,7 +255,8 @@ pub fn slips(mac: HardwareAddr) -> Vec<HardwareAddr> {
             return;
         };
         let near = HardwareAddr::ethernet(*octets);
-        if near != mac && !slips.contains(&near) {
+        // None comes twice: a slip in one place changes one digit, the others two of them or four.
+        if near != mac {
             slips.push(near);
         }
     };

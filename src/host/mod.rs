@@ -5,8 +5,10 @@
 pub mod links;
 pub mod neighbours;
 pub mod oui;
+pub mod ports;
 pub mod preflight;
 pub mod privilege;
+pub mod surroundings;
 pub mod trust;
 
 /// The name of this machine, as `hostname` tells it.

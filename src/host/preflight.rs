@@ -3,6 +3,8 @@
 use std::io;
 
 use super::links::LinkTable;
+use super::ports::held;
+pub use crate::base::Transport;
 
 /// An interface of the configuration that this machine does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,25 +24,6 @@ pub fn interfaces(wanted: &[String], links: &LinkTable) -> Result<(), NoInterfac
             missing: missing.clone(),
             present: links.iter().map(|link| link.name.to_string()).collect(),
         }),
-    }
-}
-
-/// A transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// UDP.
-    Udp,
-    /// TCP.
-    Tcp,
-}
-
-impl Transport {
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-        }
     }
 }
 
@@ -114,64 +97,13 @@ impl CannotListen {
     }
 }
 
-/// Who holds a port of this machine, as far as /proc tells: `dnsmasq (pid 812)`. Other users' processes
-/// show themselves to root only.
+/// Who holds a port of this machine, as far as /proc tells: `dnsmasq (pid 812)`.
 pub fn holder(transport: Transport, port: u16) -> Option<String> {
-    let inodes = sockets_on(transport, port);
-    if inodes.is_empty() {
-        return None;
-    }
-    let mut pids: Vec<u32> = std::fs::read_dir("/proc")
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    pids.sort_unstable();
-    let pid = pids.into_iter().find(|pid| holds(*pid, &inodes))?;
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(format!("{} (pid {pid})", name.trim()))
-}
-
-/// The inodes of the sockets bound to a port.
-fn sockets_on(transport: Transport, port: u16) -> Vec<String> {
-    let tables = match transport {
-        Transport::Udp => ["udp", "udp6"],
-        Transport::Tcp => ["tcp", "tcp6"],
-    };
-    tables
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(format!("/proc/net/{table}")).ok())
-        .flat_map(|table| inodes(&table, transport, port))
-        .collect()
-}
-
-/// Reads one table of `/proc/net` (proc_net(5)): local address and port in hexadecimal, the state, and
-/// the inode in the tenth column.
-fn inodes(table: &str, transport: Transport, port: u16) -> Vec<String> {
-    const LISTEN: &str = "0A";
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            let (_, local_port) = columns.get(1)?.rsplit_once(':')?;
-            let bound = u16::from_str_radix(local_port, 16).ok()? == port;
-            let listening = transport == Transport::Udp || *columns.get(3)? == LISTEN;
-            (bound && listening).then(|| format!("socket:[{}]", columns.get(9).unwrap_or(&"")))
-        })
-        .collect()
-}
-
-fn holds(pid: u32, inodes: &[String]) -> bool {
-    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
-    };
-    descriptors
-        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
-        .any(|target| {
-            inodes
-                .iter()
-                .any(|inode| target.as_os_str() == inode.as_str())
-        })
+    held(&[(transport, port)])
+        .into_iter()
+        .filter_map(|held| held.by)
+        .min_by_key(|(_, pid)| *pid)
+        .map(|(name, pid)| format!("{name} (pid {pid})"))
 }
 
 /// Raises the number of descriptors that this process may open as far as the system lets it: each TFTP
@@ -237,25 +169,5 @@ mod tests {
         assert!(dhcp.starts_with("stop it, or keep it off br0"), "{dhcp}");
         let denied = error("DHCP", io::ErrorKind::PermissionDenied).remedy();
         assert!(denied.contains("cap_net_bind_service"), "{denied}");
-    }
-
-    #[test]
-    fn a_port_of_our_own_is_ours() {
-        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let ours = format!("(pid {})", std::process::id());
-        let udp = holder(Transport::Udp, udp.local_addr().unwrap().port()).unwrap();
-        let tcp = holder(Transport::Tcp, tcp.local_addr().unwrap().port()).unwrap();
-        assert!(udp.ends_with(&ours) && tcp.ends_with(&ours), "{udp}, {tcp}");
-    }
-
-    #[test]
-    fn tables_of_proc_net() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-            1: 00000000:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0 0\n\
-            2: 0100007F:0045 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4712 2 0 0\n";
-        assert_eq!(inodes(table, Transport::Udp, 67), ["socket:[4711]"]);
-        assert_eq!(inodes(table, Transport::Udp, 68), [""; 0]);
-        assert_eq!(inodes(table, Transport::Tcp, 67), [""; 0], "not listening");
     }
 }

@@ -17,7 +17,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::unistd::{AccessFlags, Gid, Uid, User};
 
 /// The account that is used when none is configured.
-const ACCOUNT: &str = "bootwright";
+pub const ACCOUNT: &str = "bootwright";
 
 /// What is kept.
 const KEPT: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_BIND_SERVICE];

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::ops::Bound;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -481,9 +482,12 @@ impl KeptFiles {
     }
 
     fn beneath(&self, folder: &Path) -> impl Iterator<Item = &PathBuf> {
+        // What lies below a folder follows it: paths are compared part by part.
+        let after = (Bound::Excluded(folder), Bound::Unbounded);
         self.texts
-            .keys()
-            .filter(move |path| path.as_path() != folder && path.starts_with(folder))
+            .range::<Path, _>(after)
+            .map(|(path, _)| path)
+            .take_while(move |path| path.starts_with(folder))
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::gather::{Gathered, gather};
 use self::reading::{Read, is_on_disk};
-use self::watch::Watch;
+use self::watch::{Watch, folders};
 use super::context::Context;
 use super::health::Health;
 use super::last_good::{Keeper, Staged};
@@ -235,7 +235,12 @@ pub async fn run(
     keep_first(&ctx, &health, &settings.start, &keeper);
     loop {
         // Each time, for folders come and go without any file being another.
-        watch.follow(&ctx.config(), &settings.main, &last);
+        if watch.is_on() {
+            let (in_force, main, read) = (ctx.config(), settings.main.clone(), last.clone());
+            if let Some(folders) = aside(move |_| folders(&in_force, &main, &read)).await {
+                watch.follow(folders);
+            }
+        }
         let ask = tokio::select! {
             () = cancel.cancelled() => return,
             ask = inbox.recv() => match ask {
@@ -334,11 +339,18 @@ fn keep_first(ctx: &Context, health: &Health, start: &Start, keeper: &Keeper) {
 /// Tries once more to keep what is in force, after the disk would not take it. Files that are others by now are left to
 /// the reload that they lead to.
 async fn keep_again(ctx: &Context, health: &Health, main: &Path, keeper: &Keeper, last: &LastRead) {
+    if last.rejected.is_some() {
+        // The texts of what is in force are nowhere any more.
+        return;
+    }
     let (in_force, known) = (ctx.config(), last.texts.clone());
     let generation = in_force.snapshot.generation;
     let (main, by, now) = (main.to_owned(), keeper.clone(), ctx.now());
     let staged = aside(move |_| {
-        let read = is_on_disk(&in_force, &known).then(|| Read::now(&main, generation))?;
+        let read = is_on_disk(&in_force, &known)
+            .then(|| Read::now(&main, generation))
+            // Changed in between: not what is in force.
+            .filter(|read| read.texts == known)?;
         let config = read.config?;
         Some(by.stage(&read.sources, &config.snapshot.server, now))
     });

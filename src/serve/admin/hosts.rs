@@ -1,16 +1,17 @@
 //! Hosts as operators see them: what the file says and where the installation stands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::{Admin, Named};
+use super::{Admin, Named, aside};
 use crate::base::suggest::nearest;
 use crate::base::{
     Architecture, GroupName, HardwareAddr, HostName, ProfileName, SubnetName, Timestamp,
@@ -227,32 +228,53 @@ impl Installation {
     }
 }
 
-/// All hosts, in the order of the file.
-pub async fn views(ctx: &Context, in_force: &InForce) -> Result<Vec<HostView>, StoreError> {
-    let snapshot = &in_force.snapshot;
-    let records: HashMap<HostName, Record> = ctx
-        .installs
-        .all(snapshot)
-        .await?
-        .into_iter()
-        .map(|record| (record.host.clone(), record))
-        .collect();
-    Ok(snapshot
-        .hosts()
+/// How many hosts there are in each state.
+pub(super) async fn counts(
+    ctx: &Context,
+    snapshot: &Snapshot,
+) -> Result<BTreeMap<String, usize>, StoreError> {
+    let records = ctx.installs.all(snapshot).await?;
+    let reserved = records
         .iter()
-        .map(|host| HostView::of(ctx, snapshot, host, records.get(&host.name)))
-        .collect())
+        .filter(|record| snapshot.host(&record.host).is_some());
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut recorded = 0;
+    for record in reserved {
+        recorded += 1;
+        *counts.entry(record.state.as_str().to_owned()).or_default() += 1;
+    }
+    // Of whom nothing is remembered.
+    let others = snapshot.hosts().len().saturating_sub(recorded);
+    if others > 0 {
+        let local = InstallState::Local.as_str().to_owned();
+        *counts.entry(local).or_default() += others;
+    }
+    Ok(counts)
 }
 
-pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<HostView>>, ApiError> {
-    let in_force = admin.ctx.config();
-    let mut views = views(&admin.ctx, &in_force).await?;
-    if let Some(stands) = admin.health.standing().stands(&in_force.snapshot) {
-        for view in &mut views {
-            view.configuration = Some(stands);
-        }
-    }
-    Ok(Json(views))
+/// All hosts, in the order of the file. A hundred thousand take their time, which packets do not have.
+pub(super) async fn list(State(admin): State<Admin>) -> Result<Response, ApiError> {
+    let Admin { ctx, health, .. } = admin;
+    let in_force = ctx.config();
+    let records = ctx.installs.all(&in_force.snapshot).await?;
+    let listed = aside(move || {
+        let snapshot = &in_force.snapshot;
+        let stands = health.standing().stands(snapshot);
+        let records: HashMap<&HostName, &Record> = records
+            .iter()
+            .map(|record| (&record.host, record))
+            .collect();
+        let views: Vec<HostView> = snapshot
+            .hosts()
+            .iter()
+            .map(|host| HostView {
+                configuration: stands,
+                ..HostView::of(&ctx, snapshot, host, records.get(&host.name).copied())
+            })
+            .collect();
+        Json(views).into_response()
+    });
+    listed.await
 }
 
 pub(super) async fn show(

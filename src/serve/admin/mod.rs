@@ -28,6 +28,7 @@ use axum::{Json, Router};
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -145,17 +146,13 @@ async fn status(State(admin): State<Admin>) -> Result<Json<Status>, ApiError> {
     let in_force = admin.ctx.config();
     let snapshot = &in_force.snapshot;
     let mut troubles: BTreeMap<String, String> = admin.health.troubles().into_iter().collect();
-    let mut hosts = BTreeMap::new();
-    match hosts::views(&admin.ctx, &in_force).await {
-        Ok(views) => {
-            for view in views {
-                *hosts.entry(view.state.as_str().to_owned()).or_insert(0) += 1;
-            }
-        }
+    let hosts = match hosts::counts(&admin.ctx, snapshot).await {
+        Ok(counts) => counts,
         Err(error) => {
             troubles.insert("records".to_owned(), error.to_string());
+            BTreeMap::new()
         }
-    }
+    };
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -191,15 +188,27 @@ async fn transfers(State(admin): State<Admin>) -> Json<Vec<TransferView>> {
 /// The boot files, with what is known of them.
 async fn assets(State(admin): State<Admin>) -> Result<Json<Vec<FileView>>, ApiError> {
     let assets = admin.ctx.assets.clone();
-    let views = tokio::task::spawn_blocking(move || assets.index().views(&assets.root())).await;
-    views.map(Json).map_err(|error| {
-        ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "task-failed",
-            error.to_string(),
-            "see the log of the daemon",
-        )
-    })
+    Ok(Json(
+        aside(move || assets.index().views(&assets.root())).await?,
+    ))
+}
+
+/// Does long work beside those that answer.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| task_failed(&error))
+}
+
+fn task_failed(error: &JoinError) -> ApiError {
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "task-failed",
+        error.to_string(),
+        "see the log of the daemon",
+    )
 }
 
 /// 200 with the outcome, also when the configuration was refused: the request itself was done.

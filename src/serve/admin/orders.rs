@@ -11,11 +11,11 @@ use hyper::StatusCode;
 use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
-use super::Admin;
 use super::error::ApiError;
 use super::hosts::{HostView, find};
 use super::judge::{Asked, Judged, Preview, Verb, awaited_first, judge, preview};
 use super::select::select;
+use super::{Admin, task_failed};
 use crate::base::suggest::nearest;
 use crate::base::time::parse_duration;
 use crate::base::{After, AfterEvent, HostName, ProfileName, glob};
@@ -269,15 +269,6 @@ async fn carry_out(
             })
             .collect(),
     })))
-}
-
-fn task_failed(error: &tokio::task::JoinError) -> ApiError {
-    ApiError::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "task-failed",
-        error.to_string(),
-        "see `bootwright events`",
-    )
 }
 
 /// What an order says of the arming.

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::Admin;
 use super::error::ApiError;
+use super::{Admin, aside};
 use crate::base::oui::Owner;
 use crate::base::{Architecture, HardwareAddr, HostName, SubnetName, Timestamp, Uuid};
 use crate::config::Snapshot;
@@ -130,15 +129,7 @@ async fn views(ctx: &Context) -> Result<Vec<UnknownView>, ApiError> {
             compare(&ctx, snapshot, &strangers, &leases)
         }
     };
-    let compared = tokio::task::spawn_blocking(work).await.map_err(|error| {
-        ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "task-failed",
-            error.to_string(),
-            "see the log of the daemon",
-        )
-    })?;
-    Ok(with_last_seen(ctx, compared).await)
+    Ok(with_last_seen(ctx, aside(work).await?).await)
 }
 
 fn compare(

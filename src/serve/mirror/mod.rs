@@ -14,12 +14,12 @@ pub mod upstream;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 
 use self::shelf::{Meta, Shelf};
 use self::upstream::{Brought, Coming, Failure, Order, Whole};
@@ -57,7 +57,9 @@ struct Inner {
     down: Mutex<HashMap<String, Timestamp>>,
     /// Bytes that are kept, by the mirror's path; counted once and then kept up.
     held: Mutex<HashMap<String, u64>>,
-    swept: AtomicBool,
+    /// Held by whoever makes room, which waits for the disk; the others are held for a moment.
+    makes_room: Mutex<()>,
+    swept: OnceCell<()>,
     places: Semaphore,
     next: AtomicU64,
     settings: Mutex<Settings>,
@@ -78,7 +80,8 @@ impl Default for Mirrors {
             flights: Mutex::default(),
             down: Mutex::default(),
             held: Mutex::default(),
-            swept: AtomicBool::new(false),
+            makes_room: Mutex::default(),
+            swept: OnceCell::new(),
             places: Semaphore::new(AT_ONCE),
             next: AtomicU64::new(0),
             settings: Mutex::new(Settings {
@@ -192,11 +195,13 @@ impl Mirrors {
     /// What is known of a kept file, which is used thereby.
     async fn known(&self, shelf: &Shelf, wanted: &Wanted, now: Timestamp) -> Option<Meta> {
         let (shelf, path, url) = (shelf.clone(), wanted.path.clone(), wanted.url.clone());
-        let sweep = !self.0.swept.swap(true, Ordering::Relaxed);
+        // Nobody begins to fetch before that: what is half there goes.
+        let of_earlier = shelf.clone();
+        let sweep = || async {
+            let _ = tokio::task::spawn_blocking(move || of_earlier.sweep()).await;
+        };
+        self.0.swept.get_or_init(sweep).await;
         let read = tokio::task::spawn_blocking(move || {
-            if sweep {
-                shelf.sweep();
-            }
             let meta = shelf.read(&path, &url)?;
             shelf.used(&path, &meta, now);
             Some(meta)
@@ -240,21 +245,20 @@ impl Mirrors {
         incoming: u64,
         reserve: u64,
     ) -> io::Result<()> {
+        let _one_at_a_time = locked(&self.0.makes_room);
         let folder = mirror.path.as_str();
-        let mut held = locked(&self.0.held);
-        let now_held = match held.get(folder) {
-            Some(held) => *held,
-            None => shelf.held(folder),
-        };
+        let held = || locked(&self.0.held);
+        let known = held().get(folder).copied();
+        let now_held = known.unwrap_or_else(|| shelf.held(folder));
         let more = if incoming > mirror.keep { 0 } else { incoming };
         let fits = now_held.saturating_add(more) <= mirror.keep;
         if fits && shelf.free()? >= incoming.saturating_add(reserve) {
-            held.insert(folder.to_owned(), now_held);
+            held().entry(folder.to_owned()).or_insert(now_held);
             return Ok(());
         }
-        held.remove(folder);
+        held().remove(folder);
         let now_held = shelf.make_room(folder, mirror.keep, more, reserve)?;
-        held.insert(folder.to_owned(), now_held);
+        held().insert(folder.to_owned(), now_held);
         Ok(())
     }
 }

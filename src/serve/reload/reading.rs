@@ -1,7 +1,7 @@
 //! Reading the configuration: of one moment, with a note of what was looked for.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -94,7 +94,9 @@ pub(super) fn is_on_disk(in_force: &InForce, known: &[(PathBuf, u64)]) -> bool {
         text.is_ok_and(|text| fingerprint_of(&text) == *fingerprint)
     };
     let server = &in_force.snapshot.server;
-    let is_known = |file: &PathBuf| known.iter().any(|(path, _)| path == file);
+    // Thousands of files may be named and listed.
+    let paths: HashSet<&Path> = known.iter().map(|(path, _)| path.as_path()).collect();
+    let is_known = |file: &PathBuf| paths.contains(file.as_path());
     let mut named = server.reservations.iter().chain(&server.secrets);
     if !named.all(|file| is_known(file) || DiskFiles.is_dir(file)) {
         return false;

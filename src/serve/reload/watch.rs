@@ -69,12 +69,17 @@ impl Watch {
         }
     }
 
-    /// Watches the folders of what was read last and of the configuration in force; leaves others.
-    pub(super) fn follow(&mut self, in_force: &InForce, main: &Path, last: &LastRead) {
+    /// Whether anything can be watched.
+    pub(super) const fn is_on(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Watches these folders; leaves others.
+    pub(super) fn follow(&mut self, folders: Folders) {
         let Some(watcher) = self.watcher.as_mut() else {
             return;
         };
-        let Folders { whole, on_the_way } = folders(in_force, main, last);
+        let Folders { whole, on_the_way } = folders;
         let wanted: BTreeMap<&PathBuf, Identity> = on_the_way
             .iter()
             .map(|(folder, way)| (folder, way.folder))
@@ -203,11 +208,13 @@ struct Way {
 }
 
 /// The folders of all files that were read or looked for, of what they are links to, those that are listed, and those on
-/// the way to all of them.
-fn folders(in_force: &InForce, main: &Path, last: &LastRead) -> Folders {
+/// the way to all of them: of what was read last and of the configuration in force. Asks the disk of each file.
+pub(super) fn folders(in_force: &InForce, main: &Path, last: &LastRead) -> Folders {
     let server = &in_force.snapshot.server;
     let mut found = Folders::default();
     let mut roots: BTreeSet<&Path> = BTreeSet::new();
+    // Thousands of files may lie in one folder.
+    let mut within: BTreeSet<&Path> = BTreeSet::new();
     for path in last
         .texts
         .iter()
@@ -215,11 +222,15 @@ fn folders(in_force: &InForce, main: &Path, last: &LastRead) -> Folders {
         .chain([main, &server.file])
         .chain(server.secrets.as_deref())
     {
-        found.around(path);
-        roots.extend(path.parent());
+        within.extend(path.parent());
         if path.is_symlink() {
+            found.around(path);
             roots.insert(path);
         }
+    }
+    for folder in within {
+        found.within(folder);
+        roots.insert(folder);
     }
     for path in [&server.profiles, &server.templates]
         .into_iter()
@@ -242,8 +253,9 @@ const MOST_LINKS: usize = 40;
 /// Any user may write here, and others do: only a link in it is worth being watched.
 const STICKY: u32 = 0o1000;
 
+/// What is to be watched.
 #[derive(Debug, Default)]
-struct Folders {
+pub(super) struct Folders {
     /// In which everything may matter.
     whole: BTreeMap<PathBuf, Identity>,
     /// In which a name leads on.
@@ -270,10 +282,16 @@ impl Folders {
         }
     }
 
+    /// A folder, or the nearest above it that is there.
+    fn within(&mut self, folder: &Path) {
+        let _ = folder.ancestors().any(|folder| self.add(folder));
+    }
+
     /// The folder that a file is in or would come into, and the one of what it is a link to.
     fn around(&mut self, path: &Path) {
-        let mut folders = path.ancestors().skip(1);
-        let _ = folders.any(|folder| self.add(folder));
+        if let Some(folder) = path.parent() {
+            self.within(folder);
+        }
         if let Some(folder) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
             self.add(folder);
         }

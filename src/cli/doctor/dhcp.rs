@@ -1,34 +1,26 @@
-//! `bootwright doctor dhcp`: looks for other DHCP servers. The other checks of `doctor` are not in this version.
+//! `bootwright doctor dhcp`: looks for other DHCP servers.
 
 use std::io::Write;
 
-use super::args::Doctor;
-use super::client::Client;
-use super::output::Format;
-use super::{later, runtime};
+use crate::cli::client::Client;
+use crate::cli::output::Format;
+use crate::cli::runtime;
 use crate::serve::admin::probe::{Places, Report};
 use crate::serve::heard::Found;
 
-/// The check that there is.
-const DHCP: &str = "dhcp";
+/// What to do about a server that is not expected.
+pub(super) const REMEDY: &str = "stop it, or keep it from answering the machines that boot here; where it is to give the \
+     addresses, set mode = \"proxy\" in the [[subnet]]";
 
 /// Asks the daemon to look, and shows what it has found. Exit status 1 when an unexpected server answered, or
 /// when there was no search.
-pub fn run(
-    client: impl FnOnce() -> anyhow::Result<Client>,
-    asked: &Doctor,
+pub(super) fn run(
+    client: &Client,
+    interfaces: &[String],
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    match asked.check.as_deref() {
-        Some(DHCP) => {}
-        Some(other) => return later::refuse(&format!("doctor {other}")),
-        None => return later::refuse("doctor without a check (there is `bootwright doctor dhcp`)"),
-    }
-    let places = Places {
-        interfaces: asked.interfaces.clone(),
-    };
-    let report: Report = runtime()?.block_on(client()?.post("/probe", &places))?;
+    let report = runtime()?.block_on(ask(client, interfaces))?;
     if format == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -38,6 +30,14 @@ pub fn run(
         probed.trouble.is_none() && probed.servers.iter().all(|found| found.expected)
     });
     Ok(u8::from(!is_well))
+}
+
+/// Has the daemon look. Takes some seconds.
+pub(super) async fn ask(client: &Client, interfaces: &[String]) -> anyhow::Result<Report> {
+    let places = Places {
+        interfaces: interfaces.to_vec(),
+    };
+    client.post("/probe", &places).await
 }
 
 fn shown(report: &Report) -> String {
@@ -57,11 +57,7 @@ fn shown(report: &Report) -> String {
     }
     let mut found = report.probed.iter().flat_map(|probed| &probed.servers);
     if found.any(|found| !found.expected) {
-        lines.push(
-            "  stop it, or keep it from answering the machines that boot here; where it is to give the \
-             addresses, set mode = \"proxy\" in the [[subnet]]"
-                .to_owned(),
-        );
+        lines.push(format!("  {REMEDY}"));
     }
     let is_alone = report
         .probed
@@ -78,7 +74,8 @@ fn shown(report: &Report) -> String {
     lines.join("\n")
 }
 
-fn server(found: &Found) -> String {
+/// One server, in words.
+pub(super) fn server(found: &Found) -> String {
     let offers = match found.address {
         Some(address) => format!("offers {address}"),
         None => "names a boot file".to_owned(),
