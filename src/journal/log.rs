@@ -181,12 +181,25 @@ impl Journal {
         mac: HardwareAddr,
         make: impl FnOnce() -> Event,
     ) {
-        let header = Header {
-            at,
-            kind,
-            host,
-            mac: Some(mac),
-        };
+        let header = Header::of(at, kind, host, mac);
+        self.append_headed(header, make);
+    }
+
+    /// The same for what a machine was given a moment ago and is given again: of this few are kept, so that who asks
+    /// over and over takes no room from others and costs nothing.
+    pub fn append_again(
+        &self,
+        at: Timestamp,
+        kind: Kind,
+        host: Option<&HostName>,
+        mac: HardwareAddr,
+        make: impl FnOnce() -> Event,
+    ) {
+        let header = Header::of(at, kind, host, mac).again();
+        self.append_headed(header, make);
+    }
+
+    fn append_headed(&self, header: Header<'_>, make: impl FnOnce() -> Event) {
         let (kept, summaries) = self.inner.shared.ring().flood.admit(header);
         if kept || !summaries.is_empty() {
             let event = kept.then(|| without_tokens(make()));

@@ -90,8 +90,13 @@ impl Context {
     /// Elsewhere a machine that has a lease of the pool is known by it: by the address of its host, when it
     /// has become one by now; else it is nobody, whosever the address is to be.
     pub fn peer(&self, snapshot: &Snapshot, ip: Ipv4Addr) -> Peer {
+        self.peer_at(snapshot, ip, self.now())
+    }
+
+    /// The same, for whoever knows the time already.
+    pub fn peer_at(&self, snapshot: &Snapshot, ip: Ipv4Addr, now: Timestamp) -> Peer {
         if !is_known_by_mac(snapshot, ip) {
-            let Some(mac) = self.leases().holder(ip, self.now()) else {
+            let Some(mac) = self.leases().holder(ip, now) else {
                 return ip.into();
             };
             return match snapshot.host_by_mac(mac) {
@@ -105,7 +110,7 @@ impl Context {
                 tracing::warn!(%error, "the neighbour table cannot be read");
                 None
             }),
-            None => self.memory.mac_of(ip, self.now()),
+            None => self.memory.mac_of(ip, now),
         };
         Peer { ip, mac }
     }

@@ -159,7 +159,7 @@ impl Framing {
     /// Takes a line in, or as much of it as there is. The error is how many bytes of it are good: all but
     /// the line feed, so that whoever reads on has no line that ends.
     fn line(&mut self, rest: &[u8]) -> Result<usize, (usize, Fault)> {
-        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr::memchr(b'\n', rest) else {
             if self.line.len() + rest.len() > MAX_LINE {
                 return Err((0, Fault::TooLong));
             }
@@ -191,14 +191,15 @@ impl Framing {
         let Some((b'\r', line)) = line.split_last() else {
             return Err(Fault::BareLf);
         };
-        let control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
-        if line.iter().any(control) {
+        // To its end in any case: that way many bytes are looked at in one step.
+        let control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+        if line.iter().fold(false, |any, byte| any | control(*byte)) {
             return Err(Fault::Control);
         }
         match self.state {
             State::Between | State::Trailer(_) if line.is_empty() => Ok(State::Between),
             State::Between => {
-                if line.contains(&b'\t') {
+                if memchr::memchr(b'\t', line).is_some() {
                     return Err(Fault::Control);
                 }
                 self.head = Head {
@@ -293,15 +294,33 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(Fault::Folded);
     }
-    let colon = line.iter().position(|byte| *byte == b':');
-    let (name, value) = colon
+    let (name, value) = memchr::memchr(b':', line)
         .and_then(|colon| line.split_at_checked(colon))
         .ok_or(Fault::FieldName)?;
-    if name.is_empty() || !name.iter().copied().all(is_token) {
+    if name.is_empty()
+        || !name
+            .iter()
+            .all(|byte| TOKEN.get(usize::from(*byte)) == Some(&true))
+    {
         return Err(Fault::FieldName);
     }
     Ok((name, value.get(1..).unwrap_or_default().trim_ascii()))
 }
+
+/// [`is_token`] of each byte.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::indexing_slicing, reason = "computed when compiled")]
+        #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
+        {
+            table[byte] = is_token(byte as u8);
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// The characters of a token (RFC 9110 section 5.6.2).
 const fn is_token(byte: u8) -> bool {

@@ -3,7 +3,7 @@
 //! Within one second, [`PER_SECOND`] events of one kind are kept, and as many of machines that nobody
 //! reserved, whatever their kind; a stranger's flood thereby takes no room from the hosts'. What hosts leave of it
 //! is kept for them, up to [`BURST`]: ten thousand of them that are switched on together have every step of their
-//! boots told. The rest is counted and told as one `journal.summary` when the second is over.
+//! boots told. Of what a machine is given again at once, [`AGAIN_PER_SECOND`] are kept. The rest is counted and told as one `journal.summary` when the second is over.
 //!
 //! **Invariant:** changes of state, reports and what concerns the server itself are always kept.
 
@@ -24,6 +24,9 @@ pub(super) const BURST: u64 = 10_240;
 /// The same of files: of two that each of ten thousand hosts fetches, most are sent within the same few seconds.
 const BURST_OF_FILES: u64 = 16_384;
 
+/// Events of what was given again at once that are kept in one second: they tell nothing that the first did not.
+pub(super) const AGAIN_PER_SECOND: u64 = 100;
+
 /// Examples named in a summary.
 const EXAMPLES: usize = 3;
 
@@ -40,6 +43,8 @@ enum Class {
     Kind(Kind),
     /// Events of machines that nobody reserved.
     Strangers,
+    /// Events of one kind, of what was given again at once.
+    Again(Kind),
 }
 
 /// What decides whether an event is kept.
@@ -49,6 +54,34 @@ pub(super) struct Header<'a> {
     pub(super) kind: Kind,
     pub(super) host: Option<&'a HostName>,
     pub(super) mac: Option<HardwareAddr>,
+    /// It was given a moment ago, and is given again.
+    again: bool,
+}
+
+impl<'a> Header<'a> {
+    /// Of an event with these.
+    pub(super) const fn of(
+        at: Timestamp,
+        kind: Kind,
+        host: Option<&'a HostName>,
+        mac: HardwareAddr,
+    ) -> Self {
+        Self {
+            at,
+            kind,
+            host,
+            mac: Some(mac),
+            again: false,
+        }
+    }
+
+    /// Of what is given again at once.
+    pub(super) const fn again(self) -> Self {
+        Self {
+            again: true,
+            ..self
+        }
+    }
 }
 
 impl<'a> From<&'a Event> for Header<'a> {
@@ -58,6 +91,7 @@ impl<'a> From<&'a Event> for Header<'a> {
             kind: event.kind,
             host: event.host.as_ref(),
             mac: event.mac,
+            again: false,
         }
     }
 }
@@ -69,6 +103,15 @@ impl Class {
             Self::Kind(Kind::HttpAsset) => BURST_OF_FILES,
             Self::Kind(_) => BURST,
             Self::Strangers => PER_SECOND,
+            Self::Again(_) => AGAIN_PER_SECOND,
+        }
+    }
+
+    /// How many more are kept with each second.
+    const fn per_second(self) -> u64 {
+        match self {
+            Self::Kind(_) | Self::Strangers => PER_SECOND,
+            Self::Again(_) => AGAIN_PER_SECOND,
         }
     }
 }
@@ -87,7 +130,7 @@ impl Spare {
         if self.second != second {
             // A clock that was set back counts as one second.
             let passed = u64::try_from(second.saturating_sub(self.second)).unwrap_or(1);
-            let more = passed.max(1).saturating_mul(PER_SECOND);
+            let more = passed.max(1).saturating_mul(class.per_second());
             self.left = self.left.saturating_add(more).min(class.burst());
             self.second = second;
         }
@@ -164,6 +207,7 @@ impl Flood {
                 let at = count.last?;
                 let what = match class {
                     Class::Kind(kind) => format!("{kind} events"),
+                    Class::Again(kind) => format!("{kind} events of what was given again at once"),
                     Class::Strangers => "events of machines without a reservation".to_owned(),
                 };
                 let mut event =
@@ -208,6 +252,8 @@ fn class(event: Header<'_>) -> Option<Class> {
         | Kind::HostUnknown => {
             if event.host.is_none() && event.mac.is_some() {
                 Some(Class::Strangers)
+            } else if event.again {
+                Some(Class::Again(event.kind))
             } else {
                 Some(Class::Kind(event.kind))
             }
@@ -292,6 +338,33 @@ mod tests {
         // The clock was set back.
         assert_eq!(kept_in(50, BURST), PER_SECOND);
         assert_eq!(kept_in(51, BURST), PER_SECOND);
+    }
+
+    #[test]
+    fn what_is_given_again_takes_no_room_from_what_is_given() {
+        let mut flood = Flood::default();
+        let mac = HardwareAddr::ethernet([2, 0, 0, 0, 0, 1]);
+        let host: HostName = "web01".parse().unwrap();
+        let mut kept_in = |second, count| {
+            let header = Header::of(
+                Timestamp::from_secs(second),
+                Kind::HttpAnswer,
+                Some(&host),
+                mac,
+            );
+            let again = (0..count).filter(|_| flood.admit(header.again()).0).count() as u64;
+            (again, flood.admit(header).0)
+        };
+        assert_eq!(kept_in(7, 50_000), (AGAIN_PER_SECOND, true));
+        assert_eq!(kept_in(8, 50_000), (AGAIN_PER_SECOND, true));
+        let summaries = flood.close();
+        assert_eq!(summaries.len(), 1);
+        assert_eq!(summaries[0].count, Some(50_000 - AGAIN_PER_SECOND));
+        let detail = summaries[0].detail.as_ref().unwrap();
+        assert!(
+            detail.contains("http.answer events of what was given again"),
+            "{detail}"
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::decide::http::Peer;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::load::InForce;
 use crate::serve::context::Context;
-use crate::serve::listener::Connection;
+use crate::serve::listener::{Connection, Reply};
 
 /// How long after an answer was recorded it is given again without that.
 const GOOD_FOR: Duration = Duration::from_secs(1);
@@ -72,7 +72,15 @@ pub(crate) struct Text {
 impl Text {
     /// The reply that it is.
     pub(crate) fn response(self) -> Response {
-        let mut response = Response::new(Body::from(self.bytes));
+        self.reply().map(|reply| match reply {
+            Reply::Whole(bytes) => Body::from(bytes),
+            Reply::Streamed(body) => body,
+        })
+    }
+
+    /// The same, as the connection takes it.
+    pub(crate) fn reply(self) -> hyper::Response<Reply> {
+        let mut response = hyper::Response::new(Reply::Whole(self.bytes));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, self.content_type);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -121,7 +129,7 @@ impl KeptAnswers {
         ctx: &Context,
         connection: Connection,
         request: &Request<B>,
-    ) -> Option<Response> {
+    ) -> Option<Text> {
         let path = request.uri().path();
         if request.method() != Method::GET || !path.starts_with("/answers/") {
             return None;
@@ -133,14 +141,14 @@ impl KeptAnswers {
         let is_good = std::ptr::eq(kept.from.in_force.as_ptr(), Arc::as_ptr(&in_force))
             && (given.peer, given.local) == (*connection.peer.ip(), connection.local)
             && ctx.installs.version(&kept.from.host) == Some(given.version)
-            && ctx.peer(&in_force.snapshot, given.peer) == given.who
+            && ctx.peer_at(&in_force.snapshot, given.peer, now) == given.who
             && kept.is_good(given, now);
         if !is_good {
             return None;
         }
         let host = &kept.from.host;
         ctx.journal
-            .append_with(now, Kind::HttpAnswer, Some(host), given.mac, || {
+            .append_again(now, Kind::HttpAnswer, Some(host), given.mac, || {
                 let mut event = Event::new(now, Kind::HttpAnswer, Reason::Done)
                     .host(host.clone())
                     .mac(given.mac)
@@ -152,7 +160,7 @@ impl KeptAnswers {
                 event.took_us = u64::try_from(ctx.now().since(now).as_micros()).ok();
                 event
             });
-        Some(kept.text.clone().response())
+        Some(kept.text.clone())
     }
 
     /// The text that was rendered from the same before.

@@ -43,7 +43,7 @@ use self::route::Route;
 use super::companion;
 use super::context::Context;
 use super::health::Health;
-use super::listener::{Connection, Handler, Turned, Watch};
+use super::listener::{Connection, Handler, Reply, Turned, Watch};
 use super::script::{Configuration, ScriptAsk, Via, chain_script, configuration, serve_script};
 use super::transfers::{Begun, By, Listing};
 use crate::base::{BootLoader, HardwareAddr};
@@ -123,7 +123,7 @@ pub fn routed(front: Front) -> Router {
     let dispatched = |State(front): State<Front>, request: Request<Body>| async move {
         match request.extensions().get::<Connection>().copied() {
             Some(connection) => match front.answers.again(&front.plane.ctx, connection, &request) {
-                Some(response) => response,
+                Some(text) => text.response(),
                 None => dispatch(front, connection, None, request).await,
             },
             None => refusal(StatusCode::NOT_FOUND),
@@ -133,15 +133,21 @@ pub fn routed(front: Front) -> Router {
 }
 
 impl Handler for Front {
+    fn at_once(
+        &self,
+        request: &Request<Incoming>,
+        connection: Connection,
+    ) -> Option<hyper::Response<Reply>> {
+        let text = self.answers.again(&self.plane.ctx, connection, request)?;
+        Some(text.reply())
+    }
+
     async fn handle(
         self,
         request: Request<Incoming>,
         connection: Connection,
         watch: Watch,
     ) -> Response {
-        if let Some(response) = self.answers.again(&self.plane.ctx, connection, &request) {
-            return response;
-        }
         let request = request.map(Body::new);
         // Boxed: each request moves what this holds, and that is a lot.
         Box::pin(dispatch(self, connection, Some(watch), request)).await

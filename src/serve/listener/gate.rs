@@ -18,9 +18,10 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -93,7 +94,6 @@ pub struct Gate {
 #[derive(Debug)]
 struct Inner {
     limits: Limits,
-    epoch: Instant,
     places: Mutex<Places>,
     turns: Arc<Semaphore>,
     strangers: Semaphore,
@@ -159,7 +159,6 @@ pub type Ending = Box<dyn FnOnce(Sent) + Send>;
 
 struct Seen {
     peer: Ipv4Addr,
-    epoch: Instant,
     /// Ends the connection.
     end: CancellationToken,
     /// Whether it is to end at once, without what is under way.
@@ -170,7 +169,7 @@ struct Seen {
     has_asked: AtomicBool,
     /// Requests that no reply has been found for yet.
     answering: AtomicU32,
-    /// Times below are milliseconds of the gate, from 1; 0: never. When it was accepted, or a byte last moved.
+    /// Times below are milliseconds of [`millis`]; 0: never. When it was accepted, or a byte last moved.
     moved: AtomicU64,
     /// Since when a head has begun and not ended.
     head: AtomicU64,
@@ -228,7 +227,6 @@ impl Gate {
         Self {
             inner: Arc::new(Inner {
                 limits,
-                epoch: Instant::now(),
                 places: Mutex::default(),
                 turns: Arc::new(Semaphore::new(limits.turns)),
                 strangers: Semaphore::new(STRANGERS),
@@ -266,7 +264,7 @@ impl Gate {
         }
         let number = places.next;
         places.next += 1;
-        let watch = Watch::new(peer, self.inner.epoch, end);
+        let watch = Watch::new(peer, end);
         watch.seen.known.store(known, Ordering::Relaxed);
         *places.per_peer.entry(peer).or_insert(0) += 1;
         places.all.insert(number, watch.clone());
@@ -325,7 +323,7 @@ impl Gate {
     }
 
     fn now(&self) -> u64 {
-        millis(self.inner.epoch)
+        millis()
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -334,10 +332,16 @@ impl Gate {
     }
 }
 
-/// Milliseconds since then, never 0.
-fn millis(epoch: Instant) -> u64 {
-    u64::try_from(epoch.elapsed().as_millis())
-        .unwrap_or(u64::MAX)
+/// Milliseconds of a clock that only goes forward, never 0. It is the system's coarse one, which costs a few
+/// nanoseconds and is some milliseconds late; no deadline is that close.
+fn millis() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    let (secs, nanos) = (
+        u64::try_from(now.tv_sec).unwrap_or_default(),
+        u64::try_from(now.tv_nsec).unwrap_or_default(),
+    );
+    secs.saturating_mul(1_000)
+        .saturating_add(nanos / 1_000_000)
         .saturating_add(1)
 }
 
@@ -395,17 +399,16 @@ impl Drop for Place {
 }
 
 impl Watch {
-    fn new(peer: Ipv4Addr, epoch: Instant, end: CancellationToken) -> Self {
+    fn new(peer: Ipv4Addr, end: CancellationToken) -> Self {
         Self {
             seen: Arc::new(Seen {
                 peer,
-                epoch,
                 end,
                 cut: AtomicBool::new(false),
                 known: AtomicBool::new(false),
                 has_asked: AtomicBool::new(false),
                 answering: AtomicU32::new(0),
-                moved: AtomicU64::new(millis(epoch)),
+                moved: AtomicU64::new(millis()),
                 head: AtomicU64::new(0),
                 blocked: AtomicU64::new(0),
                 written: AtomicU64::new(0),
@@ -497,6 +500,11 @@ impl Watch {
         self.wait_for_turn()
     }
 
+    /// A request has come and was answered within the same moment.
+    pub(super) fn answered(&self) {
+        self.seen.has_asked.store(true, Ordering::Relaxed);
+    }
+
     /// Something has come and is not read yet because it is not its turn, for as long as what this gives lives.
     pub(super) fn wait_for_turn(&self) -> Answering {
         self.seen.answering.fetch_add(1, Ordering::Relaxed);
@@ -523,7 +531,7 @@ impl Watch {
     /// Bytes have come, with which a head is under way or not.
     pub(super) fn came(&self, is_in_head: bool) {
         let seen = &self.seen;
-        let now = millis(seen.epoch);
+        let now = millis();
         seen.moved.store(now, Ordering::Relaxed);
         if !is_in_head {
             seen.head.store(0, Ordering::Relaxed);
@@ -535,7 +543,7 @@ impl Watch {
     /// The system has taken so many bytes.
     pub(super) fn went(&self, bytes: usize) {
         let seen = &self.seen;
-        seen.moved.store(millis(seen.epoch), Ordering::Relaxed);
+        seen.moved.store(millis(), Ordering::Relaxed);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         seen.written.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -544,7 +552,7 @@ impl Watch {
     pub(super) fn waits(&self) {
         let seen = &self.seen;
         if seen.blocked.load(Ordering::Relaxed) == 0 {
-            let now = millis(seen.epoch);
+            let now = millis();
             seen.marked.store(now, Ordering::Relaxed);
             let written = seen.written.load(Ordering::Relaxed);
             seen.mark.store(written, Ordering::Relaxed);
@@ -629,7 +637,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         let seen = &self.0.seen;
         seen.answering.fetch_sub(1, Ordering::Relaxed);
-        seen.moved.store(millis(seen.epoch), Ordering::Relaxed);
+        seen.moved.store(millis(), Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@
 //! ([`gate`]), are framed strictly ([`stream`](self::stream)), and heads of [`HEADER_BYTES`] at most.
 
 pub mod gate;
+mod reply;
 mod stream;
 
 use std::future::poll_fn;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::future::Either;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -31,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::gate::{Gate, Limits, Sent, Watch};
 use self::gate::{Place, TURN};
+pub use self::reply::Reply;
 use self::stream::Line;
 use crate::wire::framing::Fault;
 
@@ -67,6 +70,15 @@ pub struct Operator {
 
 /// What answers the requests of the boot plane.
 pub trait Handler: Clone + Send + Sync + Unpin + 'static {
+    /// Answers one that needs no waiting: without a turn, a task or a timer. `None`: [`Self::handle`] answers it.
+    fn at_once(
+        &self,
+        _request: &Request<Incoming>,
+        _connection: Connection,
+    ) -> Option<hyper::Response<Reply>> {
+        None
+    }
+
     /// Answers one.
     fn handle(
         self,
@@ -211,10 +223,14 @@ async fn serve<H: Handler, F: FnMut(Fault) + Unpin>(
     gate: &Gate,
 ) -> Option<Line<F>> {
     let service = service_fn(|request: Request<Incoming>| {
+        if let Some(response) = handler.at_once(&request, connection) {
+            watch.answered();
+            return Either::Left(std::future::ready(Ok(response)));
+        }
         let answering = watch.begin();
         let (handler, watch, gate) = (handler.clone(), watch.clone(), gate.clone());
         // `hyper` gives a connection back only where futures may be moved.
-        Box::pin(async move {
+        Either::Right(Box::pin(async move {
             let turn = match watch.keep_turn(None) {
                 Some(turn) => turn,
                 None => gate.turn(watch.is_known()).await,
@@ -228,8 +244,8 @@ async fn serve<H: Handler, F: FnMut(Fault) + Unpin>(
                 answered.await
             };
             drop(answering);
-            Ok::<_, std::convert::Infallible>(response)
-        })
+            Ok::<_, std::convert::Infallible>(response.map(Reply::from))
+        }))
     });
     let mut served = http1::Builder::new()
         .max_buf_size(HEADER_BYTES)

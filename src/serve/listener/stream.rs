@@ -5,6 +5,7 @@
 //! parser, only something that it refuses itself: so that its 400 comes behind the replies to the
 //! requests before it. No mark ([`Watch::instead`]) is written, only what it stands for.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -30,6 +31,15 @@ fn comes_again(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
+}
+
+/// Up to so many bytes a head and its body are joined and sent by one plain call: that costs less than to have the
+/// system gather them.
+const JOINED: usize = 8 << 10;
+
+thread_local! {
+    /// Where they are joined; nothing stays there between two calls.
+    static JOINT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// More follows at once: no packet is sent for this alone (`send(2)`).
@@ -125,6 +135,27 @@ impl<F: FnMut(Fault) + Unpin> Line<F> {
 }
 
 impl<F: FnMut(Fault) + Unpin> Line<F> {
+    /// Writes bytes that stand for themselves.
+    fn poll_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        match bufs {
+            [one] => stream.poll_write(cx, one),
+            several if several.iter().map(|buf| buf.len()).sum::<usize>() <= JOINED => JOINT
+                .with_borrow_mut(|joint| {
+                    joint.clear();
+                    for buf in several {
+                        joint.extend_from_slice(buf);
+                    }
+                    stream.poll_write(cx, joint)
+                }),
+            several => stream.poll_write_vectored(cx, several),
+        }
+    }
+
     /// Has the system send what the next mark stands for.
     fn poll_part(&self, cx: &mut Context<'_>, len: usize) -> Poll<io::Result<usize>> {
         let Some(part) = self.watch.part() else {
@@ -183,7 +214,7 @@ impl<F: FnMut(Fault) + Unpin> AsyncWrite for Line<F> {
         let begin = bufs.iter().position(|buf| !buf.is_empty()).unwrap_or(0);
         let bufs = bufs.get(begin..).unwrap_or_default();
         let written = match bufs.iter().position(|buf| is_mark(buf)) {
-            None => Pin::new(&mut line.stream).poll_write_vectored(cx, bufs),
+            None => line.poll_bytes(cx, bufs),
             Some(0) => line.poll_part(cx, bufs.first().map_or(0, |buf| buf.len())),
             Some(before) => line.poll_before(cx, bufs.get(..before).unwrap_or_default()),
         };
