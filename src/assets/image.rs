@@ -253,7 +253,7 @@ pub fn copy_tree(
             .map_err(at("cannot write", &target))?;
         done.size = done.size.saturating_add(note(path, &target)?);
         done.files += 1;
-        // Names that begin with a dot are not served, and installers ask for this one too.
+        // Some look for it without the dot.
         if path == ".treeinfo" {
             let visible = new.join("treeinfo");
             fs::copy(&target, &visible).map_err(at("cannot write", &visible))?;

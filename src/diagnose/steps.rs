@@ -347,6 +347,7 @@ impl Progress {
                     // A URL that the server named to break a loop, taken for a name.
                     Reason::NotFound if event.kind == Kind::TftpFailed && is_url(event) => false,
                     Reason::NotFound => self.is_needed(event),
+                    Reason::UnknownAnswer => !is_tried(event),
                     _ => true,
                 })
             }
@@ -671,6 +672,16 @@ pub fn is_script(event: &Event) -> bool {
 /// Whether this is a name of GRUB's or PXELINUX's configuration.
 fn is_configuration(file: &str) -> bool {
     clean_path(file.as_bytes()).is_ok_and(|path| ConfigName::read(&path).is_some())
+}
+
+/// Whether an answer that the profile does not have is one that systems ask for whether it is there or not:
+/// cloud-init's seed (NoCloud), and the further scripts of SystemRescue (`autorun0` …).
+fn is_tried(event: &Event) -> bool {
+    let name = base_name(event);
+    matches!(name, "network-config" | "vendor-data")
+        || name
+            .strip_prefix("autorun")
+            .is_some_and(|suffix| suffix.len() == 1)
 }
 
 /// Whether this is the module without which PXELINUX does nothing.

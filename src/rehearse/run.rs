@@ -99,6 +99,8 @@ pub struct Outcome {
     pub missing: Option<Step>,
     /// Why an installer's boot did not come further, as far as its packets tell.
     pub diagnosis: Option<Diagnosis>,
+    /// Where a host that is to be installed stands in the end, and what is known of its boot: what `why` tells.
+    pub standing: Option<Diagnosis>,
     /// What the machine has fetched from this server, in order.
     pub fetched: Vec<Fetched>,
     /// The last lines of the console, without control sequences.
@@ -365,7 +367,7 @@ async fn watch(
     }
     let rest = read_on(&mut console).await;
     screen.write(&rest);
-    let diagnosis = if end == End::Reached || plan.expected.installed {
+    let standing = if plan.expected.installed {
         None
     } else {
         let is_off = matches!(end, End::MachineEnded(_) | End::Refused);
@@ -379,7 +381,10 @@ async fn watch(
     };
     Ok(Outcome {
         // Where nothing came of the machine, its cables and switches are not to blame: it has none.
-        diagnosis: diagnosis.filter(|found| found.boot.is_some()),
+        diagnosis: standing
+            .clone()
+            .filter(|found| end != End::Reached && found.boot.is_some()),
+        standing,
         end,
         last: story.last(),
         missing: story.missing(),

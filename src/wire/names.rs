@@ -17,7 +17,7 @@ pub enum BadName {
     /// It leads upwards.
     #[error("the name holds `..`")]
     Parent,
-    /// A component begins with a dot.
+    /// A component begins with a dot, and is none of [`OF_TREES`].
     #[error("names that begin with a dot are not served")]
     Hidden,
     /// A NUL or another control character.
@@ -34,6 +34,9 @@ pub enum BadName {
 /// Longest name that is looked at, in bytes: no boot file has a longer one, and the longest that fits
 /// a TFTP request of one Ethernet frame is shorter.
 pub const MAX: usize = 1_024;
+
+/// The names with a dot that are no hidden files: installation trees have them, and installers ask for them.
+pub const OF_TREES: [&str; 2] = [".treeinfo", ".discinfo"];
 
 /// Whether a name of ASCII is a clean path as it stands.
 fn is_clean(raw: &[u8]) -> bool {
@@ -73,7 +76,9 @@ pub fn clean(raw: &[u8]) -> Result<Cow<'_, str>, BadName> {
         match component {
             "" | "." => continue,
             ".." => return Err(BadName::Parent),
-            _ if component.starts_with('.') => return Err(BadName::Hidden),
+            _ if component.starts_with('.') && !OF_TREES.contains(&component) => {
+                return Err(BadName::Hidden);
+            }
             _ => {}
         }
         if !path.is_empty() {
@@ -112,6 +117,13 @@ mod tests {
     }
 
     #[test]
+    fn what_describes_a_tree_is_not_hidden() {
+        for name in ["alma/9/x86_64/.treeinfo", ".discinfo"] {
+            assert_eq!(clean_path(name.as_bytes()).as_deref(), Ok(name));
+        }
+    }
+
+    #[test]
     fn what_is_refused() {
         assert_eq!(clean_path(b""), Err(BadName::Empty));
         assert_eq!(clean_path(b"///."), Err(BadName::Empty));
@@ -119,6 +131,7 @@ mod tests {
         assert_eq!(clean_path(b"a\\..\\b"), Err(BadName::Parent));
         assert_eq!(clean_path(b"a/.git/config"), Err(BadName::Hidden));
         assert_eq!(clean_path(b"..."), Err(BadName::Hidden));
+        assert_eq!(clean_path(b".treeinfo.old"), Err(BadName::Hidden));
         assert_eq!(clean_path(b"a\0b"), Err(BadName::Control));
         assert_eq!(clean_path(b"a\xffb"), Err(BadName::NotText));
         assert_eq!(clean_path(&[b'a'; 1_025]), Err(BadName::TooLong(1_025)));

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use bootwright::config::snapshot::ImageKind;
+use bootwright::base::Lifecycle;
+use bootwright::config::snapshot::{Host, ImageKind, Profile};
 use bootwright::render::{AssetRef, RenderedBoot};
 
+use crate::linux;
 use crate::machine::Seen;
 use crate::site::Site;
 
@@ -14,14 +16,37 @@ const MENU: &str = "Boot the disk (d, or after 30 s)";
 /// What a stand-in kernel says last.
 const THE_END: &str = "stand-in: the end";
 
+/// What a stand-in tells of something that is not as it should be.
+const WRONG: &str = "stand-in: WRONG";
+
+/// What a machine boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// Stand-ins that tell how they were started (`stand_ins.rs`).
+    StandIns,
+    /// A Linux that does what the profile's installer does (`linux.rs`).
+    Linux,
+    /// The system's own files.
+    Own,
+}
+
+impl Files {
+    pub(crate) const fn told(self) -> &'static str {
+        match self {
+            Self::StandIns => "stand-ins",
+            Self::Linux => "a Linux in its place",
+            Self::Own => "its own files",
+        }
+    }
+}
+
 /// One machine.
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(crate) profile: String,
     pub(crate) host: String,
     pub(crate) firmware: String,
-    /// It boots the system's own files.
-    pub(crate) real: bool,
+    pub(crate) files: Files,
 }
 
 impl Turn {
@@ -36,15 +61,15 @@ impl Turn {
 
 /// Systems whose own files are booted where they can be had, and a file that tells so. Debian 12 is booted by
 /// `make test`.
-const REAL: [(&str, &str); 3] = [
+const OWN: [(&str, &str); 3] = [
     ("debian-13", "debian/13/x86_64/linux"),
     ("rescue", "debian/12/x86_64/linux"),
     ("memtest", "memtest/memtest86+x64.efi"),
 ];
 
 /// Those that are there, with each firmware.
-pub(crate) fn real_turns(site: &Site) -> Vec<Turn> {
-    let there = REAL
+pub(crate) fn own_turns(site: &Site) -> Vec<Turn> {
+    let there = OWN
         .into_iter()
         .filter(|(_, file)| site.boot_assets().join(file).is_file());
     there
@@ -53,10 +78,47 @@ pub(crate) fn real_turns(site: &Site) -> Vec<Turn> {
                 profile: profile.to_owned(),
                 host: profile.to_owned(),
                 firmware: firmware.to_owned(),
-                real: true,
+                files: Files::Own,
             })
         })
         .collect()
+}
+
+/// One profile of each family, whose Linux boots with UEFI as well.
+const LINUX_ON_UEFI: [&str; 13] = [
+    "debian-13",
+    "ubuntu-20.04-legacy",
+    "ubuntu-24.04",
+    "alma-9",
+    "fedora-43",
+    "leap-15",
+    "leap-16",
+    "fedora-coreos",
+    "flatcar",
+    "talos",
+    "alpine-3.22",
+    "ramdisk",
+    "rescue-live",
+];
+
+/// Each profile that boots Linux, with BIOS, and one of each family with UEFI.
+pub(crate) fn linux_turns(site: &Site) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    for firmware in ["bios", "uefi-x64"] {
+        for (host, profile) in site.hosts() {
+            let name = profile.name.as_str();
+            let is_wanted = firmware == "bios" || LINUX_ON_UEFI.contains(&name);
+            if is_wanted && linux::is_linux(profile, &site.boot(host, profile)) {
+                turns.push(Turn {
+                    profile: name.to_owned(),
+                    host: host.name.to_string(),
+                    firmware: firmware.to_owned(),
+                    files: Files::Linux,
+                });
+            }
+        }
+    }
+    turns
 }
 
 /// Each profile with each firmware that can boot it.
@@ -78,7 +140,7 @@ pub(crate) fn turns(site: &Site) -> Vec<Turn> {
                     profile: profile.name.to_string(),
                     host: host.name.to_string(),
                     firmware: firmware.to_owned(),
-                    real: false,
+                    files: Files::StandIns,
                 });
             }
         }
@@ -119,11 +181,49 @@ pub(crate) struct Expected {
     line: Option<String>,
     /// Lines of its console, each with the files that it names.
     console: Vec<String>,
+    /// The state of its host in the end, where the system is one that answers.
+    state: Option<&'static str>,
+}
+
+/// The answers that an installer fetches, in order, up to its first write to a disk.
+fn answers(profile: &Profile) -> &'static [&'static str] {
+    let has = |name: &str| profile.answers.iter().any(|answer| answer.name == name);
+    if has("ks.cfg") {
+        &["ks.cfg", "install.sh"]
+    } else if has("autoinst.xml") {
+        &["autoinst.xml", "install.sh"]
+    } else if has("agama.json") {
+        &["install.sh", "agama.json"]
+    } else if has("user-data") {
+        &[
+            "meta-data",
+            "user-data",
+            "vendor-data",
+            "install.sh",
+            "storage.yaml",
+        ]
+    } else if has("authorized_keys") {
+        &["preseed.cfg"]
+    } else if has("preseed.cfg") {
+        &["preseed.cfg", "install.sh"]
+    } else if has("live.ign") {
+        &["live.ign", "target.ign"]
+    } else if has("machine.yaml") {
+        &["machine.yaml"]
+    } else if has("answer.toml") {
+        &["answer.toml", "first-boot.sh"]
+    } else if has("autorun") {
+        &["autorun"]
+    } else if has("install.sh") {
+        &["install.sh"]
+    } else {
+        &[]
+    }
 }
 
 impl Expected {
     /// Of a system's own files: its installer has to come to its answers, the memory test to its screen.
-    fn of_real(turn: &Turn) -> Self {
+    fn of_own(turn: &Turn) -> Self {
         Self {
             sign: if turn.profile == "memtest" {
                 "Memtest86+"
@@ -134,12 +234,35 @@ impl Expected {
             fetched: Vec::new(),
             line: None,
             console: Vec::new(),
+            state: None,
         }
     }
 
+    /// Of a Linux: it fetches what its installer fetches, and its host is being installed.
+    fn into_linux(mut self, site: &Site, host: &Host, profile: &Profile, turn: &Turn) -> Self {
+        let files = linux::second_stage(site, host, profile);
+        let assets = files
+            .into_iter()
+            .map(|path| ("http.asset", format!("/assets/{path}")));
+        let answers = answers(profile)
+            .iter()
+            .map(|name| ("http.answer", format!("/{name}")));
+        self.fetched.extend(assets.chain(answers));
+        self.console = vec![
+            format!("stand-in: started by {}", turn.told()),
+            format!("{} {} {}", host.mac().unwrap(), host.ip.unwrap(), host.name),
+        ];
+        self.state = Some(match profile.lifecycle {
+            Lifecycle::Install => "installing",
+            Lifecycle::Once => "installed",
+            Lifecycle::Live => "live",
+        });
+        self
+    }
+
     pub(crate) fn of(site: &Site, turn: &Turn) -> Self {
-        if turn.real {
-            return Self::of_real(turn);
+        if turn.files == Files::Own {
+            return Self::of_own(turn);
         }
         let (host, profile) = site
             .hosts()
@@ -218,12 +341,17 @@ impl Expected {
                 .map(str::to_owned),
             _ => boot.command_line(host),
         };
-        Self {
+        let expected = Self {
             sign,
             fetched,
             line,
             console,
+            state: None,
+        };
+        if turn.files == Files::Linux {
+            return expected.into_linux(site, host, profile, turn);
         }
+        expected
     }
 
     /// What is wrong with what was seen; otherwise what was seen, in a few words.
@@ -238,6 +366,9 @@ impl Expected {
                 .map(|line| line.trim())
                 .unwrap_or_default();
             return Ok(last.to_owned());
+        }
+        if let Some(wrong) = seen.console.lines().find(|line| line.contains(WRONG)) {
+            return Err(format!("  {}", wrong.trim_end()));
         }
         let fits = self.fetched.len() == seen.fetched.len()
             && self
@@ -254,6 +385,14 @@ impl Expected {
                 });
         if !fits {
             return Err(format!("  it should have fetched {:#?}", self.fetched));
+        }
+        if let Some(state) = self.state
+            && (seen.state.as_str(), seen.causes.as_slice()) != (state, &[])
+        {
+            return Err(format!(
+                "  its host should be {state}, and nothing the matter with it; `why` says: {}: {}, {:#?}",
+                seen.state, seen.verdict, seen.causes
+            ));
         }
         for line in &self.console {
             // One line may begin with what iPXE has left on the screen.

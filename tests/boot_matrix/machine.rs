@@ -29,6 +29,12 @@ pub(crate) struct Seen {
     pub(crate) lines: Vec<String>,
     /// All that the serial console has shown.
     pub(crate) console: String,
+    /// The state of the host in the end.
+    pub(crate) state: String,
+    /// What `why` then says.
+    pub(crate) verdict: String,
+    /// What it says to be the causes of what is missing.
+    pub(crate) causes: Vec<String>,
 }
 
 /// Rehearses a host until its console shows the sign, without one until it has its answers, and prints what was
@@ -64,6 +70,7 @@ pub(crate) fn run(config: &str, host: &str, firmware: &str, sign: &str) -> ExitC
     });
     match outcome {
         Ok(outcome) => {
+            let standing = outcome.standing.as_ref();
             let seen = Seen {
                 reached: outcome.end == End::Reached,
                 end: format!("{:?}", outcome.end),
@@ -74,6 +81,15 @@ pub(crate) fn run(config: &str, host: &str, firmware: &str, sign: &str) -> ExitC
                     .collect(),
                 lines: outcome.lines.iter().map(ToString::to_string).collect(),
                 console: String::from_utf8_lossy(&console).into_owned(),
+                state: standing.map_or_else(String::new, |found| found.state.to_string()),
+                verdict: standing.map_or_else(String::new, |found| found.verdict.clone()),
+                causes: standing.map_or_else(Vec::new, |found| {
+                    found
+                        .causes
+                        .iter()
+                        .map(|cause| cause.what.clone())
+                        .collect()
+                }),
             };
             println!("{}", serde_json::to_string(&seen).unwrap());
             ExitCode::SUCCESS

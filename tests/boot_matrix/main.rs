@@ -1,9 +1,11 @@
 //! Every shipped profile on a virtual machine: real firmware, real iPXE, a rehearsal's own daemon. It has to
 //! ask for its loader, its script and each file of its plan, in that order, and start what it has loaded with
-//! the command line of the plan. Where the files of a system cannot be had, stand-ins take their places, which
-//! tell how they were started (`stand_ins.rs`); Debian's own are booted as they are.
+//! the command line of the plan. Where the files of a system cannot be had, others take their places. In those of
+//! Linux systems a Linux that does what the profile's installer does until it would write to a disk: connects,
+//! fetches its second stage and its answers, runs their scripts, reports (`linux.rs`). For everything else, and for
+//! loaders, stand-ins that tell how they were started (`stand_ins.rs`). Debian's own files are booted as they are.
 //!
-//! `make boot-matrix` runs it, one machine at a time: some 25 minutes. With arguments, only those whose
+//! `make boot-matrix` runs it, one machine at a time: some 40 minutes. With arguments, only those whose
 //! profile or firmware is named: `make boot-matrix ARGS="alma-9 uefi-x64"`.
 
 #![expect(clippy::print_stdout, reason = "a program for people who wait")]
@@ -12,6 +14,7 @@ mod expected;
 #[expect(dead_code, reason = "the validators' own")]
 #[path = "../validators/hosts.rs"]
 mod hosts;
+mod linux;
 mod machine;
 #[expect(dead_code, reason = "the validators' own")]
 #[path = "../validators/profiles.rs"]
@@ -19,11 +22,11 @@ mod profiles;
 mod site;
 mod stand_ins;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use expected::{Expected, Turn};
+use expected::{Expected, Files, Turn};
 use machine::Seen;
 use site::Site;
 
@@ -42,10 +45,27 @@ fn main() -> ExitCode {
         .filter(|arg| !arg.starts_with('-'))
         .partition(|arg| !["bios", "uefi-x64"].contains(&arg.as_str()));
     let stand_ins = Site::with_stand_ins();
-    let real = std::env::var_os(INSTALLERS).map(|folder| Site::with_files_of(Path::new(&folder)));
-    let turns: Vec<Turn> = expected::turns(&stand_ins)
+    let installers = std::env::var_os(INSTALLERS).map(PathBuf::from);
+    let own = installers.as_deref().map(Site::with_files_of);
+    let linux = installers
+        .as_deref()
+        .filter(|folder| linux::can_be_had(folder));
+    let linux = linux.map(Site::with_linux);
+    let linux_turns = linux
+        .as_ref()
+        .map(expected::linux_turns)
+        .unwrap_or_default();
+    let is_linux = |turn: &Turn| {
+        linux_turns
+            .iter()
+            .any(|linux| linux.profile == turn.profile && linux.firmware == turn.firmware)
+    };
+    let mut turns = expected::turns(&stand_ins);
+    turns.retain(|turn| !is_linux(turn));
+    let turns: Vec<Turn> = turns
         .into_iter()
-        .chain(real.as_ref().map(expected::real_turns).unwrap_or_default())
+        .chain(linux_turns)
+        .chain(own.as_ref().map(expected::own_turns).unwrap_or_default())
         .filter(|turn| profiles.is_empty() || profiles.contains(&&turn.profile))
         .filter(|turn| firmwares.is_empty() || firmwares.iter().any(|name| **name == turn.firmware))
         .collect();
@@ -56,13 +76,13 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let mut failed = Vec::new();
     for (index, turn) in turns.iter().enumerate() {
-        let files = if turn.real {
-            "its own files"
-        } else {
-            "stand-ins"
+        let name = format!("{} ({}, {})", turn.profile, turn.told(), turn.files.told());
+        let site = match turn.files {
+            Files::StandIns => Some(&stand_ins),
+            Files::Linux => linux.as_ref(),
+            Files::Own => own.as_ref(),
         };
-        let name = format!("{} ({}, {files})", turn.profile, turn.told());
-        let site = real.as_ref().filter(|_| turn.real).unwrap_or(&stand_ins);
+        let site = site.unwrap_or(&stand_ins);
         let from = Instant::now();
         let wrong = boot(site, turn);
         let took = from.elapsed().as_secs_f32();

@@ -14,7 +14,7 @@ use bootwright::render::{RenderedBoot, View};
 use tempfile::TempDir;
 
 use crate::profiles::PROFILES;
-use crate::{hosts, stand_ins};
+use crate::{hosts, linux, stand_ins};
 
 /// The configuration in a folder of its own, and what is in force of it.
 pub(crate) struct Site {
@@ -27,6 +27,13 @@ impl Site {
     pub(crate) fn with_stand_ins() -> Self {
         let site = Self::new(None);
         stand_ins::place(&site);
+        site
+    }
+
+    /// With a Linux in the place of each one, made of Debian's installer in this folder.
+    pub(crate) fn with_linux(installers: &Path) -> Self {
+        let site = Self::new(None);
+        linux::place(&site, installers);
         site
     }
 

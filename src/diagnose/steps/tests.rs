@@ -158,6 +158,20 @@ fn only_what_the_boot_needs_is_missed() {
 }
 
 #[test]
+fn answers_that_systems_only_try_are_not_missed() {
+    let mut boot = scripted(linux("ubuntu/24.04/x86_64/linux", &[]));
+    for (file, missed) in [
+        ("/answers/abcd…/network-config", false),
+        ("/answers/abcd…/autorun3", false),
+        ("/answers/abcd…/autorun", true),
+        ("/answers/abcd…/user-dta", true),
+    ] {
+        let seen = is_remark(&mut boot, Kind::HttpRefused, Reason::UnknownAnswer, file);
+        assert_eq!(seen, missed, "{file}");
+    }
+}
+
+#[test]
 fn lengths_previews_and_chains_are_no_steps() {
     let mut boot = Progress::new(Expected::default());
     let script = |reason| event(0, Kind::HttpScript, reason, "", "/boot/x/boot.ipxe");

@@ -394,9 +394,9 @@ fn arp_and_file_names(bytes: &[u8]) -> Result<(), String> {
         return Ok(());
     };
     holds(
-        path.split('/')
-            .all(|part| !part.is_empty() && !part.starts_with('.'))
-            && !path.contains('\\')
+        path.split('/').all(|part| {
+            names::OF_TREES.contains(&part) || !part.is_empty() && !part.starts_with('.')
+        }) && !path.contains('\\')
             && !path.contains(char::is_control),
         || format!("{path:?} is a file name"),
     )?;
