@@ -12,19 +12,14 @@ use std::time::{Duration, Instant};
 use bootwright::journal::event::Event;
 use bootwright::rehearse::console::Screen;
 use bootwright::rehearse::netns::Wiring;
-use bootwright::rehearse::qemu::{self, Disk, Guest, GuestFirmware, Image, Tools};
+use bootwright::rehearse::qemu::{self, Disk, Guest, Image, Tools};
 use tempfile::TempDir;
+
+use crate::case::Case;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bootwright");
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
-pub(crate) const HOST: &str = "box01";
-pub(crate) const HOST_IP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
-const HOST_MAC: &str = "52:54:00:47:86:8e";
-/// Memory of the machine in MiB.
-const MEMORY: u32 = 1_024;
-/// The size of its disk in bytes; the file has holes.
-const DISK: u64 = 2 << 30;
-/// Where its first partition begins.
+/// Where the first partition of the short test's disk begins.
 const PARTITION: u64 = 1 << 20;
 
 /// The folder that mirror, boot files and what a run leaves for study lie in.
@@ -39,14 +34,15 @@ fn root() -> PathBuf {
 /// The configuration of the test with a state folder of its own, and what is written while it runs.
 pub(crate) struct Site {
     own: TempDir,
-    /// Console, log and disk of the last run.
+    /// Console, log and disks of the last run.
     pub(crate) last: PathBuf,
+    disks: usize,
 }
 
 impl Site {
     /// The account that the daemon becomes, where it may become another.
-    pub(crate) fn new(account: Option<&str>) -> Self {
-        let last = folder().join("last");
+    pub(crate) fn new(case: &Case, account: Option<&str>) -> Self {
+        let last = folder().join(if case.is_whole { &case.host } else { "last" });
         if last.exists() {
             fs::remove_dir_all(&last).unwrap();
         }
@@ -54,9 +50,11 @@ impl Site {
         let site = Self {
             own: tempfile::tempdir().unwrap(),
             last,
+            disks: case.disks.0,
         };
         fs::set_permissions(site.own.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let from = root().join("tests/install/config");
+        let from = root().join("tests/install").join(case.config);
+        let key = case.is_whole.then(|| site.make_key());
         for name in ["bootwright.toml", "reservations.toml"] {
             let mut text = fs::read_to_string(from.join(name)).unwrap();
             text = text.replace("../../../target/install-test/state", "state");
@@ -64,9 +62,71 @@ impl Site {
             if let Some(account) = account {
                 text = text.replace("[server]\n", &format!("[server]\nuser = \"{account}\"\n"));
             }
+            if let Some(key) = &key {
+                text = text.replace(
+                    "ssh_authorized_keys = [",
+                    &format!("ssh_authorized_keys = [\"{key}\", "),
+                );
+            }
             fs::write(site.own.path().join(name), text).unwrap();
         }
         site
+    }
+
+    /// Makes the key by which the test looks into the installed system; the public half.
+    fn make_key(&self) -> String {
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "of the test", "-f"])
+            .arg(self.key())
+            .status()
+            .expect("ssh-keygen (package openssh-client)");
+        assert!(made.success());
+        let public = fs::read_to_string(self.key().with_extension("pub")).unwrap();
+        public.trim().to_owned()
+    }
+
+    fn key(&self) -> PathBuf {
+        self.own.path().join("key")
+    }
+
+    /// What a command says on the installed system, as root by SSH with the key; its error is a panic.
+    pub(crate) fn on_system(&self, ip: Ipv4Addr, command: &str) -> String {
+        let output = Command::new("ssh")
+            .arg("-i")
+            .arg(self.key())
+            .args([
+                "-F",
+                "none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "ConnectTimeout=60",
+            ])
+            .args([
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+            ])
+            .args([
+                "-o",
+                "LogLevel=ERROR",
+                "-l",
+                "root",
+                &ip.to_string(),
+                "--",
+                command,
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .expect("ssh (package openssh-client)");
+        assert!(
+            output.status.success(),
+            "`{command}` on the installed system: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// A command of the operator's.
@@ -179,15 +239,15 @@ impl Site {
         }
     }
 
-    fn disk(&self) -> PathBuf {
-        self.last.join("disk.raw")
+    fn disk(&self, number: usize) -> PathBuf {
+        self.last.join(format!("disk{number}.raw"))
     }
 
     /// A file of the installed system, read from its disk.
     pub(crate) fn installed_file(&self, path: &str) -> String {
         let output = Command::new("/sbin/debugfs")
             .args(["-R", &format!("cat {path}")])
-            .arg(format!("{}?offset={PARTITION}", self.disk().display()))
+            .arg(format!("{}?offset={PARTITION}", self.disk(0).display()))
             .output()
             .expect("debugfs (package e2fsprogs)");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -196,7 +256,9 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.disk());
+        for number in 0..self.disks {
+            let _ = fs::remove_file(self.disk(number));
+        }
     }
 }
 
@@ -271,31 +333,50 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Switches on a BIOS machine with an empty disk: the one of `bootwright rehearse`, but that it may
-    /// start anew by itself. It boots from the network first, always.
-    pub(crate) fn switch_on(tools: &Tools, site: &Site) -> Self {
-        let Image::Bios { rom } = tools.image.clone() else {
-            panic!("a BIOS machine has no UEFI image")
+    /// Switches on a machine with empty disks: the one of `bootwright rehearse`, but that it may start anew by
+    /// itself. It boots from the network first, always.
+    pub(crate) fn switch_on(tools: &Tools, site: &Site, case: &Case) -> Self {
+        let image = match tools.image.clone() {
+            Image::Bios { rom } => Image::Bios { rom },
+            Image::Uefi {
+                code,
+                vars: template,
+            } => {
+                let vars = site.last.join("vars.fd");
+                fs::copy(template, &vars).unwrap();
+                Image::Uefi { code, vars }
+            }
         };
         let rom_script = site.last.join("rom.ipxe");
         fs::write(&rom_script, qemu::ROM_SCRIPT).unwrap();
         let console = site.last.join("console.log");
         fs::write(&console, "").unwrap();
-        let disk = fs::File::create(site.disk()).unwrap();
-        disk.set_len(DISK).unwrap();
+        for number in 0..case.disks.0 {
+            let disk = fs::File::create(site.disk(number)).unwrap();
+            disk.set_len(case.disks.1).unwrap();
+        }
         let mut arguments = qemu::arguments(&Guest {
             secure_boot: false,
-            firmware: GuestFirmware::Bios,
-            image: Image::Bios { rom },
-            mac: HOST_MAC.parse().unwrap(),
+            firmware: case.firmware,
+            image,
+            mac: case.mac.parse().unwrap(),
             tap: wiring().tap,
             uuid: None,
             serial: None,
-            disk: Disk::Raw(site.disk()),
+            disk: Disk::Raw(site.disk(0)),
             console: console.clone(),
             rom_script,
-            memory: MEMORY,
+            memory: case.memory,
         });
+        for number in 1..case.disks.0 {
+            let (id, path) = (format!("disk{number}"), site.disk(number));
+            let drive = format!(
+                "if=none,id={id},format=raw,cache=unsafe,file={}",
+                path.display()
+            );
+            let device = format!("virtio-blk-pci,drive={id},bootindex={}", number + 2);
+            arguments.extend(["-drive", &drive, "-device", &device].map(Into::into));
+        }
         arguments.retain(|argument| argument != "-no-reboot");
         let child = Command::new(&tools.setpriv)
             .args(["--pdeathsig", "KILL", "--"])

@@ -10,15 +10,18 @@
     reason = "for whoever watches minutes of an installation"
 )]
 
+mod case;
 mod lab;
+mod whole;
 
 use std::time::{Duration, Instant};
 
 use bootwright::base::Token;
 use bootwright::journal::event::{Event, Kind};
 use bootwright::rehearse::netns;
-use bootwright::rehearse::qemu::{GuestFirmware, Tools};
-use lab::{Events, HOST, HOST_IP, Machine, SERVER, Site, folder, is_open_to_all, wiring};
+use bootwright::rehearse::qemu::Tools;
+use case::Case;
+use lab::{Events, Machine, SERVER, Site, folder, is_open_to_all, wiring};
 
 /// How long the whole may take on a busy machine without hardware virtualisation.
 const PATIENCE: Duration = Duration::from_secs(40 * 60);
@@ -26,25 +29,30 @@ const PATIENCE: Duration = Duration::from_secs(40 * 60);
 const SILENCE: Duration = Duration::from_secs(8 * 60);
 /// How long without an event before the console's last line is shown.
 const DULL: Duration = Duration::from_secs(30);
-/// What asks for a name on the serial console of the installed system.
-const LOGIN: &str = "box01 login:";
 /// What the machine's network ROM says when it gives the disk its turn.
 const NEXT_DEVICE: &str = "the next boot device";
 
 fn main() {
-    // `cargo test` passes arguments of the usual harness; there is nothing to choose here.
+    // `cargo test` passes arguments of the usual harness; what is installed is said by the environment.
+    let case = Case::wanted();
+    let host = case.host.as_str();
+    let make = if case.is_whole {
+        "install-whole"
+    } else {
+        "install-test"
+    };
     let boot_files = folder().join("boot-assets");
     assert!(
-        boot_files.join("debian-mirror/base.tar").is_file(),
-        "there is no mirror in {}: run `make install-test`, which makes it",
+        boot_files.join(case.mirror).is_file(),
+        "there is no mirror in {}: run `make {make}`, which makes it",
         boot_files.display()
     );
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let tools = Tools::find(GuestFirmware::Bios, false, &path, &boot_files)
-        .unwrap_or_else(|missing| panic!("{missing:?}: run `make install-test`"));
+    let tools = Tools::find(case.firmware, false, &path, &boot_files)
+        .unwrap_or_else(|missing| panic!("{missing:?}: run `make {make}`"));
     let is_root = nix::unistd::geteuid().is_root();
     let account = (is_root && is_open_to_all(&boot_files)).then_some("nobody");
-    let site = Site::new(account);
+    let site = Site::new(&case, account);
 
     netns::enter().unwrap_or_else(|error| panic!("{error}"));
     wiring()
@@ -56,28 +64,44 @@ fn main() {
         account.unwrap_or("the user of this test")
     );
     let events = site.follow();
-    let armed = site.run(&["install", HOST]);
+    let armed = site.run(&["install", host]);
     println!("{}", armed.trim());
 
-    let mut machine = Machine::switch_on(&tools, &site);
-    println!("{HOST} switched on: BIOS, network first, an empty disk");
-    let outcome = watch(&mut machine, &events);
+    let mut machine = Machine::switch_on(&tools, &site, &case);
+    println!(
+        "{host} switched on: {}, network first, {} of {} GiB, empty",
+        case.firmware.describe(),
+        if case.disks.0 == 1 {
+            "a disk"
+        } else {
+            "two disks"
+        },
+        case.disks.1 >> 30
+    );
+    let outcome = watch(&mut machine, &events, &case);
     site.keep_installer_log();
     let took = outcome.unwrap_or_else(|trouble| {
         panic!(
             "{trouble}\n--- why\n{}\n--- the end of the console (all of it, and the installer's log: {})\n{}",
-            site.run(&["why", HOST]),
+            site.run(&["why", host]),
             site.last.display(),
             machine.tail(25)
         )
     });
+    let system = case.is_whole.then(|| whole::look(&site, &case));
     let console = std::mem::take(&mut machine.text);
     drop(machine);
 
-    judge_the_record(&site);
-    judge_the_events(&site.events());
-    judge_the_console(&console);
-    judge_the_disk(&site);
+    judge_the_record(&site, host);
+    judge_the_events(&site.events(), &case);
+    if let Some(system) = system {
+        whole::judge(&system, &case);
+        whole::judge_the_mirror(&site.events());
+    } else {
+        judge_the_short_way(&site.events());
+        judge_the_console(&console);
+        judge_the_disk(&site);
+    }
     let everything = site.events();
     drop(events);
     assert!(daemon.end(), "the daemon did not end in time");
@@ -90,7 +114,9 @@ fn main() {
 
 /// Tells what happens until the installed system is up and asks for a login: how long that took, or what
 /// went wrong.
-fn watch(machine: &mut Machine, events: &Events) -> Result<Duration, String> {
+fn watch(machine: &mut Machine, events: &Events, case: &Case) -> Result<Duration, String> {
+    // What asks for a name on the serial console of the installed system.
+    let login = format!("{} login:", case.host);
     let began = Instant::now();
     let mut story = Story::new(began);
     let (mut sign, mut event_seen) = (began, began);
@@ -118,7 +144,7 @@ fn watch(machine: &mut Machine, events: &Events) -> Result<Duration, String> {
             next_device = true;
             story.say("its network ROM gives the disk its turn");
         }
-        if !asks_login && machine.text.contains(LOGIN) {
+        if !asks_login && machine.text.contains(&login) {
             asks_login = true;
             story.say("the serial console asks for a login");
         }
@@ -204,12 +230,12 @@ fn is_package(event: &Event) -> bool {
         && event
             .file
             .as_deref()
-            .is_some_and(|file| file.contains("debian-mirror/pool/main/"))
+            .is_some_and(|file| file.contains("/pool/"))
 }
 
 /// What is remembered of the host.
-fn judge_the_record(site: &Site) {
-    let shown = site.run(&["host", "show", HOST, "--format", "json"]);
+fn judge_the_record(site: &Site, host: &str) {
+    let shown = site.run(&["host", "show", host, "--format", "json"]);
     let host: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(host["state"], "installed", "{shown}");
     let installation = &host["installation"];
@@ -221,8 +247,8 @@ fn judge_the_record(site: &Site) {
     );
 }
 
-/// The life of the installation, in its order, and what was fetched in it.
-fn judge_the_events(events: &[Event]) {
+/// The life of the installation, in its order.
+fn judge_the_events(events: &[Event], case: &Case) {
     let position = |kind: Kind, from: usize| {
         events
             .iter()
@@ -260,7 +286,7 @@ fn judge_the_events(events: &[Event]) {
                     .contains("/dev/vda")),
         "the disk was not told"
     );
-    assert_eq!(events[up].ip, Some(HOST_IP));
+    assert_eq!(events[up].ip, Some(case.ip));
     // Both answers and the installer's log.
     for answer in ["preseed.cfg", "install.sh"] {
         assert!(
@@ -270,7 +296,34 @@ fn judge_the_events(events: &[Event]) {
         );
     }
     assert!(events.iter().any(|event| event.kind == Kind::ReportLog));
-    // The mirror: components of the installer, the base system, packages by apt.
+    // It booted from the network again and was sent to its disk: an address and no boot file, no script.
+    let after = &events[installed..];
+    let offers: Vec<&Event> = after
+        .iter()
+        .filter(|event| event.kind == Kind::DhcpOffer)
+        .collect();
+    assert!(!offers.is_empty(), "no network boot after `installed`");
+    for offer in offers {
+        assert_eq!(offer.stage.as_deref(), Some(case.stage()), "{offer:?}");
+        assert_eq!(offer.file, None, "{offer:?}");
+    }
+    for event in after {
+        assert!(
+            !matches!(
+                event.kind,
+                Kind::HttpScript | Kind::TftpSent | Kind::HttpAnswer
+            ),
+            "{event:?}"
+        );
+        // The installed system has its address from its own file, not by DHCP.
+        if matches!(event.kind, Kind::DhcpAck | Kind::DhcpOffer) {
+            assert_eq!(event.stage.as_deref(), Some(case.stage()), "{event:?}");
+        }
+    }
+}
+
+/// What was fetched of the short test's mirror: components of the installer, the base system, packages by apt.
+fn judge_the_short_way(events: &[Event]) {
     let fetched = |words: &str| {
         events
             .iter()
@@ -286,30 +339,6 @@ fn judge_the_events(events: &[Event]) {
             1,
             "{package}"
         );
-    }
-    // It booted from the network again and was sent to its disk: an address and no boot file, no script.
-    let after = &events[installed..];
-    let offers: Vec<&Event> = after
-        .iter()
-        .filter(|event| event.kind == Kind::DhcpOffer)
-        .collect();
-    assert!(!offers.is_empty(), "no network boot after `installed`");
-    for offer in offers {
-        assert_eq!(offer.stage.as_deref(), Some("bios"), "{offer:?}");
-        assert_eq!(offer.file, None, "{offer:?}");
-    }
-    for event in after {
-        assert!(
-            !matches!(
-                event.kind,
-                Kind::HttpScript | Kind::TftpSent | Kind::HttpAnswer
-            ),
-            "{event:?}"
-        );
-        // The installed system has its address from its own file, not by DHCP.
-        if matches!(event.kind, Kind::DhcpAck | Kind::DhcpOffer) {
-            assert_eq!(event.stage.as_deref(), Some("bios"), "{event:?}");
-        }
     }
 }
 
@@ -343,7 +372,7 @@ fn judge_the_disk(site: &Site) {
     assert!(keys.starts_with("ssh-ed25519 "), "{keys}");
     let shadow = site.installed_file("/etc/shadow");
     assert!(shadow.contains("root:$6$insttest$"), "{shadow}");
-    assert_eq!(site.installed_file("/etc/hostname").trim(), HOST);
+    assert_eq!(site.installed_file("/etc/hostname").trim(), "box01");
     assert!(site.installed_file("/usr/bin/hello").contains("ELF"));
 }
 
