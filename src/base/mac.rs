@@ -113,6 +113,9 @@ impl FromStr for HardwareAddr {
     /// it is ambiguous.
     fn from_str(text: &str) -> Result<Self, ParseMacError> {
         let text = text.trim();
+        if let Some(octets) = usual(text.as_bytes()) {
+            return Ok(Self::ethernet(octets));
+        }
         let mut digits = Vec::with_capacity(12);
         let mut groups = vec![0_usize];
         let mut separator = None;
@@ -146,6 +149,22 @@ impl FromStr for HardwareAddr {
         }
         Ok(Self::ethernet(octets))
     }
+}
+
+/// The spelling that nearly all of a hundred thousand have: `52:54:00:47:86:8e`.
+fn usual(text: &[u8]) -> Option<[u8; 6]> {
+    let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16)?).ok();
+    let mut octets = [0; 6];
+    if text.len() != 17 {
+        return None;
+    }
+    for (octet, group) in octets.iter_mut().zip(text.chunks(3)) {
+        *octet = match *group {
+            [high, low, b':'] | [high, low] => digit(high)? << 4 | digit(low)?,
+            _ => return None,
+        };
+    }
+    Some(octets)
 }
 
 impl fmt::Display for HardwareAddr {

@@ -177,6 +177,15 @@ impl<'a> Candidates<'a> {
         Candidate::Free(ip)
     }
 
+    /// Whether an address stands for this server where neither the file nor an interface tells its own: what is shown
+    /// without a daemon has it in its URLs, so it is offered to nobody else. Whoever names it may have it.
+    fn is_kept(&self, ip: Ipv4Addr) -> bool {
+        let Self { subnet, own, .. } = self;
+        subnet.example_server == ip
+            && subnet.server.is_none()
+            && !own.iter().any(|own| subnet.network.contains(own))
+    }
+
     /// What stands against one address; `None`: nothing that the files tell.
     pub fn against(&self, ip: Ipv4Addr) -> Option<RuledOut> {
         match self.judge(ip) {
@@ -194,7 +203,14 @@ impl Iterator for Candidates<'_> {
 
     fn next(&mut self) -> Option<Candidate> {
         let here = self.next.filter(|next| *next <= self.last)?;
-        let found = self.judge(here.into());
+        let found = match self.judge(here.into()) {
+            Candidate::Free(ip) if self.is_kept(ip) => Candidate::Not(RuledOut::one(
+                ip,
+                Test::Server,
+                "kept for this server: `server` is not set",
+            )),
+            found => found,
+        };
         let through = match &found {
             Candidate::Free(ip) => *ip,
             Candidate::Not(out) => out.last,
@@ -291,6 +307,37 @@ mod tests {
         let against = Candidates::of(&snapshot, &snapshot.subnets[0], &own);
         assert_eq!(against.against(ip(30)).unwrap().last, ip(30));
         assert_eq!(against.against(ip(16)), None);
+    }
+
+    #[test]
+    fn the_address_that_stands_for_this_server_is_offered_to_nobody() {
+        let mut snapshot = site(&[], None);
+        let first = |snapshot: &Snapshot, own: &[Ipv4Addr]| {
+            Candidates::of(snapshot, &snapshot.subnets[0], own).find_map(|found| match found {
+                Candidate::Free(ip) => Some(ip),
+                Candidate::Not(_) => None,
+            })
+        };
+        // Named in the file, or told by an interface: what stood for it is as free as any other.
+        snapshot.subnets[0].example_server = ip(6);
+        assert_eq!(first(&snapshot, &[]), Some(ip(6)));
+        snapshot.subnets[0].server = None;
+        assert_eq!(first(&snapshot, &[ip(2)]), Some(ip(6)));
+        // Without a daemon the interfaces are in other networks, or another machine's.
+        assert_eq!(
+            first(&snapshot, &[Ipv4Addr::new(192, 0, 2, 1)]),
+            Some(ip(2))
+        );
+        snapshot.subnets[0].example_server = ip(2);
+        assert_eq!(first(&snapshot, &[]), Some(ip(6)));
+        let told = Candidates::of(&snapshot, &snapshot.subnets[0], &[]);
+        let told: Vec<Candidate> = told.take(3).collect();
+        assert!(
+            matches!(&told[2], Candidate::Not(out) if out.by == Test::Server && out.first == ip(2))
+        );
+        // Whoever names it may have it.
+        let all = Candidates::of(&snapshot, &snapshot.subnets[0], &[]);
+        assert_eq!(all.against(ip(2)), None);
     }
 
     #[test]

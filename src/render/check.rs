@@ -28,13 +28,23 @@ pub fn check(
     sources: &SourceMap,
     problems: &mut Vec<Problem>,
 ) {
+    check_kinds(snapshot, &kinds(snapshot), renderer, sources, problems);
+}
+
+/// The same, where the kinds of its hosts are known already.
+pub(super) fn check_kinds(
+    snapshot: &Snapshot,
+    kinds: &[Kind<'_>],
+    renderer: &Renderer,
+    sources: &SourceMap,
+    problems: &mut Vec<Problem>,
+) {
     let places = Places::new(snapshot, sources);
     let mut findings = Findings::default();
     for error in renderer.broken() {
         findings.add(error.code, error.clone(), None);
     }
-    let kinds = kinds(snapshot);
-    for kind in &kinds {
+    for kind in kinds {
         let mut of_kind = Findings::default();
         check_host(renderer, snapshot, kind, &kind.example, &mut of_kind);
         if !of_kind.list.is_empty() {
@@ -75,7 +85,7 @@ pub fn check(
     findings.in_order_of_files();
     problems.extend(findings.list.iter().map(|finding| finding.problem(&places)));
     problems.extend(secrets::problems(snapshot, &findings.missing_secrets));
-    problems.extend(unused_snippets(snapshot, &kinds));
+    problems.extend(unused_snippets(snapshot, kinds));
     problems.extend(nobody_gets_in(snapshot));
     problems.extend(no_hash(snapshot));
     unused::templates(snapshot, problems);

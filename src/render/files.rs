@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::kinds::kinds;
+use super::kinds::{Kind, kinds};
 use super::load::InForce;
 use super::uses::Uses;
 use super::{AssetRef, RenderedBoot, View, check};
@@ -143,6 +143,16 @@ pub fn missing(
     is_there: &dyn Fn(&str) -> bool,
     amiss: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<Problem> {
+    missing_for(config, &kinds(&config.snapshot), is_there, amiss)
+}
+
+/// The same, where the kinds of its hosts are known already.
+pub(super) fn missing_for(
+    config: &InForce,
+    kinds: &[Kind<'_>],
+    is_there: &dyn Fn(&str) -> bool,
+    amiss: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Problem> {
     let mut hosts_by_path: BTreeMap<(String, Option<Firmware>), Vec<&Host>> = BTreeMap::new();
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
     let mut missing_of = |host: &Host| -> Vec<(String, Option<Firmware>)> {
@@ -158,7 +168,7 @@ pub fn missing(
     // Rendering all of a profile for each kind anew would take as long as proving it.
     let mut named_by: HashMap<_, Vec<String>> = HashMap::new();
     // Without a profile a host boots nothing over the network but what somebody arms it with.
-    for kind in kinds(&config.snapshot) {
+    for kind in kinds {
         // What a function is given is the same for all of them.
         if kind.names_files {
             let view = View {
@@ -274,15 +284,16 @@ pub const HEAD: usize = 4_096;
 
 /// A warning for each kernel or program that hosts with Secure Boot are to run and that bears no signature at all.
 /// `head` gives the first [`HEAD`] bytes of a file under `boot_assets`.
-pub fn unsigned(
+pub(super) fn unsigned(
     config: &InForce,
+    kinds: &[Kind<'_>],
     is_there: IsThere<'_>,
     head: &dyn Fn(&str) -> Option<Vec<u8>>,
 ) -> Vec<Problem> {
     let snapshot = &config.snapshot;
     let mut signed: BTreeMap<String, bool> = BTreeMap::new();
     let mut hosts_by_path: BTreeMap<String, Vec<&Host>> = BTreeMap::new();
-    for kind in kinds(snapshot) {
+    for kind in kinds {
         if !snapshot.secure_boot(&kind.example) {
             continue;
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::kinds::kinds;
 use super::{Renderer, check, files};
 use crate::config::brought::{self, Brought};
 use crate::config::{self, Files, Problem, Severity, Snapshot, SourceMap};
@@ -67,8 +68,15 @@ pub fn prove(
 ) -> Loaded {
     snapshot.generation = generation;
     let renderer = Renderer::new(&snapshot);
-    check::check(&snapshot, &renderer, &sources, &mut problems);
     let in_force = InForce { snapshot, renderer };
+    let kinds = kinds(&in_force.snapshot);
+    check::check_kinds(
+        &in_force.snapshot,
+        &kinds,
+        &in_force.renderer,
+        &sources,
+        &mut problems,
+    );
     let folder = &in_force.snapshot.server.boot_assets;
     let manifest = folder.join(brought::NAME);
     // Whether it is there is asked first: what could not be read is looked out for.
@@ -97,12 +105,13 @@ pub fn prove(
     // What is mirrored comes when it is asked for.
     let is_good =
         |path: &str| snapshot.is_mirrored(path) || is_there(path) && amiss(path).is_none();
-    problems.extend(files::missing(&in_force, &is_good, &amiss));
+    problems.extend(files::missing_for(&in_force, &kinds, &is_good, &amiss));
     problems.extend(files::behind_mirrors(snapshot, &|path| {
         files.is_dir(&folder.join(path))
     }));
     let head = |path: &str| files.head(&folder.join(path), files::HEAD).ok();
-    problems.extend(files::unsigned(&in_force, &is_there, &head));
+    problems.extend(files::unsigned(&in_force, &kinds, &is_there, &head));
+    drop(kinds);
     let at_top = files.names(folder).unwrap_or_default();
     problems.extend(files::hidden(&in_force, &is_there, &at_top));
     problems.extend(config::hook_warnings(files, &in_force.snapshot));

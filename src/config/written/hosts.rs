@@ -563,10 +563,10 @@ fn macs(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>) -> Vec<Written<Hardwa
 
 /// The further network cards.
 fn nics(cx: &mut Context<'_>, reader: &mut Reader<'_, '_>, host: &str) -> Vec<NicEntry> {
-    let title = format!("[[hosts.{host}.nic]]");
     let mut found: Vec<NicEntry> = Vec::new();
     for (table, header) in reader.tables(cx, "nic") {
-        let mut inner = Reader::open(cx, table, title.clone(), header, &NIC);
+        let title = format!("[[hosts.{host}.nic]]");
+        let mut inner = Reader::open(cx, table, title, header, &NIC);
         let sure = inner.ok;
         let nic = NicEntry {
             macs: macs(cx, &mut inner),
