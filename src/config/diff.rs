@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::mirror::Mirror;
 use super::snapshot::{
-    Boot, Hook, Host, InstallPolicy, LocalBoot, Nic, Own, Profile, San, Server, Settings, Snapshot,
-    Subnet,
+    Boot, Hook, Host, InstallPolicy, LocalBoot, Nic, Own, Profile, ProfileOption, ProfileValue,
+    San, Server, Settings, Snapshot, Subnet,
 };
 use super::variables::Declarations;
 use crate::base::time::show_duration;
@@ -600,7 +600,20 @@ pub fn same_profile(old: &Arc<Profile>, new: &Arc<Profile>) -> bool {
         && old.secure_boot == new.secure_boot
         && old.signed == new.signed
         && same_boot(&old.boot, &new.boot)
+        && same_options(&old.options, &new.options)
         && answers(old) == answers(new)
+}
+
+/// Whether the DHCP options of profiles mean the same, wherever they stand.
+fn same_options(old: &[ProfileOption], new: &[ProfileOption]) -> bool {
+    fn meant(option: &ProfileOption) -> (u8, bool, Result<&str, &[u8]>) {
+        let value = match &option.value {
+            ProfileValue::Text(text) => Ok(text.text.as_str()),
+            ProfileValue::Bytes(bytes) => Err(&**bytes),
+        };
+        (option.code, option.force, value)
+    }
+    old.iter().map(meant).eq(new.iter().map(meant))
 }
 
 /// Whether declarations mean the same, wherever they stand.

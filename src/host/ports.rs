@@ -11,8 +11,8 @@ use crate::diagnose::doctor::Held;
 struct Bound {
     transport: Transport,
     port: u16,
-    /// `None`: all addresses.
-    address: Option<Ipv4Addr>,
+    /// 0.0.0.0: all addresses.
+    address: Ipv4Addr,
     inode: u64,
 }
 
@@ -37,7 +37,7 @@ pub fn held(ports: &[(Transport, u16)]) -> Vec<Held> {
         .map(|socket| Held {
             transport: socket.transport,
             port: socket.port,
-            address: socket.address,
+            address: (!socket.address.is_unspecified()).then_some(socket.address),
             by: owners.get(&socket.inode).cloned(),
         })
         .collect()
@@ -61,9 +61,9 @@ fn sockets(table: &str, transport: Transport) -> impl Iterator<Item = Bound> {
     })
 }
 
-/// An address as the kernel prints it, in words of its own byte order: `Some(None)` is all addresses, `None` one that
-/// no IPv4 packet comes to.
-fn address_of(hex: &str) -> Option<Option<Ipv4Addr>> {
+/// An address as the kernel prints it, in words of its own byte order; `::` is 0.0.0.0. `None`: no IPv4 packet comes
+/// there.
+fn address_of(hex: &str) -> Option<Ipv4Addr> {
     let word = |at: usize| {
         let digits = hex.get(at * 8..at * 8 + 8)?;
         Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
@@ -78,8 +78,7 @@ fn address_of(hex: &str) -> Option<Option<Ipv4Addr>> {
         },
         _ => return None,
     };
-    let address = Ipv4Addr::from(address);
-    Some((!address.is_unspecified()).then_some(address))
+    Some(Ipv4Addr::from(address))
 }
 
 /// Name and number of the process of each socket; of several the one with the lowest number.
@@ -159,7 +158,8 @@ mod tests {
              3: 00000000000000000000000000000000:0043 0:0 0A 0:0 0:0 0 0 0 4713 2\n\
              4: B80D0120000000000000000001000000:0043 0:0 0A 0:0 0:0 0 0 0 4714 2\n"
         );
-        let found = |transport| -> Vec<(u16, Option<Ipv4Addr>, u64)> {
+        let all = Ipv4Addr::UNSPECIFIED;
+        let found = |transport| -> Vec<(u16, Ipv4Addr, u64)> {
             sockets(&table, transport)
                 .map(|socket| (socket.port, socket.address, socket.inode))
                 .collect()
@@ -167,11 +167,11 @@ mod tests {
         assert_eq!(
             found(Transport::Udp),
             [
-                (67, None, 4711),
-                (69, Some(Ipv4Addr::LOCALHOST), 4712),
-                (67, None, 4713)
+                (67, all, 4711),
+                (69, Ipv4Addr::LOCALHOST, 4712),
+                (67, all, 4713)
             ]
         );
-        assert_eq!(found(Transport::Tcp), [(67, None, 4713)], "listening");
+        assert_eq!(found(Transport::Tcp), [(67, all, 4713)], "listening");
     }
 }

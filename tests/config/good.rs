@@ -462,6 +462,26 @@ fn hooks_are_read_and_their_receivers_kept_short() {
 }
 
 #[test]
+fn other_options_of_a_profile_are_a_change() {
+    let read = |options: &str| {
+        let profile = format!("{options}[boot]\nkind = \"chain\"\nurl = \"x\"\n");
+        snapshot(&with(&[("config/profiles/b.toml", &profile)]))
+    };
+    let diff = |old: &str, new: &str| SnapshotDiff::between(&read(old), &read(new)).to_string();
+    let text = "options = [{ code = 250, text = \"{{ host.name }}\" }]\n";
+    assert_eq!(diff(text, &format!("# moved\n{text}")), "nothing changed");
+    for other in [
+        "",
+        "options = [{ code = 250, text = \"x\" }]\n",
+        "options = [{ code = 250, text = \"{{ host.name }}\", force = true }]\n",
+        "options = [{ code = 251, text = \"{{ host.name }}\" }]\n",
+        "options = [{ code = 250, hex = \"00\" }]\n",
+    ] {
+        assert_eq!(diff(text, other), "profiles changed: b", "{other}");
+    }
+}
+
+#[test]
 fn patterns_of_events() {
     use bootwright::config::snapshot::Hook;
     for (pattern, name, fits) in [

@@ -275,20 +275,13 @@ fn other_servers(report: &Report) -> Vec<Finding> {
 
 fn shown(findings: &[Finding]) -> String {
     let [level, check] = COLUMNS;
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for finding in findings {
-        text.push_str(&format!(
-            "{:level$}{:check$}{}\n",
-            finding.level.as_str(),
-            finding.check.as_str(),
-            finding.what
-        ));
+        let (how, what) = (finding.level.as_str(), finding.check.as_str());
+        lines.push(format!("{how:level$}{what:check$}{}", finding.what));
         if let Some(remedy) = &finding.remedy {
-            text.push_str(&format!(
-                "{:width$}{remedy}\n",
-                "",
-                width = level + check + 2
-            ));
+            let indent = level + check + 2;
+            lines.push(format!("{:indent$}{remedy}", ""));
         }
     }
     let count = |level| {
@@ -310,12 +303,13 @@ fn shown(findings: &[Finding]) -> String {
     .into_iter()
     .flatten()
     .collect();
-    let summary = if told.is_empty() {
+    lines.push(if told.is_empty() {
         "nothing is in the way".to_owned()
     } else {
         told.join(", ")
-    };
-    format!("{text}{summary}\n")
+    });
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use super::{Check, Daemon, Facts, Finding, Level, Link};
 use crate::config::Snapshot;
 use crate::config::snapshot::Mode;
 
-/// What stands before a TFTP block in its datagram: headers of IPv4, UDP and TFTP, in bytes.
-const HEADERS: u32 = 20 + 8 + 4;
+/// The datagram that every client of DHCP has to take (RFC 2131 section 2), in bytes. TFTP's blocks are made to fit
+/// the interface by whoever sends them.
+const LEAST_DATAGRAM: u32 = 576;
 
 pub(super) fn judge(snapshot: &Snapshot, facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -90,14 +91,13 @@ fn one(snapshot: &Snapshot, facts: &Facts, link: &Link, found: &mut Vec<Finding>
             "write a [[subnet]] with that network, unless only relays ask here",
         ));
     }
-    let block = u32::from(snapshot.server.tftp_max_blksize) + HEADERS;
-    if let Some(mtu) = link.mtu.filter(|mtu| *mtu < block) {
+    if let Some(mtu) = link.mtu.filter(|mtu| *mtu < LEAST_DATAGRAM) {
         found.push(finding(
             Level::Warning,
             format!(
-                "{name} sends at most {mtu} bytes at a time, and TFTP's blocks may have {block}: they go out in pieces, which firmware does not put together"
+                "{name} sends at most {mtu} bytes at a time: replies to DHCP go out in pieces, which firmware does not put together"
             ),
-            format!("[tftp] max_blksize = {}", mtu.saturating_sub(HEADERS)),
+            format!("ip link set {name} mtu 1500"),
         ));
     }
     bridged(facts, link, found);

@@ -395,7 +395,7 @@ fn firewall(snapshot: &Snapshot, facts: &Facts) -> Vec<Finding> {
                 Check::Firewall,
                 Level::Unseen,
                 format!("the rules of the firewall cannot be seen: {why}"),
-                "run it with sudo",
+                "run it with sudo, where nft or iptables is installed",
             )];
         }
     };

@@ -107,9 +107,9 @@ fn interfaces() {
         "no [[subnet]] holds",
     );
     is(
-        link(|link| link.mtu = Some(1_400)),
+        link(|link| link.mtu = Some(500)),
         Level::Warning,
-        "TFTP's blocks may have 1500",
+        "at most 500 bytes",
     );
     // `far` is behind a relay.
     is(
