@@ -48,7 +48,7 @@ bench-files [--quick] [--rounds N] [--seconds N] [--servers a,b] [--only WORD,WO
   --seconds  how long each row lasts: 1, quick 0.5; four times as long where packets are lost
   --servers  native,async-tftp,dnsmasq,tftpd-hpa,atftpd,nginx
   --only     of: tftp, many (1,000 transfers at once), error (what is sent after a client's ERROR), http
-  --rows     only rows of TFTP that have this text in their names
+  --rows     only rows of TFTP and HTTP that have this text in their names
   --out      where the tables go: target/bench-files.md
   --no-realtime  a high priority instead of SCHED_RR, which is taken where it is allowed
 ";
@@ -442,6 +442,14 @@ impl Bench<'_> {
 
     fn http(&mut self, running: &[Server], all: &str) -> io::Result<()> {
         for (row, clients, size) in HTTP {
+            if self
+                .plan
+                .rows
+                .as_ref()
+                .is_some_and(|text| !row.contains(text))
+            {
+                continue;
+            }
             eprintln!("{all}: {row}");
             for server in running.iter().filter(|server| server.kind().has_http()) {
                 server.wake();

@@ -28,6 +28,7 @@ use self::state::AdminSocket;
 use self::task::Tasks;
 use crate::base::{Clock, SystemClock, Timestamp};
 use crate::host::links::Links;
+use crate::host::memory_fs::MemoryFs;
 use crate::host::preflight;
 use crate::host::privilege::{self, RunsAs};
 use crate::journal::Journal;
@@ -147,6 +148,8 @@ impl Prepared {
             http: boot::plane::Sockets::open(snapshot, &links.current())?,
             admin,
         };
+        // Who may not make one does without: boot files lie in memory then as well, in smaller pages.
+        let boot_memory = MemoryFs::new().ok();
         let runs_as = if options.drop_privileges {
             privilege::settle(server.user.as_deref(), &state_dir)?
         } else {
@@ -159,9 +162,13 @@ impl Prepared {
         let (journal, journal_found) = Journal::open(&state_dir.join(JOURNAL), server.journal_keep);
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let assets = AssetTree::new(server.boot_assets.clone());
+        if let Some(boot_memory) = boot_memory {
+            assets.cache().keep_in(boot_memory);
+        }
         let ctx = Context {
             installs: Installs::new(Arc::new(store), journal.clone(), Arc::clone(&clock)),
-            assets: AssetTree::new(server.boot_assets.clone()),
+            assets,
             memory: Memory::new(),
             links,
             journal,

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here knows what is served; errors name what was found and the remedy.
 
 pub mod links;
+pub mod memory_fs;
 pub mod neighbours;
 pub mod oui;
 pub mod ports;

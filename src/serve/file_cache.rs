@@ -1,7 +1,8 @@
 //! Boot files in memory: each once, whole, for all who fetch it.
 //!
-//! They lie in files of their own without a name (`memfd`), which nobody else can change and from which the system
-//! sends without a copy (`sendfile`).
+//! They lie in files of their own without a name, which nobody else can change and from which the system sends
+//! without a copy (`sendfile`): in large pages where the process could make a file system for them ([`MemoryFs`]),
+//! else in what `memfd_create` gives.
 //!
 //! A file is read once, however many ask for it at the same time: who comes while it is read gets its pieces as
 //! they come. It is known by what the system says of it ([`Version`]), asked at each request, so that a changed
@@ -17,7 +18,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use nix::sys::stat::FileStat;
 use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::base::{Clock as _, SystemClock, Timestamp};
+use crate::host::memory_fs::MemoryFs;
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
@@ -118,6 +120,7 @@ struct Inner {
     limit: AtomicU64,
     held: Arc<AtomicU64>,
     state: Mutex<State>,
+    place: OnceLock<MemoryFs>,
 }
 
 #[derive(Debug, Default)]
@@ -152,6 +155,11 @@ impl Uses {
 }
 
 impl FileCache {
+    /// Has files kept there from now on; the first to be named stays.
+    pub fn keep_in(&self, place: MemoryFs) {
+        let _ = self.inner.place.set(place);
+    }
+
     /// Keeps at most so many bytes from now on.
     pub fn set_limit(&self, bytes: u64) {
         if self.inner.limit.swap(bytes, Ordering::Relaxed) > bytes {
@@ -188,7 +196,7 @@ impl FileCache {
             state.remember(version.id, uses, now);
             return None;
         }
-        let Some(memory) = in_memory() else {
+        let Some((filled, memory)) = self.in_memory(version.len) else {
             state.remember(version.id, uses, now);
             return None;
         };
@@ -199,9 +207,26 @@ impl FileCache {
         let reader = Reader {
             kept: Arc::clone(&kept),
             file: Arc::clone(file),
+            memory: filled,
         };
         tokio::task::spawn_blocking(move || reader.run());
         Some(kept)
+    }
+
+    /// A file without a name: to be filled, and to be sent. `None`: the system gives none.
+    fn in_memory(&self, len: u64) -> Option<(File, Arc<File>)> {
+        let place = self.inner.place.get();
+        let made = match place.and_then(|place| place.file(len).ok()) {
+            Some(made) => Ok(made),
+            None => sealable(),
+        };
+        match made {
+            Ok((filled, sent)) => Some((filled, Arc::new(sent))),
+            Err(error) => {
+                tracing::debug!(%error, "no boot file can be kept in memory");
+                None
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -253,16 +278,11 @@ impl State {
     }
 }
 
-/// A file without a name. `None`: the system gives none.
-fn in_memory() -> Option<Arc<File>> {
+/// A file without a name that can be sealed.
+fn sealable() -> io::Result<(File, File)> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    match rustix::fs::memfd_create("boot file", flags) {
-        Ok(memory) => Some(Arc::new(memory.into())),
-        Err(error) => {
-            tracing::debug!(%error, "no boot file can be kept in memory");
-            None
-        }
-    }
+    let file = File::from(rustix::fs::memfd_create("boot file", flags)?);
+    Ok((file.try_clone()?, file))
 }
 
 /// A file in memory, or on its way there.
@@ -372,6 +392,8 @@ impl Drop for KeptFile {
 struct Reader {
     kept: Arc<KeptFile>,
     file: Arc<File>,
+    /// Where it is written to; nobody else can.
+    memory: File,
 }
 
 impl Reader {
@@ -386,14 +408,14 @@ impl Reader {
         let mut offset = 0;
         while offset < kept.version.len {
             let bytes = read_at(&self.file, kept.version, offset, PIECE)?;
-            kept.memory
+            self.memory
                 .write_all_at(&bytes, offset)
                 .map_err(|error| Trouble::Read(error.to_string()))?;
             offset += u64::try_from(bytes.len()).unwrap_or_default();
             if offset == kept.version.len {
-                // Whole from now on, and never another.
+                // Whole from now on, and never another. Where there are no seals, nobody has it open to write.
                 let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
-                let _ = rustix::fs::fcntl_add_seals(&kept.memory, seals);
+                let _ = rustix::fs::fcntl_add_seals(&self.memory, seals);
             }
             kept.ready.store(offset, Ordering::Release);
             kept.tell(None);
@@ -504,6 +526,23 @@ mod tests {
         // Nobody changes it any more.
         assert!(kept[0].memory().write_all_at(b"x", 0).is_err());
         assert!(kept[0].memory().set_len(1).is_err());
+    }
+
+    #[tokio::test]
+    async fn in_a_file_system_of_its_own_it_is_the_same() {
+        // Only root may make one.
+        let Ok(place) = MemoryFs::new() else {
+            return;
+        };
+        let folder = Folder::new();
+        let bytes = some_bytes(3 * PIECE + 17);
+        let (file, version) = folder.write("a", &bytes);
+        let cache = cache(64 << 20);
+        cache.keep_in(place);
+        let kept = cache.get(&file, version).unwrap();
+        assert_eq!(whole(&kept).await.unwrap(), bytes);
+        assert!(kept.memory().write_all_at(b"x", 0).is_err());
+        assert!(kept.memory().set_len(1).is_err());
     }
 
     #[tokio::test]

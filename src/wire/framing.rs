@@ -310,14 +310,11 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
 /// [`is_token`] of each byte.
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        #[expect(clippy::indexing_slicing, reason = "computed when compiled")]
-        #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
-        {
-            table[byte] = is_token(byte as u8);
-        }
-        byte += 1;
+    let (mut at, mut byte) = (0, 0_u8);
+    while at < table.len() {
+        table[at] = is_token(byte);
+        byte = byte.wrapping_add(1);
+        at += 1;
     }
     table
 };

@@ -177,6 +177,60 @@ async fn files_follow_each_other_over_one_connection() {
 }
 
 #[tokio::test]
+async fn an_answer_is_given_again_over_one_connection_until_it_is_another() {
+    let served = Served::usual();
+    let site = &served.site;
+    let token = site.arm().await;
+    let path = answer(&token);
+    let mut stream = served.connect(MACHINE).await;
+    let mut ask = async |request: String| {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let (head, body) = reply(&mut stream).await;
+        (head.to_ascii_lowercase(), body)
+    };
+    let (head, _) = ask(get(&script_of(MAC))).await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    let (first_head, first) = ask(get(&path)).await;
+    assert!(
+        first_head.contains("cache-control: no-store"),
+        "{first_head}"
+    );
+    let without_date = |head: &str| -> Vec<String> {
+        let lines = head.lines().filter(|line| !line.starts_with("date:"));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    for _ in 0..3 {
+        let (head, body) = ask(get(&path)).await;
+        assert_eq!(body, first);
+        assert_eq!(without_date(&head), without_date(&first_head));
+    }
+    // Two at once, the second of which ends the connection.
+    let both = served
+        .raw(&format!("{}{}", get(&path), last_get(&path)))
+        .await;
+    let both = String::from_utf8(both).unwrap();
+    let text = String::from_utf8(first.clone()).unwrap();
+    assert_eq!(both.matches(&text).count(), 2, "{both}");
+    let events = site.events().await;
+    let told = events.iter().filter(|event| event.kind == Kind::HttpAnswer);
+    assert_eq!(told.count(), 1 + 3 + 2);
+    // Under a configuration that does not know this address, it is nobody's.
+    let before = site.ctx().config();
+    site.ctx().in_force.store(config_with("another text\n", ""));
+    let (head, _) = ask(get(&path)).await;
+    assert!(head.starts_with("http/1.1 404"), "{head}");
+    site.ctx().in_force.store(before);
+    assert_eq!(ask(get(&path)).await.1, first);
+    let by = "tester".to_owned();
+    site.apply(&bootwright::record::Input::Cancel { force: true, by })
+        .await;
+    let (head, _) = ask(get(&path)).await;
+    assert!(head.starts_with("http/1.1 404"), "{head}");
+}
+
+#[tokio::test]
 async fn http_1_0_has_the_length_and_the_end() {
     let served = Served::usual();
     let told = served

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::serve::file_cache::{FileCache, KeptFile, Trouble, Version, read_at};
 use crate::serve::listener::Watch;
 
-/// Bytes handed to the connection at once: what is written stays in the processor's cache.
+/// Bytes read and handed to the connection at once: what is written stays in the processor's cache.
 const GIVEN: u64 = 256 << 10;
 
 /// Bytes read at once from a disk that has to be waited for.
@@ -98,11 +98,11 @@ impl Source {
 impl Kept {
     fn poll_at(&self, cx: &mut Context<'_>, offset: u64, end: u64) -> Poll<Result<Bytes, Trouble>> {
         let ready = ready!(self.held.poll_ready(cx, offset))?;
-        let count = ready.min(end.saturating_sub(offset)).min(GIVEN);
+        let count = ready.min(end.saturating_sub(offset));
         Poll::Ready(if let Some(watch) = &self.watch {
             Ok(watch.instead(self.held.memory(), offset, count))
         } else {
-            let count = usize::try_from(count).unwrap_or_default();
+            let count = usize::try_from(count.min(GIVEN)).unwrap_or_default();
             self.held.copy(offset, count)
         })
     }

@@ -198,7 +198,10 @@ pub(super) struct Part {
 }
 
 /// What stands for bytes of a file on their way through `hyper`: never written itself.
-static MARK: [u8; 256 << 10] = [0; 256 << 10];
+static MARK: [u8; MARKED] = [0; MARKED];
+
+/// Bytes that one stands for at most: each is sent by one call.
+pub const MARKED: usize = 1 << 20;
 
 /// Whether these are bytes of [`MARK`], by where they lie.
 pub(super) fn is_mark(bytes: &[u8]) -> bool {
@@ -432,7 +435,7 @@ impl Watch {
         self.seen.written.load(Ordering::Relaxed)
     }
 
-    /// What stands for so many bytes of a file (256 KiB at most), to be handed to the connection at once: when
+    /// What stands for so many bytes of a file ([`MARKED`] at most), to be handed to the connection at once: when
     /// it is written, the system sends them from the file itself. The file has to have them, and never to change.
     pub fn instead(&self, file: &Arc<File>, at: u64, count: u64) -> Bytes {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(MARK.len());
