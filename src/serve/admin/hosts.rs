@@ -230,7 +230,7 @@ impl Installation {
 /// All hosts, in the order of the file.
 pub async fn views(ctx: &Context, in_force: &InForce) -> Result<Vec<HostView>, StoreError> {
     let snapshot = &in_force.snapshot;
-    let records: HashMap<HostName, Record> = ctx
+    let records: HashMap<HostName, Arc<Record>> = ctx
         .installs
         .all(snapshot)
         .await?
@@ -240,7 +240,14 @@ pub async fn views(ctx: &Context, in_force: &InForce) -> Result<Vec<HostView>, S
     Ok(snapshot
         .hosts()
         .iter()
-        .map(|host| HostView::of(ctx, snapshot, host, records.get(&host.name)))
+        .map(|host| {
+            HostView::of(
+                ctx,
+                snapshot,
+                host,
+                records.get(&host.name).map(|record| &**record),
+            )
+        })
         .collect())
 }
 
@@ -282,7 +289,12 @@ pub(super) async fn view(
     host: &Host,
 ) -> Result<HostView, ApiError> {
     let record = ctx.installs.known(&in_force.snapshot, &host.name).await?;
-    Ok(HostView::of(ctx, &in_force.snapshot, host, record.as_ref()))
+    Ok(HostView::of(
+        ctx,
+        &in_force.snapshot,
+        host,
+        record.as_deref(),
+    ))
 }
 
 /// The host that a name, a MAC in any spelling, or an address means.
