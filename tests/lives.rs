@@ -386,6 +386,7 @@ impl World {
             .known(&config.snapshot, &name)
             .await
             .unwrap()
+            .map(Arc::unwrap_or_clone)
     }
 
     fn token(&self, name: &str, old: bool) -> String {

@@ -34,7 +34,10 @@ fn record(name: &str, state: InstallState) -> Record {
 }
 
 fn change(expect: u64, next: Record) -> Change {
-    Change { expect, next }
+    Change {
+        expect,
+        next: Arc::new(next),
+    }
 }
 
 fn lease(last: u8, mac: u8) -> Lease {
@@ -92,7 +95,7 @@ async fn contract(store: &AnyStore) {
     let armed = record("a", InstallState::Armed);
     store.commit(&[change(0, armed.clone())]).await.unwrap();
     let read = store.record(&host("a")).await.unwrap().unwrap();
-    assert_eq!((read.version, &read.value), (1, &armed));
+    assert_eq!((read.version, &*read.value), (1, &armed));
     let booting = record("a", InstallState::Booting);
     for wrong in [0, 2, u64::MAX] {
         assert_eq!(
@@ -130,7 +133,7 @@ async fn contract(store: &AnyStore) {
         ));
         assert_eq!(store.records().await.unwrap().len(), 1);
         assert_eq!(
-            store.record(&host("a")).await.unwrap().unwrap().value,
+            *store.record(&host("a")).await.unwrap().unwrap().value,
             booting
         );
     }
@@ -160,7 +163,7 @@ async fn contract(store: &AnyStore) {
     store.commit(&[]).await.unwrap();
 
     // Tokens.
-    assert_eq!(store.by_token(&token(3)).await.unwrap().unwrap().value, c);
+    assert_eq!(*store.by_token(&token(3)).await.unwrap().unwrap().value, c);
     assert_eq!(store.by_token(&token(99)).await.unwrap(), None);
     let spent = Record { token: None, ..c };
     store.commit(&[change(1, spent)]).await.unwrap();
@@ -376,7 +379,7 @@ async fn survives(good: &[u8], name: &str, mangle: impl FnOnce(&mut Vec<u8>)) ->
         "{name}: {outcome:?}"
     );
     assert_eq!(
-        store.record(&host("zz")).await.unwrap().unwrap().value,
+        *store.record(&host("zz")).await.unwrap().unwrap().value,
         next
     );
     damaged
@@ -556,7 +559,7 @@ fn a_full_disk_refuses_commits_and_recovers() {
             "{refused:?}"
         );
         let read = |store: &AnyStore, name| now(store.record(&host(name))).unwrap();
-        assert_eq!(read(&store, "a").unwrap().value, armed, "reads go on");
+        assert_eq!(*read(&store, "a").unwrap().value, armed, "reads go on");
         assert_eq!(read(&store, "large"), None);
 
         make_room(disk);
@@ -565,7 +568,7 @@ fn a_full_disk_refuses_commits_and_recovers() {
         let (store, outcome) = open(&path);
         assert_eq!(outcome, OpenOutcome::Existing { records: 1 });
         let read = read(&store, "a").unwrap();
-        assert_eq!((read.version, read.value), (2, installed));
+        assert_eq!((read.version, &*read.value), (2, &installed));
         assert_eq!(now(store.leases()).unwrap().len(), 1);
         let renewed = now(store.commit_lease(&lease_change(1, lease(200, 1))));
         assert_eq!(renewed, Ok(2));

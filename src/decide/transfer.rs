@@ -20,6 +20,7 @@
 pub mod exercise;
 pub mod round_trip;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::round_trip::RoundTrip;
@@ -141,6 +142,8 @@ pub struct Transfer {
     sent: u64,
     /// Bytes of the file from `base` on, behind `head` bytes that are done with.
     data: Vec<u8>,
+    /// The whole file, where it lies in memory for all who are sent it; `data` is empty then.
+    shared: Option<Arc<[u8]>>,
     head: usize,
     /// The file ends where `data` ends.
     is_whole: bool,
@@ -186,6 +189,7 @@ impl Transfer {
             next: 1,
             sent: 0,
             data: Vec::new(),
+            shared: None,
             head: 0,
             is_whole: false,
             round_trip: RoundTrip::new(terms.timeout),
@@ -219,7 +223,12 @@ impl Transfer {
 
     /// Bytes from `base` on that are here.
     fn ready(&self) -> usize {
-        self.data.len().saturating_sub(self.head)
+        self.here().len().saturating_sub(self.head)
+    }
+
+    /// Bytes that are here, those that are done with included.
+    fn here(&self) -> &[u8] {
+        self.shared.as_deref().unwrap_or(&self.data)
     }
 
     /// The client has agreed to the options, or there are none: a script may be made for it.
@@ -306,6 +315,12 @@ impl Transfer {
         result.map(|_| ())
     }
 
+    /// The same, of the whole file at once, before any other bytes: it is held once for all transfers of it.
+    pub fn supply_whole(&mut self, file: Arc<[u8]>) {
+        self.shared = Some(file);
+        self.is_whole = true;
+    }
+
     fn make_room(&mut self, more: usize) {
         if self.head > 0 && self.head >= self.ready() {
             self.data.drain(..self.head);
@@ -344,6 +359,7 @@ impl Transfer {
             self.end = Some(end);
             self.due = None;
             self.data = Vec::new();
+            self.shared = None;
             self.head = 0;
         }
     }
@@ -562,9 +578,10 @@ impl Transfer {
         while packets < most && self.next < self.base + self.window() {
             let at = usize::try_from(self.next - self.base).ok()?;
             let at = self.head + at * size;
-            let left = self.data.get(at..).unwrap_or_default();
+            let here = self.shared.as_deref().unwrap_or(&self.data);
+            let left = here.get(at..).unwrap_or_default();
             let is_last = left.len() < size;
-            if is_last && (!self.is_whole || at > self.data.len()) {
+            if is_last && (!self.is_whole || at > here.len()) {
                 break;
             }
             to.extend(tftp::data_header(low_bits(self.next)));

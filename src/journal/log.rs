@@ -2,7 +2,7 @@
 //!
 //! - *Taking in.* [`Journal::append`] gives the event its id, puts it into the ring, hands it to whoever
 //!   follows and queues it for the writer. It waits for nothing but a short lock.
-//! - *Writing.* One thread writes the log lines and commits what has gathered to
+//! - *Writing.* A thread behind it writes the log lines and commits what has gathered to
 //!   `state_dir/journal.redb`, at the latest every 50 ms, less often where the disk is slow. What the
 //!   disk or the queue cannot take is dropped and counted; it stays in the ring as long as that holds it.
 //! - *Crash.* What was committed survives. Ids begin at each start with the time in microseconds and count
@@ -15,19 +15,21 @@
 
 mod disk;
 mod flood;
+mod writer;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{broadcast, oneshot, watch};
 
-use self::disk::{Disk, Message, Reader, Writer};
+use self::disk::{Disk, Reader};
 use self::flood::{Flood, Header};
+use self::writer::{HURRY, Message, Writer, write_behind, write_in_a_hurry};
 use super::event::{Event, Kind, Reason};
 use crate::base::{Clock as _, HardwareAddr, HostName, SystemClock, Timestamp, Token};
 use crate::store::OpenOutcome;
@@ -54,7 +56,8 @@ pub struct Journal {
 struct Inner {
     shared: Arc<Shared>,
     queue: Option<Sender<Message>>,
-    writer: Option<JoinHandle<()>>,
+    /// The one that stands back, and the one that helps it.
+    writers: Vec<JoinHandle<()>>,
 }
 
 /// What the journal and its writer have in common.
@@ -64,6 +67,9 @@ struct Shared {
     live: broadcast::Sender<Arc<Event>>,
     /// Events in the queue.
     waiting: AtomicUsize,
+    /// Whoever waits until all is written.
+    pressing: AtomicUsize,
+    is_closing: AtomicBool,
     /// Events that will never be on disk.
     dropped: AtomicU64,
     /// Of these, the ones that the queue had no room for and that were not told yet.
@@ -127,37 +133,25 @@ impl Journal {
     }
 
     fn start(disk: Option<Disk>, next_id: u64) -> Self {
-        let shared = Arc::new(Shared {
-            ring: Mutex::new(Ring {
-                events: VecDeque::new(),
-                next_id,
-                flood: Flood::default(),
-            }),
-            live: broadcast::channel(LAG).0,
-            waiting: AtomicUsize::new(0),
-            dropped: AtomicU64::new(0),
-            overrun: AtomicU64::new(0),
-            refused: Mutex::new(disk.as_ref().and_then(Disk::refused)),
-            reader: disk.as_ref().map(Disk::reader).unwrap_or_default(),
-            has_file: disk.is_some(),
-            begins_at: next_id,
-            settled: watch::channel(next_id.saturating_sub(1)).0,
-        });
+        let shared = Arc::new(Shared::new(disk.as_ref(), next_id));
         let (queue, taken) = channel();
-        let writer = Writer::new(Arc::clone(&shared), disk);
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || writer.run(&taken));
-        // Without a thread the ring and the followers still work.
-        let (queue, writer) = match thread {
-            Ok(thread) => (Some(queue), Some(thread)),
-            Err(_) => (None, None),
+        let writer = Arc::new(Mutex::new(Writer::new(Arc::clone(&shared), disk, taken)));
+        let start = |name: &str, run: fn(&Mutex<Writer>, &Shared)| {
+            let (writer, shared) = (Arc::clone(&writer), Arc::clone(&shared));
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || run(&writer, &shared))
         };
+        // Without the one that helps more is dropped; without both the ring and the followers still work.
+        let mut writers: Vec<_> = start("journal", write_behind).into_iter().collect();
+        if !writers.is_empty() {
+            writers.extend(start("journal hurry", write_in_a_hurry));
+        }
         Self {
             inner: Arc::new(Inner {
                 shared,
-                queue,
-                writer,
+                queue: (!writers.is_empty()).then_some(queue),
+                writers,
             }),
         }
     }
@@ -296,6 +290,7 @@ impl Journal {
     pub async fn flush(&self) {
         self.inner.shared.close_flood(&self.inner);
         let (reply, done) = oneshot::channel();
+        self.inner.shared.pressing.fetch_add(1, Ordering::SeqCst);
         let sent = self
             .inner
             .queue
@@ -304,6 +299,8 @@ impl Journal {
         if sent {
             self.inner.wake_writer();
             let _ = done.await;
+        } else {
+            self.inner.shared.pressing.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
@@ -324,21 +321,27 @@ impl Inner {
             shared.overrun.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let before = shared.waiting.fetch_add(1, Ordering::Relaxed);
         let taken = self
             .queue
             .as_ref()
             .is_some_and(|queue| queue.send(Message::Event(event)).is_ok());
         if !taken {
             shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        } else if before == 0 {
+            self.wake_writer();
+        } else if before + 1 == HURRY
+            && let Some(helper) = self.writers.get(1)
+        {
+            helper.thread().unpark();
         }
     }
 }
 
 impl Inner {
-    /// Ends the writer's gathering.
+    /// Ends the writer's sleep, or its gathering.
     fn wake_writer(&self) {
-        if let Some(writer) = &self.writer {
+        if let Some(writer) = self.writers.first() {
             writer.thread().unpark();
         }
     }
@@ -348,8 +351,11 @@ impl Drop for Inner {
     /// Waits until everything is written and the file is closed.
     fn drop(&mut self) {
         self.queue = None;
-        self.wake_writer();
-        if let Some(writer) = self.writer.take() {
+        self.shared.is_closing.store(true, Ordering::SeqCst);
+        for writer in &self.writers {
+            writer.thread().unpark();
+        }
+        for writer in self.writers.drain(..) {
             let _ = writer.join();
         }
     }
@@ -369,6 +375,32 @@ impl Ring {
 }
 
 impl Shared {
+    fn new(disk: Option<&Disk>, next_id: u64) -> Self {
+        Self {
+            ring: Mutex::new(Ring {
+                events: VecDeque::new(),
+                next_id,
+                flood: Flood::default(),
+            }),
+            live: broadcast::channel(LAG).0,
+            waiting: AtomicUsize::new(0),
+            pressing: AtomicUsize::new(0),
+            is_closing: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+            overrun: AtomicU64::new(0),
+            refused: Mutex::new(disk.and_then(Disk::refused)),
+            reader: disk.map(Disk::reader).unwrap_or_default(),
+            has_file: disk.is_some(),
+            begins_at: next_id,
+            settled: watch::channel(next_id.saturating_sub(1)).0,
+        }
+    }
+
+    /// Whether somebody waits for what is written.
+    fn is_pressed(&self) -> bool {
+        self.pressing.load(Ordering::SeqCst) > 0 || self.is_closing.load(Ordering::SeqCst)
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }

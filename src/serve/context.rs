@@ -122,7 +122,7 @@ impl Context {
         }
         // Boxed, because it holds a whole change of the store, and whoever waits for it holds it.
         match Box::pin(self.installs.known(&in_force.snapshot, host)).await {
-            Ok(Some(record)) => KnownOwned::Record(Box::new(record)),
+            Ok(Some(record)) => KnownOwned::Record(record),
             Ok(None) => KnownOwned::Nothing,
             Err(_) => KnownOwned::Unavailable,
         }
@@ -256,7 +256,7 @@ impl Context {
 #[derive(Debug, Clone)]
 pub enum KnownOwned {
     /// The store has this record.
-    Record(Box<Record>),
+    Record(Arc<Record>),
     /// The store has none.
     Nothing,
     /// The store could not be read.

@@ -87,7 +87,8 @@ impl Version {
         }
     }
 
-    fn is_settled(&self, now: Timestamp) -> bool {
+    /// Whether it was changed so long ago that another change shows.
+    pub(super) fn is_settled(&self, now: Timestamp) -> bool {
         let since = now.since(Timestamp::from_micros(0));
         let (secs, nanos) = self.changed.max(self.modified);
         let changed = Duration::new(

@@ -17,14 +17,14 @@ use std::time::Duration;
 use super::leases::Leases;
 use super::live::LiveSystems;
 use crate::base::{
-    AfterEvent, Clock, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token,
+    AfterEvent, Clock, FastMap, HardwareAddr, HostName, Lifecycle, ProfileName, Timestamp, Token,
 };
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Host};
 use crate::journal::event::{Event, Kind, Reason, Standing};
 use crate::journal::{Filter, Journal};
 use crate::record::{self, Input, InstallState, Policy, Record, Refusal, Step, Transition};
-use crate::store::{AnyStore, Change, CommitError, Remembered, StoreError, Versioned};
+use crate::store::{AnyStore, Change, CommitError, Remembered, StoreError, Stored, Versioned};
 
 /// How often a change is made anew when somebody else's came between. Each time somebody got on, so
 /// that this many in a row are a fault and no contention.
@@ -68,16 +68,16 @@ pub struct Context {
 #[derive(Debug, Clone)]
 pub enum Applied {
     /// The record was changed and is on disk; its event is in the journal.
-    Changed(Box<Record>),
+    Changed(Arc<Record>),
     /// It stays as it was, for this reason. No event was written.
-    Same(Box<Record>, Reason),
+    Same(Arc<Record>, Reason),
 }
 
 impl Applied {
     /// The record as it is now.
-    pub fn into_record(self) -> Record {
+    pub fn into_record(self) -> Arc<Record> {
         match self {
-            Self::Changed(record) | Self::Same(record, _) => *record,
+            Self::Changed(record) | Self::Same(record, _) => record,
         }
     }
 
@@ -150,7 +150,7 @@ impl Installs {
         &self,
         snapshot: &Snapshot,
         host: &HostName,
-    ) -> Result<Option<Record>, StoreError> {
+    ) -> Result<Option<Arc<Record>>, StoreError> {
         let found = self.told(snapshot, self.store.record(host).await)?;
         self.judged_each(snapshot, found)
             .await
@@ -158,7 +158,7 @@ impl Installs {
     }
 
     /// The record of a host with its version, as it is stored: not judged at the present time.
-    pub async fn stored(&self, host: &HostName) -> Option<Versioned<Record>> {
+    pub async fn stored(&self, host: &HostName) -> Option<Stored> {
         self.store.record(host).await.ok().flatten()
     }
 
@@ -175,7 +175,7 @@ impl Installs {
     }
 
     /// All records, judged at the present time.
-    pub async fn all(&self, snapshot: &Snapshot) -> Result<Vec<Record>, StoreError> {
+    pub async fn all(&self, snapshot: &Snapshot) -> Result<Vec<Arc<Record>>, StoreError> {
         let found = self.told(snapshot, self.store.records().await)?;
         self.judged_each(snapshot, found).await
     }
@@ -185,9 +185,9 @@ impl Installs {
         &self,
         snapshot: &Snapshot,
         token: &Token,
-    ) -> Result<Option<Record>, StoreError> {
+    ) -> Result<Option<Arc<Record>>, StoreError> {
         if let Some(record) = self.live.by_token(snapshot, token, self.clock.now()) {
-            return Ok(Some(record));
+            return Ok(Some(Arc::new(record)));
         }
         let found = self.told(snapshot, self.store.by_token(token).await)?;
         let records = self.judged_each(snapshot, found).await?;
@@ -263,10 +263,10 @@ impl Installs {
                 if let Some(event) = event_of(&record, &transition, policy, now, context) {
                     self.journal.append(event);
                 }
-                Applied::Changed(Box::new(transition.next))
+                Applied::Changed(Arc::new(transition.next))
             }
-            Step::Same(reason) => Applied::Same(Box::new(record), reason),
-            Step::Refused(_) => Applied::Same(Box::new(record), Reason::NoChange),
+            Step::Same(reason) => Applied::Same(Arc::new(record), reason),
+            Step::Refused(_) => Applied::Same(Arc::new(record), Reason::NoChange),
         })
     }
 
@@ -336,7 +336,8 @@ impl Installs {
         for _ in 0..TRIES {
             let now = self.clock.now();
             let mut work = Work::default();
-            let mut before: Vec<Record> = Vec::new();
+            // As they were before the first change of each.
+            let mut before: FastMap<&HostName, Arc<Record>> = FastMap::default();
             for &(host, make) in inputs {
                 let current = match work.latest(host) {
                     Some(current) => current,
@@ -344,10 +345,12 @@ impl Installs {
                         .told(snapshot, self.store.record(host).await)?
                         .unwrap_or_else(|| Versioned {
                             version: 0,
-                            value: Record::new(host.clone()),
+                            value: Arc::new(Record::new(host.clone())),
                         }),
                 };
-                before.push(current.value.clone());
+                before
+                    .entry(host)
+                    .or_insert_with(|| Arc::clone(&current.value));
                 work.take(snapshot, current, make, now, context);
             }
             let refused = work.refused.take();
@@ -366,7 +369,7 @@ impl Installs {
                 }
             }
             for change in &work.changes {
-                let armed = before.iter().find(|record| record.host == change.next.host);
+                let armed = before.get(&change.next.host).map(|record| &**record);
                 let known = |armed: &Record| Self::policy(snapshot, Some(armed)).kernel_is_known;
                 self.live.follow(snapshot, armed, &change.next, known, now);
             }
@@ -425,7 +428,7 @@ impl Installs {
         snapshot: &Snapshot,
         work: &Work,
         host: &HostName,
-    ) -> Result<Option<Versioned<Record>>, StoreError> {
+    ) -> Result<Option<Stored>, StoreError> {
         match work.latest(host) {
             Some(record) => Ok(Some(record)),
             None => self.told(snapshot, self.store.record(host).await),
@@ -498,8 +501,8 @@ impl Installs {
     async fn judged_each(
         &self,
         snapshot: &Snapshot,
-        found: impl IntoIterator<Item = Versioned<Record>>,
-    ) -> Result<Vec<Record>, StoreError> {
+        found: impl IntoIterator<Item = Stored>,
+    ) -> Result<Vec<Arc<Record>>, StoreError> {
         let mut records = Vec::new();
         for found in found {
             records.push(self.judged(snapshot, found).await);
@@ -507,7 +510,7 @@ impl Installs {
         Ok(records)
     }
 
-    async fn judged(&self, snapshot: &Snapshot, mut found: Versioned<Record>) -> Record {
+    async fn judged(&self, snapshot: &Snapshot, mut found: Stored) -> Arc<Record> {
         let context = Context {
             generation: snapshot.generation,
             ..Context::default()
@@ -536,7 +539,7 @@ impl Installs {
                     self.trouble(snapshot, error);
                 }
             }
-            return judged.unwrap_or_else(|| Record::new(host));
+            return judged.unwrap_or_else(|| Arc::new(Record::new(host)));
         }
         // It changed under every attempt: it is as fresh as can be.
         found.value
@@ -629,22 +632,24 @@ struct Work {
     may_release: bool,
     /// For each change, how many events there were after it, and whether time alone made it.
     marks: Vec<(usize, bool)>,
+    /// The place of each host's last change.
+    last: FastMap<HostName, usize>,
 }
 
 impl Work {
     /// The record of a host as these changes leave it, when they have one of it.
-    fn latest(&self, host: &HostName) -> Option<Versioned<Record>> {
-        let change = self.changes.iter().rev().find(|c| c.next.host == *host)?;
+    fn latest(&self, host: &HostName) -> Option<Stored> {
+        let change = self.changes.get(*self.last.get(host)?)?;
         Some(Versioned {
             version: change.expect.saturating_add(1),
-            value: change.next.clone(),
+            value: Arc::clone(&change.next),
         })
     }
 
     fn take(
         &mut self,
         snapshot: &Snapshot,
-        mut current: Versioned<Record>,
+        mut current: Stored,
         make: Make<'_>,
         now: Timestamp,
         context: &Context,
@@ -664,15 +669,15 @@ impl Work {
         let input = match make(&current.value) {
             Ok(input) => input,
             Err(reason) => {
-                let same = Applied::Same(Box::new(current.value), reason);
+                let same = Applied::Same(current.value, reason);
                 return self.applied.push(same);
             }
         };
         if input == Input::Look {
             self.applied.push(if looked {
-                Applied::Changed(Box::new(current.value))
+                Applied::Changed(current.value)
             } else {
-                Applied::Same(Box::new(current.value), Reason::NoChange)
+                Applied::Same(current.value, Reason::NoChange)
             });
             return;
         }
@@ -686,11 +691,10 @@ impl Work {
                 if let Some(mark) = self.marks.last_mut() {
                     mark.1 = false;
                 }
-                self.applied.push(Applied::Changed(Box::new(next.value)));
+                self.applied.push(Applied::Changed(next.value));
             }
             Step::Same(reason) => {
-                self.applied
-                    .push(Applied::Same(Box::new(current.value), reason));
+                self.applied.push(Applied::Same(current.value, reason));
             }
             Step::Refused(refusal) => {
                 self.refused.get_or_insert(refusal);
@@ -701,12 +705,12 @@ impl Work {
     /// Puts a change down; as one of time's.
     fn change(
         &mut self,
-        current: &Versioned<Record>,
+        current: &Stored,
         transition: Transition,
         policy: Policy,
         now: Timestamp,
         context: &Context,
-    ) -> Versioned<Record> {
+    ) -> Stored {
         self.events
             .extend(event_of(&current.value, &transition, policy, now, context));
         let (before, after) = (&current.value, &transition.next);
@@ -714,19 +718,21 @@ impl Work {
             || AfterEvent::ALL
                 .into_iter()
                 .any(|event| record::reached(after, event) && !record::reached(before, event));
+        let next = Arc::new(transition.next);
+        self.last.insert(next.host.clone(), self.changes.len());
         self.changes.push(Change {
             expect: current.version,
-            next: transition.next.clone(),
+            next: Arc::clone(&next),
         });
         self.marks.push((self.events.len(), true));
         Versioned {
             version: current.version.saturating_add(1),
-            value: transition.next,
+            value: next,
         }
     }
 
     /// Arms a host that has waited, or takes its order back when it no longer fits.
-    fn release(&mut self, snapshot: &Snapshot, current: &Versioned<Record>, now: Timestamp) {
+    fn release(&mut self, snapshot: &Snapshot, current: &Stored, now: Timestamp) {
         let policy = Installs::policy(snapshot, Some(&current.value));
         let host = current.value.host.clone();
         let step = |input| record::step(&current.value, &input, policy, now);
@@ -747,7 +753,7 @@ impl Work {
         }
         for applied in &mut self.applied {
             if applied.record().host == host {
-                *applied = Applied::Changed(Box::new(next.value.clone()));
+                *applied = Applied::Changed(Arc::clone(&next.value));
             }
         }
     }
@@ -755,6 +761,7 @@ impl Work {
     /// Drops all but the changes of time that came before any other of the same host.
     fn keep_judgements(&mut self) {
         let changes = std::mem::take(&mut self.changes);
+        self.last.clear();
         let mut events = std::mem::take(&mut self.events).into_iter();
         let mut taken = 0;
         for (change, (after, of_time)) in changes.into_iter().zip(&self.marks) {

@@ -24,7 +24,7 @@ const OTHERS: usize = 8_000;
 pub async fn why(ctx: &Context, in_force: &InForce, host: &Host, is_off: bool) -> Diagnosis {
     let snapshot = &in_force.snapshot;
     let record = match ctx.known(in_force, &host.name).await {
-        KnownOwned::Record(record) => Some(*record),
+        KnownOwned::Record(record) => Some(std::sync::Arc::unwrap_or_clone(record)),
         KnownOwned::Nothing | KnownOwned::Unavailable => None,
     };
     let other = record

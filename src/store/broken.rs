@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::{
-    Change, CommitError, LeaseChange, LeaseError, Memory, Remembered, StoreError, Versioned,
+    Change, CommitError, LeaseChange, LeaseError, Memory, Remembered, StoreError, Stored, Versioned,
 };
 use crate::base::{HostName, Token};
-use crate::record::{Lease, Record};
+use crate::record::Lease;
 
 /// What fails; shared with the store it came with.
 #[derive(Debug, Clone, Default)]
@@ -63,19 +63,19 @@ impl Broken {
     }
 
     /// The record of a host.
-    pub fn record(&self, host: &HostName) -> Result<Option<Versioned<Record>>, StoreError> {
+    pub fn record(&self, host: &HostName) -> Result<Option<Stored>, StoreError> {
         self.readable()?;
         Ok(self.memory.record(host))
     }
 
     /// The record with this token.
-    pub fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
+    pub fn by_token(&self, token: &Token) -> Result<Option<Stored>, StoreError> {
         self.readable()?;
         Ok(self.memory.by_token(token))
     }
 
     /// All records, by host name.
-    pub fn records(&self) -> Result<Vec<Versioned<Record>>, StoreError> {
+    pub fn records(&self) -> Result<Vec<Stored>, StoreError> {
         self.readable()?;
         Ok(self.memory.records())
     }

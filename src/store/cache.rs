@@ -6,17 +6,18 @@
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Versioned};
+use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Stored, Versioned};
 use crate::base::{FastMap, FastSet, HardwareAddr, HostName, Token};
-use crate::record::{InstallState, Lease, Record};
+use crate::record::{InstallState, Lease};
 
 /// All records, by host, all hosts that were ever remembered, and all leases, by address.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cache {
-    records: FastMap<HostName, Versioned<Record>>,
+    records: FastMap<HostName, Stored>,
     /// Whose token it is. SipHash under a key of this process: neither the place that is looked at nor how many are
     /// compared tells how much of a guess was right.
     tokens: HashMap<Token, HostName>,
@@ -43,7 +44,7 @@ impl Mark {
 }
 
 impl Cache {
-    pub(super) fn get(&self, host: &HostName) -> Option<Versioned<Record>> {
+    pub(super) fn get(&self, host: &HostName) -> Option<Stored> {
         self.records.get(host).cloned()
     }
 
@@ -51,7 +52,7 @@ impl Cache {
         self.records.get(host).map(|record| record.version)
     }
 
-    pub(super) fn all(&self) -> Vec<Versioned<Record>> {
+    pub(super) fn all(&self) -> Vec<Stored> {
         let mut all: Vec<_> = self.records.values().cloned().collect();
         all.sort_by(|a, b| a.value.host.cmp(&b.value.host));
         all
@@ -62,7 +63,7 @@ impl Cache {
     }
 
     /// Finds a token; what it is compared with is compared in constant time ([`Token`]).
-    pub(super) fn by_token(&self, token: &Token) -> Option<Versioned<Record>> {
+    pub(super) fn by_token(&self, token: &Token) -> Option<Stored> {
         let record = self.records.get(self.tokens.get(token)?)?;
         (record.value.token.as_ref() == Some(token)).then(|| record.clone())
     }
@@ -116,7 +117,7 @@ impl Cache {
 
     /// What the changes make of the records, without making them. The same host twice is a conflict
     /// unless the second change was made from the first.
-    pub(super) fn check(&self, changes: &[Change]) -> Result<Vec<Versioned<Record>>, CommitError> {
+    pub(super) fn check(&self, changes: &[Change]) -> Result<Vec<Stored>, CommitError> {
         self.check_after(&FastMap::default(), changes)
     }
 
@@ -125,8 +126,8 @@ impl Cache {
         &self,
         staged: &FastMap<HostName, u64>,
         changes: &[Change],
-    ) -> Result<Vec<Versioned<Record>>, CommitError> {
-        let mut next: Vec<Versioned<Record>> = Vec::with_capacity(changes.len());
+    ) -> Result<Vec<Stored>, CommitError> {
+        let mut next: Vec<Stored> = Vec::with_capacity(changes.len());
         let mut own: FastMap<&HostName, u64> = FastMap::default();
         for change in changes {
             let host = &change.next.host;
@@ -138,7 +139,7 @@ impl Cache {
             own.insert(host, version.saturating_add(1));
             next.push(Versioned {
                 version: version.saturating_add(1),
-                value: change.next.clone(),
+                value: Arc::clone(&change.next),
             });
         }
         Ok(next)
@@ -179,7 +180,7 @@ impl Cache {
         self.leases.insert(lease.value.ip, lease);
     }
 
-    pub(super) fn put(&mut self, record: Versioned<Record>) {
+    pub(super) fn put(&mut self, record: Stored) {
         let value = &record.value;
         let host = value.host.clone();
         let old = self.records.get(&host);
@@ -200,8 +201,8 @@ impl Cache {
     }
 }
 
-impl FromIterator<Versioned<Record>> for Cache {
-    fn from_iter<I: IntoIterator<Item = Versioned<Record>>>(records: I) -> Self {
+impl FromIterator<Stored> for Cache {
+    fn from_iter<I: IntoIterator<Item = Stored>>(records: I) -> Self {
         let mut cache = Self::default();
         for record in records {
             cache.put(record);

@@ -34,7 +34,7 @@ use super::file::{self, Trouble};
 use super::upgrade::RecordV1;
 use super::{
     Change, CommitError, LeaseChange, LeaseError, OpenError, OpenOutcome, Remembered, StoreError,
-    Versioned,
+    Stored, Versioned,
 };
 use crate::base::{Clock as _, FastMap, HostName, SystemClock, Token, pace};
 use crate::record::{Lease, Record};
@@ -146,7 +146,7 @@ impl Embedded {
     }
 
     /// The record of a host.
-    pub fn record(&self, host: &HostName) -> Result<Option<Versioned<Record>>, StoreError> {
+    pub fn record(&self, host: &HostName) -> Result<Option<Stored>, StoreError> {
         self.read(|cache| cache.get(host))
     }
 
@@ -156,12 +156,12 @@ impl Embedded {
     }
 
     /// The record with this token; compared in constant time.
-    pub fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
+    pub fn by_token(&self, token: &Token) -> Result<Option<Stored>, StoreError> {
         self.read(|cache| cache.by_token(token))
     }
 
     /// All records, by host name.
-    pub fn records(&self) -> Result<Vec<Versioned<Record>>, StoreError> {
+    pub fn records(&self) -> Result<Vec<Stored>, StoreError> {
         self.read(Cache::all)
     }
 
@@ -304,7 +304,7 @@ impl Writer {
             }
             return;
         }
-        let mut staged: Vec<Versioned<Record>> = Vec::new();
+        let mut staged: Vec<Stored> = Vec::new();
         let mut versions = FastMap::default();
         let mut waiting = Vec::new();
         {
@@ -446,7 +446,7 @@ impl Writer {
         }
     }
 
-    fn write(&self, records: &[Versioned<Record>]) -> Result<(), Trouble> {
+    fn write(&self, records: &[Stored]) -> Result<(), Trouble> {
         let Some(database) = &self.database else {
             return Err(Trouble::Disk("it is not open".to_owned()));
         };
@@ -714,7 +714,7 @@ struct Written<'a>(u64, &'a Record);
 #[derive(Deserialize)]
 struct Read<R>(u64, R);
 
-fn encode(record: &Versioned<Record>) -> Result<Vec<u8>, Trouble> {
+fn encode(record: &Stored) -> Result<Vec<u8>, Trouble> {
     postcard::to_extend(
         &Written(record.version, &record.value),
         vec![RECORD_VERSION],
@@ -722,7 +722,7 @@ fn encode(record: &Versioned<Record>) -> Result<Vec<u8>, Trouble> {
     .map_err(|error| Trouble::Disk(format!("a record cannot be written: {error}")))
 }
 
-fn decode(host: &str, bytes: &[u8]) -> Result<Versioned<Record>, String> {
+fn decode(host: &str, bytes: &[u8]) -> Result<Stored, String> {
     match bytes.split_first() {
         Some((&RECORD_VERSION, bytes)) => read::<Record>(host, bytes),
         Some((1, bytes)) => read::<RecordV1>(host, bytes),
@@ -733,7 +733,7 @@ fn decode(host: &str, bytes: &[u8]) -> Result<Versioned<Record>, String> {
     }
 }
 
-fn read<R>(host: &str, bytes: &[u8]) -> Result<Versioned<Record>, String>
+fn read<R>(host: &str, bytes: &[u8]) -> Result<Stored, String>
 where
     R: serde::de::DeserializeOwned + Into<Record>,
 {
@@ -741,6 +741,7 @@ where
         Ok((Read(version, value), [])) => {
             let value: Record = value.into();
             if value.host.as_str() == host {
+                let value = Arc::new(value);
                 Ok(Versioned { version, value })
             } else {
                 Err(format!("the record of {host} is not its own"))

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 use std::sync::{PoisonError, RwLock};
 
 use super::cache::Cache;
-use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Versioned};
+use super::{Change, CommitError, LeaseChange, LeaseError, Remembered, Stored, Versioned};
 use crate::base::{HostName, Token};
-use crate::record::{Lease, Record};
+use crate::record::Lease;
 
 /// Records in memory.
 #[derive(Debug, Default)]
@@ -16,17 +16,17 @@ pub struct Memory {
 
 impl Memory {
     /// The record of a host.
-    pub fn record(&self, host: &HostName) -> Option<Versioned<Record>> {
+    pub fn record(&self, host: &HostName) -> Option<Stored> {
         self.read(|cache| cache.get(host))
     }
 
     /// The record with this token; compared in constant time.
-    pub fn by_token(&self, token: &Token) -> Option<Versioned<Record>> {
+    pub fn by_token(&self, token: &Token) -> Option<Stored> {
         self.read(|cache| cache.by_token(token))
     }
 
     /// All records, by host name.
-    pub fn records(&self) -> Vec<Versioned<Record>> {
+    pub fn records(&self) -> Vec<Stored> {
         self.read(Cache::all)
     }
 

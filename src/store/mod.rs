@@ -16,6 +16,7 @@ mod upgrade;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use broken::{Broken, Switches};
 pub use embedded::Embedded;
@@ -32,6 +33,9 @@ pub struct Versioned<T> {
     /// The value.
     pub value: T,
 }
+
+/// A record as it is stored: one value for the store and whoever has read it.
+pub type Stored = Versioned<Arc<Record>>;
 
 /// Why the store cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +62,7 @@ pub struct Change {
     /// The version that it was made from.
     pub expect: u64,
     /// The record as it is to be.
-    pub next: Record,
+    pub next: Arc<Record>,
 }
 
 /// One change of one lease: of the address that it is for, whoever had it before.
@@ -218,7 +222,7 @@ impl AnyStore {
     }
 
     /// The record of a host.
-    pub async fn record(&self, host: &HostName) -> Result<Option<Versioned<Record>>, StoreError> {
+    pub async fn record(&self, host: &HostName) -> Result<Option<Stored>, StoreError> {
         match self {
             Self::Embedded(store) => store.record(host),
             Self::Memory(store) => Ok(store.record(host)),
@@ -246,7 +250,7 @@ impl AnyStore {
     }
 
     /// The record with this token; compared in constant time.
-    pub async fn by_token(&self, token: &Token) -> Result<Option<Versioned<Record>>, StoreError> {
+    pub async fn by_token(&self, token: &Token) -> Result<Option<Stored>, StoreError> {
         match self {
             Self::Embedded(store) => store.by_token(token),
             Self::Memory(store) => Ok(store.by_token(token)),
@@ -255,7 +259,7 @@ impl AnyStore {
     }
 
     /// All records, by host name.
-    pub async fn records(&self) -> Result<Vec<Versioned<Record>>, StoreError> {
+    pub async fn records(&self) -> Result<Vec<Stored>, StoreError> {
         match self {
             Self::Embedded(store) => store.records(),
             Self::Memory(store) => Ok(store.records()),

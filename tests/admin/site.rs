@@ -297,7 +297,7 @@ impl Site {
             .await
             .unwrap()
             .unwrap();
-        record.token.unwrap().reveal().to_owned()
+        record.token.as_ref().unwrap().reveal().to_owned()
     }
 }
 

@@ -177,6 +177,7 @@ impl Site {
             .known(&config().snapshot, &web01())
             .await
             .unwrap()
+            .map(Arc::unwrap_or_clone)
     }
 
     pub(crate) async fn state(&self) -> InstallState {

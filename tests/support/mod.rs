@@ -231,7 +231,7 @@ impl Site {
         let config = self.ctx.config();
         let name = host.parse().expect("a name");
         let known = self.ctx.installs.known(&config.snapshot, &name).await;
-        known.expect("the store")
+        known.expect("the store").map(Arc::unwrap_or_clone)
     }
 
     /// State and attempt of a host.

@@ -1,4 +1,4 @@
-//! The writer behind the ring, and the file `journal.redb`.
+//! The file `journal.redb`.
 //!
 //! - *Keys.* Table `events`: id → a version byte and the event in postcard. Table `of`: (host name, or
 //!   hardware address where an event names no host; id) → nothing, by which one host's events are found
@@ -9,29 +9,24 @@
 //!   So large batches are left out of `of` until they are [`INDEX_AT`] events or none came for [`INDEX_AFTER`], and
 //!   whoever reads looks through what is not indexed yet.
 //! - *Commits* are synced to disk: redb keeps nothing of an unsynced commit when the process is killed,
-//!   and a file that is written but not synced may be mangled by a power loss. So that a slow disk has
-//!   time for the records as well, the writer waits four times as long as the last commit took.
+//!   and a file that is written but not synced may be mangled by a power loss.
 //! - *A disk that refuses.* What cannot be written is dropped and counted; the file is opened again
 //!   every few seconds, and the count is told when it works again. A mangled file is set aside and a new
 //!   one made, also while running.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-    TableDefinition,
-};
-use tokio::sync::oneshot;
-
-use super::{Shared, lost, write_log};
+use super::lost;
 use crate::base::{Clock as _, SystemClock, Timestamp, pace};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::store::OpenOutcome;
 use crate::store::file::{self, Trouble};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    TableDefinition,
+};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -52,20 +47,15 @@ const EVENT_VERSION_2: u8 = 2;
 /// The same without [`Event::install`] either.
 const EVENT_VERSION_1: u8 = 1;
 
-/// How long events gather before they are committed.
-const GATHER: Duration = Duration::from_millis(50);
-
-/// The longest that a slow disk makes them wait.
-const GATHER_AT_MOST: Duration = Duration::from_secs(2);
-
-/// Events of one commit.
-const BATCH: usize = 16_384;
-
 /// Events of a batch that are put into `of` with it; of more it is done later.
 const FEW: usize = 64;
 
-/// Events that are left out of `of` until it is done for all of them.
-const INDEX_AT: usize = 16_384;
+/// Events that are left out of `of` until it is done for the first [`INDEX_AT_ONCE`] of them: all that ten thousand machines
+/// leave when they boot. Whoever reads meanwhile looks through them in some tenths of a second.
+const INDEX_AT: usize = if cfg!(test) { 16_384 } else { 131_072 };
+
+/// Events that are put into `of` by one commit: of so many each page gets several.
+const INDEX_AT_ONCE: usize = 16_384;
 
 /// How long after the last large batch it is done for fewer.
 const INDEX_AFTER: Duration = Duration::from_secs(1);
@@ -77,15 +67,6 @@ const RETRY: Duration = Duration::from_secs(3);
 /// leave free (measured; see `the_file_stays_near_its_bound`).
 const fn cost(bytes: usize) -> u64 {
     bytes as u64 * 2 + 96
-}
-
-/// What comes through the queue.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// Log it and write it down.
-    Event(Arc<Event>),
-    /// Write down what has come so far, then answer.
-    Flush(oneshot::Sender<()>),
 }
 
 /// The open file, for those who read it.
@@ -271,7 +252,7 @@ impl Disk {
     }
 
     /// Writes events down, or drops and counts them. What there is to tell about that comes back.
-    fn write(&mut self, events: &[Arc<Event>], dropped: &mut u64) -> Vec<Event> {
+    pub(super) fn write(&mut self, events: &[Arc<Event>], dropped: &mut u64) -> Vec<Event> {
         let mut tell = Vec::new();
         if self.reader.get().is_none() {
             self.reopen(&mut tell);
@@ -321,19 +302,23 @@ impl Disk {
     }
 
     /// Completes `of`, when enough has gathered for it or nothing more comes.
-    fn index(&mut self) {
+    pub(super) fn index(&mut self) {
         let is_due = self.unindexed >= INDEX_AT
             || (self.unindexed > 0 && self.unindexed_at.elapsed() >= INDEX_AFTER);
         let Some(database) = self.reader.get().filter(|_| is_due) else {
             return;
         };
         let indexed = file::guarded(|| {
-            index(&database, BATCH).map_err(|error| Trouble::of(&self.path, error))
+            index(&database, INDEX_AT_ONCE).map_err(|error| Trouble::of(&self.path, error))
         });
         self.unindexed_at = Instant::now();
         // Where the disk refuses, the next events find out.
         if let Ok(is_complete) = indexed {
-            self.unindexed = usize::from(!is_complete);
+            self.unindexed = if is_complete {
+                0
+            } else {
+                self.unindexed.saturating_sub(INDEX_AT_ONCE).max(1)
+            };
         }
     }
 
@@ -368,150 +353,6 @@ impl Disk {
                 self.refused.get_or_insert_with(|| (0, trouble.text()));
             }
         }
-    }
-}
-
-/// The thread that writes the log and the file.
-pub(super) struct Writer {
-    shared: Arc<Shared>,
-    disk: Option<Disk>,
-}
-
-impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, disk: Option<Disk>) -> Self {
-        Self { shared, disk }
-    }
-
-    pub(super) fn run(mut self, taken: &Receiver<Message>) {
-        // What is told of an answer comes after the answer.
-        pace::stand_back();
-        let mut gather = GATHER;
-        loop {
-            let mut batch = Vec::new();
-            let mut flushes = Vec::new();
-            let first = taken.recv_timeout(Duration::from_millis(250));
-            let mut open = !matches!(first, Err(RecvTimeoutError::Disconnected));
-            if let Ok(message) = first {
-                self.take(message, &mut batch, &mut flushes);
-                // Asleep while events gather: waiting at the queue would be woken by each of them.
-                if flushes.is_empty() {
-                    std::thread::park_timeout(gather);
-                }
-                while batch.len() < BATCH {
-                    match taken.try_recv() {
-                        Ok(message) => {
-                            pace::give_way_now();
-                            self.take(message, &mut batch, &mut flushes);
-                        }
-                        Err(TryRecvError::Empty) => break,
-                        Err(TryRecvError::Disconnected) => {
-                            open = false;
-                            break;
-                        }
-                    }
-                }
-            }
-            let queued = batch.last().map(|event| event.id);
-            self.summarise(&mut batch);
-            let begun = Instant::now();
-            let last = self.write(&batch);
-            self.settle(queued, last);
-            if let Some(disk) = &mut self.disk {
-                disk.index();
-            }
-            gather = (begun.elapsed() * 4).clamp(GATHER, GATHER_AT_MOST);
-            for flush in flushes {
-                let _ = flush.send(());
-            }
-            if !open {
-                return;
-            }
-        }
-    }
-
-    fn take(
-        &self,
-        message: Message,
-        batch: &mut Vec<Arc<Event>>,
-        flushes: &mut Vec<oneshot::Sender<()>>,
-    ) {
-        match message {
-            Message::Event(event) => {
-                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                write_log(&event);
-                batch.push(event);
-            }
-            Message::Flush(reply) => flushes.push(reply),
-        }
-    }
-
-    /// Tells what was counted instead of kept.
-    fn summarise(&self, batch: &mut Vec<Arc<Event>>) {
-        let mut tell = Vec::new();
-        {
-            let mut ring = self.shared.ring();
-            if ring.flood.is_over() {
-                tell = ring.flood.close();
-            }
-        }
-        let overrun = self.shared.overrun.swap(0, Ordering::Relaxed);
-        if overrun > 0 {
-            tell.push(lost(
-                SystemClock.now(),
-                Reason::Overload,
-                overrun,
-                "they came faster than they could be written",
-            ));
-        }
-        for event in tell {
-            let event = self.shared.tell(event);
-            write_log(&event);
-            batch.push(event);
-        }
-    }
-
-    /// Tells how far everything is written or dropped. What the writer itself told may have overtaken
-    /// events that still wait in the queue.
-    fn settle(&self, queued: Option<u64>, last: Option<u64>) {
-        let is_last = self.shared.waiting.load(Ordering::SeqCst) == 0;
-        if let Some(id) = if is_last { last.max(queued) } else { queued } {
-            self.shared.settled.send_if_modified(|settled| {
-                let later = id > *settled;
-                *settled = id.max(*settled);
-                later
-            });
-        }
-    }
-
-    /// Writes a batch and what there is to tell about that; the highest id among them.
-    fn write(&mut self, batch: &[Arc<Event>]) -> Option<u64> {
-        let highest = |events: &[Arc<Event>]| events.iter().map(|event| event.id).max();
-        let Some(disk) = &mut self.disk else {
-            return highest(batch);
-        };
-        // A disk that refuses is tried again also when nothing happens.
-        if batch.is_empty() && disk.refused.is_none() {
-            return None;
-        }
-        let mut dropped = 0;
-        let told = disk.write(batch, &mut dropped);
-        self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
-        let told: Vec<_> = told
-            .into_iter()
-            .map(|event| {
-                let event = self.shared.tell(event);
-                write_log(&event);
-                event
-            })
-            .collect();
-        if !told.is_empty() {
-            // What there is to tell about this is told already.
-            let mut dropped = 0;
-            disk.write(&told, &mut dropped);
-            self.shared.dropped.fetch_add(dropped, Ordering::Relaxed);
-        }
-        *self.shared.refused() = disk.refused();
-        highest(batch).max(highest(&told))
     }
 }
 

@@ -262,7 +262,7 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Response, ApiErro
         let stands = health.standing().stands(snapshot);
         let records: HashMap<&HostName, &Record> = records
             .iter()
-            .map(|record| (&record.host, record))
+            .map(|record| (&record.host, &**record))
             .collect();
         let views: Vec<HostView> = snapshot
             .hosts()
@@ -304,7 +304,12 @@ pub(super) async fn view(
     host: &Host,
 ) -> Result<HostView, ApiError> {
     let record = ctx.installs.known(&in_force.snapshot, &host.name).await?;
-    Ok(HostView::of(ctx, &in_force.snapshot, host, record.as_ref()))
+    Ok(HostView::of(
+        ctx,
+        &in_force.snapshot,
+        host,
+        record.as_deref(),
+    ))
 }
 
 /// The host that a name, a MAC in any spelling, or an address means.

@@ -40,7 +40,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) host: Arc<Host>,
-    pub(super) record: Option<Record>,
+    pub(super) record: Option<Arc<Record>>,
     /// What is to be done; `None`: nothing, which a glob or a group may well lead to.
     pub(super) verdict: Result<Option<Input>, ApiError>,
     /// What it waits for has not come yet.
@@ -54,13 +54,13 @@ pub(super) fn judge(
     in_force: &InForce,
     selected: Vec<Selected>,
     asked: &Asked,
-    records: &HashMap<HostName, Record>,
+    records: &HashMap<HostName, Arc<Record>>,
 ) -> Vec<Judged> {
     let mut judged: Vec<Judged> = selected
         .into_iter()
         .map(|Selected { host, named }| {
             let record = records.get(&host.name).cloned();
-            let verdict = one(ctx, in_force, &host, named, asked, record.as_ref());
+            let verdict = one(ctx, in_force, &host, named, asked, record.as_deref());
             Judged {
                 host,
                 record,
@@ -167,7 +167,7 @@ fn whole(time: std::time::Duration) -> std::time::Duration {
 }
 
 /// Refuses hosts that would wait for one another: by this order, and by what waits already.
-fn circles(judged: &mut [Judged], records: &HashMap<HostName, Record>) {
+fn circles(judged: &mut [Judged], records: &HashMap<HostName, Arc<Record>>) {
     let mut waits: HashMap<HostName, HostName> = records
         .values()
         .filter(|record| record.state == InstallState::Waiting)

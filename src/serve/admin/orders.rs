@@ -7,13 +7,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, State};
-use hyper::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use hyper::{StatusCode, header};
 use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::hosts::{HostView, find};
-use super::judge::{Asked, Judged, Preview, Verb, awaited_first, judge, preview};
+use super::judge::{Asked, Judged, Verb, awaited_first, judge, preview};
 use super::select::select;
 use super::{Admin, task_failed};
 use crate::base::suggest::nearest;
@@ -22,13 +23,17 @@ use crate::base::{After, AfterEvent, HostName, ProfileName, glob};
 use crate::config::Snapshot;
 use crate::config::snapshot::Host;
 use crate::record::{Input, Record};
+use crate::render::load::InForce;
 use crate::serve::arming::Terms;
 use crate::serve::boot::read_body;
+use crate::serve::context::Context;
 use crate::serve::installs::{Applied, Context as Change};
 use crate::serve::listener::Operator;
 
 /// Longest time for which a host may be armed.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// Hosts of a reply that are put down together.
+const TOLD_AT_ONCE: usize = 256;
 /// Largest body of an order, in bytes: several thousand names.
 const MAX_ORDER: usize = 256 << 10;
 
@@ -78,22 +83,12 @@ pub struct DoneHost {
     pub host: HostView,
 }
 
-/// The reply to an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub(super) enum Reply {
-    /// It was carried out.
-    Done(Done),
-    /// It was a question.
-    Preview(Preview),
-}
-
 pub(super) async fn one(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     Path((name, verb)): Path<(String, String)>,
     body: Body,
-) -> Result<Json<Reply>, ApiError> {
+) -> Result<Response, ApiError> {
     let verb = match verb.as_str() {
         "install" => Verb::Install,
         "cancel" => Verb::Cancel,
@@ -122,7 +117,7 @@ pub(super) async fn install_all(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     body: Body,
-) -> Result<Json<Reply>, ApiError> {
+) -> Result<Response, ApiError> {
     let order = read_order(body).await?;
     carry_out(&admin, operator, Verb::Install, order).await
 }
@@ -131,7 +126,7 @@ pub(super) async fn cancel_all(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     body: Body,
-) -> Result<Json<Reply>, ApiError> {
+) -> Result<Response, ApiError> {
     let order = read_order(body).await?;
     carry_out(&admin, operator, Verb::Cancel, order).await
 }
@@ -140,7 +135,7 @@ pub(super) async fn local_all(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     body: Body,
-) -> Result<Json<Reply>, ApiError> {
+) -> Result<Response, ApiError> {
     let order = read_order(body).await?;
     carry_out(&admin, operator, Verb::Local, order).await
 }
@@ -167,7 +162,7 @@ async fn carry_out(
     operator: Operator,
     verb: Verb,
     order: Order,
-) -> Result<Json<Reply>, ApiError> {
+) -> Result<Response, ApiError> {
     let ctx = &admin.ctx;
     let in_force = ctx.config();
     let snapshot = &in_force.snapshot;
@@ -183,7 +178,7 @@ async fn carry_out(
         force: order.force,
         by,
     };
-    let records: HashMap<HostName, Record> = ctx
+    let records: HashMap<HostName, Arc<Record>> = ctx
         .installs
         .all(snapshot)
         .await?
@@ -204,12 +199,12 @@ async fn carry_out(
         .map_err(|error| task_failed(&error))?
     };
     let judged = match judged {
-        (_, Some(preview)) => return Ok(Json(Reply::Preview(preview))),
+        (_, Some(preview)) => return Ok(Json(preview).into_response()),
         (judged, None) => judged,
     };
     let mut wrong = Vec::new();
     let mut inputs: Vec<(HostName, Input)> = Vec::new();
-    let mut hosts: Vec<(Arc<Host>, Option<Record>)> = Vec::new();
+    let mut hosts: Vec<(Arc<Host>, Option<Arc<Record>>)> = Vec::new();
     for Judged {
         host,
         record,
@@ -256,19 +251,52 @@ async fn carry_out(
     .await
     .map_err(|error| task_failed(&error))??;
     let applied: HashMap<HostName, Applied> = names.into_iter().zip(applied).collect();
-    Ok(Json(Reply::Done(Done {
-        hosts: hosts
-            .iter()
-            .map(|(host, record)| {
-                let applied = applied.get(&host.name);
-                let record = applied.map(Applied::record).or(record.as_ref());
-                DoneHost {
-                    changed: matches!(applied, Some(Applied::Changed(_))),
-                    host: HostView::of(ctx, snapshot, host, record),
-                }
-            })
-            .collect(),
-    })))
+    Ok(done(ctx, &in_force, hosts, applied))
+}
+
+/// What became of each host ([`Done`]). Of many they are put down some at a time: all of ten thousand views take more
+/// room than the machines themselves.
+fn done(
+    ctx: &Context,
+    in_force: &Arc<InForce>,
+    hosts: Vec<(Arc<Host>, Option<Arc<Record>>)>,
+    applied: HashMap<HostName, Applied>,
+) -> Response {
+    let (ctx, in_force, count) = (ctx.clone(), Arc::clone(in_force), hosts.len());
+    let mut hosts = hosts.into_iter();
+    let mut part = move || -> Result<Option<Bytes>, serde_json::Error> {
+        let left = hosts.len();
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        if left == count {
+            text.extend_from_slice(b"{\"hosts\":[");
+        }
+        for (host, record) in hosts.by_ref().take(TOLD_AT_ONCE) {
+            if !matches!(text.last(), Some(b'[')) {
+                text.push(b',');
+            }
+            let applied = applied.get(&host.name);
+            let record = applied.map(Applied::record).or(record.as_deref());
+            let told = DoneHost {
+                changed: matches!(applied, Some(Applied::Changed(_))),
+                host: HostView::of(&ctx, &in_force.snapshot, &host, record),
+            };
+            serde_json::to_writer(&mut text, &told)?;
+        }
+        if hosts.len() == 0 {
+            text.extend_from_slice(b"]}");
+        }
+        Ok(Some(text.into()))
+    };
+    let mut parts = std::iter::from_fn(move || part().transpose());
+    // Of few the length is told.
+    let body = match parts.next() {
+        Some(Ok(all)) if count <= TOLD_AT_ONCE => Body::from(all),
+        first => Body::from_stream(tokio_stream::iter(first.into_iter().chain(parts))),
+    };
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// What an order says of the arming.

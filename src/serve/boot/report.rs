@@ -1,5 +1,7 @@
 //! What installers and started systems report under their token, read by [`super::said`].
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use hyper::header::CONTENT_TYPE;
@@ -88,7 +90,7 @@ pub(crate) async fn apply(
     token: &Token,
     record: &Record,
     input: impl Fn(&Record) -> Input + Sync,
-) -> Result<Record, Response> {
+) -> Result<Arc<Record>, Response> {
     // A body may have taken its time: what waits for this is judged by what is in force now.
     let in_force = visit.plane.ctx.config();
     let snapshot = &in_force.snapshot;
@@ -112,17 +114,18 @@ pub(crate) async fn apply(
         .apply_under(snapshot, token, &record.host, &input, &change)
         .await
     {
-        Ok(Applied::Changed(record)) => return Ok(*record),
+        Ok(Applied::Changed(record)) => return Ok(record),
         // Armed anew, or taken back, since the token was looked up.
         Ok(Applied::Same(_, Reason::VoidToken)) => {
             return Err(visit.refuse(StatusCode::NOT_FOUND, Reason::VoidToken, None));
         }
         Ok(Applied::Same(record, reason)) => {
             let detail = said(&record);
-            (*record, reason, detail)
+            (record, reason, detail)
         }
         Err(ApplyError::Refused(refusal)) => {
-            (record.clone(), Reason::NoChange, Some(refusal.to_string()))
+            let record = Arc::new(record.clone());
+            (record, Reason::NoChange, Some(refusal.to_string()))
         }
         Err(ApplyError::Store(error)) => return Err(visit.store_trouble(&error)),
     };
@@ -140,7 +143,7 @@ pub(crate) async fn record_for(
     visit: &Visit,
     token: Option<Token>,
     kind: Option<ReportKind>,
-) -> Result<(Record, Token), Response> {
+) -> Result<(Arc<Record>, Token), Response> {
     let ctx = &visit.plane.ctx;
     let snapshot = &visit.in_force.snapshot;
     let Some(token) = token else {

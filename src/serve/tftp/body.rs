@@ -22,10 +22,12 @@ use tokio::task::JoinHandle;
 use super::limits::Permit;
 use super::outcome::{self, Ended, Outcome};
 use super::tap;
+use super::whole::Wholes;
 use crate::base::{BootLoader, HardwareAddr, HostName};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::serve::assets::Asset;
 use crate::serve::context::Context;
+use crate::serve::file_cache::Version;
 use crate::serve::pulse::Pulse;
 use crate::serve::script::{ScriptAnswer, ScriptAsk, serve_script};
 use crate::serve::transfers::{Begun, By, Listing};
@@ -108,11 +110,15 @@ pub(super) struct Body {
     listing: Listing,
     /// What an engine says that knows; `None`: it is judged.
     said: Option<Outcome>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 enum Source {
     File(FileSource),
+    /// The engine has all of it.
+    Whole {
+        path: String,
+    },
     /// Asked for with the first read: it may advance a record.
     Script(Box<ScriptAsk>),
     Rendering(JoinHandle<ScriptAnswer>),
@@ -127,6 +133,7 @@ enum Source {
 struct FileSource {
     file: Arc<std::fs::File>,
     path: String,
+    version: Version,
     len: u64,
     modified: Option<SystemTime>,
     /// Where the next chunk begins.
@@ -157,6 +164,7 @@ impl Body {
             Source::File(FileSource {
                 file: Arc::new(asset.file),
                 path,
+                version: asset.version,
                 len: asset.len,
                 modified: asset.modified,
                 next: 0,
@@ -190,6 +198,7 @@ impl Body {
     fn new(about: About, permit: Permit, source: Source) -> Self {
         let size = match &source {
             Source::File(file) => Some(file.len),
+            Source::Whole { .. } => None,
             Source::Text { text, .. } => u64::try_from(text.len()).ok(),
             Source::Script(_) | Source::Rendering(_) => None,
         };
@@ -217,7 +226,7 @@ impl Body {
                 .as_ref()
                 .map(|_| Pulse::new(about.ctx.note_every(), about.ctx.now())),
             about,
-            _permit: permit,
+            permit,
         }
     }
 
@@ -232,6 +241,18 @@ impl Body {
             file.at_once = true;
         }
         self
+    }
+
+    /// All of the file, where it can lie in memory for all who are sent it. There is nothing to be read then.
+    pub(super) fn take_whole(&mut self, wholes: &Wholes) -> Option<Arc<[u8]>> {
+        let Source::File(file) = &mut self.source else {
+            return None;
+        };
+        let bytes = wholes.get(&file.file, file.version, self.about.ctx.now())?;
+        let path = std::mem::take(&mut file.path);
+        self.source = Source::Whole { path };
+        self.permit.reads_nothing();
+        Some(bytes)
     }
 
     /// The size to tell of a configuration, which GRUB and PXELINUX have to know before it is sent: that of
@@ -282,7 +303,7 @@ impl Body {
     /// paths.
     fn note_trouble(&mut self, trouble: Trouble) -> io::Error {
         let path = match &self.source {
-            Source::File(file) => file.path.as_str(),
+            Source::File(FileSource { path, .. }) | Source::Whole { path } => path,
             _ => "the script",
         };
         self.failure = Some(match trouble {
@@ -299,11 +320,14 @@ impl Body {
     /// So many bytes were acknowledged: they flow.
     pub(super) fn note_progress(&mut self, bytes: u64) {
         self.listing.arrived(bytes);
-        if let (Source::File(file), Some(host), Some(pulse)) =
-            (&self.source, &self.about.host, &mut self.pulse)
+        if let (
+            Source::File(FileSource { path, .. }) | Source::Whole { path },
+            Some(host),
+            Some(pulse),
+        ) = (&self.source, &self.about.host, &mut self.pulse)
             && pulse.beat(self.about.ctx.now())
         {
-            let (host, path) = (host.clone(), file.path.clone());
+            let (host, path) = (host.clone(), path.clone());
             self.about.note(host, path, false);
         }
     }
@@ -321,7 +345,7 @@ impl Body {
         Poll::Ready(Ok(match &mut self.source {
             Source::File(file) => take(&file.buffer, &mut file.at, most),
             Source::Text { text, at, .. } => take(text, at, most),
-            Source::Script(_) | Source::Rendering(_) => &[],
+            Source::Script(_) | Source::Rendering(_) | Source::Whole { .. } => &[],
         }))
     }
 
@@ -361,7 +385,7 @@ impl Body {
                         return Poll::Ready(Err(Trouble::Read(io::Error::other(error))));
                     }
                 },
-                Source::Text { .. } => return Poll::Ready(Ok(())),
+                Source::Text { .. } | Source::Whole { .. } => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -527,12 +551,12 @@ impl Drop for Body {
                     detail = words.or(detail);
                 }
             }
-            Source::File(file) => {
+            Source::File(FileSource { path, .. }) | Source::Whole { path } => {
                 if outcome.kind == Kind::TftpSent
                     && let Some(host) = self.about.host.clone()
                     && reason == Reason::Done
                 {
-                    let path = std::mem::take(&mut file.path);
+                    let path = std::mem::take(path);
                     // At once: the machine may ask for its address again in a moment.
                     self.about.ctx.note_whole(&host, &path);
                     self.about.note(host, path, true);

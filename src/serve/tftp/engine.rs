@@ -21,6 +21,7 @@ use super::native::Native;
 use super::outcome::{RETRIES, TIMEOUT};
 use super::spelling::Spellings;
 use super::tap;
+use super::whole::Wholes;
 use crate::config::snapshot::TftpEngine;
 use crate::serve::context::Context;
 
@@ -89,6 +90,7 @@ impl Engine {
             iface: Arc::clone(&spec.iface),
             limits: limits.clone(),
             spellings: Spellings::default(),
+            wholes: Wholes::default(),
             closing: closing.clone(),
         };
         let run = Run {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::body::{About, Body};
 use super::limits::{Holder, Limits, Permit};
 use super::spelling::{Found, Spellings};
+use super::whole::Wholes;
 use crate::base::{BootLoader, HardwareAddr, Uuid, without_tokens};
 use crate::decide::http::host_of;
 use crate::decide::tftp::{FileRequest, file_request};
@@ -36,6 +37,8 @@ pub(super) struct Requests {
     pub(super) iface: Arc<str>,
     pub(super) limits: Limits,
     pub(super) spellings: Spellings,
+    /// For the engine that has no buffer for what lies in memory.
+    pub(super) wholes: Wholes,
     /// No new transfer is begun once this is set.
     pub(super) closing: CancellationToken,
 }

@@ -17,8 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Transfers at once. Each holds two descriptors and a window of its file, 25 to 95 kB.
+/// Transfers at once that read their file as they send it. Each holds two descriptors and a window of its file, 25 to
+/// 95 kB.
 pub(super) const MAX_TRANSFERS: usize = 1_000;
+
+/// Transfers at once, those included whose file lies in memory whole: they hold a descriptor and four kilobytes.
+pub(super) const MAX_IN_ALL: usize = 4_096;
 
 /// Transfers to one address at once: many, because the engine holds one that a client has given up for
 /// five seconds, and because several machines may stand behind one address.
@@ -105,6 +109,8 @@ struct Running {
     by_client: HashMap<IpAddr, usize>,
     /// The places that are taken, those first that were taken first.
     places: BTreeMap<u64, Place>,
+    /// Of these the ones that read.
+    reading: usize,
     last: u64,
 }
 
@@ -113,6 +119,8 @@ struct Place {
     client: IpAddr,
     /// Who gives way to others while its client has not answered; nobody: it is held to the end.
     gives_way: Option<Arc<Holder>>,
+    /// It reads its file, as far as is known.
+    reads: bool,
 }
 
 /// The right to one transfer; given back when dropped, unless it was given to another one.
@@ -141,7 +149,7 @@ impl Limits {
     /// Whether a request had better wait: all places are taken, by clients that answer or may still.
     pub(super) fn must_wait(&self) -> bool {
         let running = lock(&self.running);
-        running.places.len() >= MAX_TRANSFERS && running.oldest(None, Holder::is_silent).is_none()
+        running.is_full() && running.oldest(None, Holder::is_silent).is_none()
     }
 
     /// One more transfer to this client; the error says why not. Where there is no place left it gets that of the
@@ -161,19 +169,25 @@ impl Limits {
                 ));
             }
         }
-        if running.places.len() >= MAX_TRANSFERS {
+        if running.is_full() {
             evicted = running
                 .evict(None, Holder::is_silent)
                 .or_else(|| running.evict(None, |holder| !holder.is_heard()));
             if evicted.is_none() {
-                return Err(format!("{MAX_TRANSFERS} transfers are running"));
+                return Err(format!("{} transfers are running", running.places.len()));
             }
         }
         running.last += 1;
         let place = running.last;
         *running.by_client.entry(client).or_default() += 1;
         let gives_way = holder;
-        running.places.insert(place, Place { client, gives_way });
+        running.reading += 1;
+        let held = Place {
+            client,
+            gives_way,
+            reads: true,
+        };
+        running.places.insert(place, held);
         drop(running);
         if let Some(evicted) = evicted {
             evicted.stop(Stop::Evicted);
@@ -187,6 +201,10 @@ impl Limits {
 }
 
 impl Running {
+    fn is_full(&self) -> bool {
+        self.reading >= MAX_TRANSFERS || self.places.len() >= MAX_IN_ALL
+    }
+
     fn count(&self, client: IpAddr) -> usize {
         self.by_client.get(&client).copied().unwrap_or_default()
     }
@@ -216,9 +234,10 @@ impl Running {
     }
 
     fn give_back(&mut self, place: u64) {
-        let Some(Place { client, .. }) = self.places.remove(&place) else {
+        let Some(Place { client, reads, .. }) = self.places.remove(&place) else {
             return;
         };
+        self.reading -= usize::from(reads);
         if let Some(count) = self.by_client.get_mut(&client) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -230,6 +249,18 @@ impl Running {
 
 fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Permit {
+    /// The file lies in memory: its place is a small one.
+    pub(super) fn reads_nothing(&self) {
+        let mut running = lock(&self.running);
+        if let Some(place) = running.places.get_mut(&self.place)
+            && std::mem::take(&mut place.reads)
+        {
+            running.reading -= 1;
+        }
+    }
 }
 
 impl Drop for Permit {
@@ -323,6 +354,36 @@ mod tests {
         assert!(take(&holder()).is_err());
         assert!(holders.iter().all(|holder| holder.why().is_none()));
         drop(held);
+    }
+
+    #[test]
+    fn there_are_more_places_for_what_lies_in_memory() {
+        let limits = Limits::default();
+        let take = |n: usize| {
+            let (a, b) = (n / 250, n % 250);
+            let client = IpAddr::from([10, 0, u8::try_from(a).unwrap(), u8::try_from(b).unwrap()]);
+            limits.take(client, None)
+        };
+        let mut held = Vec::new();
+        for n in 0..MAX_IN_ALL - 1 {
+            assert!(!limits.must_wait());
+            let permit = take(n).unwrap();
+            permit.reads_nothing();
+            permit.reads_nothing();
+            held.push(permit);
+        }
+        held.push(take(0).unwrap());
+        assert!(limits.must_wait());
+        assert!(take(1).is_err());
+        held.clear();
+        assert_eq!(lock(&limits.running).reading, 0);
+        // Those that read do not have so many.
+        held.extend((0..MAX_TRANSFERS).map(|n| take(n).unwrap()));
+        assert!(limits.must_wait());
+        held[0].reads_nothing();
+        assert!(!limits.must_wait());
+        drop(held);
+        assert_eq!(lock(&limits.running).reading, 0);
     }
 
     #[test]

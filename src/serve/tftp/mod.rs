@@ -16,6 +16,7 @@ mod native;
 mod outcome;
 mod spelling;
 mod tap;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -146,7 +146,7 @@ impl Native {
             let SocketAddr::V4(from) = from else {
                 continue;
             };
-            self.on_request(from, buffer.get(..len).unwrap_or_default());
+            self.on_request(from, buffer.get(..len).unwrap_or_default(), false);
         }
     }
 
@@ -154,7 +154,7 @@ impl Native {
     fn serve_waiting(&self) {
         while !self.requests.limits.must_wait() {
             match self.next_waiting() {
-                Some(Next::Serve(from, bytes)) => self.on_request(from, &bytes),
+                Some(Next::Serve(from, bytes)) => self.on_request(from, &bytes, true),
                 Some(Next::Expired(from, bytes)) => {
                     self.turn_away(from, &bytes, "no place came free in time");
                 }
@@ -176,9 +176,9 @@ impl Native {
         about.tell(Kind::TftpFailed, Reason::Busy, 0, Some(why.to_owned()));
     }
 
-    fn on_request(&self, from: SocketAddrV4, bytes: &[u8]) {
+    fn on_request(&self, from: SocketAddrV4, bytes: &[u8], has_waited: bool) {
         let refused = match Packet::read(bytes) {
-            Ok(Packet::Read(request)) => match self.begin(from, request, bytes) {
+            Ok(Packet::Read(request)) => match self.begin(from, request, bytes, has_waited) {
                 Ok(()) => return,
                 Err(refused) => refused,
             },
@@ -216,7 +216,13 @@ impl Native {
         send_once(self.spec.address, to, &packet);
     }
 
-    fn begin(&self, from: SocketAddrV4, request: Request<'_>, bytes: &[u8]) -> Result<(), Refused> {
+    fn begin(
+        &self,
+        from: SocketAddrV4,
+        request: Request<'_>,
+        bytes: &[u8],
+        has_waited: bool,
+    ) -> Result<(), Refused> {
         let earlier = self.lock().get(&from).cloned();
         if let Some(earlier) = earlier {
             if earlier.is_a_copy(bytes) {
@@ -229,13 +235,19 @@ impl Native {
                 Stop::AskedForAnother
             });
         }
-        if self.requests.limits.must_wait() && self.waiting().push(from, bytes, Instant::now()) {
+        // Behind those that wait already; whose turn it is has a place.
+        let must_wait =
+            !has_waited && (!self.waiting().is_empty() || self.requests.limits.must_wait());
+        if must_wait && self.waiting().push(from, bytes, Instant::now()) {
             return Ok(());
         }
         let holder = Arc::new(Holder::new(self.abandon.child_token()));
         let held = Some(Arc::clone(&holder));
         let (body, size) = self.requests.open(from.into(), request.name, held)?;
         let mut body = body.told();
+        let is_netascii = request.mode == Mode::Netascii;
+        // What is turned on its way has a buffer of its own.
+        let whole = (!is_netascii).then(|| body.take_whole(&self.requests.wholes));
         let socket = match Connected::open(self.spec.address, from) {
             Ok(socket) => socket,
             Err(error) => {
@@ -247,7 +259,7 @@ impl Native {
             blksize: Spec::blksize(self.spec.blksize, socket.mtu()),
             windowsize: self.spec.windowsize,
         };
-        let (options, mode) = (request.options, request.mode);
+        let options = request.options;
         let running = Arc::new(Running {
             request: bytes.to_vec(),
             began: Instant::now(),
@@ -263,15 +275,17 @@ impl Native {
                 None => body.promised_size().await,
             };
             // How long a file gets by netascii is known at its end only.
-            let size = size.filter(|_| mode == Mode::Octet);
+            let size = size.filter(|_| !is_netascii);
+            let terms = Terms::agree(&options, caps, size);
+            let mut transfer = Transfer::new(terms, running.began.elapsed());
+            if let Some(file) = whole.flatten() {
+                transfer.supply_whole(file);
+            }
             let drive = Drive {
-                transfer: Transfer::new(
-                    Terms::agree(&options, caps, size),
-                    running.began.elapsed(),
-                ),
+                transfer,
                 body,
                 socket,
-                is_netascii: mode == Mode::Netascii,
+                is_netascii,
                 running: Arc::clone(&running),
                 out,
             };
