@@ -21,7 +21,7 @@ test: ## every test, real clients and real boots among them
 install-test: ## install a virtual machine for real: from its first network boot to the login on its disk
 	@scripts/install-test.sh
 
-boot-matrix: ## boot every ready-made profile and loader on virtual machines, half an hour; ARGS="alma-9 bios" for some
+boot-matrix: ## boot every ready-made profile and loader on virtual machines, an hour; ARGS="alma-9 bios" for some
 	@scripts/boot-matrix.sh $(ARGS)
 
 bench-dhcp: ## as root: DHCP beside Kea, ISC dhcpd and dnsmasq, half an hour; ARGS="--quick" for three minutes

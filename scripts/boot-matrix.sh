@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Boots every ready-made profile on a virtual machine, with BIOS and with UEFI: real iPXE has to ask for its script
-# and for each file of the profile, in order, and to start what it has loaded with the right command line. The files
-# are stand-ins that tell how they were started; where a system's own can be had here, these are booted as well.
+# and for each file of the profile, in order, and to start what it has loaded with the right command line. In the
+# places of Linux systems stands one that does what their installers do until the first write to a disk; in those
+# of all others stand-ins that tell how they were started. Where a system's own files can be had here, these are
+# booted as well.
 #
 #   scripts/boot-matrix.sh [PROFILE…] [bios] [uefi-x64]
 set -euo pipefail
@@ -51,13 +53,13 @@ fetch() {
     configuration
     local fetch=("$bootwright" --config "$folder/bootwright.toml" assets fetch)
     "${fetch[@]}" ipxe
-    "${fetch[@]}" debian-12 || echo "Debian 12's installer cannot be had: only its stand-in is booted"
+    "${fetch[@]}" debian-12 || echo "Debian 12's installer cannot be had: only stand-ins are booted"
     "${fetch[@]}" memtest || echo "the memory test cannot be had: only its stand-in is booted"
     [ -e "$installers/debian/13/x86_64/linux" ] || "${fetch[@]}" debian-13 || debian_13_package ||
         echo "Debian 13's installer cannot be had: only its stand-in is booted"
 }
 
-step "install what is missing" scripts/setup.sh demo
+step "install what is missing" scripts/setup.sh matrix
 step "build" cargo test --locked --test boot_matrix --no-run
 step "fetch the systems that can be had" fetch
 step "boot every profile, one machine at a time" \

@@ -6,6 +6,7 @@
 #   scripts/setup.sh build     only what building needs
 #   scripts/setup.sh demo      what `make demo` needs
 #   scripts/setup.sh arm       what virtual machines of 64-bit ARM need
+#   scripts/setup.sh matrix    what `make boot-matrix` needs
 #   scripts/setup.sh loaders   what virtual machines with other boot loaders than iPXE need
 #   scripts/setup.sh install   what `make install-test` needs
 #   scripts/setup.sh validators  what the validators of the ready-made profiles need
@@ -19,6 +20,8 @@ BUILD=(gcc libc6-dev make)
 BOOT=(qemu-system-x86 ovmf ipxe debian-installer-12-netboot-amd64 iproute2 util-linux)
 # A virtual machine of 64-bit ARM: its firmware, and a kernel that it can load.
 ARM=(qemu-system-arm qemu-efi-aarch64 debian-installer-12-netboot-arm64)
+# What is in the initial RAM disk of the systems that take the places of those that cannot be had.
+MATRIX=(busybox curl)
 # Other boot loaders than iPXE.
 LOADERS=(pxelinux syslinux-common syslinux-efi grub-efi-amd64-signed grub-common grub-pc-bin)
 # The clients and the relay that the tests run against the daemon, and another DHCP server beside it.
@@ -42,6 +45,7 @@ case ${1:-all} in
 build) packages=("${BUILD[@]}") ;;
 demo) packages=("${BUILD[@]}" "${BOOT[@]}") ;;
 arm) packages=("${BUILD[@]}" "${BOOT[@]}" "${ARM[@]}") ;;
+matrix) packages=("${BUILD[@]}" "${BOOT[@]}" "${MATRIX[@]}") ;;
 loaders) packages=("${BUILD[@]}" "${BOOT[@]}" "${LOADERS[@]}") ;;
 install) packages=("${BUILD[@]}" "${BOOT[@]}" "${MIRROR[@]}") ;;
 bench) packages=("${BUILD[@]}" "${PEERS[@]}") ;;

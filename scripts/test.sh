@@ -4,13 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/steps.sh
-STEPS=8
+STEPS=9
 bootwright=target/debug/bootwright
 
 # Cargo leaves out targets with `test = false` unless they are named, and takes names only by themselves.
 build() {
     cargo test --locked --all-targets --no-run &&
-        cargo test --locked --test boot --test netns_clients --test install --test validators --no-run
+        cargo test --locked --test boot --test netns_clients --test install --test validators --test boot_matrix --no-run
 }
 
 step "install what is missing" scripts/setup.sh
@@ -25,5 +25,9 @@ step "real clients in network namespaces" \
 step "fetch the boot files" "$bootwright" assets fetch ipxe debian-12
 step "real boots, one machine at a time" \
     in_networks cargo test --locked --test boot -- --test-threads=1 --nocapture
+# One of each way by which installers find their answers; `make boot-matrix` boots all.
+step "installers of other systems, by a Linux in their places" \
+    in_networks env BOOT_MATRIX_INSTALLERS="$PWD/boot-assets" cargo test --locked --test boot_matrix -- \
+    alma-9 ubuntu-24.04 leap-15 flatcar bios
 step "a whole installation" scripts/install-test.sh
 finished test

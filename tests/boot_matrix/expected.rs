@@ -181,8 +181,20 @@ pub(crate) struct Expected {
     line: Option<String>,
     /// Lines of its console, each with the files that it names.
     console: Vec<String>,
-    /// The state of its host in the end, where the system is one that answers.
+    /// The state of its host in the end: a tool for one boot and a live system leave it as it was.
     state: Option<&'static str>,
+    /// What its scripts have reported last.
+    said: &'static str,
+}
+
+/// The last report of an installer's scripts before the first write to a disk.
+fn said(profile: &Profile) -> &'static str {
+    match profile.family.as_str() {
+        "redhat" | "suse" | "ubuntu" | "coreos" | "flatcar" => "installing on /dev/vda",
+        "debian" if !profile.name.as_str().starts_with("proxmox") => "installing on /dev/vda",
+        "alpine" => "reaching the mirror",
+        _ => "",
+    }
 }
 
 /// The answers that an installer fetches, in order, up to its first write to a disk.
@@ -235,6 +247,7 @@ impl Expected {
             line: None,
             console: Vec::new(),
             state: None,
+            said: "",
         }
     }
 
@@ -252,10 +265,10 @@ impl Expected {
             format!("stand-in: started by {}", turn.told()),
             format!("{} {} {}", host.mac().unwrap(), host.ip.unwrap(), host.name),
         ];
+        self.said = said(profile);
         self.state = Some(match profile.lifecycle {
             Lifecycle::Install => "installing",
-            Lifecycle::Once => "installed",
-            Lifecycle::Live => "live",
+            Lifecycle::Once | Lifecycle::Live => "local",
         });
         self
     }
@@ -347,6 +360,7 @@ impl Expected {
             line,
             console,
             state: None,
+            said: "",
         };
         if turn.files == Files::Linux {
             return expected.into_linux(site, host, profile, turn);
@@ -403,6 +417,12 @@ impl Expected {
             {
                 return Err(format!("  its console should have shown `{line}`"));
             }
+        }
+        if !seen.standing.contains(self.said) {
+            return Err(format!(
+                "  its last report should be `{}`: {}",
+                self.said, seen.standing
+            ));
         }
         let Some(line) = &self.line else {
             return Ok(format!("{} files", self.fetched.len()));

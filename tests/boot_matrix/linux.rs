@@ -1,16 +1,15 @@
 //! A system of its own in the places of those that cannot be had here: Debian's kernel, with an initial RAM disk
 //! (`linux/init`) that does what the installer does that a profile is for, up to the first write to a disk.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bootwright::config::snapshot::{Host, Profile};
 use bootwright::render::RenderedBoot;
 
+use crate::archive::Archive;
 use crate::site::Site;
 
 /// Where the kernel and its modules are, below the folder of installers.
@@ -57,8 +56,15 @@ pub(crate) fn can_be_had(installers: &Path) -> bool {
 /// Puts the kernel and the initial RAM disk in the places of each profile's, and files in the places of all others
 /// that a system fetches.
 pub(crate) fn place(site: &Site, installers: &Path) {
-    let kernel = installers.join(INSTALLER).join("linux");
-    let initrd = archive(&installers.join(INSTALLER).join("initrd.gz"));
+    // One copy of either for all places.
+    let kernel = site.temporary().join("linux");
+    fs::copy(installers.join(INSTALLER).join("linux"), &kernel).unwrap();
+    let initrd = site.temporary().join("initrd.gz");
+    fs::write(
+        &initrd,
+        archive(&installers.join(INSTALLER).join("initrd.gz")),
+    )
+    .unwrap();
     for (host, profile) in site.hosts() {
         let boot = site.boot(host, profile);
         if !is_linux(profile, &boot) {
@@ -73,8 +79,8 @@ pub(crate) fn place(site: &Site, installers: &Path) {
                 continue;
             }
             match index {
-                0 => drop(fs::copy(&kernel, file).unwrap()),
-                1 => fs::write(file, &initrd).unwrap(),
+                0 => fs::hard_link(&kernel, file).unwrap(),
+                1 => fs::hard_link(&initrd, file).unwrap(),
                 _ => fs::write(file, format!("<<stand-in:{path}>>\n")).unwrap(),
             }
         }
@@ -161,88 +167,6 @@ fn archive(installer: &Path) -> Vec<u8> {
     }
     assert!(modules.len() > 5, "modules: {}", modules.len());
     packed(archive.ended())
-}
-
-/// An archive as kernels unpack it (cpio, `newc`).
-#[derive(Default)]
-struct Archive {
-    bytes: Vec<u8>,
-    number: u32,
-    made: BTreeSet<String>,
-}
-
-impl Archive {
-    fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), body: &[u8]) {
-        if !self.made.insert(name.to_owned()) {
-            return;
-        }
-        if let Some((folder, _)) = name.rsplit_once('/') {
-            self.folder(folder);
-        }
-        self.number += 1;
-        let size = u32::try_from(body.len()).unwrap();
-        let name_size = u32::try_from(name.len() + 1).unwrap();
-        let mut header = String::from("070701");
-        for field in [
-            self.number,
-            mode,
-            0,
-            0,
-            1,
-            0,
-            size,
-            0,
-            0,
-            device.0,
-            device.1,
-            name_size,
-            0,
-        ] {
-            let _ = write!(header, "{field:08x}");
-        }
-        self.bytes.extend(header.bytes().chain(name.bytes()));
-        self.bytes.push(0);
-        self.pad();
-        self.bytes.extend(body);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-    }
-
-    fn folder(&mut self, name: &str) {
-        self.entry(name, 0o040_755, (0, 0), &[]);
-    }
-
-    fn file(&mut self, name: &str, mode: u32, body: &[u8]) {
-        self.entry(name, 0o100_000 | mode, (0, 0), body);
-    }
-
-    /// A program of this machine, and the libraries that it needs.
-    fn program(&mut self, name: &str) {
-        let path = ["/usr/bin", "/bin"]
-            .map(|folder| PathBuf::from(folder).join(name))
-            .into_iter()
-            .find(|path| path.is_file())
-            .unwrap_or_else(|| panic!("there is no {name}: apt-get install {name}"));
-        self.file(&format!("bin/{name}"), 0o755, &fs::read(&path).unwrap());
-        let told = Command::new("ldd").arg(&path).output().unwrap();
-        for line in String::from_utf8_lossy(&told.stdout).lines() {
-            // `libc.so.6 => /lib/…/libc.so.6 (0x…)`, or the loader's path alone; nothing for a static one.
-            let Some(library) = line.split_whitespace().find(|word| word.starts_with('/')) else {
-                continue;
-            };
-            let place = library.trim_start_matches('/');
-            self.file(place, 0o755, &fs::read(library).unwrap());
-        }
-    }
-
-    fn ended(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, (0, 0), &[]);
-        self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
-        self.bytes
-    }
 }
 
 /// The modules in the installer's own initial RAM disk.

@@ -31,6 +31,8 @@ pub(crate) struct Seen {
     pub(crate) console: String,
     /// The state of the host in the end.
     pub(crate) state: String,
+    /// Where it stands, in a sentence, with the last report.
+    pub(crate) standing: String,
     /// What `why` then says.
     pub(crate) verdict: String,
     /// What it says to be the causes of what is missing.
@@ -82,6 +84,7 @@ pub(crate) fn run(config: &str, host: &str, firmware: &str, sign: &str) -> ExitC
                 lines: outcome.lines.iter().map(ToString::to_string).collect(),
                 console: String::from_utf8_lossy(&console).into_owned(),
                 state: standing.map_or_else(String::new, |found| found.state.to_string()),
+                standing: standing.map_or_else(String::new, |found| found.standing.clone()),
                 verdict: standing.map_or_else(String::new, |found| found.verdict.clone()),
                 causes: standing.map_or_else(Vec::new, |found| {
                     found

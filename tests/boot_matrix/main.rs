@@ -10,6 +10,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program for people who wait")]
 
+mod archive;
 mod expected;
 #[expect(dead_code, reason = "the validators' own")]
 #[path = "../validators/hosts.rs"]

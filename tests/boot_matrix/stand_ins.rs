@@ -1,7 +1,6 @@
 //! Files in the places of those that cannot be had here: kernels that tell on the serial port how they were
 //! started and what they were given (`machine/`), and files with a mark by which they are found in memory.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +9,7 @@ use bootwright::config::snapshot::ImageKind;
 use bootwright::render::RenderedBoot;
 use tempfile::TempDir;
 
+use crate::archive::Archive;
 use crate::site::Site;
 
 /// The kernels, built by the compiler that Rust links with.
@@ -78,27 +78,12 @@ fn run(place: &Path, line: &str) {
     assert!(output.status.success(), "{line}:\n{said}");
 }
 
-/// A file with a mark: an archive as kernels unpack it (cpio, `newc`), with one file that holds the mark.
+/// A file with a mark: an archive as kernels unpack it, with one file that holds the mark.
 fn marked(path: &str) -> Vec<u8> {
-    fn entry(archive: &mut Vec<u8>, name: &str, mode: u32, body: &[u8]) {
-        let mut header = String::from("070701");
-        let size = u32::try_from(body.len()).unwrap();
-        let name_size = u32::try_from(name.len() + 1).unwrap();
-        for field in [1, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
-            let _ = write!(header, "{field:08x}");
-        }
-        archive.extend(header.bytes().chain(name.bytes()));
-        archive.push(0);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend(body);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-    }
-    let mut archive = Vec::new();
+    let mut archive = Archive::default();
     let mark = format!("<<stand-in:{path}>>\n");
-    entry(&mut archive, "stand-in", 0o100_644, mark.as_bytes());
-    entry(&mut archive, "TRAILER!!!", 0, &[]);
-    archive.resize(archive.len().next_multiple_of(512), 0);
-    archive
+    archive.file("stand-in", 0o644, mark.as_bytes());
+    archive.ended()
 }
 
 /// Puts a stand-in in each place from which some host loads a file.
