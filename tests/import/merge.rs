@@ -464,7 +464,6 @@ fn what_cannot_be_read_is_refused_with_the_remedy() {
     }
 }
 
-/// A `virsh` that knows two domains and a network.
 #[test]
 fn what_never_ends_is_not_read() {
     let site = Site::new();
@@ -518,6 +517,7 @@ fn only_what_changes_is_listed_and_tables_are_merged_key_by_key() {
     );
 }
 
+/// A `virsh` that knows two domains and a network.
 #[test]
 fn a_running_libvirt_is_asked() {
     use std::os::unix::fs::PermissionsExt as _;
