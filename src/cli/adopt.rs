@@ -266,26 +266,22 @@ fn who_has(found: &Suggestion, mac: HardwareAddr) -> Vec<String> {
 
 /// Which of the host's addresses gives way; `None`: none does.
 fn replaced(host: &Host, machine: &Machine, asked: &Adopt) -> anyhow::Result<Option<HardwareAddr>> {
-    if asked.add || host.macs.is_empty() {
+    let macs = host.all_macs();
+    if asked.add || macs.is_empty() {
         return Ok(None);
     }
     let list = || {
-        let macs: Vec<String> = host.macs.iter().map(ToString::to_string).collect();
+        let macs: Vec<String> = macs.iter().map(ToString::to_string).collect();
         macs.join(", ")
     };
     if let Some(old) = asked.old {
-        if !host.macs.contains(&old) {
-            anyhow::bail!(
-                "{old} is no MAC of the first network card of {}\n  it has {}; those of a [[hosts.{}.nic]] are edited by hand",
-                host.name,
-                list(),
-                host.name
-            );
+        if !macs.contains(&old) {
+            anyhow::bail!("{old} is no MAC of {}: it has {}", host.name, list());
         }
         return Ok(Some(old));
     }
     let likely = machine.instead_of.get(&host.name);
-    match (&host.macs[..], likely) {
+    match (macs.as_slice(), likely) {
         ([only], _) => Ok(Some(*only)),
         (several, Some(likely)) if several.contains(likely) => Ok(Some(*likely)),
         _ => anyhow::bail!(
@@ -304,31 +300,19 @@ fn replace(
     new: HardwareAddr,
 ) -> Result<(), Error> {
     let entry = Entry::Host(host.clone());
+    if let Some(old) = old {
+        return if reservations.replace_mac(&entry, old, new)? {
+            Ok(())
+        } else {
+            Err(gone(host, old))
+        };
+    }
     let key = Key::of(["mac"]);
     let new = Value::String(new.to_string());
-    let Some(old) = old else {
-        return match reservations.value(&entry, &key)? {
-            Some(_) => reservations.push(&entry, &key, &new),
-            None => reservations.set(&entry, &key, &new),
-        };
-    };
-    let is_old = |value: &Value| {
-        let written = value.as_str().and_then(|text| text.parse().ok());
-        written == Some(old)
-    };
-    let next = match reservations.value(&entry, &key)? {
-        Some(Value::Array(list)) => {
-            if !list.iter().any(is_old) {
-                return Err(gone(host, old));
-            }
-            // In its place: the first one names the machine.
-            let next = |value: Value| if is_old(&value) { new.clone() } else { value };
-            Value::Array(list.into_iter().map(next).collect())
-        }
-        Some(value) if is_old(&value) => new,
-        _ => return Err(gone(host, old)),
-    };
-    reservations.set(&entry, &key, &next)
+    match reservations.value(&entry, &key)? {
+        Some(_) => reservations.push(&entry, &key, &new),
+        None => reservations.set(&entry, &key, &new),
+    }
 }
 
 fn gone(host: &HostName, old: HardwareAddr) -> Error {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Command;
 use clap_mangen::Man;
 
+use super::Usage;
 use super::command::{EXIT_STATUS, command, examples, heading};
 
 /// `man`.
@@ -53,11 +54,14 @@ pub fn run(asked: &ManPages, out: &mut dyn Write) -> anyhow::Result<u8> {
             let inner = found
                 .get_subcommands()
                 .find(|inner| inner.get_name() == name && !inner.is_hide_set());
-            found = inner.with_context(|| {
+            found = inner.ok_or_else(|| {
                 let names = found.get_subcommands().map(Command::get_name);
                 let near = crate::base::suggest::nearest(name, names)
                     .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-                format!("there is no command `{}`{near}", asked.command.join(" "))
+                Usage(format!(
+                    "there is no command `{}`{near}",
+                    asked.command.join(" ")
+                ))
             })?;
         }
         page(found, &asked.command.join(" "), out)?;

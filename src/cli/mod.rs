@@ -45,6 +45,11 @@ use self::args::{Args, Command, HostCommand};
 use self::client::{Client, Refused};
 use crate::serve::admin::error::BAD_REQUEST;
 
+/// Wrong usage that no definition of arguments tells: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
 /// Where the configuration is looked for, in this order, when nothing names it.
 const PLACES: [&str; 2] = ["config/bootwright.toml", "/etc/bootwright/bootwright.toml"];
 
@@ -78,10 +83,14 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "bootwright: {}", told(&error));
-            match error.downcast_ref::<Refused>() {
-                // What was typed makes no sense, which only the daemon could tell.
-                Some(Refused(body)) if body.code == BAD_REQUEST => ExitCode::from(2),
-                _ => ExitCode::FAILURE,
+            // What was typed makes no sense, which only the command or the daemon could tell.
+            let by_daemon = error
+                .downcast_ref::<Refused>()
+                .is_some_and(|Refused(body)| body.code == BAD_REQUEST);
+            if by_daemon || error.is::<Usage>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }

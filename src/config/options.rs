@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 /// An option that is sent because the configuration says so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConfiguredOption {
     /// Its code.
     pub code: u8,

@@ -1,7 +1,8 @@
 //! All reservations files of a configuration as texts to be edited.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -188,7 +189,10 @@ impl Reservations {
             .is_some_and(|extension| extension == "toml");
         let below = self.folders.iter().find_map(|named| {
             let rest = folder.strip_prefix(real(named)).ok()?;
-            Some(named.join(rest).join(path.file_name()?))
+            let rest = rest.join(path.file_name()?);
+            // Names with a dot at their beginning are not read.
+            let is_hidden = |part: &OsStr| part.as_encoded_bytes().starts_with(b".");
+            (!rest.iter().any(is_hidden)).then(|| named.join(rest))
         });
         match below.filter(|_| is_toml && !path.exists()) {
             Some(path) => {
@@ -270,6 +274,7 @@ impl Reservations {
     /// The hosts that names, MAC addresses, addresses and globs mean, each once.
     pub fn hosts_of(&mut self, texts: &[String]) -> Result<Vec<HostName>, Error> {
         let mut found = Vec::new();
+        let mut known = HashSet::new();
         for text in texts {
             let hosts = if glob::is_glob(text) {
                 let mut hosts = self.hosts()?;
@@ -281,11 +286,7 @@ impl Reservations {
             } else {
                 vec![self.host_of(text)?]
             };
-            for host in hosts {
-                if !found.contains(&host) {
-                    found.push(host);
-                }
-            }
+            found.extend(hosts.into_iter().filter(|host| known.insert(host.clone())));
         }
         Ok(found)
     }
@@ -294,7 +295,7 @@ impl Reservations {
     pub fn add_host(&mut self, draft: &HostDraft) -> Result<(), Error> {
         let entry = Entry::Host(draft.name.clone());
         self.must_be_new(&entry)?;
-        let at = self.file_for(draft.group.as_ref())?;
+        let at = self.file_for(draft.group.as_ref());
         self.edit(at, entry, What::Added, |document| document.add_host(draft))
     }
 
@@ -302,20 +303,29 @@ impl Reservations {
     pub fn add_group(&mut self, draft: &GroupDraft) -> Result<(), Error> {
         let entry = Entry::Group(draft.name.clone());
         self.must_be_new(&entry)?;
-        let at = self.file_for(None)?;
+        let at = self.file_for(None);
         self.edit(at, entry, What::Added, |document| document.add_group(draft))
     }
 
     /// Gives a host the keys of a draft that it lacks.
     pub fn merge_host(&mut self, draft: &HostDraft) -> Result<Merged, Error> {
         let entry = Entry::Host(draft.name.clone());
-        self.change(&entry, |document| document.merge_host(draft))
+        let at = self.find(&entry)?;
+        let merged = self.on(at, |document| document.merge_host(draft))?;
+        if !merged.added.is_empty() {
+            self.touch(at, entry, What::Changed, 1);
+        }
+        Ok(merged)
     }
 
-    /// Gives a group the keys of a draft that it lacks.
-    pub fn merge_group(&mut self, draft: &GroupDraft) -> Result<Merged, Error> {
-        let entry = Entry::Group(draft.name.clone());
-        self.change(&entry, |document| document.merge_group(draft))
+    /// Puts a hardware address in the place of another one, whichever network card of the host has it; whether one has.
+    pub fn replace_mac(
+        &mut self,
+        entry: &Entry,
+        old: HardwareAddr,
+        new: HardwareAddr,
+    ) -> Result<bool, Error> {
+        self.change(entry, |document| document.replace_mac(entry, old, new))
     }
 
     /// The value of a key; `None`: it is not there, or no single value.
@@ -344,16 +354,19 @@ impl Reservations {
         self.change(entry, |document| document.pull(entry, key, element))
     }
 
-    /// Takes a host or group away.
-    pub fn remove(&mut self, entry: &Entry) -> Result<(), Error> {
-        let at = self.find(entry)?;
-        let line = self.line(at, entry)?;
-        self.edit(at, entry.clone(), What::Removed, |document| {
-            document.remove(entry)
-        })?;
-        let at = self.known.get(entry).copied();
-        if let Some(touched) = at.and_then(|at| self.touched.get_mut(at)) {
-            touched.line = line;
+    /// Takes hosts and groups away.
+    pub fn remove(&mut self, entries: &[Entry]) -> Result<(), Error> {
+        let mut of_files: Vec<Vec<Entry>> = vec![Vec::new(); self.files.len()];
+        for entry in entries {
+            let at = self.find(entry)?;
+            let line = self.line(at, entry)?;
+            self.touch(at, entry.clone(), What::Removed, line);
+            if let Some(of_file) = of_files.get_mut(at) {
+                of_file.push(entry.clone());
+            }
+        }
+        for (at, entries) in of_files.iter().enumerate() {
+            self.on(at, |document| document.remove(entries))?;
         }
         Ok(())
     }
@@ -382,14 +395,15 @@ impl Reservations {
     }
 
     /// Where a new host goes.
-    fn file_for(&mut self, group: Option<&GroupName>) -> Result<usize, Error> {
+    fn file_for(&self, group: Option<&GroupName>) -> usize {
         if let Some(into) = self.into {
-            return Ok(into);
+            return into;
         }
         if let Some(group) = group {
             for at in (0..self.files.len()).rev() {
-                if self.on(at, |document| document.has_host_of(group))? {
-                    return Ok(at);
+                let file = self.files.get(at);
+                if file.is_some_and(|file| file.document.has_host_of(group)) {
+                    return at;
                 }
             }
             let entry = Entry::Group(group.clone());
@@ -403,15 +417,11 @@ impl Reservations {
             if let Some(at) = of_group
                 && self.has_hosts(at)
             {
-                return Ok(at);
+                return at;
             }
         }
-        for at in (0..self.files.len()).rev() {
-            if self.has_hosts(at) {
-                return Ok(at);
-            }
-        }
-        Ok(self.files.len().saturating_sub(1))
+        let with_hosts = (0..self.files.len()).rev().find(|at| self.has_hosts(*at));
+        with_hosts.unwrap_or(self.files.len().saturating_sub(1))
     }
 
     fn has_hosts(&self, at: usize) -> bool {
@@ -477,6 +487,12 @@ impl Reservations {
         act: impl FnOnce(&mut Document) -> Result<T, EditError>,
     ) -> Result<T, Error> {
         let done = self.on(at, act)?;
+        self.touch(at, entry, what, 1);
+        Ok(done)
+    }
+
+    /// Notes what was done to an entry of this file; `line`: where it stands, unless the text tells it later.
+    fn touch(&mut self, at: usize, entry: Entry, what: What, line: usize) {
         let path = self.path(at);
         let known = self.known.get(&entry).copied();
         if let Some(touched) = known.and_then(|at| self.touched.get_mut(at)) {
@@ -486,16 +502,16 @@ impl Reservations {
                 (_, what) => what,
             };
             touched.path = path;
+            touched.line = line;
         } else {
             self.known.insert(entry.clone(), self.touched.len());
             self.touched.push(Touched {
                 entry,
                 what,
                 path,
-                line: 1,
+                line,
             });
         }
-        Ok(done)
     }
 
     pub(super) fn disk(&self) -> Arc<dyn Files> {

@@ -117,6 +117,51 @@ fn an_edit_is_written_with_the_mode_and_through_links() {
 }
 
 #[test]
+fn what_a_killed_command_left_behind_is_in_nobodys_way() {
+    let site = Site::usual();
+    let left = |count: u32| {
+        let name = format!(".r.toml.bootwright-{}-{count}", std::process::id());
+        site.path(&name)
+    };
+    // Other tests of this process count on meanwhile.
+    for count in 0..2_000 {
+        fs::write(left(count), "half a te").unwrap();
+    }
+    assert!(site.set("web02", "ip", "10.99.0.22").unwrap().written);
+    assert!(site.text("r.toml").contains("10.99.0.22"));
+    let there = (0..2_000).filter(|count| left(*count).exists()).count();
+    assert_eq!(there, 2_000);
+}
+
+#[test]
+fn attributes_are_kept_and_further_names_are_told() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+    let site = Site::usual();
+    let path = site.path("r.toml");
+    let marked = setxattr(&path, "user.owner", b"team-a", XattrFlags::empty());
+    fs::hard_link(&path, site.path("other")).unwrap();
+    let applied = site.set("web02", "ip", "10.99.0.22").unwrap();
+    assert_eq!(applied.notes.len(), 1, "{:?}", applied.notes);
+    assert!(applied.notes[0].contains("2 names"), "{:?}", applied.notes);
+    assert_eq!(site.text("other"), HOSTS);
+    match marked {
+        Ok(()) => {
+            let mut value = [0; 16];
+            let length = getxattr(&path, "user.owner", &mut value).unwrap();
+            assert_eq!(&value[..length], b"team-a");
+        }
+        // No file system for attributes.
+        Err(error) => assert_eq!(error, rustix::io::Errno::NOTSUP),
+    }
+    assert!(
+        site.set("web02", "ip", "10.99.0.23")
+            .unwrap()
+            .notes
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_dry_run_writes_nothing() {
     let site = Site::usual();
     let applied = apply(
@@ -453,7 +498,12 @@ fn what_is_new_goes_where_it_is_told_to() {
     assert_eq!(into("r.toml").unwrap(), Path::new("r.toml"));
     assert_eq!(into("more/a.toml").unwrap(), Path::new("more/a.toml"));
     assert_eq!(into("more/new.toml").unwrap(), Path::new("more/new.toml"));
-    for none in ["new.toml", "more/new.txt", "bootwright.toml"] {
+    for none in [
+        "new.toml",
+        "more/new.txt",
+        "more/.new.toml",
+        "bootwright.toml",
+    ] {
         assert!(matches!(into(none), Err(Error::NotOurs { .. })), "{none}");
     }
     // From elsewhere the name of the file is enough, as long as it is the only one.
@@ -558,8 +608,10 @@ fn a_storm_of_edits_keeps_every_comment_and_every_good_edit() {
             }
             _ => {
                 let gone = entry(&host);
-                let result =
-                    apply(&site.config(), Mode::Write, &mut |all| all.remove(&gone)).map(|_| ());
+                let result = apply(&site.config(), Mode::Write, &mut |all| {
+                    all.remove(std::slice::from_ref(&gone))
+                })
+                .map(|_| ());
                 addresses.remove(&host);
                 (result, is_there)
             }

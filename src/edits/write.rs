@@ -13,13 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, RenameFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Changed, Error};
 
 /// How often a lock is asked for.
 const LOCK_EVERY: Duration = Duration::from_millis(20);
+
+/// How many temporary files that were left behind are passed over.
+const MOST_LEFT: u32 = 10_000;
 
 /// Steps between which somebody else may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,14 +202,25 @@ fn stage<'c>(changed: &'c Changed, notes: &mut Vec<String>) -> io::Result<Staged
     let real = real_path(&changed.path)?;
     let folder = real.parent().unwrap_or_else(|| Path::new("."));
     let name = real.file_name().unwrap_or_default().to_string_lossy();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    // Names with a dot are no configuration.
-    let temporary = folder.join(format!(".{name}.bootwright-{}-{count}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut left = 0;
+    let (temporary, mut file) = loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Names with a dot are no configuration.
+        let temporary = folder.join(format!(".{name}.bootwright-{}-{count}", std::process::id()));
+        let opened = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary);
+        match opened {
+            Ok(file) => break (temporary, file),
+            // Left by a command that was killed; in a container the next one has its number again.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && left < MOST_LEFT => {
+                left += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    };
     let staged = Staged {
         changed,
         real,
@@ -233,6 +247,19 @@ fn stage<'c>(changed: &'c Changed, notes: &mut Vec<String>) -> io::Result<Staged
                 ));
             }
             file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o7777))?;
+            if !copy_attributes(&staged.real, &file) {
+                notes.push(format!(
+                    "not all access rules and attributes of {} could be kept: `getfacl` shows those that it has now",
+                    changed.path.display()
+                ));
+            }
+            if old.nlink() > 1 {
+                notes.push(format!(
+                    "{} had {} names (hard links): it is a file of its own now, and the other names keep the old text; `ln -s` makes links that last",
+                    changed.path.display(),
+                    old.nlink()
+                ));
+            }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
@@ -241,6 +268,33 @@ fn stage<'c>(changed: &'c Changed, notes: &mut Vec<String>) -> io::Result<Staged
     }
     file.sync_all()?;
     Ok(staged)
+}
+
+/// Gives a new file the extended attributes of the old one, access lists (`setfacl`) among them; whether it got all that
+/// rule access. A file system without attributes has none to lose.
+fn copy_attributes(old: &Path, new: &File) -> bool {
+    const ACCESS: &[u8] = b"system.posix_acl_access";
+    let Ok(old) = File::open(old) else {
+        return true;
+    };
+    let mut names = vec![0; rustix::fs::flistxattr_query(&old).unwrap_or_default()];
+    let length = rustix::fs::flistxattr(&old, &mut names).unwrap_or_default();
+    names.truncate(length);
+    let mut all = true;
+    for name in names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        let copy = || -> rustix::io::Result<()> {
+            let mut value = vec![0; rustix::fs::fgetxattr_query(&old, name)?];
+            let length = rustix::fs::fgetxattr(&old, name, &mut value)?;
+            value.truncate(length);
+            rustix::fs::fsetxattr(new, name, &value, XattrFlags::empty())
+        };
+        // Labels of the system's (`security.…`) are the folder's to give.
+        all &= copy().is_ok() || name != ACCESS;
+    }
+    all
 }
 
 /// The file behind links; a link that leads nowhere leads to where the file is to be.
@@ -313,10 +367,11 @@ fn place(one: &mut Staged<'_>, watch: &mut dyn FnMut(Step<'_>)) -> io::Result<bo
         }
         Err(error) => return Err(error),
     }
+    // The old text is thrown away once it is known to be what the edit began with, not before.
     one.placed = true;
-    one.exchanged = true;
     watch(Step::Replaced(&one.changed.path));
     if content(&one.temporary)?.as_deref() == Some(before.as_bytes()) {
+        one.exchanged = true;
         return Ok(true);
     }
     // It was changed between the reading and now. What stands under the name goes back only while it is ours.
@@ -327,8 +382,7 @@ fn place(one: &mut Staged<'_>, watch: &mut dyn FnMut(Step<'_>)) -> io::Result<bo
             return Ok(false);
         }
     }
-    // Saved again and again in this very moment: nothing is thrown away.
-    one.exchanged = false;
+    // Saved again and again in this very moment.
     Err(io::Error::other(format!(
         "somebody else saves it at this moment; a version of it is in {}",
         one.temporary.display()

@@ -1,6 +1,6 @@
 //! dnsmasq's configuration (dnsmasq(8)): ranges, options by tags, `dhcp-host`.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::{Entry, HEADLINE, Left, entries, options_of, seconds, without_dhcp, word};
@@ -18,11 +18,11 @@ pub(super) fn write(snapshot: &Snapshot, left: &mut Vec<Left>) -> String {
         range(&mut text, subnet, tag, left);
     }
     let entries = entries(snapshot);
-    let sets = option_sets(&entries);
-    if !sets.is_empty() {
+    let sets = Sets::of(&entries);
+    if !sets.all.is_empty() {
         text.push_str("\n# Options of groups and hosts\n");
     }
-    for (number, options) in sets.iter().enumerate() {
+    for (number, options) in sets.all.iter().enumerate() {
         for one in *options {
             option(
                 &mut text,
@@ -79,28 +79,32 @@ fn range(text: &mut String, subnet: &Subnet, tag: &str, left: &mut Vec<Left>) {
     }
 }
 
-/// The different sets of options that hosts have.
-fn option_sets<'a>(entries: &[Entry<'a>]) -> Vec<&'a [ConfiguredOption]> {
-    let mut sets: Vec<&[ConfiguredOption]> = Vec::new();
-    let mut seen: BTreeSet<*const ConfiguredOption> = BTreeSet::new();
-    for entry in entries {
-        let options: &[ConfiguredOption] = &entry.host.options;
-        // Most hosts share theirs with their group.
-        if options.is_empty() || !seen.insert(options.as_ptr()) {
-            continue;
+/// The different sets of options that hosts have, in the order of the hosts, and the number of each.
+#[derive(Default)]
+struct Sets<'a> {
+    all: Vec<&'a [ConfiguredOption]>,
+    numbers: HashMap<&'a [ConfiguredOption], usize>,
+}
+
+impl<'a> Sets<'a> {
+    fn of(entries: &[Entry<'a>]) -> Self {
+        let mut sets = Self::default();
+        for entry in entries {
+            let options: &[ConfiguredOption] = &entry.host.options;
+            let next = sets.all.len();
+            if !options.is_empty() && *sets.numbers.entry(options).or_insert(next) == next {
+                sets.all.push(options);
+            }
         }
-        if !sets.contains(&options) {
-            sets.push(options);
-        }
+        sets
     }
-    sets
 }
 
 fn set_tag(number: usize) -> String {
     format!("options{}", number + 1)
 }
 
-fn host(text: &mut String, entry: &Entry<'_>, sets: &[&[ConfiguredOption]], left: &mut Vec<Left>) {
+fn host(text: &mut String, entry: &Entry<'_>, sets: &Sets<'_>, left: &mut Vec<Left>) {
     if without_dhcp(entry, left) {
         return;
     }
@@ -117,10 +121,8 @@ fn host(text: &mut String, entry: &Entry<'_>, sets: &[&[ConfiguredOption]], left
         });
     }
     let macs: Vec<String> = entry.macs.iter().map(mac).collect();
-    let set = sets
-        .iter()
-        .position(|options| **options == *entry.host.options);
-    let set = set.map_or_else(String::new, |number| format!("set:{},", set_tag(number)));
+    let set = sets.numbers.get(&*entry.host.options);
+    let set = set.map_or_else(String::new, |number| format!("set:{},", set_tag(*number)));
     let _ = writeln!(
         text,
         "dhcp-host={},{set}{ip},{}",

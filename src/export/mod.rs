@@ -15,7 +15,7 @@ mod kea;
 pub mod router;
 mod zone;
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -217,8 +217,10 @@ impl Entry<'_> {
 /// All network cards, in the order of the file.
 fn entries(snapshot: &Snapshot) -> Vec<Entry<'_>> {
     let mut entries = Vec::with_capacity(snapshot.hosts().len());
+    // A further card may be called as another host is.
+    let names = snapshot.hosts().iter().map(|host| host.name.as_str());
+    let mut taken: HashSet<String> = names.map(str::to_ascii_lowercase).collect();
     for host in snapshot.hosts() {
-        let mut taken = BTreeSet::new();
         for (index, card) in host.cards().enumerate() {
             let name = host.name.as_str();
             let mut label = match (index, card.name) {
@@ -226,9 +228,10 @@ fn entries(snapshot: &Snapshot) -> Vec<Entry<'_>> {
                 (_, Some(nic)) => format!("{name}-{}", dns_label(nic)),
                 (_, None) => format!("{name}-nic{}", index + 1),
             };
-            if !taken.insert(label.clone()) {
-                label = format!("{name}-nic{}", index + 1);
-                taken.insert(label.clone());
+            let mut number = index + 1;
+            while index > 0 && !taken.insert(label.to_ascii_lowercase()) {
+                label = format!("{name}-nic{number}");
+                number += 1;
             }
             entries.push(Entry {
                 host,

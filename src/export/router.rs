@@ -15,13 +15,13 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use ipnet::Ipv4Net;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Exported, Left, Text};
 use crate::base::{Firmware, SubnetName};
 use crate::config::Snapshot;
 use crate::config::snapshot::Subnet;
 use crate::render::base_url;
+use crate::render::paths::encode;
 
 /// Another DHCP server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,7 +281,7 @@ impl<'a> Lines<'a> {
             let url = if is_url {
                 Some(file.clone()).filter(|file| file.starts_with("http"))
             } else {
-                let path = escaped(file.trim_start_matches('/'));
+                let path = encode(file.trim_start_matches('/'));
                 Some(format!("{base}/assets/{path}"))
             };
             if let Some(url) = url.filter(|_| firmware.is_uefi()) {
@@ -353,18 +353,6 @@ impl<'a> Lines<'a> {
     fn networks(&self) -> Vec<Ipv4Net> {
         self.subnets.iter().map(|subnet| subnet.network).collect()
     }
-}
-
-/// A path as it stands in a URL (RFC 3986 section 3.3).
-fn escaped(path: &str) -> String {
-    const KEPT: AsciiSet = NON_ALPHANUMERIC
-        .remove(b'/')
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~')
-        .remove(b'+');
-    utf8_percent_encode(path, &KEPT).to_string()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use ipnet::Ipv4Net;
 use super::boot;
 use super::options::{self, Sets};
 use super::place::{Place, shortened};
+use super::pools::{self, Range};
 use super::{Imported, Left, SubnetDraft};
 use crate::base::{Firmware, GroupName, HardwareAddr, HostName, SubnetName};
 use crate::config::draft::{GroupDraft, HostDraft, NicDraft};
@@ -25,15 +26,6 @@ struct Read {
     what: String,
     /// That it has no address is told already.
     told: bool,
-}
-
-/// A range of a subnet.
-#[derive(Debug)]
-struct Range {
-    first: Ipv4Addr,
-    last: Ipv4Addr,
-    at: Place,
-    what: String,
 }
 
 /// What has been read so far.
@@ -222,24 +214,16 @@ impl Gather {
 
     /// Adds a range of addresses for machines without a reservation to the subnet that holds it.
     pub(crate) fn range(&mut self, first: Ipv4Addr, last: Ipv4Addr, at: &Place, what: &str) {
-        let (first, last) = if first > last {
-            (last, first)
-        } else {
-            (first, last)
-        };
-        let range = Range {
-            first,
-            last,
-            at: at.clone(),
-            what: what.to_owned(),
-        };
+        let range = Range::new(first, last, &at.file, at.line, what);
         let held = self
             .subnets
             .iter_mut()
             .find(|(draft, ..)| draft.network.contains(&first) && draft.network.contains(&last));
         match held {
             Some((_, _, ranges)) => ranges.push(range),
-            None => self.left(at, what, "no subnet of the file holds this range: write `pool` into the [[subnet]] it is for"),
+            None => self.left.push(range.told(
+                "no subnet of the file holds this range: write `pool` into the [[subnet]] it is for",
+            )),
         }
     }
 
@@ -571,83 +555,18 @@ impl Gather {
         }
     }
 
-    /// Takes from the ranges what reservations have, and what a pool must not hold.
+    /// Makes pools of the ranges.
     fn fit_pools(&mut self) {
-        let mut taken: Vec<Ipv4Addr> = self
-            .hosts
-            .iter()
-            .flat_map(|read| {
-                let nics = read.draft.nics.iter().filter_map(|nic| nic.ip);
-                read.draft.ip.into_iter().chain(nics).collect::<Vec<_>>()
-            })
-            .collect();
-        taken.extend(self.subnets.iter().filter_map(|(draft, ..)| draft.router));
-        let mut subnets = std::mem::take(&mut self.subnets);
-        for (draft, ..) in &subnets {
-            let net = draft.network;
-            if net.prefix_len() < 31 {
-                taken.push(net.network());
-                taken.push(net.broadcast());
-            }
-        }
-        taken.sort_unstable();
-        taken.dedup();
-        for (draft, _, ranges) in &mut subnets {
+        let reserved = pools::reserved(
+            self.hosts.iter().map(|read| &read.draft),
+            self.subnets.iter().map(|(draft, ..)| draft),
+        );
+        for (draft, _, ranges) in &mut self.subnets {
             for range in ranges.drain(..) {
-                let from = taken.partition_point(|ip| *ip < range.first);
-                let to = taken.partition_point(|ip| *ip <= range.last);
-                let inside = taken.get(from..to).unwrap_or_default();
-                let largest = largest_gap(range.first, range.last, inside);
-                if !inside.is_empty() {
-                    let why = match largest {
-                        Some((first, last)) => format!(
-                            "a pool holds no reserved address, and this one has {}: the largest part between them is taken, {first}-{last}",
-                            inside.len()
-                        ),
-                        None => {
-                            "each of its addresses is reserved: there is nothing to take".to_owned()
-                        }
-                    };
-                    self.left(&range.at, &range.what, why);
-                }
-                let Some(pool) = largest else {
-                    continue;
-                };
-                if let Some((first, last)) = draft.pools.first() {
-                    self.left(
-                        &range.at,
-                        &range.what,
-                        format!(
-                            "a subnet has one pool: {} has {first}-{last} already; the machines of this range need reservations, or write the larger one as `pool`",
-                            draft.name
-                        ),
-                    );
-                }
-                draft.pools.push(pool);
+                range.fit(draft, &reserved, &mut self.left);
             }
         }
-        self.subnets = subnets;
     }
-}
-
-/// The largest part of a range that holds none of these addresses, which are sorted and inside of it.
-pub(super) fn largest_gap(
-    first: Ipv4Addr,
-    last: Ipv4Addr,
-    inside: &[Ipv4Addr],
-) -> Option<(Ipv4Addr, Ipv4Addr)> {
-    let mut start = u64::from(u32::from(first));
-    let mut best: Option<(u64, u64)> = None;
-    let ends = inside.iter().map(|ip| u64::from(u32::from(*ip)));
-    for end in ends.chain([u64::from(u32::from(last)) + 1]) {
-        if end > start && best.is_none_or(|(from, to)| end - start > to - from) {
-            best = Some((start, end));
-        }
-        start = end + 1;
-    }
-    let (from, to) = best?;
-    let ip = |number: u64| u32::try_from(number).ok().map(Ipv4Addr::from);
-    Some((ip(from)?, ip(to - 1)?))
 }
 
 /// A text made of characters that may stand in a name; what may not becomes a hyphen.

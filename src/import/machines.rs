@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use toml::{Table, Value};
 
-use super::gather::largest_gap;
 use super::place::shortened;
+use super::pools::{self, Range};
 use super::{Imported, Left, SubnetDraft};
 use crate::base::{Architecture, GroupName, HardwareAddr, HostName, Uuid};
 use crate::config::draft::{HostDraft, NicDraft};
@@ -172,16 +172,7 @@ pub(super) struct Machines {
     /// Where each host's name stands, by its name in small letters.
     names: HashMap<String, (String, usize)>,
     /// Addresses for machines without a reservation.
-    ranges: Vec<Range>,
-}
-
-/// A range of addresses that a network gives to anybody.
-#[derive(Debug)]
-struct Range {
-    network: Ipv4Net,
-    first: Ipv4Addr,
-    last: Ipv4Addr,
-    left: Left,
+    ranges: Vec<(Ipv4Net, Range)>,
 }
 
 impl Machines {
@@ -197,6 +188,7 @@ impl Machines {
 
     /// What was read; what is left in the order of files and lines.
     pub(super) fn finish(mut self) -> Imported {
+        self.fit_hosts();
         self.fit_ranges();
         self.imported
             .left
@@ -212,17 +204,8 @@ impl Machines {
         network: Ipv4Net,
         (first, last): (Ipv4Addr, Ipv4Addr),
     ) {
-        self.ranges.push(Range {
-            network,
-            first,
-            last,
-            left: Left {
-                file: self.file.clone(),
-                line,
-                what: shortened(what),
-                why: String::new(),
-            },
-        });
+        let range = Range::new(first, last, &self.file, line, what);
+        self.ranges.push((network, range));
     }
 
     fn fit_ranges(&mut self) {
@@ -232,55 +215,67 @@ impl Machines {
             left,
             ..
         } = &mut self.imported;
-        let nics = hosts.iter().flat_map(|host| &host.nics);
-        let mut taken: Vec<Ipv4Addr> = nics.filter_map(|nic| nic.ip).collect();
-        taken.extend(hosts.iter().filter_map(|host| host.ip));
-        taken.extend(subnets.iter().filter_map(|subnet| subnet.router));
-        taken.sort_unstable();
-        taken.dedup();
-        for range in self.ranges.drain(..) {
-            let mut tell = |why: String| {
-                left.push(Left {
-                    why,
-                    ..range.left.clone()
+        let reserved = pools::reserved(&*hosts, &*subnets);
+        for (network, range) in self.ranges.drain(..) {
+            let subnet = subnets.iter_mut().find(|subnet| subnet.network == network);
+            let Some(subnet) = subnet else {
+                continue;
+            };
+            if network.contains(&range.first) && network.contains(&range.last) {
+                range.fit(subnet, &reserved, left);
+                subnet.lease_unknown = !subnet.pools.is_empty();
+            } else {
+                left.push(range.told(format!("this is no range of addresses in {network}")));
+            }
+        }
+    }
+
+    /// A hardware address and an address are one host's: the first one's, which is told of the others.
+    fn fit_hosts(&mut self) {
+        let Self {
+            imported, names, ..
+        } = self;
+        let mut macs: HashMap<HardwareAddr, HostName> = HashMap::new();
+        let mut ips: HashMap<Ipv4Addr, HostName> = HashMap::new();
+        for host in &mut imported.hosts {
+            let name = host.name.clone();
+            let (file, line) = names
+                .get(&name.as_str().to_ascii_lowercase())
+                .cloned()
+                .unwrap_or_default();
+            let mut told = |what: String, other: &HostName, remedy: &str| {
+                imported.left.push(Left {
+                    file: file.clone(),
+                    line,
+                    what: shortened(&what),
+                    why: format!("it is {other}'s already: {name} is without it here; {remedy}"),
                 });
             };
-            let Some(subnet) = subnets
-                .iter_mut()
-                .find(|subnet| subnet.network == range.network)
-            else {
-                continue;
+            let mut is_free_mac = |mac: &HardwareAddr| {
+                let owner = macs.entry(*mac).or_insert_with(|| name.clone());
+                if *owner != name {
+                    let remedy = "`bootwright bind` gives it its own";
+                    told(mac.to_string(), owner, remedy);
+                }
+                *owner == name
             };
-            let whole = range.first <= range.last
-                && [range.first, range.last]
-                    .iter()
-                    .all(|ip| range.network.contains(ip));
-            if !whole {
-                tell(format!(
-                    "this is no range of addresses in {}",
-                    range.network
-                ));
-                continue;
+            host.macs.retain(&mut is_free_mac);
+            for nic in &mut host.nics {
+                nic.macs.retain(&mut is_free_mac);
             }
-            if let Some((first, last)) = subnet.pools.first() {
-                tell(format!(
-                    "a subnet has one pool: {first}-{last} is taken; machines of this range need reservations"
-                ));
-                continue;
-            }
-            let from = taken.partition_point(|ip| *ip < range.first);
-            let to = taken.partition_point(|ip| *ip <= range.last);
-            let inside = taken.get(from..to).unwrap_or_default();
-            let largest = largest_gap(range.first, range.last, inside);
-            match largest {
-                Some((first, last)) if !inside.is_empty() => tell(format!(
-                    "a pool holds no reserved address: {first}-{last} is taken, the largest part between them"
-                )),
-                Some(_) => {}
-                None => tell("each of its addresses is reserved: there is no pool".to_owned()),
-            }
-            subnet.pools.extend(largest);
-            subnet.lease_unknown = largest.is_some();
+            let mut fit_ip = |ip: &mut Option<Ipv4Addr>| {
+                let Some(address) = *ip else { return };
+                let owner = ips.entry(address).or_insert_with(|| name.clone());
+                if *owner != name {
+                    let remedy = "`bootwright ip suggest` finds a free one";
+                    told(address.to_string(), owner, remedy);
+                    *ip = None;
+                }
+            };
+            fit_ip(&mut host.ip);
+            host.nics.iter_mut().for_each(|nic| fit_ip(&mut nic.ip));
+            host.nics
+                .retain(|nic| !nic.macs.is_empty() || nic.ip.is_some());
         }
     }
 
@@ -513,6 +508,47 @@ mod tests {
         let left = &gather.finish().left[0];
         assert_eq!((left.file.as_str(), left.line), ("b", 9));
         assert!(left.why.contains("a, line 3"), "{}", left.why);
+    }
+
+    #[test]
+    fn an_address_is_the_first_ones_and_the_others_are_told() {
+        let mut machines = Machines::default();
+        let host = |name: &str, macs: &[&str], ip: &str| {
+            let mut host = HostDraft::new(name.parse().unwrap());
+            host.macs = macs.iter().map(|mac| mac.parse().unwrap()).collect();
+            host.ip = Some(ip.parse().unwrap());
+            host
+        };
+        let (one, two) = ("52:54:00:00:00:01", "52:54:00:00:00:02");
+        machines.begin("f");
+        machines.host(1, host("a", &[one], "10.0.0.1"));
+        let mut b = host("b", &[one, two], "10.0.0.1");
+        b.nics = vec![NicDraft {
+            macs: vec![one.parse().unwrap()],
+            ..NicDraft::default()
+        }];
+        machines.host(2, b);
+        let found = machines.finish();
+        let [a, b] = found.hosts.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!((a.macs.len(), a.ip.is_some()), (1, true));
+        assert_eq!(
+            (b.macs.as_slice(), b.ip),
+            (&[two.parse().unwrap()][..], None)
+        );
+        assert!(b.nics.is_empty());
+        let told: Vec<(usize, &str)> = found
+            .left
+            .iter()
+            .map(|left| (left.line, left.what.as_str()))
+            .collect();
+        assert_eq!(told, [(2, one), (2, one), (2, "10.0.0.1")]);
+        assert!(
+            found.left[0].why.contains("a's already"),
+            "{:?}",
+            found.left
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod libvirt;
 mod machines;
 mod options;
 mod place;
+mod pools;
 pub mod proxmox;
 mod ready;
 pub mod write;

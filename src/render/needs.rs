@@ -26,6 +26,16 @@ pub struct Needs {
     pub lacks_secret: Option<String>,
 }
 
+impl Needs {
+    /// The first path that is not there, or why its paths cannot be told.
+    pub fn missing(&self, is_there: impl Fn(&str) -> bool) -> Option<String> {
+        match &self.paths {
+            Ok(paths) => paths.iter().find(|path| !is_there(path)).cloned(),
+            Err(error) => Some(error.clone()),
+        }
+    }
+}
+
 /// What was found out under one configuration. A clone of it remembers nothing: it may come to another one.
 #[derive(Debug, Default)]
 pub(super) struct Found(Mutex<Inner>);

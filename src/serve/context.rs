@@ -299,10 +299,7 @@ impl DiskBootFiles<'_> {
         is_there: &dyn Fn(&str) -> bool,
     ) -> Option<String> {
         let needs = self.in_force.needs(host, profile, arch)?;
-        match &needs.paths {
-            Ok(paths) => paths.iter().find(|path| !is_there(path)).cloned(),
-            Err(error) => Some(error.clone()),
-        }
+        needs.missing(is_there)
     }
 }
 

@@ -42,10 +42,7 @@ impl BootFiles for Looked<'_> {
 
     fn missing_for(&self, host: &Host, profile: &Profile, arch: Architecture) -> Option<String> {
         let needs = self.in_force.needs(host, profile, arch)?;
-        match &needs.paths {
-            Ok(paths) => paths.iter().find(|path| !self.is_there(path)).cloned(),
-            Err(error) => Some(error.clone()),
-        }
+        needs.missing(|path| self.is_there(path))
     }
 
     /// With example URLs, whatever the token.

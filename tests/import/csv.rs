@@ -60,7 +60,9 @@ fn the_line_of_a_row_is_the_one_that_it_begins_on() {
 
 #[test]
 fn what_is_no_table_is_refused_with_its_line() {
+    let wide = format!("name,ip\na{}\n", ",".repeat(600));
     for (text, line, what) in [
+        (wide.as_str(), 2, "no list of machines"),
         ("", 1, "no table"),
         ("# only\n\n", 1, "no table"),
         ("\n\nfoo,bar\n1,2\n", 3, "name the columns"),

@@ -4,7 +4,7 @@ use bootwright::import::dhcpd::read;
 use bootwright::import::{Imported, Nothing, Source};
 use proptest::prelude::*;
 
-use crate::files::{Site, sample};
+use crate::files::{Site, damaged, sample};
 use crate::shown::shown;
 
 fn site() -> Site {
@@ -140,19 +140,7 @@ proptest! {
     #[test]
     fn broken_bytes_never_panic(seed in 0..3_usize, edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..20)) {
         let name = ["home.conf", "campus.conf", "ipxe.conf"][seed];
-        let mut bytes = sample("dhcpd", name).text.into_bytes();
-        for (at, byte, how) in edits {
-            if bytes.is_empty() {
-                break;
-            }
-            let at = at.index(bytes.len());
-            match how {
-                0 => bytes[at] = byte,
-                1 => bytes.truncate(at),
-                _ => bytes.insert(at, b"{};\"#\\"[usize::from(byte) % 6]),
-            }
-        }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let text = damaged(sample("dhcpd", name).text, &edits, b"{};\"#\\");
         if let Ok(imported) = of(&text) {
             prop_assert!(imported.hosts.len() + imported.left.len() <= 8 * text.len() + 8);
         }

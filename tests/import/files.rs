@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use bootwright::import::{Bring, Source};
+use proptest::prelude::*;
 
 /// Folder of the samples of one format.
 pub(crate) fn folder(format: &str) -> PathBuf {
@@ -21,6 +22,27 @@ pub(crate) fn sample(format: &str, name: &str) -> Source {
         text: std::fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display())),
     }
+}
+
+/// A text with some bytes replaced or put in, or cut short; what is put in is one of `marks`.
+pub(crate) fn damaged(
+    text: String,
+    edits: &[(prop::sample::Index, u8, u8)],
+    marks: &[u8; 6],
+) -> String {
+    let mut bytes = text.into_bytes();
+    for (at, byte, how) in edits {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = at.index(bytes.len());
+        match how {
+            0 => bytes[at] = *byte,
+            1 => bytes.truncate(at),
+            _ => bytes.insert(at, marks[usize::from(*byte) % marks.len()]),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Files by the path that the samples have for them, and addresses by name.

@@ -436,7 +436,6 @@ fn what_cannot_be_read_is_refused_with_the_remedy() {
     std::fs::create_dir(site.0.path().join("empty")).unwrap();
     for (line, words) in [
         ("import libvirt", "apt-get install libvirt-clients"),
-        ("import csv", "name the files"),
         ("import csv none.csv", "none.csv cannot be read"),
         ("import cobbler empty", "files that end in .json"),
         (
@@ -456,12 +455,66 @@ fn what_cannot_be_read_is_refused_with_the_remedy() {
     }
     for line in [
         "import",
+        "import csv",
         "import foo x",
         "import csv t.csv --dry-run",
         "import csv t.csv --group a/b",
     ] {
         assert_eq!(site.run(line).status, 2, "{line}");
     }
+}
+
+#[test]
+fn what_never_ends_is_not_read() {
+    let site = Site::new();
+    site.put("d.conf", "include \"/dev/zero\";\n");
+    let ran = site.run("import dhcpd d.conf");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(
+        ran.err.contains("`/dev/zero` cannot be read"),
+        "{}",
+        ran.err
+    );
+    // Folders that hold themselves, in several ways.
+    let folder = site.0.path().join("many");
+    std::fs::create_dir_all(folder.join("below")).unwrap();
+    site.put("many/t.csv", "name,ip\na,10.99.0.50\n");
+    for (name, to) in [("one", "."), ("two", "."), ("below/up", "..")] {
+        std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+    }
+    let ran = site.run("import csv many");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(ran.err, "1 host\n");
+}
+
+#[test]
+fn only_what_changes_is_listed_and_tables_are_merged_key_by_key() {
+    let site = Site::new();
+    let path = sample("libvirt/web01.xml");
+    let merge = || site.run(&format!("--format json import libvirt {path} --into auto"));
+    assert_eq!(merge().status, 0);
+    let entries = |ran: &Ran| -> serde_json::Value {
+        let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        report["merged"]["entries"].clone()
+    };
+    assert_eq!(entries(&merge()), serde_json::json!([]));
+    let text = site.text();
+    let (before, inner) = text.split_once("vm = {").unwrap();
+    site.put(
+        "config/reservations.toml",
+        &format!(
+            "{before}vm = {{ mine = \"kept\",{}",
+            inner.replacen("vcpus", "vpcus", 1)
+        ),
+    );
+    let ran = merge();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(entries(&ran)[0]["what"], "changed");
+    let text = site.text();
+    assert!(
+        text.contains("mine = \"kept\"") && text.contains(" vcpus = 2"),
+        "{text}"
+    );
 }
 
 /// A `virsh` that knows two domains and a network.

@@ -1,5 +1,6 @@
 //! What the tests of all formats need.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -75,6 +76,19 @@ pub(crate) fn assert_is_toml(imported: &Imported) {
             .map_or(0, |table| table.as_table().unwrap().len())
     };
     assert_eq!(count("hosts"), imported.hosts.len(), "{text}");
+    let mut owners = BTreeMap::new();
+    for host in &imported.hosts {
+        let nics = host.nics.iter();
+        let macs = nics.clone().flat_map(|nic| &nic.macs).chain(&host.macs);
+        let ips = nics.filter_map(|nic| nic.ip).chain(host.ip);
+        let all = macs
+            .map(ToString::to_string)
+            .chain(ips.map(|ip| ip.to_string()));
+        for address in all {
+            let owner = owners.entry(address).or_insert(&host.name);
+            assert_eq!(*owner, &host.name, "{text}");
+        }
+    }
     assert_eq!(count("groups"), imported.groups.len(), "{text}");
     let subnets = write::subnets(&imported.subnets);
     toml::from_str::<toml::Table>(&subnets).unwrap_or_else(|error| panic!("{error}\n{subnets}"));

@@ -141,7 +141,7 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
         (format!("{NEW} --replace web02"), "web02"),
         (
             format!("{NEW} --replace web01 --old {NEW}"),
-            "is no MAC of the first network card",
+            "is no MAC of web01: it has 52:54:00:47:86:8e",
         ),
         (
             format!("{NEW} --replace web01 --name web09"),
@@ -197,6 +197,21 @@ fn a_replaced_card_takes_the_place_of_the_old_one() {
         (&"held".into(), &true.into())
     );
     assert_eq!(macs("held"), "\"02:00:00:00:00:04\"");
+}
+
+#[test]
+fn the_card_that_was_replaced_may_be_any_of_the_host() {
+    let cards = "[hosts.two]\nmac = \"52:54:00:00:00:01\"\nsubnet = \"lab\"\n\n\
+         [[hosts.two.nic]]\nmac = [\"52:54:00:00:00:02\", '5254.0000.0003'] # bond\nip = \"10.60.0.9\"\n";
+    let site = site(cards);
+    let error = adopt(site.path(), &format!("{NEW} --replace two")).unwrap_err();
+    assert!(error.contains("52:54:00:00:00:03"), "{error}");
+    let old = format!("{NEW} --replace two --old 52:54:00:00:00:03");
+    adopt(site.path(), &old).unwrap();
+    assert_eq!(
+        reservations(site.path()),
+        cards.replace("5254.0000.0003", NEW)
+    );
 }
 
 #[test]

@@ -59,10 +59,8 @@ pub fn remove(
         ask(&hosts)?;
     }
     let applied = apply(config, mode(asked.dry_run), &mut |reservations| {
-        for host in &hosts {
-            reservations.remove(&Entry::Host(host.clone()))?;
-        }
-        Ok(())
+        let entries: Vec<Entry> = hosts.iter().cloned().map(Entry::Host).collect();
+        reservations.remove(&entries)
     });
     finish(config, applied, asked.dry_run, format, out)
 }

@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How many looks until a daemon is tried for again.
 const LOOKS: u32 = 10;
 
+/// How coarse file systems' times are, at most.
+const GRAIN: Duration = Duration::from_secs(2);
+
 /// What was last written, and from what.
 #[derive(Default)]
 struct Kept {
@@ -42,6 +45,12 @@ struct Kept {
 fn state(path: &Path) -> Option<(SystemTime, u64)> {
     let found = std::fs::metadata(path).ok()?;
     Some((found.modified().ok()?, found.len()))
+}
+
+/// As it was when the reading began; nothing for what may have been written since, which is then read again.
+fn state_before(path: &Path, begun: SystemTime) -> Option<(SystemTime, u64)> {
+    let settled = begun.checked_sub(GRAIN)?;
+    state(path).filter(|(modified, _)| *modified < settled)
 }
 
 pub(super) fn run(
@@ -59,9 +68,11 @@ pub(super) fn run(
     loop {
         kept.look(config, asked, file, errors)?;
         if let Ok(client) = Client::of(config) {
+            // The last event comes at once: what has changed since the look above is seen then.
+            let mut is_first = true;
             let followed = runtime.block_on(client.lines("/events?follow=1&limit=1", |line| {
                 let event: Event = serde_json::from_str(line)?;
-                if event.kind == Kind::ConfigReloaded {
+                if std::mem::take(&mut is_first) || event.kind == Kind::ConfigReloaded {
                     kept.look(config, asked, file, errors)?;
                 }
                 Ok(())
@@ -98,6 +109,7 @@ impl Kept {
         if self.is_begun && self.seen.iter().all(is_as_before) {
             return Ok(());
         }
+        let begun = SystemTime::now();
         let loaded = load::load(&DiskFiles, config, 0);
         let read: BTreeMap<PathBuf, u64> = texts(&loaded.sources).into_iter().collect();
         let folders = read.keys().filter_map(|path| path.parent());
@@ -107,7 +119,7 @@ impl Kept {
             .chain(folders)
             .chain([config]);
         self.seen = looked_at
-            .map(|path| (path.to_owned(), state(path)))
+            .map(|path| (path.to_owned(), state_before(path, begun)))
             .collect();
         if self.is_begun && read == self.read {
             return Ok(());

@@ -1,13 +1,14 @@
 //! Where the texts come from: files, folders, standard input, a running libvirt.
 
-use std::io::ErrorKind;
+use std::collections::HashSet;
+use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Origin, shown, standard_input};
+use super::{Origin, shown};
 use crate::base::has_extension;
 use crate::import::{Bring, Left, Source};
 
@@ -34,7 +35,9 @@ pub(super) struct Disk {
 
 impl Bring for Disk {
     fn text(&self, path: &str) -> Option<String> {
-        read(&self.folder.join(path)).ok()
+        let path = self.folder.join(path);
+        // What a text names is a file, not a device that never ends or a pipe that nobody writes to.
+        path.is_file().then(|| read(&path).ok())?
     }
 
     fn list(&self, folder: &str) -> Option<Vec<String>> {
@@ -65,11 +68,12 @@ pub(super) fn files(paths: &[PathBuf], from: Origin) -> anyhow::Result<Found> {
         if path.as_os_str() == "-" {
             sources.push(Source {
                 name: "standard input".to_owned(),
-                text: decoded(standard_input()?)?,
+                text: decoded(bytes(io::stdin().lock())?)
+                    .context("standard input cannot be read")?,
             });
         } else if path.is_dir() {
             let mut inside = Vec::new();
-            below(path, from, 0, &mut inside)
+            below(path, from, 0, &mut HashSet::new(), &mut inside)
                 .with_context(|| format!("{} cannot be read", path.display()))?;
             if inside.is_empty() {
                 bail!(
@@ -124,8 +128,13 @@ fn below(
     folder: &Path,
     from: Origin,
     depth: usize,
+    seen: &mut HashSet<PathBuf>,
     found: &mut Vec<PathBuf>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
+    // Links may lead back to a folder that holds them.
+    if !seen.insert(std::fs::canonicalize(folder)?) {
+        return Ok(());
+    }
     let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
@@ -137,7 +146,7 @@ fn below(
         }
         if path.is_dir() {
             if depth < DEEPEST {
-                below(&path, from, depth + 1, found)?;
+                below(&path, from, depth + 1, seen, found)?;
             }
             continue;
         }
@@ -160,16 +169,21 @@ fn below(
 
 fn read(path: &Path) -> anyhow::Result<String> {
     let cannot = || format!("{} cannot be read", path.display());
-    let size = std::fs::metadata(path).with_context(cannot)?.len();
-    if size > LARGEST {
-        bail!(
-            "{} has {} MiB: no list of machines is longer than {} MiB",
-            path.display(),
-            size >> 20,
+    let file = std::fs::File::open(path).with_context(cannot)?;
+    decoded(bytes(file).with_context(cannot)?).with_context(cannot)
+}
+
+/// What is read to its end, as long as no list of machines is.
+fn bytes(from: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Read::take(from, LARGEST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
+        return Err(io::Error::other(format!(
+            "it is longer than {} MiB, as no list of machines is",
             LARGEST >> 20
-        );
+        )));
     }
-    decoded(std::fs::read(path).with_context(cannot)?).with_context(cannot)
+    Ok(bytes)
 }
 
 /// Bytes as text: UTF-8, or UTF-16 with its mark, as spreadsheets write it.

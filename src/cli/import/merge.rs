@@ -163,7 +163,7 @@ impl Merge<'_> {
         let mut changed = !merged.added.is_empty();
         for kept in merged.kept {
             // What somebody has written about a machine is not for a program to replace.
-            if self.asked.keep || kept.key == "notes" {
+            if self.asked.keep || kept.key == "notes" || !kept.is_value {
                 let why = format!(
                     "`{}` is {} there and stays; the file that was read says {}",
                     kept.key, kept.written, kept.offered

@@ -7,12 +7,12 @@ mod find;
 mod merge;
 mod show;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
 use clap::ValueEnum;
 
+use super::Usage;
 use super::output::Format;
 use crate::base::{GroupName, ProfileName, SubnetName};
 use crate::config::draft::GroupDraft;
@@ -128,8 +128,10 @@ pub fn run(
 ) -> anyhow::Result<u8> {
     let found = match (asked.files.as_slice(), asked.from) {
         ([], Origin::Libvirt) => find::running(asked.connect.as_deref())?,
-        ([], _) => bail!("name the files that are to be read, or - for standard input"),
-        (_, _) if asked.connect.is_some() => bail!("--connect is for libvirt without files"),
+        ([], _) => {
+            let what = "name the files that are to be read, or - for standard input";
+            return Err(Usage(what.to_owned()).into());
+        }
         (files, from) => find::files(files, from)?,
     };
     let from = match asked.from {
@@ -204,13 +206,6 @@ fn default(imported: &mut Imported, from: Origin, asked: &Import) {
             });
         }
     }
-}
-
-/// Standard input as a text.
-fn standard_input() -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::stdin().lock(), &mut bytes)?;
-    Ok(bytes)
 }
 
 /// A path as reports show it.

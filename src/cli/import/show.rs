@@ -205,11 +205,10 @@ fn merged(
         .filter(|touched| matches!(touched.entry, crate::config::edit::Entry::Group(_)))
         .count();
     let same = applied.value.same;
-    let changed = of(What::Changed).saturating_sub(same);
     let done = list(&[
         count(groups, "group added", "groups added"),
         count(of(What::Added), "host added", "hosts added"),
-        count(changed, "host changed", "hosts changed"),
+        count(of(What::Changed), "host changed", "hosts changed"),
         count(same, "host as it was", "hosts as they were"),
     ]);
     if applied.files.is_empty() {
@@ -271,6 +270,7 @@ fn commented(out: &mut dyn Write, subnets: &str) -> io::Result<()> {
 
 /// What is left over.
 fn left(imported: &Imported, asked: &Import, errors: &mut dyn Write) -> io::Result<()> {
+    use std::fmt::Write as _;
     if asked.report == Format::Json {
         let text = serde_json::to_string_pretty(&imported.left).map_err(io::Error::other)?;
         return writeln!(errors, "{text}");
@@ -278,15 +278,23 @@ fn left(imported: &Imported, asked: &Import, errors: &mut dyn Write) -> io::Resu
     if imported.left.is_empty() {
         return Ok(());
     }
-    writeln!(errors, "\nnot carried over, or to be looked at:\n")?;
-    for left in &imported.left {
-        match left.line {
-            0 => writeln!(errors, "{}: {}", left.file, left.what)?,
-            line => writeln!(errors, "{}:{line}: {}", left.file, left.what)?,
-        }
-        writeln!(errors, "    {}", left.why)?;
+    // Standard error keeps nothing back: thousands of lines go in one piece.
+    let mut text = String::from("\nnot carried over, or to be looked at:\n\n");
+    for Left {
+        file,
+        line,
+        what,
+        why,
+    } in &imported.left
+    {
+        let line = match line {
+            0 => String::new(),
+            line => format!(":{line}"),
+        };
+        let _ = writeln!(text, "{file}{line}: {what}\n    {why}");
     }
-    writeln!(errors)
+    text.push('\n');
+    errors.write_all(text.as_bytes())
 }
 
 fn colour() -> bool {

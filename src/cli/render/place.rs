@@ -3,15 +3,20 @@
 //! **Invariant:** a file with secrets is of mode 0600 from its first byte on, and takes its name only when it
 //! is whole. Nothing is written through a link, into a pipe or onto a device.
 
-use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
 use super::items::Rendered;
+
+/// How many files that were left behind are passed over.
+const MOST_LEFT: u32 = 1_000;
 
 /// Who may read what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,29 +107,56 @@ pub(in crate::cli) fn writable(path: &Path) -> anyhow::Result<()> {
     );
 }
 
-/// Writes a file beside its place and moves it there.
+/// Writes a file beside its place and moves it there. One that has been there passes its owner and, where no secrets
+/// come into it, its mode on.
 pub(in crate::cli) fn replace(path: &Path, text: &str, mode: Mode) -> anyhow::Result<()> {
     let name = path
         .file_name()
         .with_context(|| format!("{} names no file", path.display()))?;
-    let mut beside = OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(beside);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode.bits().1)
-        .open(&beside)
-        .and_then(|mut file| {
-            let written = file
-                .write_all(text.as_bytes())
-                .and_then(|()| fs::rename(&beside, path));
-            if written.is_err() {
-                // What happened is told; that this could not be taken away is of no further use.
-                let _ = fs::remove_file(&beside);
-            }
-            written
-        });
+    let written = beside(path, name, mode).and_then(|(beside, file)| {
+        let written = fill(file, path, text, mode).and_then(|()| fs::rename(&beside, path));
+        if written.is_err() {
+            // What happened is told; that this could not be taken away is of no further use.
+            let _ = fs::remove_file(&beside);
+        }
+        written
+    });
     written.with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// A new file beside this one.
+fn beside(path: &Path, name: &OsStr, mode: Mode) -> io::Result<(PathBuf, File)> {
+    let mut number = 0;
+    loop {
+        let mut new = OsString::from(".");
+        new.push(name);
+        new.push(format!(".{}-{number}.new", std::process::id()));
+        let new = path.with_file_name(new);
+        let opened = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode.bits().1)
+            .open(&new);
+        match opened {
+            Ok(file) => return Ok((new, file)),
+            // Left by a command that was killed; in a container the next one has its number again.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST_LEFT => {
+                number += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn fill(mut file: File, path: &Path, text: &str, mode: Mode) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    if let Ok(old) = fs::metadata(path) {
+        // Giving files away is root's; whoever else replaces a file owns it then.
+        let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+        if mode == Mode::Usual {
+            file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))?;
+        }
+    }
+    // Or the name may stand for nothing after a loss of power.
+    file.sync_all()
 }

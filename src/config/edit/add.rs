@@ -200,6 +200,7 @@ impl Document {
             },
         };
         self.added.insert(entry.clone());
+        self.added_groups.extend(group.map(str::to_owned));
         self.appended |= splices
             .iter()
             .any(|splice| splice.at.start == self.text.len());

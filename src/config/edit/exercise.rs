@@ -148,7 +148,7 @@ impl Edit {
             Self::Unset(entry, key) => document.unset(entry, key),
             Self::Push(entry, key, value) => document.push(entry, key, value),
             Self::Pull(entry, key, value) => document.pull(entry, key, value),
-            Self::Remove(entry) => document.remove(entry),
+            Self::Remove(entry) => document.remove(std::slice::from_ref(entry)),
         }
     }
 

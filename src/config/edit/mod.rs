@@ -11,6 +11,7 @@ mod add;
 pub mod exercise;
 mod inline;
 mod layout;
+mod merge;
 mod remove;
 mod scan;
 mod set;
@@ -276,6 +277,8 @@ pub struct Kept {
     pub written: String,
     /// As the draft has it.
     pub offered: String,
+    /// Whether it is one value, for [`Document::set`] to replace; else it stands in sections of its own.
+    pub is_value: bool,
 }
 
 /// One reservations file's text.
@@ -292,6 +295,8 @@ pub struct Document {
     touched: HashSet<Entry>,
     /// Entries that pending edits add.
     added: HashSet<Entry>,
+    /// Groups of hosts among those.
+    added_groups: HashSet<String>,
     /// Whether one of those goes to the end of the text.
     appended: bool,
     /// Where the lines of the text begin.
@@ -441,6 +446,7 @@ impl Document {
             pending: Vec::new(),
             touched: HashSet::new(),
             added: HashSet::new(),
+            added_groups: HashSet::new(),
             appended: false,
             starts: OnceCell::new(),
         })
@@ -481,12 +487,9 @@ impl Document {
     }
 
     /// Whether a host of this file is in this group, by its own `group`.
-    pub fn has_host_of(&mut self, group: &GroupName) -> Result<bool, EditError> {
-        if self.index.last_of_group.contains_key(group.as_str()) {
-            return Ok(true);
-        }
-        self.settle()?;
-        Ok(self.index.last_of_group.contains_key(group.as_str()))
+    pub fn has_host_of(&self, group: &GroupName) -> bool {
+        let group = group.as_str();
+        self.index.last_of_group.contains_key(group) || self.added_groups.contains(group)
     }
 
     /// The line that an entry begins in, from 1.
@@ -512,12 +515,6 @@ impl Document {
     pub fn merge_host(&mut self, draft: &HostDraft) -> Result<Merged, EditError> {
         let entry = Entry::Host(draft.name.clone());
         self.merge(&entry, &add::Body::of_host(draft))
-    }
-
-    /// Gives a group the keys of a draft that it lacks; what it has stays as it is.
-    pub fn merge_group(&mut self, draft: &GroupDraft) -> Result<Merged, EditError> {
-        let entry = Entry::Group(draft.name.clone());
-        self.merge(&entry, &add::Body::of_group(draft))
     }
 
     /// Starts an edit of an entry: what is pending of it is put in first.
@@ -548,6 +545,7 @@ impl Document {
         }
         let mut splices = std::mem::take(&mut self.pending);
         self.appended = false;
+        self.added_groups.clear();
         let touched: Vec<Entry> = self.touched.drain().chain(self.added.drain()).collect();
         let Some(one) = touched.first() else {
             return Ok(());

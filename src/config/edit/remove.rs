@@ -9,16 +9,37 @@ use super::scan::{self, Keys, Kind, Node, NodeKind, Statement};
 use super::{At, Document, EditError, Entry, Key};
 
 impl Document {
-    /// Takes a host or group away, with the comments directly above it and those within; no others.
-    pub fn remove(&mut self, entry: &Entry) -> Result<(), EditError> {
-        self.begin(entry)?;
+    /// Takes hosts and groups away, each with the comments directly above it and those within; no others. All go in one
+    /// pass over the text, so that thousands take no longer than one.
+    pub fn remove(&mut self, entries: &[Entry]) -> Result<(), EditError> {
         self.settle()?;
-        let splices = match self.at(entry) {
-            Some(At::Statements(statements)) => self.without(statements, true),
-            Some(At::Within(whole)) => self.without_part(*whole, entry),
-            None => Vec::new(),
-        };
-        self.end(entry, splices);
+        let mut statements = Vec::new();
+        let mut parts = Vec::new();
+        for entry in entries {
+            match self.at(entry) {
+                Some(At::Statements(own)) => statements.extend(own),
+                Some(At::Within(_)) => parts.push(entry),
+                None => {
+                    return Err(EditError::NoEntry {
+                        entry: entry.clone(),
+                    });
+                }
+            }
+        }
+        statements.sort_unstable();
+        statements.dedup();
+        if let Some(first) = entries.first() {
+            let splices = self.without(&statements, true);
+            self.end(first, splices);
+        }
+        // Of an inline table one after the other: what separates them belongs to both.
+        for entry in parts {
+            self.settle()?;
+            if let Some(At::Within(whole)) = self.at(entry) {
+                let splices = self.without_part(*whole, entry);
+                self.end(entry, splices);
+            }
+        }
         self.settle()
     }
 

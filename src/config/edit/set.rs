@@ -3,14 +3,14 @@
 use smol_str::SmolStr;
 use toml::Value;
 
-use super::add::Body;
 use super::inline::{self, Found, Splice};
 use super::layout::{self, Look};
 use super::scan::{self, Keys, Kind, Node, NodeKind, Part, Statement};
-use super::{At, Document, EditError, Entry, Kept, Key, Merged, Table, VarsForm, value};
+use super::{At, Document, EditError, Entry, Key, Table, VarsForm, value};
+use crate::base::HardwareAddr;
 
 /// What stands at a key.
-enum Spot {
+pub(super) enum Spot {
     /// A value: a statement's, or a part of one.
     Is(Node),
     /// Nothing; it would go there.
@@ -19,7 +19,7 @@ enum Spot {
 
 /// Where a key that is not there goes.
 #[derive(Debug, Clone)]
-enum Home {
+pub(super) enum Home {
     /// Into the section of this header, below so many parts of the path.
     Section { header: usize, depth: usize },
     /// Among dotted keys: below this statement, with so many parts of the path above it.
@@ -145,65 +145,61 @@ impl Document {
         }
     }
 
-    /// Adds the keys that an entry lacks.
-    pub(super) fn merge(&mut self, entry: &Entry, body: &Body) -> Result<Merged, EditError> {
+    /// Puts a hardware address in the place of another one, whichever network card of the entry has it; whether one has.
+    pub fn replace_mac(
+        &mut self,
+        entry: &Entry,
+        old: HardwareAddr,
+        new: HardwareAddr,
+    ) -> Result<bool, EditError> {
         self.begin(entry)?;
-        let mut merged = Merged::default();
-        let mut missing = Vec::new();
-        for (keys, value) in body.pairs() {
-            let key = Key(keys.to_vec());
-            let path = Self::full(entry, keys);
-            match self.spot(entry, &path) {
-                Ok(Spot::Absent(_)) => {
-                    merged.added.push(key.to_string());
-                    missing.push((path, value));
+        let mut nodes: Vec<(bool, Node)> = Vec::new();
+        match self.at(entry) {
+            Some(At::Statements(list)) => {
+                for at in list {
+                    let Some(statement) = self.scan.statements.get(*at) else {
+                        continue;
+                    };
+                    let is_mac = statement.keys.last().is_some_and(|key| key == "mac");
+                    let node = scan::node(&self.text, statement.value.clone());
+                    nodes.extend(node.map(|node| (is_mac, node)));
                 }
-                Ok(Spot::Is(node)) => {
-                    let is_mac = key.0.as_slice() == ["mac"];
-                    let old = self.read(&node);
-                    if !old.is_some_and(|old| is_same(&old, &value, is_mac)) {
-                        let written = self.text.get(node.span.clone()).unwrap_or_default();
-                        merged.kept.push(Kept {
-                            key: key.to_string(),
-                            written: written.to_owned(),
-                            offered: value::write(&value, None),
-                        });
+            }
+            Some(At::Within(whole)) => {
+                let statement = self.scan.statements.get(*whole);
+                let node = statement.and_then(|one| scan::node(&self.text, one.value.clone()));
+                if let Some(NodeKind::Table(parts)) = node.map(|node| node.kind) {
+                    let own =
+                        |part: &Part| part.keys.first().is_some_and(|key| key == entry.name());
+                    let own = parts.into_iter().filter(own);
+                    nodes.extend(own.map(|part| (part.is_mac(), part.value)));
+                }
+            }
+            None => {}
+        }
+        let new = Value::String(new.to_string());
+        let mut splices = Vec::new();
+        while let Some((is_mac, node)) = nodes.pop() {
+            match &node.kind {
+                NodeKind::Plain if is_mac => {
+                    let written = self.read(&node);
+                    let written = written.as_ref().and_then(Value::as_str);
+                    if written.and_then(|text| text.parse().ok()) == Some(old) {
+                        splices.extend(self.replace(&node, &new));
                     }
                 }
-                Err(EditError::IsTable { .. }) => merged.kept.push(Kept {
-                    key: key.to_string(),
-                    written: "a table".to_owned(),
-                    offered: value::write(&value, None),
-                }),
-                Err(error) => return Err(error),
+                NodeKind::Plain => {}
+                NodeKind::List(parts) => {
+                    nodes.extend(parts.iter().map(|part| (is_mac, part.value.clone())));
+                }
+                NodeKind::Table(parts) => {
+                    nodes.extend(parts.iter().map(|part| (part.is_mac(), part.value.clone())));
+                }
             }
         }
-        let nics = self.missing_nics(entry, body);
-        let mut below = Vec::new();
-        if !nics.is_empty() {
-            let path = Self::full(entry, [SmolStr::new("nic")]);
-            match self.spot(entry, &path) {
-                Ok(Spot::Is(node)) if matches!(node.kind, NodeKind::List(_)) => {
-                    below = inline::push(&self.text, &node, &nics);
-                }
-                Err(EditError::InList { .. }) => below.extend(self.nic_sections(entry, &nics)),
-                Ok(Spot::Absent(Home::Section { .. } | Home::NewEntry { .. })) => {
-                    below.extend(self.nic_sections(entry, &nics));
-                }
-                Ok(Spot::Absent(_)) => missing.push((path, Value::Array(nics.clone()))),
-                Ok(Spot::Is(node)) => return Err(self.blocked(entry, &path, node.span.start)),
-                Err(error) => return Err(error),
-            }
-            merged.added.extend(nics.iter().map(|nic| {
-                let known = nic.get("mac").or_else(|| nic.get("ip"));
-                let known = known.map(|value| value::write(value, None));
-                format!("nic {}", known.unwrap_or_default())
-            }));
-        }
-        let mut splices = self.insert(entry, &missing)?;
-        splices.extend(below);
+        let found = !splices.is_empty();
         self.end(entry, splices);
-        Ok(merged)
+        Ok(found)
     }
 
     /// The whole path of a key.
@@ -239,7 +235,7 @@ impl Document {
     }
 
     /// What stands at a path of an entry that is there.
-    fn spot(&self, entry: &Entry, path: &Keys) -> Result<Spot, EditError> {
+    pub(super) fn spot(&self, entry: &Entry, path: &Keys) -> Result<Spot, EditError> {
         let statements = match self.at(entry) {
             Some(At::Statements(list)) => list.as_slice(),
             Some(At::Within(whole)) => {
@@ -342,7 +338,7 @@ impl Document {
         }
     }
 
-    fn blocked(&self, entry: &Entry, path: &[SmolStr], at: usize) -> EditError {
+    pub(super) fn blocked(&self, entry: &Entry, path: &[SmolStr], at: usize) -> EditError {
         EditError::NoTable {
             entry: entry.clone(),
             key: Self::key_of(path),
@@ -406,7 +402,11 @@ impl Document {
     }
 
     /// Puts in keys that are not there.
-    fn insert(&self, entry: &Entry, missing: &[(Keys, Value)]) -> Result<Vec<Splice>, EditError> {
+    pub(super) fn insert(
+        &self,
+        entry: &Entry,
+        missing: &[(Keys, Value)],
+    ) -> Result<Vec<Splice>, EditError> {
         let mut homes: Vec<(Home, Vec<(Keys, Value)>)> = Vec::new();
         for (path, value) in missing {
             let Spot::Absent(home) = self.spot(entry, path)? else {
@@ -677,7 +677,7 @@ pub(super) fn is_same(one: &Value, other: &Value, mac: bool) -> bool {
     if one == other {
         return true;
     }
-    let parsed = |value: &Value| -> Option<Vec<crate::base::HardwareAddr>> {
+    let parsed = |value: &Value| -> Option<Vec<HardwareAddr>> {
         match value {
             Value::String(text) => Some(vec![text.parse().ok()?]),
             Value::Array(list) => list.iter().map(|one| one.as_str()?.parse().ok()).collect(),

@@ -264,38 +264,121 @@ fn a_host_goes_with_its_comments_and_no_others() {
     let text = "# Ours.\n\n# Rack 1.\n\n# The first.\n# It is old.\n[hosts.a]\n# its address\nip = \"1\" # one\n# mac = \"2\"\n\n\
         [hosts.a.vars]\nx = 1\n# The second.\n[hosts.b]\nip = \"3\"\n\n# The end.\n";
     assert_eq!(
-        after(text, |document| document.remove(&host("a"))),
+        after(text, |document| document.remove(&[host("a")])),
         "# Ours.\n\n# Rack 1.\n\n# The second.\n[hosts.b]\nip = \"3\"\n\n# The end.\n"
     );
     assert_eq!(
-        after(text, |document| document.remove(&host("b"))),
+        after(text, |document| document.remove(&[host("b")])),
         text.replace("# The second.\n[hosts.b]\nip = \"3\"\n", "")
     );
     // Spread over the file, and in other forms.
     let text = "[hosts.a.vars]\nx = 1\n\n[hosts.b]\nip = \"3\"\n\n[hosts.a]\nip = \"1\"\n";
     assert_eq!(
-        after(text, |document| document.remove(&host("a"))),
+        after(text, |document| document.remove(&[host("a")])),
         "[hosts.b]\nip = \"3\"\n"
     );
     let text =
         "[hosts]\n# one\na = { ip = \"1\" }\nb.ip = \"2\"\nb.mac = \"3\" # b\n# c\nc = { }\n";
     assert_eq!(
-        after(text, |document| document.remove(&host("a"))),
+        after(text, |document| document.remove(&[host("a")])),
         "[hosts]\nb.ip = \"2\"\nb.mac = \"3\" # b\n# c\nc = { }\n"
     );
     assert_eq!(
-        after(text, |document| document.remove(&host("b"))),
+        after(text, |document| document.remove(&[host("b")])),
         "[hosts]\n# one\na = { ip = \"1\" }\n# c\nc = { }\n"
     );
     let text = "hosts = { a = { ip = \"1\" }, b = { ip = \"2\" } }\n";
     assert_eq!(
-        after(text, |document| document.remove(&host("a"))),
+        after(text, |document| document.remove(&[host("a")])),
         "hosts = { b = { ip = \"2\" } }\n"
     );
     assert_eq!(
-        after(text, |document| document.remove(&host("b"))),
+        after(text, |document| document.remove(&[host("b")])),
         "hosts = { a = { ip = \"1\" } }\n"
     );
+}
+
+#[test]
+fn a_table_is_merged_key_by_key_and_a_list_of_tables_stays() {
+    let mut new = draft("a", "");
+    new.vars = "vm = { domain = \"x\", vcpus = 4 }".parse().unwrap();
+    new.options = "26 = { u16 = 1500 }".parse().unwrap();
+    for (text, wanted) in [
+        (
+            "[hosts.a]\nvars = { vm = { domain = \"x\", mine = 1, vcpus = 2 } }\n[[hosts.a.options]]\ncode = 26\nu16 = 9000\n",
+            "vm = { domain = \"x\", mine = 1, vcpus = 2 }",
+        ),
+        (
+            "[hosts.a.vars.vm]\nmine = 1\nvcpus = 2\n[[hosts.a.options]]\ncode = 26\nu16 = 9000\n",
+            "mine = 1\nvcpus = 2\ndomain = \"x\"\n",
+        ),
+    ] {
+        let mut document = Document::parse(text).unwrap();
+        let merged = document.merge_host(&new).unwrap();
+        let kept: Vec<(&str, bool)> = merged
+            .kept
+            .iter()
+            .map(|kept| (kept.key.as_str(), kept.is_value))
+            .collect();
+        assert_eq!(kept, [("options", false), ("vars.vm.vcpus", true)]);
+        let after = document.text().unwrap();
+        assert!(after.contains(wanted), "{after}");
+    }
+}
+
+#[test]
+fn a_hardware_address_is_replaced_in_any_form() {
+    let (old, new) = ("52:54:00:00:00:01", "52:54:00:00:00:09");
+    for text in [
+        "[hosts.a]\nmac = \"5254.0000.0001\" # one\nserial = \"52:54:00:00:00:01\"\n",
+        "[hosts.a]\nmac = [\"52:54:00:00:00:02\", \"5254.0000.0001\"]\n",
+        "[hosts.a]\n[[hosts.a.nic]]\nip = \"1\"\n[[hosts.a.nic]]\nmac = '5254.0000.0001'\n[hosts.b]\nmac = \"52:54:00:00:00:01\"\n",
+        "[hosts]\na.nic = [{ mac = \"52:54:00:00:00:03\" }, { mac = [\"5254.0000.0001\"] }]\n",
+        "hosts = { b = { mac = \"52:54:00:00:00:01\" }, a = { mac = \"5254.0000.0001\" } }\n",
+    ] {
+        let replaced = after(text, |document| {
+            let found =
+                document.replace_mac(&host("a"), old.parse().unwrap(), new.parse().unwrap());
+            assert!(found?, "{text}");
+            Ok(())
+        });
+        assert_eq!(replaced, text.replace("5254.0000.0001", new));
+    }
+    let mut document = Document::parse("[hosts.a]\nserial = \"52:54:00:00:00:01\"\n").unwrap();
+    let found = document.replace_mac(&host("a"), old.parse().unwrap(), new.parse().unwrap());
+    assert_eq!(found, Ok(false));
+}
+
+#[test]
+fn several_hosts_go_as_one_after_the_other() {
+    for text in [
+        "# Ours.\n\n[hosts.a]\nip = \"1\"\n\n[hosts.a.vars]\nx = 1\n\n# b\n[hosts.b]\nip = \"2\"\n\n\n[hosts.c]\nip = \"3\"\n# end\n",
+        "[hosts.b]\n[hosts.a]\n\n[hosts.c]\n",
+        "[hosts]\n# one\na = { ip = \"1\" }\nb.ip = \"2\"\n# between\n\nb.mac = \"3\" # b\n# c\nc = { }\n",
+        "[hosts.a]\n[hosts.x]\n# of b\n[hosts.b]\n\n[hosts.a.vars]\nx = 1\n[[hosts.c.nic]]\n[[hosts.b.nic]]",
+        "hosts = { a = { ip = \"1\" }, b.ip = \"2\", b.mac = \"3\", x = {}, c = { } }\n",
+        "hosts = { b = { }, c.x = 1, a = { } }\n",
+    ] {
+        for gone in [vec!["a", "b"], vec!["c", "a"], vec!["b", "c", "a"]] {
+            let gone: Vec<Entry> = gone.into_iter().map(host).collect();
+            let together = after(text, |document| document.remove(&gone));
+            let alone = after(text, |document| {
+                gone.iter()
+                    .try_for_each(|entry| document.remove(std::slice::from_ref(entry)))
+            });
+            // Of blank lines at most fewer are left.
+            let lines = |text: &str| -> Vec<String> {
+                let lines = text.lines().filter(|line| !line.is_empty());
+                lines.map(str::to_owned).collect()
+            };
+            assert_eq!(lines(&together), lines(&alone), "{text} {gone:?}");
+            assert!(together.len() <= alone.len(), "{text} {gone:?}");
+        }
+        // All or none.
+        let mut document = Document::parse(text).unwrap();
+        assert!(document.remove(&[host("a"), host("nobody")]).is_err());
+        assert_eq!(document.text().unwrap(), text);
+    }
 }
 
 #[test]
@@ -310,7 +393,7 @@ fn what_was_added_is_removed_without_a_trace() {
             assert_eq!(
                 after(text, |document| {
                     document.add_host(&draft("web09", group))?;
-                    document.remove(&host("web09"))
+                    document.remove(&[host("web09")])
                 }),
                 text
             );

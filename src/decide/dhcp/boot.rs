@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::{Words, joined};
 use crate::base::{BootLoader, ClientSystemArchitecture, Firmware, Timestamp};
 use crate::config::Snapshot;
@@ -19,6 +17,7 @@ use crate::decide::plan::{self, Plan};
 use crate::decide::{Facts, Known, Stage};
 use crate::journal::event::Reason;
 use crate::render::base_url;
+use crate::render::paths::encode;
 use crate::wire::dhcp::{MessageType, Request};
 use crate::wire::names::clean;
 
@@ -275,7 +274,7 @@ impl BootAnswer {
     ) -> Option<String> {
         let loader = self.loader.as_deref().filter(|_| self.file.is_some())?;
         let (folder, name) = match loader.rsplit_once('/') {
-            Some((folder, name)) => (format!("{}/", escaped(folder)), name),
+            Some((folder, name)) => (format!("{}/", encode(folder)), name),
             None => (String::new(), loader),
         };
         let is_pxe = matches!(stage, Stage::Pxe { .. });
@@ -400,10 +399,8 @@ fn named(
             let mut answer = match stage {
                 Stage::HttpBoot { .. } => {
                     let base = base_url(server, settings.http_port);
-                    let answer = BootAnswer::file(
-                        format!("{base}/assets/{}", escaped(path)),
-                        Reason::Loader,
-                    );
+                    let answer =
+                        BootAnswer::file(format!("{base}/assets/{}", encode(path)), Reason::Loader);
                     // EDK2 tells by it what to do with the file.
                     if path.to_ascii_lowercase().ends_with(".efi") {
                         answer
@@ -513,18 +510,6 @@ impl<'a> Loader<'a> {
             _ => Self::OtherUrl,
         }
     }
-}
-
-/// A path as it stands in a URL (RFC 3986 section 3.3).
-fn escaped(path: &str) -> String {
-    const KEPT: AsciiSet = NON_ALPHANUMERIC
-        .remove(b'/')
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~')
-        .remove(b'+');
-    utf8_percent_encode(path, &KEPT).to_string()
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ use crate::config::draft::{GroupDraft, HostDraft, NicDraft};
 /// What may stand between two columns.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
+/// The most columns of a table.
+const MOST_COLUMNS: usize = 500;
+
 /// Reads tables. A machine may stand in several of them.
 pub fn read(sources: &[Source]) -> Result<Imported, ImportError> {
     let mut reader = Reader::default();
@@ -107,6 +110,15 @@ impl Reader {
             from = to;
             if !more {
                 break;
+            }
+            if record.len() > MOST_COLUMNS {
+                return Err(refuse(
+                    line,
+                    format!(
+                        "{} columns: no list of machines has more than {MOST_COLUMNS}",
+                        record.len()
+                    ),
+                ));
             }
             if record.iter().all(|cell| cell.trim().is_empty()) {
                 continue;
