@@ -274,7 +274,16 @@ impl Leases {
             until: lease.until,
             name: lease.name,
         };
-        Ok(all.into_iter().map(view).collect())
+        // A pool that was made smaller, or is no more, gives nobody its addresses again: who has one is refused it at
+        // the next renewal, and what has ended there means nothing any more.
+        let is_of_a_pool = |ip: Ipv4Addr| {
+            let mut subnets = snapshot.subnets.iter();
+            subnets.any(|subnet| subnet.leases().is_some_and(|pool| pool.contains(ip)))
+        };
+        let counts = |lease: &Lease| {
+            lease.state == LeaseState::Bound && lease.runs(now) || is_of_a_pool(lease.ip)
+        };
+        Ok(all.into_iter().filter(counts).map(view).collect())
     }
 
     /// Reads the store when that was not done or not possible before.

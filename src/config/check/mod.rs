@@ -96,8 +96,9 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     let before = problems.len();
     duplicates(&entries, problems);
     let has_duplicates = problems.len() > before;
-    // What could not be read may be any host.
-    let host_names: Option<Vec<HostName>> = (!input.reservations_unsure).then(|| {
+    // What could not be read may be any host; and nobody asks where no host has secrets.
+    let is_asked = !input.reservations_unsure && !input.secrets.hosts.is_empty();
+    let host_names: Option<Vec<HostName>> = is_asked.then(|| {
         let names = entries.iter().map(|entry| entry.name.value.clone());
         names.collect()
     });
@@ -179,6 +180,9 @@ pub(crate) fn check(input: Input, problems: &mut Vec<Problem>) -> Snapshot {
     if !input.templates_unsure && profiles.len() == profile_names.len() {
         variables::unread(&input, &profiles, &snippets, problems);
     }
+    // The indexes take their room in place of what was read.
+    drop(entries);
+    drop(input.reservations);
     let secrets = secrets::secrets(input.secrets, host_names.as_deref(), problems);
     let mut snapshot = Snapshot::new(server, subnets, hosts, profiles, input.templates);
     snapshot.secrets = secrets;

@@ -4,6 +4,7 @@
 //! without a reservation, [`service`] takes a datagram to its reply; here is what keeps
 //! the sockets in line with the configuration and the interfaces.
 
+mod drops;
 mod holder;
 mod link;
 mod looked_at;

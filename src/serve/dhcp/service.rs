@@ -15,10 +15,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 use tokio_util::task::TaskTracker;
 
+use super::drops::{self, Drops};
 use super::holder::holder_of;
 use super::looked_at::{LookedAt, Remembered, Routes};
 use super::probe::Prober;
-use super::socket::{Buffer, Datagram, DhcpSocket, Door};
+use super::socket::{Buffer, Datagram, DhcpSocket, Door, Place};
 use crate::base::{HardwareAddr, Timestamp};
 use crate::config::Snapshot;
 use crate::config::snapshot::Host;
@@ -85,10 +86,16 @@ impl Service {
         // task. The box is used again for the next one.
         let mut rest = ReusableBoxFuture::new(ready(()));
         let mut turn = 0;
+        let mut drops = Drops::default();
         let ended = loop {
             match service.socket.try_recv(&mut buffer) {
                 Ok(datagram) => {
                     let began = Instant::now();
+                    if datagram.dropped != 0
+                        && let Some(count) = drops.note(datagram.dropped, began)
+                    {
+                        service.tell_of_dropped(count);
+                    }
                     let is_done = poll_fn(|cx| {
                         // Whatever a packet brings about in an operator's template, the next one is answered.
                         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -150,6 +157,16 @@ impl Service {
         tasks.close();
         tasks.wait().await;
         ended
+    }
+
+    /// Tells of packets that the kernel has dropped before they could be received.
+    fn tell_of_dropped(&self, count: u32) {
+        let Place { iface, port, .. } = &self.socket.place;
+        let mut event = Event::new(self.ctx.now(), Kind::ServerTrouble, Reason::Overload)
+            .detail(drops::in_words(count, iface, *port));
+        event.iface = Some(Arc::clone(iface));
+        event.generation = self.ctx.config().snapshot.generation;
+        self.ctx.journal.append(event);
     }
 
     /// Answers a datagram, as far as nothing has to be waited for.

@@ -112,6 +112,8 @@ fn open_udp(interface: &Interface, port: u16, share: bool) -> io::Result<UdpSock
     socket.set_broadcast(true)?;
     socket.bind_device(Some(interface.name.as_bytes()))?;
     setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+    // A kernel that does not count what it drops is none to fail for.
+    let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
     if setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
         socket.set_send_buffer_size(SEND_BUFFER)?;
     }
@@ -135,7 +137,7 @@ impl Default for Buffer {
     fn default() -> Self {
         Self {
             bytes: vec![0; MAX_DATAGRAM],
-            control: nix::cmsg_space!(libc::in_pktinfo),
+            control: nix::cmsg_space!(libc::in_pktinfo, u32),
         }
     }
 }
@@ -147,6 +149,8 @@ pub(super) struct Datagram<'a> {
     pub(super) source: SocketAddrV4,
     /// The destination in its header: 255.255.255.255 for a broadcast.
     pub(super) to: Ipv4Addr,
+    /// How many packets the kernel has dropped at this socket before this one; nothing while there are none.
+    pub(super) dropped: u32,
 }
 
 /// A socket in the runtime's hands.
@@ -217,6 +221,7 @@ impl DhcpSocket {
 
 fn receive(fd: RawFd, buffer: &mut Buffer) -> io::Result<Datagram<'_>> {
     let Buffer { bytes, control } = buffer;
+    let mut dropped = 0;
     let (len, source, to) = {
         let mut parts = [IoSliceMut::new(bytes)];
         let message = recvmsg::<SockaddrIn>(
@@ -225,20 +230,26 @@ fn receive(fd: RawFd, buffer: &mut Buffer) -> io::Result<Datagram<'_>> {
             Some(control),
             MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC,
         )?;
-        let to = message
-            .cmsgs()?
-            .find_map(|control| match control {
-                ControlMessageOwned::Ipv4PacketInfo(info) => Some(address(info.ipi_addr)),
-                _ => None,
-            })
-            .unwrap_or(Ipv4Addr::BROADCAST);
+        let mut to = Ipv4Addr::BROADCAST;
+        for control in message.cmsgs()? {
+            match control {
+                ControlMessageOwned::Ipv4PacketInfo(info) => to = address(info.ipi_addr),
+                ControlMessageOwned::RxqOvfl(count) => dropped = count,
+                _ => {}
+            }
+        }
         let source = message
             .address
             .map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), Into::into);
         (message.bytes, source, to)
     };
     let bytes = bytes.get(..len).unwrap_or_default();
-    Ok(Datagram { bytes, source, to })
+    Ok(Datagram {
+        bytes,
+        source,
+        to,
+        dropped,
+    })
 }
 
 fn transmit(
@@ -290,7 +301,9 @@ mod tests {
         loop {
             socket.readable().await.unwrap();
             match socket.try_recv(&mut buffer) {
-                Ok(Datagram { bytes, source, to }) => return (bytes.to_vec(), source, to),
+                Ok(Datagram {
+                    bytes, source, to, ..
+                }) => return (bytes.to_vec(), source, to),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
             }
         }
