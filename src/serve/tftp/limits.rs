@@ -104,14 +104,28 @@ pub(super) struct Limits {
     own: TaskTracker,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Running {
     by_client: HashMap<IpAddr, usize>,
     /// The places that are taken, those first that were taken first.
     places: BTreeMap<u64, Place>,
     /// Of these the ones that read.
     reading: usize,
+    /// How many there may be in all.
+    in_all: usize,
     last: u64,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            by_client: HashMap::new(),
+            places: BTreeMap::new(),
+            reading: 0,
+            in_all: MAX_IN_ALL,
+            last: 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -132,6 +146,14 @@ pub(super) struct Permit {
 }
 
 impl Limits {
+    /// Where this process may open so many descriptors: most of them are for others.
+    pub(super) fn within(descriptors: u64) -> Self {
+        let limits = Self::default();
+        let some = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
+        lock(&limits.running).in_all = some.clamp(MAX_TRANSFERS, MAX_IN_ALL);
+        limits
+    }
+
     /// The same count for all, and another one's own transfers.
     pub(super) fn for_engine(&self) -> Self {
         Self {
@@ -202,7 +224,7 @@ impl Limits {
 
 impl Running {
     fn is_full(&self) -> bool {
-        self.reading >= MAX_TRANSFERS || self.places.len() >= MAX_IN_ALL
+        self.reading >= MAX_TRANSFERS || self.places.len() >= self.in_all
     }
 
     fn count(&self, client: IpAddr) -> usize {
@@ -384,6 +406,9 @@ mod tests {
         assert!(!limits.must_wait());
         drop(held);
         assert_eq!(lock(&limits.running).reading, 0);
+        for (descriptors, in_all) in [(1_024, 1_000), (10_000, 2_500), (u64::MAX, MAX_IN_ALL)] {
+            assert_eq!(lock(&Limits::within(descriptors).running).in_all, in_all);
+        }
     }
 
     #[test]

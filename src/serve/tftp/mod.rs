@@ -115,7 +115,7 @@ pub async fn run(ctx: Context, health: Health, sockets: Sockets, cancel: Cancell
         ctx,
         health,
         cancel: cancel.clone(),
-        limits: Limits::default(),
+        limits: Limits::within(preflight::raise_descriptor_limit()),
         opened: sockets.opened,
         engines: BTreeMap::new(),
         trouble: BTreeMap::new(),

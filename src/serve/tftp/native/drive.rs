@@ -29,7 +29,7 @@ const IN_A_ROW: u32 = 32;
 /// One transfer and what it needs.
 pub(super) struct Drive {
     pub(super) transfer: Transfer,
-    pub(super) body: Body,
+    pub(super) body: Box<Body>,
     pub(super) socket: Connected,
     pub(super) is_netascii: bool,
     pub(super) running: Arc<Running>,
@@ -84,7 +84,7 @@ fn not_now() -> io::Result<usize> {
 
 impl Drive {
     /// Serves the client until the transfer has ended, and has its event say how.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         let mut stopped = pin!(self.running.holder.stop.clone().cancelled_owned());
         let mut alarm = Alarm::new();
         let mut trouble = None;

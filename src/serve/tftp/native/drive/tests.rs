@@ -36,7 +36,7 @@ fn context() -> Context {
 }
 
 /// A transfer of a text by lockstep, and its client's socket.
-fn transfer(ctx: &Context, text: String) -> (Drive, std::net::UdpSocket) {
+fn transfer(ctx: &Context, text: String) -> (Box<Drive>, std::net::UdpSocket) {
     let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let peer = client.local_addr().unwrap();
     let SocketAddr::V4(to) = peer else {
@@ -65,9 +65,9 @@ fn transfer(ctx: &Context, text: String) -> (Drive, std::net::UdpSocket) {
         timeout: None,
         granted: Options::default(),
     };
-    let drive = Drive {
+    let drive = Box::new(Drive {
         transfer: Transfer::new(terms, Duration::ZERO),
-        body: Body::text(about, permit, text, Reason::ChainScript).told(),
+        body: Box::new(Body::text(about, permit, text, Reason::ChainScript).told()),
         socket,
         is_netascii: false,
         running: Arc::new(Running {
@@ -77,7 +77,7 @@ fn transfer(ctx: &Context, text: String) -> (Drive, std::net::UdpSocket) {
             moved_ms: AtomicU64::new(0),
         }),
         out: Arc::default(),
-    };
+    });
     (drive, client)
 }
 
