@@ -94,6 +94,12 @@ struct Ready {
 
 /// Fetches everything of an order: all of it comes to its place, or nothing.
 pub async fn fetch(order: &Order<'_>, tell: Tell<'_>) -> Result<Vec<Brought>, AssetError> {
+    if let (Some(by_hand), true) = (&order.fetch.by_hand, order.fetch.files.is_empty()) {
+        return Err(AssetError::OnlyByHand {
+            name: order.name.to_owned(),
+            by_hand: by_hand.clone(),
+        });
+    }
     let lock = Lock::take(order.boot_assets)?;
     let staging = lock.staging().join(order.name);
     fs::create_dir_all(&staging).map_err(|source| AssetError::Io {

@@ -11,10 +11,11 @@ use super::manifest::{Entry, Lock, Manifest, NAME, STAGING};
 use super::place::measure;
 use crate::base::{Architecture, Firmware};
 use crate::config::Snapshot;
-use crate::config::fetch::may_be;
-use crate::config::snapshot::Profile;
+use crate::config::fetch::{Values, may_be};
+use crate::config::snapshot::{Host, Profile};
+use crate::config::variables::for_fetching;
 use crate::render::AssetRef;
-use crate::render::files::{needed, usual_architecture};
+use crate::render::files::{named_by_hosts, needed, usual_architecture};
 use crate::render::load::InForce;
 
 /// Who needs a file.
@@ -40,6 +41,33 @@ pub fn architectures(config: &InForce, profile: &Profile) -> Vec<Architecture> {
     of_hosts.into_iter().collect()
 }
 
+/// The values of variables that a profile's files are fetched for: those of its hosts, else its own. Only variables
+/// that its `[fetch]` holds are in them.
+pub fn values(config: &InForce, profile: &Profile) -> Vec<Values> {
+    let names = profile
+        .fetch
+        .as_ref()
+        .map(|fetch| fetch.variables())
+        .unwrap_or_default();
+    if names.is_empty() {
+        return vec![Values::new()];
+    }
+    let of = |host: Option<&Host>| {
+        let mut values = for_fetching(&config.snapshot, profile, host);
+        values.retain(|name, _| names.contains(name));
+        values
+    };
+    let hosts = config.snapshot.hosts().iter();
+    let of_hosts: BTreeSet<Values> = hosts
+        .filter(|host| host.profile.as_ref() == Some(&profile.name))
+        .map(|host| of(Some(host)))
+        .collect();
+    if of_hosts.is_empty() {
+        return vec![of(None)];
+    }
+    of_hosts.into_iter().collect()
+}
+
 /// All files that hosts need and that profiles bring, by path under `boot_assets`.
 pub fn users(config: &InForce) -> BTreeMap<String, Users> {
     let mut all: BTreeMap<String, Users> = BTreeMap::new();
@@ -56,12 +84,26 @@ pub fn users(config: &InForce) -> BTreeMap<String, Users> {
             }
         }
     }
+    for (path, hosts) in named_by_hosts(config) {
+        if config.snapshot.mirror_of(&path).is_none() {
+            let users = all.entry(path).or_default();
+            users
+                .hosts
+                .extend(hosts.iter().map(|host| host.name.to_string()));
+        }
+    }
     for profile in config.snapshot.profiles().values() {
         let Some(fetch) = &profile.fetch else {
             continue;
         };
-        for arch in architectures(config, profile) {
-            for file in fetch.for_arch(arch).files {
+        for (arch, values) in architectures(config, profile).into_iter().flat_map(|arch| {
+            values(config, profile)
+                .into_iter()
+                .map(move |values| (arch, values))
+        }) {
+            let brought = fetch.with(arch, &values).files.into_iter();
+            // One that nobody has said a value for is nowhere yet.
+            for file in brought.filter(|file| !file.path.contains("{{")) {
                 let users = all.entry(file.path).or_default();
                 if users.profiles.last().map(String::as_str) != Some(profile.name.as_str()) {
                     users.profiles.push(profile.name.to_string());

@@ -441,6 +441,14 @@ pub enum AssetError {
         /// The profile.
         name: String,
     },
+    /// Nothing is listed that could be brought.
+    #[error("the boot files of {name} are put in their places by hand: {by_hand}")]
+    OnlyByHand {
+        /// The profile.
+        name: String,
+        /// How to come by them.
+        by_hand: String,
+    },
     /// No mirror gives it to everybody.
     #[error(
         "{by_hand}; with it: `bootwright assets fetch {name} --from FILE`, FILE being the image or a folder with what is in it"

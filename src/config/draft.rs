@@ -28,6 +28,8 @@ pub struct HostDraft {
     pub fqdn: Option<String>,
     /// `arch`, as the file spells it.
     pub arch: Option<String>,
+    /// `secure_boot`.
+    pub secure_boot: Option<bool>,
     /// `uuid` (SMBIOS).
     pub uuid: Option<Uuid>,
     /// `serial` (SMBIOS).
@@ -57,6 +59,7 @@ impl HostDraft {
             profile: None,
             fqdn: None,
             arch: None,
+            secure_boot: None,
             uuid: None,
             serial: None,
             loader: None,

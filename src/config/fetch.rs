@@ -2,8 +2,11 @@
 //!
 //! Paths may hold `{{ arch }}` (x86_64, i386, aarch64, arm) and `{{ debian_arch }}` (amd64, i386, arm64,
 //! armhf), `{{ efi_arch }}` (x64, ia32, aa64, arm), by which UEFI's loaders are called, and `{{ grub_arch }}`
-//! (x86_64, i386, arm64, arm), by which GRUB's folders are; nothing else is rendered, because the files are one profile's and not one host's.
+//! (x86_64, i386, arm64, arm), by which GRUB's folders are. Those of `[fetch]` may hold variables too (`{{ vars.release }}`):
+//! the files are then brought for each value that hosts of the profile have. Nothing else is rendered.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::base::Architecture;
@@ -76,8 +79,16 @@ pub struct FetchFile {
     pub optional: bool,
 }
 
-/// Replaces the placeholders of a path.
+/// Variables by name, as they stand in paths.
+pub type Values = BTreeMap<String, String>;
+
+/// Replaces the placeholders of a path by what an architecture is called.
 pub fn expand(text: &str, arch: Architecture) -> String {
+    expand_with(text, arch, &Values::new())
+}
+
+/// The same with variables; one that has no value stays a placeholder.
+pub fn expand_with(text: &str, arch: Architecture, values: &Values) -> String {
     let debian = match arch {
         Architecture::X86_64 => "amd64",
         Architecture::I386 => "i386",
@@ -100,15 +111,24 @@ pub fn expand(text: &str, arch: Architecture) -> String {
             Architecture::Aarch64 => "arm64",
             Architecture::Arm => "arm",
         }),
-        _ => None,
+        _ => values.get(variable(name)?).map(String::as_str),
     })
 }
 
-/// The first placeholder of a text that there is not, or that has no end.
-pub fn unknown_placeholder(text: &str) -> Option<String> {
+/// The variable that a placeholder names.
+fn variable(placeholder: &str) -> Option<&str> {
+    let name = placeholder.strip_prefix("vars.")?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(is_part)).then_some(name)
+}
+
+/// The first placeholder of a text that there is not, or that has no end. Variables are known where `with_vars` says so.
+pub fn unknown_placeholder(text: &str, with_vars: bool) -> Option<String> {
     let mut unknown = None;
     replace(text, |name| {
-        if !matches!(name, "arch" | "debian_arch" | "efi_arch" | "grub_arch") && unknown.is_none() {
+        let is_known = matches!(name, "arch" | "debian_arch" | "efi_arch" | "grub_arch")
+            || with_vars && variable(name).is_some();
+        if !is_known && unknown.is_none() {
             unknown = Some(name.to_owned());
         }
         None
@@ -127,7 +147,12 @@ fn replace<'v>(text: &str, mut value: impl FnMut(&str) -> Option<&'v str>) -> St
             break;
         };
         out.push_str(before);
-        out.push_str(value(name.trim()).unwrap_or_default());
+        match value(name.trim()) {
+            Some(value) => out.push_str(value),
+            None => {
+                let _ = write!(out, "{{{{{name}}}}}");
+            }
+        }
         rest = after;
     }
     out.push_str(rest);
@@ -135,10 +160,16 @@ fn replace<'v>(text: &str, mut value: impl FnMut(&str) -> Option<&'v str>) -> St
 }
 
 impl Fetch {
-    /// The same for one architecture: no placeholders are left.
+    /// The same for one architecture: no placeholders are left but variables.
     #[must_use]
     pub fn for_arch(&self, arch: Architecture) -> Self {
-        let path = |text: &String| expand(text, arch);
+        self.with(arch, &Values::new())
+    }
+
+    /// The same for one architecture and values of variables.
+    #[must_use]
+    pub fn with(&self, arch: Architecture, values: &Values) -> Self {
+        let path = |text: &String| expand_with(text, arch, values);
         let optional = |text: &Option<String>| text.as_ref().map(path);
         let signature = |signature: &Option<Signature>| {
             signature.as_ref().map(|signature| match signature {
@@ -180,12 +211,48 @@ impl Fetch {
         }
     }
 
-    /// The architecture for which this brings the file at `path`; `None`: it does not.
+    /// The variables that its paths hold.
+    pub fn variables(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut look = |text: &str| {
+            replace(text, |name| {
+                found.extend(variable(name).map(str::to_owned));
+                None
+            });
+        };
+        for text in self.mirror.iter().chain(&self.package).chain(&self.stream) {
+            look(text);
+        }
+        for list in &self.sums {
+            look(&list.path);
+            if let Some(Signature::Detached(path)) = &list.signature {
+                look(path);
+            }
+        }
+        for file in &self.files {
+            look(&file.path);
+            let others = [
+                &file.from,
+                &file.in_stream,
+                &file.member,
+                &file.in_package,
+                &file.package,
+            ];
+            others.into_iter().flatten().for_each(|text| look(text));
+            if let Some(Signature::Detached(path)) = &file.signature {
+                look(path);
+            }
+        }
+        found
+    }
+
+    /// The architecture for which this brings the file at `path`, for some value of each variable; `None`: it does
+    /// not.
     pub fn brings(&self, path: &str) -> Option<Architecture> {
         Architecture::ALL.into_iter().find(|arch| {
             self.files
                 .iter()
-                .any(|file| expand(&file.path, *arch) == path)
+                .any(|file| may_be(&expand(&file.path, *arch), path))
         })
     }
 
@@ -196,7 +263,9 @@ impl Fetch {
 
     /// Whether the files are other ones for other architectures.
     pub fn is_per_arch(&self) -> bool {
-        self.files.iter().any(|file| file.path.contains("{{"))
+        self.files.iter().any(|file| {
+            expand(&file.path, Architecture::X86_64) != expand(&file.path, Architecture::Aarch64)
+        })
     }
 }
 
@@ -239,12 +308,49 @@ mod tests {
             expand("s{{ efi_arch }}.efi", Architecture::Aarch64),
             "saa64.efi"
         );
-        assert_eq!(unknown_placeholder(text), None);
+        assert_eq!(unknown_placeholder(text, false), None);
+        let of_variable = "a/{{ vars.suite }}/b";
         assert_eq!(
-            unknown_placeholder("a/{{ vars.suite }}/b").as_deref(),
+            unknown_placeholder(of_variable, false).as_deref(),
             Some("vars.suite")
         );
-        assert_eq!(unknown_placeholder("a/{{ arch").as_deref(), Some("arch"));
+        assert_eq!(unknown_placeholder(of_variable, true), None);
+        for text in ["{{ vars. }}", "{{ vars.a | e }}", "{{ host.name }}"] {
+            assert!(unknown_placeholder(text, true).is_some(), "{text}");
+        }
+        assert_eq!(
+            unknown_placeholder("a/{{ arch", true).as_deref(),
+            Some("arch")
+        );
+    }
+
+    #[test]
+    fn variables_stand_in_paths() {
+        let fetch = Fetch {
+            sums: vec![SumList {
+                path: "{{ vars.build }}/SUMS".to_owned(),
+                signature: Some(Signature::Detached("{{vars.key}}.sig".to_owned())),
+            }],
+            files: vec![FetchFile {
+                path: "d/{{ vars.build }}/linux".to_owned(),
+                from: Some("{{ vars.build }}/{{ arch }}".to_owned()),
+                ..FetchFile::default()
+            }],
+            ..Fetch::default()
+        };
+        let names: Vec<String> = fetch.variables().into_iter().collect();
+        assert_eq!(names, ["build", "key"]);
+        let values = Values::from([("build".to_owned(), "7".to_owned())]);
+        let of_seven = fetch.with(Architecture::X86_64, &values);
+        assert_eq!(of_seven.files[0].path, "d/7/linux");
+        assert_eq!(of_seven.files[0].from.as_deref(), Some("7/x86_64"));
+        assert_eq!(
+            of_seven.variables().into_iter().collect::<Vec<_>>(),
+            ["key"]
+        );
+        assert!(!fetch.is_per_arch());
+        assert_eq!(fetch.brings("d/any/linux"), Some(Architecture::X86_64));
+        assert_eq!(fetch.brings("e/any/linux"), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::fetch::Values;
 use super::snapshot::{Host, Profile, Snapshot};
 use super::source::Span;
 use super::table::list_words;
@@ -338,6 +339,26 @@ pub fn effective(snapshot: &Snapshot, host: &Host, profile: &Profile) -> toml::T
         }
     }
     vars
+}
+
+/// Texts for `{{ vars.NAME }}` in the `[fetch]` of a profile: as a host has them, or as the profile alone gives them.
+pub fn for_fetching(snapshot: &Snapshot, profile: &Profile, host: Option<&Host>) -> Values {
+    let vars = if let Some(host) = host {
+        effective(snapshot, host, profile)
+    } else {
+        let defaults = profile.variables.iter();
+        let mut vars: toml::Table = defaults
+            .filter_map(|(name, declared)| Some((name.clone(), declared.default.clone()?)))
+            .collect();
+        overlay(&mut vars, &profile.vars);
+        vars
+    };
+    let texts = vars.into_iter().filter_map(|(name, value)| match value {
+        toml::Value::String(text) => Some((name, text)),
+        toml::Value::Integer(number) => Some((name, number.to_string())),
+        _ => None,
+    });
+    texts.collect()
 }
 
 #[cfg(test)]

@@ -349,7 +349,7 @@ impl Reader {
         host.profile = libosinfo(domain);
         host.notes = notes(domain);
         if let Some(os) = os {
-            self.firmware(os, host.name.as_str(), lines);
+            self.firmware(os, &mut host, lines);
         }
         let mut vm = Vm {
             domain: (libvirt_name != host.name.as_str()).then(|| libvirt_name.to_owned()),
@@ -396,7 +396,8 @@ impl Reader {
     }
 
     /// What of the firmware matters to a boot from the network.
-    fn firmware(&mut self, os: Node<'_, '_>, name: &str, lines: &Lines) {
+    fn firmware(&mut self, os: Node<'_, '_>, host: &mut HostDraft, lines: &Lines) {
+        let name = host.name.clone();
         let at = |node: Node<'_, '_>| lines.at(node.range().start);
         for key in ["kernel", "initrd"] {
             if let Some(node) = child(os, key) {
@@ -423,11 +424,7 @@ impl Reader {
             && (feature("secure-boot")
                 || loader.is_some_and(|node| node.attribute("secure") == Some("yes")))
         {
-            self.machines.left(
-                loader.map_or_else(|| at(os), at),
-                format!("Secure Boot of {name}"),
-                "its firmware runs signed programs only: write secure_boot = true for it",
-            );
+            host.secure_boot = Some(true);
         }
         if let Some(boot) = children(os, "boot").next()
             && !children(os, "boot").any(|boot| boot.attribute("dev") == Some("network"))

@@ -289,7 +289,11 @@ impl<'a> Machine<'a> {
         // Processors of the machine itself where nothing is written.
         host.arch = self.arch.and_then(|(line, arch)| machines.arch(line, arch));
         self.smbios(machines, &mut host);
-        self.secure_boot(machines, &host);
+        // Its firmware has Microsoft's keys in it, and runs signed programs only.
+        let has_keys = self
+            .efi_disk
+            .is_some_and(|(_, value)| value.contains("pre-enrolled-keys=1"));
+        host.secure_boot = (self.uefi && has_keys).then_some(true);
         let mut vm = Vm {
             hypervisor: node(&source.name),
             vmid,
@@ -392,19 +396,6 @@ impl<'a> Machine<'a> {
                 }
                 _ => {}
             }
-        }
-    }
-
-    fn secure_boot(&self, machines: &mut Machines, host: &HostDraft) {
-        if let Some((line, value)) = self.efi_disk
-            && self.uefi
-            && value.contains("pre-enrolled-keys=1")
-        {
-            machines.left(
-                line,
-                format!("pre-enrolled-keys=1 of {}", host.name),
-                "its firmware runs signed programs only: write secure_boot = true for it",
-            );
         }
     }
 

@@ -6,16 +6,18 @@
 //! One mistake in a template is one problem, whoever meets it: it names the first host and counts the
 //! others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-use super::kinds::{Kind, kinds};
+use super::kinds::{Kind, Texts, kinds};
 use super::lint::{self, Format, Weight};
-use super::loaders::{Boots, Texts, Transport};
-use super::uses::Uses;
-use super::{RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets, unused};
+use super::loaders::{self, Boots, Transport};
+use super::uses::{Parts, Uses};
+use super::{Prepared, RenderError, RenderedBoot, Renderer, View, cmdline, env, secrets, unused};
 use crate::base::{Architecture, BootLoader, HardwareAddr, Lifecycle, pace, suggest};
-use crate::config::snapshot::{Boot, Host, Profile, Settings, Template, TemplateText, list_key};
+use crate::config::snapshot::{
+    Answer, Boot, Host, Profile, Settings, Template, TemplateText, list_key,
+};
 use crate::config::{Problem, Snapshot, SourceMap, Span, stranger};
 
 /// What is told of one answer at most: one mistake often has others follow.
@@ -46,17 +48,30 @@ pub(super) fn check_kinds(
     }
     for kind in kinds {
         let mut of_kind = Findings::default();
-        check_host(renderer, snapshot, kind, &kind.example, &mut of_kind);
-        if !of_kind.list.is_empty() {
-            for (count, host) in kind.hosts.iter().enumerate() {
-                pace::give_way(count);
-                check_host(renderer, snapshot, kind, host, &mut findings);
+        let mut of_each = Texts::All;
+        if kind.hosts.len() > 1 {
+            let example = &kind.example;
+            check_host(
+                renderer,
+                snapshot,
+                (kind, Texts::Shared),
+                example,
+                &mut of_kind,
+            );
+            if of_kind.list.is_empty() {
+                for name in of_kind.missing_secrets.into_keys() {
+                    let hosts = findings.missing_secrets.entry(name).or_default();
+                    hosts.extend(&kind.hosts);
+                }
+                if kind.parts.are_all_shared() {
+                    continue;
+                }
+                of_each = Texts::Own;
             }
-            continue;
         }
-        for name in of_kind.missing_secrets.into_keys() {
-            let hosts = findings.missing_secrets.entry(name).or_default();
-            hosts.extend(&kind.hosts);
+        for (count, host) in kind.hosts.iter().enumerate() {
+            pace::give_way(count);
+            check_host(renderer, snapshot, (kind, of_each), host, &mut findings);
         }
     }
     for host in &discovered(snapshot) {
@@ -76,12 +91,13 @@ pub(super) fn check_kinds(
                     .map_or(Ipv4Addr::LOCALHOST, |subnet| subnet.example_server),
                 token: None,
             };
-            check_view(renderer, &view, &mut found);
+            check_view(renderer, &view, (&Parts::default(), Texts::All), &mut found);
         }
         for finding in found.list {
             findings.add(finding.code, finding.error, None);
         }
     }
+    findings.without_what_is_declared(snapshot);
     findings.in_order_of_files();
     problems.extend(findings.list.iter().map(|finding| finding.problem(&places)));
     problems.extend(secrets::problems(snapshot, &findings.missing_secrets));
@@ -97,9 +113,20 @@ pub fn brings_in_snippets(snapshot: &Snapshot, profile: &Profile) -> bool {
 }
 
 /// How many kinds of hosts a configuration has: those of one kind differ in printed values only, and are proven
-/// by the rendering of one of them.
-pub fn kinds_of(snapshot: &Snapshot) -> usize {
-    kinds(snapshot).len()
+/// by the rendering of one of them; and how many answers are rendered for each host all the same, or boot texts,
+/// because they look at these values.
+pub fn kinds_of(snapshot: &Snapshot) -> (usize, BTreeSet<String>) {
+    let kinds = kinds(snapshot);
+    let own = |kind: &Kind<'_>| {
+        let boot = kind.parts.own_boot.then(|| "[boot]".to_owned());
+        kind.parts
+            .own_answers
+            .iter()
+            .cloned()
+            .chain(boot)
+            .collect::<Vec<_>>()
+    };
+    (kinds.len(), kinds.iter().flat_map(own).collect())
 }
 
 /// A machine that nobody knows in each subnet that discovers.
@@ -167,11 +194,11 @@ pub(super) fn architectures(host: &Host, profile: &Profile) -> Vec<Architecture>
     }
 }
 
-/// Renders everything of one host.
+/// Renders these texts of one host.
 fn check_host<'a>(
     renderer: &Renderer,
     snapshot: &'a Snapshot,
-    kind: &Kind<'a>,
+    (kind, texts): (&Kind<'a>, Texts),
     host: &'a Host,
     findings: &mut Findings<'a>,
 ) {
@@ -184,8 +211,10 @@ fn check_host<'a>(
             server: kind.subnet.example_server,
             token: None,
         };
-        check_view(renderer, &view, findings);
-        check_loaders(renderer, &view, findings);
+        check_view(renderer, &view, (&kind.parts, texts), findings);
+        if texts.has(kind.parts.own_boot) {
+            check_loaders(renderer, &view, findings);
+        }
     }
 }
 
@@ -209,7 +238,7 @@ fn check_loaders<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findin
         return;
     };
     for loader in others {
-        let texts = Texts {
+        let texts = loaders::Texts {
             loader,
             transport: Transport::Tftp,
         };
@@ -236,9 +265,33 @@ fn check_loaders<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findin
     }
 }
 
-fn check_view<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findings<'a>) {
+fn check_view<'a>(
+    renderer: &Renderer,
+    view: &View<'a>,
+    (parts, texts): (&Parts, Texts),
+    findings: &mut Findings<'a>,
+) {
     let prepared = renderer.prepare(view);
-    match renderer.prepared_boot(&prepared) {
+    if texts.has(parts.own_boot) {
+        check_boot(renderer, &prepared, findings);
+    }
+    for answer in &view.profile.answers {
+        if texts.has(parts.own_answers.contains(&answer.name)) {
+            check_answer(renderer, &prepared, answer, findings);
+        }
+    }
+    for secret in prepared.missing_secrets() {
+        let hosts = findings.missing_secrets.entry(secret).or_default();
+        // The same host comes once for each of its architectures.
+        if hosts.last().is_none_or(|last| last.name != view.host.name) {
+            hosts.push(view.host);
+        }
+    }
+}
+
+fn check_boot<'a>(renderer: &Renderer, prepared: &Prepared<'a>, findings: &mut Findings<'a>) {
+    let view = prepared.view();
+    match renderer.prepared_boot(prepared) {
         Ok(RenderedBoot::Linux { cmdline, .. }) => {
             let unknown = cmdline::init_environment(&cmdline);
             if unknown > cmdline::MAX_INIT_ENVIRONMENT {
@@ -262,54 +315,54 @@ fn check_view<'a>(renderer: &Renderer, view: &View<'a>, findings: &mut Findings<
         Ok(_) => {}
         Err(error) => findings.add(error.code, error, Some(view.host)),
     }
-    if let Err(error) = renderer.prepared_options(&prepared) {
+    if let Err(error) = renderer.prepared_options(prepared) {
         findings.add(error.code, error, Some(view.host));
     }
-    for answer in &view.profile.answers {
-        match renderer.prepared_answer(&prepared, &answer.name) {
-            Some(Ok(rendered)) => {
-                let (family, name) = (&view.profile.family, &answer.name);
-                let format = lint::format_of(family, name, &rendered.content_type, &rendered.text);
-                let found = format.map(|format| lint::check(format, &rendered.text));
-                for found in found.unwrap_or_default().into_iter().take(MOST_PER_ANSWER) {
-                    let code = match (format, found.weight) {
-                        (Some(Format::Preseed), _) => "preseed-syntax",
-                        (_, Weight::Wrong) => "answer-syntax",
-                        (_, Weight::Doubtful) => "answer-doubtful",
-                    };
-                    let more = found
-                        .help
-                        .map_or_else(String::new, |help| format!("; {help}"));
-                    findings.add(
-                        code,
-                        RenderError {
-                            help: Some(format!(
-                                "`bootwright render {} {name}` shows the rendered file{more}",
-                                view.host.name
-                            )),
-                            ..RenderError::new(
-                                answer.template.clone(),
-                                code,
-                                format!(
-                                    "the rendered {name}, line {}: {}",
-                                    found.line, found.message
-                                ),
-                            )
-                        },
-                        Some(view.host),
-                    );
-                }
+}
+
+fn check_answer<'a>(
+    renderer: &Renderer,
+    prepared: &Prepared<'a>,
+    answer: &Answer,
+    findings: &mut Findings<'a>,
+) {
+    let view = prepared.view();
+    match renderer.prepared_answer(prepared, &answer.name) {
+        Some(Ok(rendered)) => {
+            let (family, name) = (&view.profile.family, &answer.name);
+            let format = lint::format_of(family, name, &rendered.content_type, &rendered.text);
+            let found = format.map(|format| lint::check(format, &rendered.text));
+            for found in found.unwrap_or_default().into_iter().take(MOST_PER_ANSWER) {
+                let code = match (format, found.weight) {
+                    (Some(Format::Preseed), _) => "preseed-syntax",
+                    (_, Weight::Wrong) => "answer-syntax",
+                    (_, Weight::Doubtful) => "answer-doubtful",
+                };
+                let more = found
+                    .help
+                    .map_or_else(String::new, |help| format!("; {help}"));
+                findings.add(
+                    code,
+                    RenderError {
+                        help: Some(format!(
+                            "`bootwright render {} {name}` shows the rendered file{more}",
+                            view.host.name
+                        )),
+                        ..RenderError::new(
+                            answer.template.clone(),
+                            code,
+                            format!(
+                                "the rendered {name}, line {}: {}",
+                                found.line, found.message
+                            ),
+                        )
+                    },
+                    Some(view.host),
+                );
             }
-            Some(Err(error)) => findings.add(error.code, error, Some(view.host)),
-            None => {}
         }
-    }
-    for secret in prepared.missing_secrets() {
-        let hosts = findings.missing_secrets.entry(secret).or_default();
-        // The same host comes once for each of its architectures.
-        if hosts.last().is_none_or(|last| last.name != view.host.name) {
-            hosts.push(view.host);
-        }
+        Some(Err(error)) => findings.add(error.code, error, Some(view.host)),
+        None => {}
     }
 }
 
@@ -319,6 +372,8 @@ struct Finding<'a> {
     code: &'static str,
     error: RenderError,
     hosts: Vec<&'a Host>,
+    /// It was found without a host.
+    of_strangers: bool,
 }
 
 #[derive(Debug, Default)]
@@ -330,11 +385,36 @@ struct Findings<'a> {
 }
 
 impl<'a> Findings<'a> {
+    /// A variable that a profile declares as required is told where it is declared, with the same hosts.
+    fn without_what_is_declared(&mut self, snapshot: &Snapshot) {
+        for finding in &mut self.list {
+            let named = finding.error.message.split('`').nth(1);
+            let variable = named.and_then(|named| named.strip_prefix("vars."));
+            let Some(variable) = variable.filter(|_| finding.code == "undefined-variable") else {
+                continue;
+            };
+            finding.hosts.retain(|host| {
+                let name = host.profile.as_ref();
+                let profile = name.and_then(|name| snapshot.profile(name));
+                let declared = profile.and_then(|profile| profile.variables.get(variable));
+                !(declared.is_some_and(|declared| declared.required)
+                    && profile.is_some_and(|profile| {
+                        !host.vars.contains_key(variable) && !profile.vars.contains_key(variable)
+                    }))
+            });
+        }
+        self.list
+            .retain(|finding| finding.code != "undefined-variable" || finding.is_for_somebody());
+    }
+
     /// Hosts were found kind by kind.
     fn in_order_of_files(&mut self) {
         let named = self.list.iter_mut().map(|finding| &mut finding.hosts);
         for hosts in named.chain(self.missing_secrets.values_mut()) {
             hosts.sort_by_key(|host| host.span);
+            // A secret of a shared text may be one of an own text, too.
+            let mut seen = HashSet::new();
+            hosts.retain(|host| seen.insert(&host.name));
         }
     }
 
@@ -346,6 +426,7 @@ impl<'a> Findings<'a> {
                 code,
                 error,
                 hosts: Vec::new(),
+                of_strangers: host.is_none(),
             });
             list.len() - 1
         });
@@ -363,6 +444,11 @@ impl<'a> Findings<'a> {
 }
 
 impl Finding<'_> {
+    /// Some host meets it, or a machine that nobody knows.
+    fn is_for_somebody(&self) -> bool {
+        self.of_strangers || !self.hosts.is_empty()
+    }
+
     fn problem(&self, places: &Places<'_>) -> Problem {
         let error = &self.error;
         // What does not parse concerns everybody.

@@ -8,7 +8,8 @@ use super::uses::Uses;
 use super::{AssetRef, RenderedBoot, View, check};
 use crate::base::{Architecture, BootLoader, Firmware, HardwareAddr, has_extension, pace};
 use crate::config::signed::{self, IsThere};
-use crate::config::snapshot::{Host, Profile};
+use crate::config::snapshot::{Host, Profile, Subnet};
+use crate::config::variables::for_fetching;
 use crate::config::{Problem, Snapshot};
 use crate::wire::looks;
 
@@ -106,8 +107,11 @@ pub fn named(config: &InForce, view: &View<'_>) -> Vec<String> {
         .profile
         .fetch
         .iter()
-        .flat_map(|fetch| fetch.for_arch(view.arch).files)
-        .filter(|file| !file.optional)
+        .flat_map(|fetch| {
+            let values = for_fetching(view.snapshot, view.profile, Some(view.host));
+            fetch.with(view.arch, &values).files
+        })
+        .filter(|file| !file.optional && !file.path.contains("{{"))
         .map(|file| file.path)
         .collect();
     let mut found = BTreeSet::new();
@@ -136,6 +140,53 @@ pub fn is_named_there(is_there: &dyn Fn(&str) -> bool, path: &str) -> bool {
     is_there(path) || is_there(&format!("{path}/"))
 }
 
+/// The files of [`named`] of all hosts with a profile, each with its hosts. Those that have everything in common are
+/// rendered once: what a function is given is the same for all of them.
+pub fn named_by_hosts(config: &InForce) -> BTreeMap<String, Vec<&Host>> {
+    named_by_kinds(config, &kinds(&config.snapshot))
+}
+
+/// The same, where the kinds of its hosts are known already.
+fn named_by_kinds<'a>(
+    config: &'a InForce,
+    kinds: &[Kind<'a>],
+) -> BTreeMap<String, Vec<&'a Host>> {
+    let mut found: BTreeMap<String, Vec<&Host>> = BTreeMap::new();
+    // Rendering all of a profile for each kind anew would take as long as proving it.
+    let mut named_by: HashMap<_, Vec<String>> = HashMap::new();
+    let of = |profile, subnet: &Subnet, host: &Host| {
+        let view = View {
+            snapshot: &config.snapshot,
+            host,
+            profile,
+            arch: usual_architecture(host, Some(profile)),
+            server: subnet.example_server,
+            token: None,
+        };
+        named(config, &view)
+    };
+    for kind in kinds {
+        let (profile, subnet) = (kind.profile, kind.subnet);
+        if kind.parts.own_assets {
+            for (count, host) in kind.hosts.iter().copied().enumerate() {
+                pace::give_way(count);
+                for path in of(profile, subnet, host) {
+                    found.entry(path).or_default().push(host);
+                }
+            }
+        } else if kind.parts.assets {
+            let settings = std::sync::Arc::as_ptr(&kind.example.settings);
+            let named = named_by
+                .entry((&profile.name, std::ptr::from_ref(subnet), settings))
+                .or_insert_with(|| of(profile, subnet, &kind.example));
+            for path in named.iter() {
+                found.entry(path.clone()).or_default().extend(&kind.hosts);
+            }
+        }
+    }
+    found
+}
+
 /// A warning for each boot file that some host with a profile needs and that is not there, or not all of it.
 /// `is_there` is asked with paths under `boot_assets`, those of folders ending with `/`; `amiss` says what is wrong with one that is there in part.
 pub fn missing(
@@ -147,9 +198,9 @@ pub fn missing(
 }
 
 /// The same, where the kinds of its hosts are known already.
-pub(super) fn missing_for(
-    config: &InForce,
-    kinds: &[Kind<'_>],
+pub(super) fn missing_for<'a>(
+    config: &'a InForce,
+    kinds: &[Kind<'a>],
     is_there: &dyn Fn(&str) -> bool,
     amiss: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<Problem> {
@@ -165,37 +216,13 @@ pub(super) fn missing_for(
             .filter(|(path, _)| !*seen.entry(path.clone()).or_insert_with(|| is_there(path)))
             .collect()
     };
-    // Rendering all of a profile for each kind anew would take as long as proving it.
-    let mut named_by: HashMap<_, Vec<String>> = HashMap::new();
+    for (path, hosts) in named_by_kinds(config, kinds) {
+        if !is_named_there(is_there, &path) {
+            hosts_by_path.entry((path, None)).or_default().extend(hosts);
+        }
+    }
     // Without a profile a host boots nothing over the network but what somebody arms it with.
     for kind in kinds {
-        // What a function is given is the same for all of them.
-        if kind.names_files {
-            let view = View {
-                snapshot: &config.snapshot,
-                host: &kind.example,
-                profile: kind.profile,
-                arch: usual_architecture(&kind.example, Some(kind.profile)),
-                server: kind.subnet.example_server,
-                token: None,
-            };
-            let of_all = (
-                &kind.profile.name,
-                std::ptr::from_ref(kind.subnet),
-                std::sync::Arc::as_ptr(&kind.example.settings),
-                kind.names_own_files.then(|| kind.example.name.clone()),
-            );
-            let named = named_by
-                .entry(of_all)
-                .or_insert_with(|| named(config, &view));
-            let absent = named.iter().filter(|path| !is_named_there(is_there, path));
-            for path in absent.cloned() {
-                hosts_by_path
-                    .entry((path, None))
-                    .or_default()
-                    .extend(&kind.hosts);
-            }
-        }
         // One looks for all of them, unless the files' names hold something of the host.
         if Uses::of_paths(&kind.profile.boot).is_nothing() {
             for missing in missing_of(&kind.example) {
@@ -245,7 +272,10 @@ pub(super) fn missing_for(
             let problem = Problem::warning(code, message).help(
                 match fetched_by(&config.snapshot, &path) {
                     Some(command) => format!("`{command}` brings it, or put it at {folder}/{path}"),
-                    None => format!("put it at {folder}/{path}"),
+                    None => match by_hand(&config.snapshot, &hosts) {
+                        Some(by_hand) => format!("put it at {folder}/{path}: {by_hand}"),
+                        None => format!("put it at {folder}/{path}"),
+                    },
                 },
             );
             check::at_host(problem, &hosts)
@@ -413,6 +443,12 @@ pub fn hidden(
             .help("take the file away, or leave it for machines without a reservation")
         }))
         .collect()
+}
+
+/// How an operator comes by boot files that no command brings, going by the profile of the first host.
+pub fn by_hand(snapshot: &Snapshot, hosts: &[&Host]) -> Option<String> {
+    let profile = snapshot.profile(hosts.first()?.profile.as_ref()?)?;
+    profile.fetch.as_ref()?.by_hand.clone()
 }
 
 /// The command that brings a boot file, for those of which a profile or the product knows where they are.

@@ -5,18 +5,21 @@
 //! architecture, which optional fields are there, and the values of fields that some template looks at
 //! ([`Uses`]). Hosts that agree in all of this are of one kind.
 //!
+//! Of a profile with a text that does look at what is each host's own ([`Parts`]), the other texts are proven in the same way;
+//! that one is rendered for each host.
+//!
 //! What is proven for a kind is a host with the longest of each value that any of them has, because
 //! lengths are checked (of a kernel's command line). Whoever finds something wrong renders each host of the
 //! kind, and tells of those that it is wrong for.
 //!
-//! **Invariant:** when the example of a kind renders without a complaint, so does each of its hosts.
+//! **Invariant:** when the shared texts of a kind's example render without a complaint, so do those of each of its hosts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::uses::Uses;
+use super::uses::{Parts, Uses};
 use crate::base::{FastMap, ProfileName, pace};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Host, Profile, Subnet};
@@ -32,10 +35,30 @@ pub(super) struct Kind<'a> {
     pub(super) hosts: Vec<&'a Host>,
     /// Stands for all of them; the host itself where it is the only one.
     pub(super) example: Host,
-    /// Whether their texts may name boot files by `asset()`.
-    pub(super) names_files: bool,
-    /// Whether these may be other ones for a host that differs from them only in its own values.
-    pub(super) names_own_files: bool,
+    /// Which of their texts the example stands for, and whether they name boot files.
+    pub(super) parts: Arc<Parts>,
+}
+
+/// Which of a host's texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// All of them.
+    All,
+    /// Those that one host proves for all of its kind.
+    Shared,
+    /// The others.
+    Own,
+}
+
+impl Texts {
+    /// Whether texts that look at what is each host's own, or the ones that do not, are among them.
+    pub(super) fn has(self, is_own: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Shared => !is_own,
+            Self::Own => is_own,
+        }
+    }
 }
 
 /// Values of which the presence matters.
@@ -53,11 +76,7 @@ pub(super) struct Key {
 /// The kinds of all hosts that have a profile. To be found out once for all that is checked: of a hundred thousand hosts
 /// it takes as long as everything else about them.
 pub(super) fn kinds(snapshot: &Snapshot) -> Vec<Kind<'_>> {
-    let uses: BTreeMap<&ProfileName, Uses> = snapshot
-        .profiles()
-        .iter()
-        .map(|(name, profile)| (name, Uses::of_profile(profile, snapshot.templates())))
-        .collect();
+    let mut parts: BTreeMap<&ProfileName, Arc<Parts>> = BTreeMap::new();
     let mut by_key: FastMap<Key, usize> = FastMap::default();
     let mut kinds: Vec<Kind<'_>> = Vec::new();
     // Hosts that share their settings share their profile, and mostly stand side by side.
@@ -65,22 +84,24 @@ pub(super) fn kinds(snapshot: &Snapshot) -> Vec<Kind<'_>> {
     for (count, host) in snapshot.hosts().iter().enumerate() {
         pace::give_way(count);
         let settings = Arc::as_ptr(&host.settings);
-        let of_profile = match of_settings {
-            Some((last, found)) if last == settings => found,
-            _ => {
-                let found = host
-                    .profile
-                    .as_ref()
-                    .and_then(|name| Some((snapshot.profile(name)?, uses.get(name)?)));
-                of_settings = Some((settings, found));
-                found
-            }
+        if of_settings.as_ref().is_none_or(|(last, _)| *last != settings) {
+            let profile = host.profile.as_ref().and_then(|name| snapshot.profile(name));
+            let found = profile.map(|profile| {
+                let parts = parts
+                    .entry(&profile.name)
+                    .or_insert_with(|| Arc::new(Parts::of(profile, snapshot.templates())));
+                (profile, Arc::clone(parts))
+            });
+            of_settings = Some((settings, found));
+        }
+        let Some((_, Some((profile, parts)))) = &of_settings else {
+            continue;
         };
-        let (Some((profile, uses)), Some(subnet)) = (of_profile, snapshot.subnet_of(host)) else {
+        let Some(subnet) = snapshot.subnet_of(host) else {
             continue;
         };
         let index = *by_key
-            .entry(key(snapshot, host, uses))
+            .entry(key(snapshot, host, &parts.shared))
             .or_insert(kinds.len());
         match kinds.get_mut(index) {
             Some(kind) => kind.hosts.push(host),
@@ -89,16 +110,13 @@ pub(super) fn kinds(snapshot: &Snapshot) -> Vec<Kind<'_>> {
                 subnet,
                 hosts: vec![host],
                 example: (**host).clone(),
-                names_files: uses.assets,
-                names_own_files: uses.own_assets,
+                parts: Arc::clone(parts),
             }),
         }
     }
     for kind in &mut kinds {
-        if kind.hosts.len() > 1
-            && let Some(uses) = uses.get(&kind.profile.name)
-        {
-            kind.example = longest(&kind.example, &kind.hosts, uses);
+        if kind.hosts.len() > 1 {
+            kind.example = longest(&kind.example, &kind.hosts, &kind.parts.shared);
         }
     }
     kinds

@@ -231,6 +231,11 @@ impl<'a> Prepared<'a> {
         }
     }
 
+    /// What it was made of.
+    pub const fn view(&self) -> &View<'a> {
+        &self.view
+    }
+
     /// The secrets that were asked for so far and that are not there.
     pub fn missing_secrets(&self) -> BTreeSet<String> {
         self.missing.names()

@@ -57,6 +57,62 @@ pub(super) struct Uses {
     captured: bool,
 }
 
+/// Which texts of a profile one host's rendering can prove for others, and which it cannot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// What the former do with a host's fields: nothing with those that are each host's own but print them.
+    pub(super) shared: Uses,
+    /// `[boot]` and the options look at such a field.
+    pub(super) own_boot: bool,
+    /// The answers, by name, that do.
+    pub(super) own_answers: BTreeSet<String>,
+    /// Boot files are named by `asset()` in any of them.
+    pub(super) assets: bool,
+    /// By what is the host's own.
+    pub(super) own_assets: bool,
+}
+
+impl Parts {
+    /// Of everything that a profile renders.
+    pub(super) fn of(profile: &Profile, templates: &BTreeMap<String, Template>) -> Self {
+        let mut parts = Self::default();
+        let mut boot = Uses::of_boot_texts(profile);
+        let script = match &profile.boot {
+            Boot::Script { template } => Some(template.clone()),
+            _ => None,
+        };
+        boot.follow(script.into_iter().collect(), templates);
+        parts.own_boot = !parts.take(&boot);
+        for answer in &profile.answers {
+            let mut uses = Uses::default();
+            uses.follow(vec![answer.template.clone()], templates);
+            if !parts.take(&uses) {
+                parts.own_answers.insert(answer.name.clone());
+            }
+        }
+        parts
+    }
+
+    /// Whether everything is proven by one rendering.
+    pub(super) fn are_all_shared(&self) -> bool {
+        !self.own_boot && self.own_answers.is_empty()
+    }
+
+    /// Takes one text in; whether it is a shared one.
+    fn take(&mut self, uses: &Uses) -> bool {
+        self.assets |= uses.assets;
+        self.own_assets |= uses.own_assets;
+        let is_shared = !uses.looks_at_the_host();
+        if is_shared {
+            let shared = &mut self.shared;
+            shared.printed.extend(uses.printed.iter().cloned());
+            shared.read.extend(uses.read.iter().cloned());
+            shared.asked |= uses.asked;
+        }
+        is_shared
+    }
+}
+
 /// The templates that something of a configuration can render: what profiles name, snippets, and what these bring
 /// in. `None`: one is brought in by a name that is only known when it is rendered.
 pub(super) fn reachable(snapshot: &Snapshot) -> Option<BTreeSet<String>> {
@@ -98,6 +154,21 @@ pub(super) fn reachable(snapshot: &Snapshot) -> Option<BTreeSet<String>> {
 impl Uses {
     /// Of everything that a profile renders.
     pub(super) fn of_profile(profile: &Profile, templates: &BTreeMap<String, Template>) -> Self {
+        let mut uses = Self::of_boot_texts(profile);
+        let mut waiting: Vec<String> = profile
+            .answers
+            .iter()
+            .map(|answer| answer.template.clone())
+            .collect();
+        if let Boot::Script { template } = &profile.boot {
+            waiting.push(template.clone());
+        }
+        uses.follow(waiting, templates);
+        uses
+    }
+
+    /// Of what a profile says in `[boot]` and its options, the templates of scripts left out.
+    fn of_boot_texts(profile: &Profile) -> Self {
         let mut uses = Self::default();
         for (_, text) in profile.boot.texts() {
             uses.add(&text.text);
@@ -107,34 +178,37 @@ impl Uses {
                 uses.add(&text.text);
             }
         }
-        let mut waiting: Vec<String> = profile
-            .answers
-            .iter()
-            .map(|answer| answer.template.clone())
-            .collect();
-        if let Boot::Script { template } = &profile.boot {
-            waiting.push(template.clone());
-        }
+        uses
+    }
+
+    /// Adds these templates, and what they bring in.
+    fn follow(&mut self, mut waiting: Vec<String>, templates: &BTreeMap<String, Template>) {
         let mut seen = BTreeSet::new();
         loop {
-            waiting.extend(uses.brought_in(templates));
-            if uses.any_include {
+            waiting.extend(self.brought_in(templates));
+            if self.any_include {
                 waiting.extend(templates.keys().cloned());
             }
             waiting.retain(|name| seen.insert(name.clone()));
             if waiting.is_empty() {
-                if uses.captured {
-                    uses.read.extend(uses.printed.iter().cloned());
+                if self.captured {
+                    self.read.extend(self.printed.iter().cloned());
                 }
-                uses.templates = seen;
-                return uses;
+                self.templates = seen;
+                return;
             }
             for name in std::mem::take(&mut waiting) {
                 if let Some(template) = templates.get(&name) {
-                    uses.add(&template.text);
+                    self.add(&template.text);
                 }
             }
         }
+    }
+
+    /// Whether values that are each host's own may decide something.
+    fn looks_at_the_host(&self) -> bool {
+        const OWN: [&str; 6] = ["name", "fqdn", "mac", "macs", "ip", "uuid"];
+        self.whole || OWN.iter().any(|field| self.read.contains(*field))
     }
 
     /// The templates that it brings in.
@@ -322,8 +396,6 @@ impl Uses {
                 continue;
             }
             match tokens.get(index + 1..).unwrap_or_default() {
-                // A loop over them that is no plain one.
-                [Sign('.'), Word("links"), ..] => self.whole = true,
                 // Whether a field is there is the same for all hosts of a kind.
                 [Sign('.'), Word(_), Word("is"), Word("defined"), ..]
                 | [
@@ -336,6 +408,16 @@ impl Uses {
                 ] => {
                     self.asked = true;
                 }
+                // How many there are as well.
+                [
+                    Sign('.'),
+                    Word("macs" | "nics" | "links"),
+                    Sign('|'),
+                    Word("length"),
+                    ..,
+                ] => {}
+                // A loop over them that is no plain one.
+                [Sign('.'), Word("links"), ..] => self.whole = true,
                 [Sign('.'), Word(field), ..] => {
                     self.read.insert((*field).to_owned());
                 }
@@ -453,10 +535,14 @@ mod tests {
             ));
             assert_eq!(names(&uses.read), ["ip", "mac"], "{text}");
         }
+        assert!(
+            !of("{% if host.links | length > 1 and host.macs | length == 1 %}{% endif %}")
+                .looks_at_the_host()
+        );
         for text in [
             "{% set x = host.links %}",
             "{% for link in host.links | reverse %}{% endfor %}",
-            "{% if host.links | length > 1 %}{% endif %}",
+            "{% if host.links | first %}{% endif %}",
             "{% for link in host.links %}{{ show(link) }}{% endfor %}",
             "{% for link in host.links %}{% for mac in link.macs %}{% if mac == x %}{% endif %}{% endfor %}{% endfor %}",
         ] {

@@ -164,6 +164,116 @@ fn what_is_missing_is_told_with_the_command_that_brings_it() {
 }
 
 #[test]
+fn boot_files_that_depend_on_a_variable_are_fetched_for_each_value() {
+    let server = Server::new();
+    for (build, seed) in [("b1", 1), ("b2", 2), ("b3", 3)] {
+        server.put_file(&format!("{build}/SUMS"), sums(&[("linux", &kernel(seed))]));
+        server.put_file(&format!("{build}/linux"), kernel(seed));
+    }
+    let site = Site::new(&server.url());
+    site.write(
+        "config/profiles/built.toml",
+        &format!(
+            "[boot]\nkind = \"linux\"\nkernel = \"built/{{{{ vars.build }}}}/linux\"\n[fetch]\nmirror = \"{}\"\n\
+             sums = [{{ path = \"{{{{ vars.build }}}}/SUMS\" }}]\n[[fetch.files]]\n\
+             path = \"built/{{{{ vars.build }}}}/linux\"\nis = \"kernel\"\nfrom = \"{{{{ vars.build }}}}/linux\"\n",
+            server.url()
+        ),
+    );
+    // Nobody says which one.
+    let ran = site.run("assets fetch built");
+    assert_eq!(ran.status, 1);
+    assert!(
+        ran.err.contains("which `build` of built?") && ran.err.contains("--var build=…"),
+        "{}",
+        ran.err
+    );
+    let ran = site.run("assets fetch built --var bild=b1");
+    assert!(
+        ran.err.contains("do not depend on a variable `bild`"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(site.run("assets fetch built --var build=../b1").status, 2);
+    site.good("assets fetch built --var build=b3");
+    assert_eq!(
+        fs::read(site.path("boot-assets/built/b3/linux")).unwrap(),
+        kernel(3)
+    );
+
+    let host = |name: &str, last: u8, build: &str| {
+        format!(
+            "[hosts.{name}]\nmac = \"52:54:00:47:86:{last:02x}\"\nip = \"10.99.0.{last}\"\nprofile = \"built\"\n\
+             [hosts.{name}.vars]\nbuild = \"{build}\"\n"
+        )
+    };
+    let hosts = [
+        host("a", 11, "b1"),
+        host("b", 12, "b2"),
+        host("c", 13, "b2"),
+    ];
+    site.write("config/reservations.toml", &hosts.concat());
+    let ran = site.good("check");
+    for path in ["built/b1/linux", "built/b2/linux"] {
+        assert!(
+            ran.out.contains(&format!("`{path}` is not there")),
+            "{}",
+            ran.out
+        );
+    }
+    assert!(
+        ran.out
+            .contains("`bootwright assets fetch built` brings it"),
+        "{}",
+        ran.out
+    );
+    site.good("assets fetch built");
+    for (build, seed) in [("b1", 1), ("b2", 2)] {
+        let path = site.path(&format!("boot-assets/built/{build}/linux"));
+        assert_eq!(fs::read(path).unwrap(), kernel(seed));
+    }
+    let ran = site.good("check");
+    assert!(!ran.out.contains("built/"), "{}", ran.out);
+}
+
+#[test]
+fn files_that_templates_name_are_listed_with_who_needs_them() {
+    let site = Site::new("http://127.0.0.1:9");
+    site.write(
+        "config/profiles/live.toml",
+        "[boot]\nkind = \"linux\"\nkernel = \"live/linux\"\ncmdline = [\"fetch={{ asset('live/root.squashfs') }}\"]\n\
+         [fetch]\nby_hand = \"they are files of your own\"\n",
+    );
+    site.write(
+        "config/reservations.toml",
+        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\nprofile = \"live\"\n",
+    );
+    let ran = site.good("check");
+    assert!(
+        ran.out
+            .contains("live/root.squashfs: they are files of your own"),
+        "{}",
+        ran.out
+    );
+    let ran = site.good("assets list");
+    let listed = ran.out.lines().find(|line| line.contains("root.squashfs"));
+    assert!(
+        listed.is_some_and(|line| line.contains("missing") && line.contains("web01")),
+        "{}",
+        ran.out
+    );
+    assert_eq!(site.run("assets verify").status, 1);
+    let ran = site.run("assets fetch live");
+    assert!(
+        ran.err.contains(
+            "the boot files of live are put in their places by hand: they are files of your own"
+        ),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn steps_as_lines_of_json() {
     let server = mirror();
     let site = Site::new(&server.url());

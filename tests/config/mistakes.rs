@@ -144,7 +144,7 @@ mod fetch {
         "mirror = \"ftp://deb.example\"\npackage = \"Bad Name\"\nkeyring = \"keys.gpg\"\nsums = [{ signature = \"inline\" }]",
         "path = \"../etc/passwd\"\nfrom = \"/absolute\"\nis = \"kernal\"\nsha256 = \"abc\"",
     ));
-    mistake!(fetch_with_a_variable, PROFILE => fetch("mirror = \"http://deb.example\"", "path = \"debian/{{ vars.suite }}/linux\"\nfrom = \"linux\""));
+    mistake!(fetch_with_a_host, PROFILE => fetch("mirror = \"http://deb.example\"", "path = \"debian/{{ host.name }}/linux\"\nfrom = \"linux\""));
     mistake!(fetch_of_a_file_from_nowhere, PROFILE => fetch("mirror = \"http://deb.example\"", "path = \"a/linux\""));
     mistake!(fetch_by_a_pointer_into_nothing, PROFILE => fetch("mirror = \"http://deb.example\"", "path = \"a/linux\"\nin_stream = \"/a/b\""));
     mistake!(fetch_of_the_same_file_twice, PROFILE => fetch("mirror = \"http://deb.example\"", &format!("{FILE}\n\n[[fetch.files]]\n{FILE}")));

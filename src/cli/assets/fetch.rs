@@ -11,13 +11,13 @@ use super::progress::Progress;
 use super::{configuration, now};
 use crate::assets::fetch::{Brought, From, Order, fetch};
 use crate::assets::http::Patience;
-use crate::assets::keep::architectures;
+use crate::assets::keep::{architectures, values};
 use crate::assets::manifest::Checked;
 use crate::assets::{AssetError, BUILTIN, builtin};
 use crate::base::{Architecture, ProfileName, suggest};
 use crate::cli::output::Format;
 use crate::cli::runtime;
-use crate::config::fetch::Fetch;
+use crate::config::fetch::{Fetch, Values};
 use crate::render::load::InForce;
 
 /// What a name on the command line stands for.
@@ -25,6 +25,7 @@ struct Wanted<'c> {
     name: String,
     fetch: Cow<'c, Fetch>,
     arch: Vec<Architecture>,
+    values: Vec<Values>,
 }
 
 pub(super) fn run(
@@ -38,28 +39,41 @@ pub(super) fn run(
     let wanted = asked
         .names
         .iter()
-        .map(|name| named(&in_force, name, asked.arch))
+        .map(|name| named(&in_force, name, asked))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let from = match (&asked.mirror, &asked.from) {
         (Some(mirror), _) => From::Mirror(mirror),
         (None, Some(path)) => From::Local(path),
         (None, None) => From::Usual,
     };
+    // Nothing is brought when it is not known what.
+    let mut fetches: Vec<(&str, Fetch)> = Vec::new();
     for wanted in &wanted {
         for arch in &wanted.arch {
-            let fetch = wanted.fetch.for_arch(*arch);
-            let order = Order {
-                name: &wanted.name,
-                fetch: &fetch,
-                boot_assets: &in_force.snapshot.server.boot_assets,
-                from,
-                signatures: !asked.no_signature,
-                patience: Patience::default(),
-                now: now(),
-            };
-            let brought = carry_out(&order, format, out)?;
-            show(&order, &brought, format, out)?;
+            for values in &wanted.values {
+                let fetch = wanted.fetch.with(*arch, values);
+                if let Some(unset) = fetch.variables().first() {
+                    bail!(
+                        "which `{unset}` of {0}? No host with this profile has the variable: give it with `--var {unset}=…`, or to a host",
+                        wanted.name
+                    );
+                }
+                fetches.push((&wanted.name, fetch));
+            }
         }
+    }
+    for (name, fetch) in &fetches {
+        let order = Order {
+            name,
+            fetch,
+            boot_assets: &in_force.snapshot.server.boot_assets,
+            from,
+            signatures: !asked.no_signature,
+            patience: Patience::default(),
+            now: now(),
+        };
+        let brought = carry_out(&order, format, out)?;
+        show(&order, &brought, format, out)?;
     }
     Ok(0)
 }
@@ -139,7 +153,7 @@ pub(super) fn show(
 fn named<'c>(
     in_force: &'c InForce,
     name: &str,
-    arch: Option<Architecture>,
+    asked: &super::Fetch,
 ) -> anyhow::Result<Wanted<'c>> {
     let snapshot = &in_force.snapshot;
     let profile = name
@@ -150,7 +164,7 @@ fn named<'c>(
         Some(profile) => architectures(in_force, profile),
         None => vec![Architecture::X86_64],
     };
-    let arch = arch.map_or_else(usual, |arch| vec![arch]);
+    let arch = asked.arch.map_or_else(usual, |arch| vec![arch]);
     let name = name.to_owned();
     if let Some(fetch) = profile.and_then(|profile| profile.fetch.as_deref()) {
         let arch = if fetch.is_per_arch() {
@@ -158,10 +172,23 @@ fn named<'c>(
         } else {
             arch.into_iter().take(1).collect()
         };
+        let mut values = profile.map_or_else(Vec::new, |profile| values(in_force, profile));
+        let known = fetch.variables();
+        for (variable, value) in &asked.vars {
+            if !known.contains(variable) {
+                bail!("the boot files of {name} do not depend on a variable `{variable}`");
+            }
+            for values in &mut values {
+                values.insert(variable.clone(), value.clone());
+            }
+        }
+        values.sort();
+        values.dedup();
         return Ok(Wanted {
             name,
             fetch: Cow::Borrowed(fetch),
             arch,
+            values,
         });
     }
     if let Some(fetch) = builtin(&name) {
@@ -169,6 +196,7 @@ fn named<'c>(
             name,
             fetch: Cow::Owned(fetch),
             arch,
+            values: vec![Values::new()],
         });
     }
     if profile.is_some() {

@@ -13,6 +13,7 @@ use super::{configuration, configuration_of, now};
 use crate::assets::fetch::{From, Order};
 use crate::assets::http::Patience;
 use crate::assets::image::{copy_tree, declaration, profile_after, profile_text, tree_folder};
+use crate::assets::keep::values;
 use crate::assets::recognise::{Recognised, recognise};
 use crate::assets::source::open_image;
 use crate::assets::{AssetError, Step};
@@ -20,6 +21,7 @@ use crate::base::ProfileName;
 use crate::cli::output::Format;
 use crate::config::snapshot::Boot;
 use crate::config::source::{DiskFiles, Files};
+use crate::config::variables::for_fetching;
 use crate::render::load::InForce;
 
 /// The configuration as it would be with one more file.
@@ -139,7 +141,10 @@ pub(super) fn run(
     }
     let text = profile_of(&in_force, &found, &name, asked.tree)?;
     let declared = if keeps {
-        there.and_then(|profile| profile.fetch.clone())
+        there.and_then(|profile| {
+            let values = values(&in_force, profile).into_iter().next();
+            Some(profile.fetch.as_ref()?.with(found.arch, &values?))
+        })
     } else {
         // A profile that would break the configuration is not written.
         let with = With {
@@ -148,9 +153,12 @@ pub(super) fn run(
         };
         let with = configuration_of(&with, config)?;
         let new = with.snapshot.profile(&name);
-        new.and_then(|profile| profile.fetch.clone())
+        new.and_then(|profile| {
+            let values = for_fetching(&with.snapshot, profile, None);
+            Some(profile.fetch.as_ref()?.with(found.arch, &values))
+        })
     };
-    let fetch = declared.map_or_else(|| declaration(&found), |fetch| fetch.for_arch(found.arch));
+    let fetch = declared.unwrap_or_else(|| declaration(&found));
     let order = Order {
         name: name.as_str(),
         fetch: &fetch,

@@ -50,6 +50,9 @@ pub struct Fetch {
     /// For this architecture [default: those of the hosts with the profile]
     #[arg(long, value_name = "ARCH", value_parser = architecture)]
     pub arch: Option<Architecture>,
+    /// A variable that the boot files depend on, such as release=v1.11.5 [default: as the hosts with the profile have it]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub vars: Vec<(String, String)>,
     /// Do not check signatures, only sums
     #[arg(long)]
     pub no_signature: bool,
@@ -87,6 +90,19 @@ fn architecture(text: &str) -> Result<Architecture, String> {
         let known = Architecture::ALL.map(Architecture::as_str).join(", ");
         format!("{error}; there are {known}")
     })
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+        .ok_or("write NAME=VALUE")?;
+    // It becomes a part of paths.
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    if !value.chars().all(fits) || value.contains("..") {
+        return Err("letters, digits and . _ + - may stand in it".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Does what was asked for; the result is the exit status.

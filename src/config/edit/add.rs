@@ -35,6 +35,7 @@ impl Body {
         body.put("profile", text(draft.profile.as_ref()));
         body.put("fqdn", text(draft.fqdn.as_ref()));
         body.put("arch", text(draft.arch.as_ref()));
+        body.put("secure_boot", draft.secure_boot.map(Value::Boolean));
         body.put("loader", text(draft.loader.as_ref()));
         body.put("uuid", text(draft.uuid.as_ref()));
         body.put("serial", text(draft.serial.as_ref()));

@@ -22,7 +22,7 @@ macro_rules! rest {
 /// That no placeholder but those of the architecture follows.
 macro_rules! arch_only {
     () => {
-        "(?!.*\\{\\{(?!\\s*(arch|debian_arch|efi_arch|grub_arch)\\s*\\}\\}))"
+        "(?!.*\\{\\{(?!\\s*(arch|debian_arch|efi_arch|grub_arch|vars\\.[A-Za-z0-9_]+)\\s*\\}\\}))"
     };
 }
 

@@ -274,7 +274,7 @@ fn signature() -> Node {
 }
 
 fn fetch() -> Node {
-    let package = "A Debian package that has the files; `{{ arch }}`, `{{ debian_arch }}`, `{{ efi_arch }}` and `{{ grub_arch }}` are put in.";
+    let package = "A Debian package that has the files; `{{ arch }}`, `{{ debian_arch }}`, `{{ efi_arch }}`, `{{ grub_arch }}` and variables (`{{ vars.NAME }}`) are put in.";
     let sums = Node::table(
         "A list of sums.",
         [
@@ -367,5 +367,10 @@ fn fetch() -> Node {
             ),
         ],
     )
-    .required(["files"])
+    .with(
+        "anyOf",
+        ["files", "by_hand"]
+            .map(|key| json!({ "required": [key] }))
+            .to_vec(),
+    )
 }

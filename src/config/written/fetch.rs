@@ -109,11 +109,11 @@ pub(crate) fn read(cx: &mut Context<'_>, profile: &mut Reader<'_, '_>) -> Option
             files.push(file);
         }
     }
-    if files.is_empty() && reader.ok {
+    if files.is_empty() && by_hand.is_none() && reader.ok {
         reader.missing(
             cx,
             "files",
-            "add a [[fetch.files]] with `path` and `from`, or leave [fetch] out",
+            "add a [[fetch.files]] with `path` and `from`, say in `by_hand` how the files are had, or leave [fetch] out",
         );
     }
     profile.ok &= reader.ok;
@@ -132,7 +132,7 @@ pub(crate) fn read(cx: &mut Context<'_>, profile: &mut Reader<'_, '_>) -> Option
 }
 
 fn file(cx: &mut Context<'_>, entry: &mut Reader<'_, '_>, streamed: bool) -> Option<FetchFile> {
-    let path = entry.parsed(cx, "path", place);
+    let path = entry.parsed(cx, "path", fetched);
     if !entry.has("path") {
         entry.missing(cx, "path", "write where the file belongs under boot_assets");
     }
@@ -140,8 +140,8 @@ fn file(cx: &mut Context<'_>, entry: &mut Reader<'_, '_>, streamed: bool) -> Opt
     let looks = entry.choice(cx, "is", &words);
     let from = entry.parsed(cx, "from", remote);
     let in_stream = entry.parsed(cx, "in_stream", pointer);
-    let member = entry.parsed(cx, "member", place);
-    let in_package = entry.parsed(cx, "in_package", place);
+    let member = entry.parsed(cx, "member", fetched);
+    let in_package = entry.parsed(cx, "in_package", fetched);
     let own_package = entry.parsed(cx, "package", package);
     let sha256 = entry.parsed(cx, "sha256", sha256);
     let signature = entry.parsed(cx, "signature", signature);
@@ -192,14 +192,19 @@ fn file(cx: &mut Context<'_>, entry: &mut Reader<'_, '_>, streamed: bool) -> Opt
 }
 
 /// A text whose placeholders there are.
-fn placeholders(text: &str) -> Result<(), Bad> {
-    unknown_placeholder(text).map_or(Ok(()), |name| {
+fn placeholders(text: &str, with_vars: bool) -> Result<(), Bad> {
+    unknown_placeholder(text, with_vars).map_or(Ok(()), |name| {
+        let (label, more) = if with_vars {
+            ("only the architecture and variables can be put in", ", or a variable as {{ vars.NAME }}")
+        } else {
+            ("only the architecture can be put in", "")
+        };
         Err(Bad::new(
             "bad-value",
             format!("`{name}` cannot be put in here"),
-            "only the architecture can be put in",
+            label,
         )
-        .help("write {{ arch }} (x86_64, aarch64), {{ debian_arch }} (amd64, arm64) or {{ efi_arch }} (x64, aa64)"))
+        .help(format!("write {{{{ arch }}}} (x86_64, aarch64), {{{{ debian_arch }}}} (amd64, arm64) or {{{{ efi_arch }}}} (x64, aa64){more}")))
     })
 }
 
@@ -209,7 +214,17 @@ fn bare(text: &str) -> String {
 
 /// A path, as boot files have it; the placeholders apart.
 pub(super) fn place(text: &str) -> Result<String, Bad> {
-    placeholders(text)?;
+    placeholders(text, false)?;
+    path(text)
+}
+
+/// The same in `[fetch]`, where variables may be put in.
+fn fetched(text: &str) -> Result<String, Bad> {
+    placeholders(text, true)?;
+    path(text)
+}
+
+fn path(text: &str) -> Result<String, Bad> {
     if values::is_url(text) {
         return Err(
             Bad::new("bad-path", format!("`{text}` is no path"), "a URL").help(
@@ -224,7 +239,7 @@ pub(super) fn place(text: &str) -> Result<String, Bad> {
 
 /// A path below the mirror (a part of it may begin with a dot), or a whole URL.
 fn remote(text: &str) -> Result<String, Bad> {
-    placeholders(text)?;
+    placeholders(text, true)?;
     if values::is_url(text) {
         return mirror(text);
     }
@@ -254,7 +269,7 @@ fn remote(text: &str) -> Result<String, Bad> {
 
 /// An address that files can be fetched from.
 fn mirror(text: &str) -> Result<String, Bad> {
-    placeholders(text)?;
+    placeholders(text, true)?;
     let bad = |label: &str| {
         Bad::new(
             "bad-url",
@@ -277,7 +292,7 @@ fn mirror(text: &str) -> Result<String, Bad> {
 }
 
 fn pointer(text: &str) -> Result<String, Bad> {
-    placeholders(text)?;
+    placeholders(text, true)?;
     if text.starts_with('/') {
         return Ok(text.to_owned());
     }
@@ -302,7 +317,7 @@ fn keyring(text: &str) -> Result<PathBuf, Bad> {
 }
 
 fn package(text: &str) -> Result<String, Bad> {
-    placeholders(text)?;
+    placeholders(text, true)?;
     package_name(&bare(text)).map(|_| text.to_owned())
 }
 

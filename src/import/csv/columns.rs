@@ -20,6 +20,7 @@ pub(super) enum Column {
     Profile,
     Subnet,
     Arch,
+    SecureBoot,
     Uuid,
     Serial,
     Loader,
@@ -37,7 +38,7 @@ pub(super) enum Column {
 pub(super) struct Columns(Vec<(Column, String)>);
 
 /// Spellings without blanks, hyphens and underscores, in small letters.
-const SPELLINGS: [(&str, Column); 60] = [
+const SPELLINGS: [(&str, Column); 61] = [
     ("name", Column::Name),
     ("hostname", Column::Name),
     ("host", Column::Name),
@@ -90,6 +91,7 @@ const SPELLINGS: [(&str, Column); 60] = [
     ("subnet", Column::Subnet),
     ("arch", Column::Arch),
     ("architecture", Column::Arch),
+    ("secureboot", Column::SecureBoot),
     ("uuid", Column::Uuid),
     ("systemuuid", Column::Uuid),
     ("smbiosuuid", Column::Uuid),

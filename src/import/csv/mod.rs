@@ -47,6 +47,7 @@ struct Row<'a> {
     profile: Option<&'a str>,
     subnet: Option<&'a str>,
     arch: Option<&'a str>,
+    secure_boot: Option<&'a str>,
     uuid: Option<&'a str>,
     serial: Option<&'a str>,
     loader: Option<&'a str>,
@@ -171,6 +172,7 @@ impl Reader {
                 Column::Profile => row.profile = row.profile.or(Some(cell)),
                 Column::Subnet => row.subnet = row.subnet.or(Some(cell)),
                 Column::Arch => row.arch = row.arch.or(Some(cell)),
+                Column::SecureBoot => row.secure_boot = row.secure_boot.or(Some(cell)),
                 Column::Uuid => row.uuid = row.uuid.or(Some(cell)),
                 Column::Serial => row.serial = row.serial.or(Some(cell)),
                 Column::Loader => row.loader = row.loader.or(Some(cell)),
@@ -327,6 +329,17 @@ impl Reader {
         host.uuid = row.uuid.and_then(|text| machines.uuid(line, text));
         host.serial = row.serial.and_then(|text| machines.line(line, text));
         host.arch = row.arch.and_then(|text| machines.arch(line, text));
+        host.secure_boot = row.secure_boot.and_then(|text| {
+            let found = truth(text);
+            if found.is_none() {
+                machines.left(
+                    line,
+                    text,
+                    "Secure Boot is on (yes, true) or off (no, false)",
+                );
+            }
+            found
+        });
         host.loader = row.loader.and_then(|text| machines.line(line, text));
         if !row.notes.is_empty() {
             host.notes = Some(row.notes.join("\n"));
@@ -396,6 +409,15 @@ fn has_all(host: &HostDraft, macs: &[HardwareAddr]) -> bool {
         .all(|mac| host.macs.contains(mac) || host.nics.iter().any(|nic| nic.macs.contains(mac)))
 }
 
+/// Yes or no, in the words of tables.
+fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "yes" | "y" | "true" | "1" | "on" | "enabled" | "x" => Some(true),
+        "no" | "n" | "false" | "0" | "off" | "disabled" | "-" => Some(false),
+        _ => None,
+    }
+}
+
 /// Takes over what the first row left open; what it says otherwise is given back.
 fn add_values(before: &mut HostDraft, row: HostDraft) -> Vec<String> {
     fn one<T: PartialEq + std::fmt::Display>(
@@ -417,6 +439,12 @@ fn add_values(before: &mut HostDraft, row: HostDraft) -> Vec<String> {
     one("profile", &mut before.profile, row.profile, &mut other);
     one("subnet", &mut before.subnet, row.subnet, &mut other);
     one("arch", &mut before.arch, row.arch, &mut other);
+    one(
+        "secure_boot",
+        &mut before.secure_boot,
+        row.secure_boot,
+        &mut other,
+    );
     one("uuid", &mut before.uuid, row.uuid, &mut other);
     one("serial", &mut before.serial, row.serial, &mut other);
     one("loader", &mut before.loader, row.loader, &mut other);

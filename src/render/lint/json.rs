@@ -1,5 +1,4 @@
-//! JSON, and in it Ignition's configuration (coreos.github.io/ignition) and Agama's profile
-//! (agama-project.github.io).
+//! JSON, and in it Ignition's configuration (coreos.github.io/ignition).
 
 use std::collections::HashSet;
 
@@ -7,34 +6,7 @@ use serde_json::Value;
 
 use super::tree::{self, Node};
 use super::{Finding, one_line, shortened};
-use crate::base::suggest;
 use crate::render::paths::is_url;
-
-/// The keys of Agama's profiles, of all its releases.
-const AGAMA: &[&str] = &[
-    "$schema",
-    "access",
-    "bootloader",
-    "dasd",
-    "files",
-    "hostname",
-    "iscsi",
-    "l10n",
-    "legacyAutoyastStorage",
-    "localization",
-    "network",
-    "ntp",
-    "product",
-    "proxy",
-    "questions",
-    "root",
-    "scripts",
-    "security",
-    "software",
-    "storage",
-    "user",
-    "zfcp",
-];
 
 /// Any JSON.
 pub(super) fn check(text: &str) -> Vec<Finding> {
@@ -60,7 +32,7 @@ fn read(text: &str) -> Result<Option<Node>, Finding> {
     Ok(tree::parse(text).ok().flatten())
 }
 
-fn read_object(text: &str, what: &str) -> Result<Option<Node>, Vec<Finding>> {
+pub(super) fn read_object(text: &str, what: &str) -> Result<Option<Node>, Vec<Finding>> {
     let node = read(text).map_err(|finding| vec![finding])?;
     match node {
         Some(node) if node.is_no_map() => Err(vec![Finding::wrong(
@@ -182,41 +154,4 @@ fn is_version(text: &str) -> bool {
     let numbers: Vec<&str> = text.split('.').collect();
     let number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     matches!(numbers.as_slice(), ["2" | "3", _, _]) && numbers.iter().all(number)
-}
-
-/// An Agama profile.
-pub(super) fn agama(text: &str) -> Vec<Finding> {
-    let node = match read_object(text, "an Agama profile") {
-        Ok(Some(node)) => node,
-        Ok(None) => return Vec::new(),
-        Err(findings) => return findings,
-    };
-    let mut findings = tree::twice(&node);
-    for (key, value) in node.entries() {
-        let Some(name) = key.text() else { continue };
-        if !AGAMA.contains(&name) {
-            let near = suggest::nearest(name, AGAMA.iter().copied());
-            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-            findings.push(Finding::doubtful(
-                key.line,
-                format!("an Agama profile knows no `{}`{near}", shortened(name)),
-            ));
-        }
-        if name == "product" && value.get("id").is_none() && value.entries().next().is_some() {
-            findings.push(Finding::doubtful(value.line, "`product` has no `id`"));
-        }
-    }
-    let scripts = node.get("scripts").into_iter().flat_map(Node::entries);
-    for script in scripts.flat_map(|(_, list)| list.elements()) {
-        let has_text = ["content", "body", "url"]
-            .iter()
-            .any(|key| script.get(key).is_some());
-        if script.entries().next().is_some() && !(script.get("name").is_some() && has_text) {
-            findings.push(Finding::wrong(
-                script.line,
-                "a script needs a `name`, and `content` or `url`",
-            ));
-        }
-    }
-    findings
 }

@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** pure; any text gives findings, never a panic.
 
+mod agama;
 mod autoyast;
 mod cloud;
 mod json;
@@ -145,7 +146,7 @@ pub fn check(format: Format, text: &str) -> Vec<Finding> {
             .collect(),
         Format::Kickstart => kickstart::check(text),
         Format::AutoYast => autoyast::check(text),
-        Format::Agama => json::agama(text),
+        Format::Agama => agama::agama(text),
         Format::Ignition => json::ignition(text),
         Format::UserData => cloud::user_data(text),
         Format::MetaData => cloud::meta_data(text),

@@ -228,13 +228,48 @@ fn ignition_and_agama() {
 
     let good = "{\"product\": {\"id\": \"SLES\"}, \"root\": {}, \"scripts\": {\"post\": [{\"name\": \"a\", \"url\": \"http://x\"}]}}";
     assert_eq!(told(Format::Agama, good), [""; 0]);
-    let bad = "{\"product\": {\"mode\": \"x\"},\n\"softwares\": {},\n\"scripts\": {\"init\": [{\"name\": \"a\"}]}}";
+    let bad = "{\"product\": {\"mode2\": \"x\"},\n\"softwares\": {},\n\"scripts\": {\"init\": [{\"name\": \"a\"}]}}";
     assert_eq!(
         told(Format::Agama, bad),
         [
+            "? 1: `product` knows no `mode2`; did you mean `mode`?",
             "? 1: `product` has no `id`",
             "? 2: an Agama profile knows no `softwares`; did you mean `software`?",
             "! 3: a script needs a `name`, and `content` or `url`",
+        ]
+    );
+}
+
+#[test]
+fn the_disks_of_an_agama_profile() {
+    let good = "{\"storage\": {\"boot\": {\"configure\": true, \"device\": \"disk\"},\n\
+        \"drives\": [{\"alias\": \"disk\", \"ptableType\": \"gpt\", \"partitions\": [{\"search\": \"*\", \"delete\": true},\n\
+        {\"id\": \"esp\", \"size\": \"512 MiB\", \"filesystem\": {\"path\": \"/boot/efi\"}}, {\"alias\": \"pv\", \"size\": {\"min\": \"1.5 TB\", \"max\": 7}}]}],\n\
+        \"volumeGroups\": [{\"physicalVolumes\": [\"pv\"], \"logicalVolumes\": [{\"size\": [\"1 GiB\", \"current\"], \"filesystem\": {\"path\": \"/\"}}]}]}}";
+    assert_eq!(told(Format::Agama, good), [""; 0]);
+    let bad = "{\"storage\": {\"boot\": {\"device\": \"disc\"},\n\
+        \"drives\": [{\"alias\": \"disk\", \"ptableType\": \"mbr\"},\n\
+        {\"alias\": \"disk\", \"partitions\": [{\"delete\": true},\n\
+        {\"id\": \"efi\", \"size\": \"512 megs\", \"filesystem\": {\"path\": \"/\"}},\n\
+        {\"size\": {\"min\": \"much\"}, \"filesystem\": {\"path\": \"/\"}}]}],\n\
+        \"mdRaids\": [{\"devices\": [\"a\"]}], \"lvm\": true},\n\
+        \"user\": {\"userName\": \"x\", \"fullName\": \"X\"}, \"software\": {\"extraRepositories\": [{\"url\": \"http://x\"}]}}";
+    assert_eq!(
+        told(Format::Agama, bad),
+        [
+            "! 1: `boot` has no `configure`",
+            "! 1: no device has the alias `disc`",
+            "! 2: `mbr` is no kind of a table of partitions: there are gpt, msdos, dasd",
+            "! 3: `delete` of a partition needs a `search`",
+            "! 3: two devices have the alias `disk`",
+            "! 4: `efi` is no kind of a partition: there are linux, swap, lvm, raid, esp, prep, bios_boot",
+            "! 4: `512 megs` is no size, such as `8 GiB`",
+            "! 5: `much` is no size, such as `8 GiB`",
+            "! 5: two file systems are mounted at `/`",
+            "? 6: `storage` knows no `lvm`",
+            "! 6: no device has the alias `a`",
+            "! 7: `user` has no `password`",
+            "! 7: a repository has no `alias`",
         ]
     );
 }
