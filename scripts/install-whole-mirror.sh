@@ -130,7 +130,7 @@ needed() {
         if ($5 ~ /^(required|important|standard)$/) want[$1] = 1
     }
     END {
-        split("partman-auto-lvm partman-auto-raid partman-lvm lvm2-udeb mdadm-udeb partman-md apt-mirror-setup eject-udeb efi-reader hdparm-udeb", more, " ")
+        split("partman-auto-lvm partman-auto-raid partman-lvm lvm2-udeb mdadm-udeb partman-md partman-auto-crypto apt-mirror-setup eject-udeb efi-reader hdparm-udeb", more, " ")
         for (i in more) want[more[i]] = 1
         for (name in want) take(name)
         for (name in taken) print line[name]
