@@ -29,12 +29,12 @@ main=$served/debian
 # What the installer installs beside the base system (all packages of priority required and important): the
 # kernel, the boot loaders of both firmwares, what layouts need, what the shipped preseed and the test's hosts name,
 # what it adds in a virtual machine and by itself.
-PACKAGES=(linux-image-$ARCH initramfs-tools busybox zstd console-setup keyboard-configuration locales eject
+PACKAGES=("linux-image-$ARCH" initramfs-tools busybox zstd console-setup keyboard-configuration locales eject
     lvm2 mdadm dosfstools e2fsprogs efibootmgr os-prober mokutil
     openssh-server wget hello qemu-guest-agent tasksel tasksel-data task-ssh-server task-english
     discover laptop-detect installation-report popularity-contest sudo systemd-timesyncd)
 LOADERS_BIOS=(grub-pc)
-LOADERS_UEFI=(grub-efi-$ARCH grub-efi-$ARCH-signed shim-signed)
+LOADERS_UEFI=("grub-efi-$ARCH" "grub-efi-$ARCH-signed" shim-signed)
 # Drivers of what the virtual machine has, file systems, volumes, arrays.
 MODULES=(virtio_blk virtio_scsi sd_mod ext4 crc32c_generic dm_mod raid1 md_mod vfat nls_cp437 nls_ascii
     nls_iso8859_1 nls_utf8 efivarfs loop isofs)
@@ -80,7 +80,7 @@ indices() {
         fi
         # What apt asks for first.
         by=$dists/$(dirname "$index")/by-hash/SHA256
-        rm -rf "$by/$sum" && mkdir -p "$by" && ln "$dists/$index" "$by/$sum"
+        mkdir -p "$by" && ln -f "$dists/$index" "$by/$sum"
     done
     for index in Release InRelease; do
         mv "$dists/$index.new" "$dists/$index"
@@ -94,6 +94,11 @@ apart() {
         fail "$mirror has no Release.gpg of $suite"
     gpgv --quiet --keyring "$KEYRING" "$dists/Release.gpg" "$dists/Release" 2>/dev/null ||
         fail "the signature of $mirror/dists/$suite/Release is not Debian's"
+    # By its other name the installer sees whether there are updates for it: "stable" has them, a bare code name has not.
+    local name
+    name=$main/dists/$(sed -n 's/^Suite: //p' "$dists/Release")
+    mkdir -p "$name"
+    ln -f "$dists/Release" "$dists/Release.gpg" "$dists/InRelease" "$name/"
 }
 
 # --- the pool --------------------------------------------------------------------------------------
@@ -130,7 +135,7 @@ needed() {
         if ($5 ~ /^(required|important|standard)$/) want[$1] = 1
     }
     END {
-        split("partman-auto-lvm partman-auto-raid partman-lvm lvm2-udeb mdadm-udeb partman-md apt-mirror-setup eject-udeb efi-reader hdparm-udeb", more, " ")
+        split("partman-auto-lvm partman-auto-raid partman-lvm lvm2-udeb mdadm-udeb partman-md partman-auto-crypto apt-mirror-setup eject-udeb efi-reader hdparm-udeb", more, " ")
         for (i in more) want[more[i]] = 1
         for (name in want) take(name)
         for (name in taken) print line[name]
@@ -221,7 +226,10 @@ stand_in() {
     case $1 in
     *-modules-*-di | kernel-image-*-di) : ;; # all that is needed, at once
     e2fsprogs-udeb)
-        for package in e2fsprogs libext2fs2t64 libss2 libcom-err2; do take_package "$package"; done
+        for package in e2fsprogs libext2fs2t64 libext2fs2 libss2 libcom-err2; do
+            # Debian 12 has the library by its shorter name.
+            if grep -q "^$package|" "$work/debs"; then take_package "$package"; fi
+        done
         ;;
     libmount1-udeb | libuuid1-udeb | libblkid1-udeb | eject-udeb) take_package "${1%-udeb}" ;;
     libcap2-udeb) take_package libcap2 ;;
@@ -258,8 +266,8 @@ say "the indices of $suite, from $mirror"
 # The installer looks into all components, and the installed system gets two of them.
 more=() installers=()
 for component in main contrib non-free non-free-firmware; do
-    more+=($component/binary-$ARCH/Packages.xz)
-    installers+=($component/debian-installer/binary-$ARCH/Packages.xz)
+    more+=("$component/binary-$ARCH/Packages.xz" "$component/i18n/Translation-en.xz")
+    installers+=("$component/debian-installer/binary-$ARCH/Packages.xz")
 done
 indices "$mirror" "$suite" "$main" "${more[@]}" "${installers[@]}" main/binary-$ARCH/Release || fail "$mirror has no $suite"
 apart

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs, with apt-get, what a fresh Debian machine lacks to run `make demo`, `make test` and
-# `make install-test`. Does nothing when everything is there.
+# Installs, with apt-get, what a fresh Debian machine lacks to run `make demo`, `make test`,
+# `make install-test` and `make install-whole`. Does nothing when everything is there.
 #
 #   scripts/setup.sh           all of it
 #   scripts/setup.sh build     only what building needs
@@ -8,7 +8,7 @@
 #   scripts/setup.sh arm       what virtual machines of 64-bit ARM need
 #   scripts/setup.sh matrix    what `make boot-matrix` needs
 #   scripts/setup.sh loaders   what virtual machines with other boot loaders than iPXE need
-#   scripts/setup.sh install   what `make install-test` needs
+#   scripts/setup.sh install   what `make install-test` and `make install-whole` need
 #   scripts/setup.sh validators  what the validators of the ready-made profiles need
 #   scripts/setup.sh bench     what `make bench-…` need: other servers, which are not started
 set -euo pipefail
@@ -30,8 +30,8 @@ CLIENTS=(busybox tftp-hpa isc-dhcp-client isc-dhcp-relay curl debconf dnsmasq-ba
 DISKS=(tgt)
 # What makes images and signatures for the tests of boot files.
 FILES=(xorriso genisoimage gnupg gpgv openssl tar)
-# The packages' mirror of the installation test; a look into the installed disk.
-MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring)
+# The packages' mirrors of the installation tests; a look into the installed disk and the installed system.
+MIRROR=(mmdebstrap uidmap xz-utils e2fsprogs debian-archive-keyring cpio curl gpgv kmod openssh-client)
 
 # The validators of the answers' formats; scripts/setup-validators.sh brings the rest of them.
 VALIDATORS=(busybox dash debconf grub-common ignition libxml2-utils python3-venv shellcheck)

@@ -1,6 +1,7 @@
 //! What is asked of a system that Debian's own installer has installed: by SSH, while it runs.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use bootwright::journal::event::{Event, Kind};
 
@@ -62,10 +63,10 @@ pub(crate) fn look(site: &Site, case: &Case) -> BTreeMap<&'static str, String> {
         .into_iter()
         .map(|(name, question)| (name, site.on_system(case.ip, question)))
         .collect();
-    let text: String = QUESTIONS
-        .iter()
-        .map(|(name, question)| format!("--- {name}: {question}\n{}\n", answers[name]))
-        .collect();
+    let mut text = String::new();
+    for (name, question) in QUESTIONS {
+        writeln!(text, "--- {name}: {question}\n{}", answers[name]).unwrap();
+    }
     std::fs::write(site.last.join("system.txt"), text).unwrap();
     answers
 }

@@ -85,14 +85,14 @@ stop() {
 # log for most of them; for the rest the log stops growing.
 
 watch_log() {
-    failures="main-menu\[[0-9]*\]: .*(Configuring '.*' failed with error code|Menu item '.*' failed)"
+    failures="main-menu\[[0-9]*\]: .*(Configuring '.*' failed with error code|Menu item '.*' failed)|anna\[[0-9]*\]: .*package retrieval failed"
     seen=0 step='' size=0 quiet=0 beat=0
     while sleep 10; do
         if [ -e "$stopped" ]; then return; fi
         count=$(grep -c -E "$failures" "$syslog" 2>/dev/null)
         if [ "${count:-0}" -gt "$seen" ]; then
             seen=$count
-            report failed "$(grep -E "$failures" "$syslog" | tail -n 2 | sed -e 's/.*main-menu\[[0-9]*\]: //' -e 's/^WARNING \*\*: //')"
+            report failed "$(grep -E "$failures" "$syslog" | tail -n 2 | sed -e 's/.*main-menu\[[0-9]*\]: //' -e 's/.*anna\[[0-9]*\]: /a component of the installer: /' -e 's/WARNING \*\*: //')"
             send_log "$syslog" syslog
         fi
         now=$(sed -n "s/.*main-menu\[[0-9]*\]: .*Menu item '\([^']*\)' selected.*/\1/p" "$syslog" 2>/dev/null | tail -n 1)
