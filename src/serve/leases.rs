@@ -325,6 +325,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_an_address_that_is_of_no_pool_any_more_only_a_running_lease_is_told() {
+        let leases = Leases::new(Arc::new(AnyStore::in_memory()));
+        leases.read().await.unwrap();
+        assert!(leases.change(0, lease(1, 60), true, NOW).await);
+        let mut snapshot = crate::decide::testing::snapshot();
+        let told = async |snapshot: &Snapshot, secs: u64| {
+            let now = NOW.plus(Duration::from_secs(secs));
+            let views = leases.views(snapshot, now).await.unwrap();
+            views.into_iter().map(|view| view.state).collect::<Vec<_>>()
+        };
+        let subnet = &mut snapshot.subnets[0];
+        subnet.unknown = crate::config::snapshot::Unknown::Lease;
+        let pool = |first, last| {
+            let ip = |last| Ipv4Addr::new(10, 99, 0, last);
+            Some(crate::config::snapshot::Pool {
+                first: ip(first),
+                last: ip(last),
+            })
+        };
+        subnet.pool = pool(190, 210);
+        assert_eq!(told(&snapshot, 1).await, ["bound"]);
+        assert_eq!(told(&snapshot, 61).await, ["expired"]);
+        snapshot.subnets[0].pool = pool(190, 199);
+        assert_eq!(told(&snapshot, 1).await, ["bound"]);
+        assert_eq!(told(&snapshot, 61).await, [""; 0]);
+        snapshot.subnets[0].pool = None;
+        assert_eq!(told(&snapshot, 61).await, [""; 0]);
+    }
+
+    #[tokio::test]
     async fn what_another_server_has_granted_is_found_out_and_kept() {
         let store = Arc::new(AnyStore::in_memory());
         let (here, there) = (Leases::new(Arc::clone(&store)), Leases::new(store));

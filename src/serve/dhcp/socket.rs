@@ -337,6 +337,44 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_the_kernel_has_dropped_is_counted() {
+        let server = loopback();
+        let port = server.udp.local_addr().unwrap().port();
+        // Room for a few: the kernel's least.
+        setsockopt(&server.udp, sockopt::RcvBuf, &1).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sent = 64;
+        for _ in 0..sent {
+            client.send_to(&[0; 1_000], ("127.0.0.1", port)).unwrap();
+        }
+        let mut buffer = Buffer::default();
+        server.readable().await.unwrap();
+        let mut received = 0;
+        while let Ok(datagram) = server.try_recv(&mut buffer) {
+            assert_eq!(
+                datagram.dropped, 0,
+                "they came before the first was dropped"
+            );
+            received += 1;
+        }
+        assert!((1..sent).contains(&received), "{received}");
+        client.send_to(b"later", ("127.0.0.1", port)).unwrap();
+        loop {
+            server.readable().await.unwrap();
+            match server.try_recv(&mut buffer) {
+                Ok(datagram) => {
+                    assert_eq!(
+                        (datagram.bytes, datagram.dropped),
+                        (&b"later"[..], sent - received)
+                    );
+                    break;
+                }
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn waits_for_a_datagram() {
         let server = loopback();
         let waited = tokio::time::timeout(Duration::from_millis(20), recv(&server)).await;
