@@ -341,6 +341,47 @@ fn changed_files_are_taken_up_and_bad_ones_are_not() {
     });
 }
 
+#[test]
+fn an_exported_file_follows_with_and_without_a_daemon() {
+    in_namespace(|| {
+        let site = Site::new();
+        let daemon = site.start();
+        let (hosts, log) = (
+            site.folder.path().join("hosts"),
+            site.folder.path().join("log"),
+        );
+        let command = format!("echo again >> {}", log.display());
+        let mut follower = site
+            .command(&["export", "hosts", "--follow"])
+            .arg(&hosts)
+            .args(["--reload-command", &command])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let has = |file: &Path, text: &str| {
+            std::fs::read_to_string(file).is_ok_and(|found| found.contains(text))
+        };
+        until("the file is written", || has(&hosts, "web01"));
+        let mut reservations = std::fs::read_to_string(site.reservations()).unwrap();
+        let mut add = |name: &str, last: u8| {
+            reservations.push_str(&format!(
+                "\n[hosts.{name}]\nmac = \"52:54:00:00:99:{last}\"\nip = \"10.99.0.{last}\"\n"
+            ));
+            replace(&site.reservations(), &reservations);
+        };
+        add("web71", 71);
+        until("the daemon's change is followed", || has(&hosts, "web71"));
+        daemon.end(Signal::SIGTERM);
+        add("web72", 72);
+        until("the files are followed", || has(&hosts, "web72"));
+        until("what was asked for is run each time", || {
+            std::fs::read_to_string(&log).is_ok_and(|log| log == "again\n".repeat(3))
+        });
+        follower.kill().unwrap();
+        follower.wait().unwrap();
+    });
+}
+
 /// As editors write: beside the file, then renamed.
 fn replace(file: &Path, text: &str) {
     let beside = file.with_extension("toml.new");

@@ -421,7 +421,7 @@ impl Reservations {
             }
         }
         let with_hosts = (0..self.files.len()).rev().find(|at| self.has_hosts(*at));
-        with_hosts.unwrap_or(self.files.len().saturating_sub(1))
+        with_hosts.unwrap_or_else(|| self.files.len().saturating_sub(1))
     }
 
     fn has_hosts(&self, at: usize) -> bool {

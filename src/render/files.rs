@@ -147,10 +147,7 @@ pub fn named_by_hosts(config: &InForce) -> BTreeMap<String, Vec<&Host>> {
 }
 
 /// The same, where the kinds of its hosts are known already.
-fn named_by_kinds<'a>(
-    config: &'a InForce,
-    kinds: &[Kind<'a>],
-) -> BTreeMap<String, Vec<&'a Host>> {
+fn named_by_kinds<'a>(config: &'a InForce, kinds: &[Kind<'a>]) -> BTreeMap<String, Vec<&'a Host>> {
     let mut found: BTreeMap<String, Vec<&Host>> = BTreeMap::new();
     // Rendering all of a profile for each kind anew would take as long as proving it.
     let mut named_by: HashMap<_, Vec<String>> = HashMap::new();

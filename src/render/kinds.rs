@@ -84,8 +84,14 @@ pub(super) fn kinds(snapshot: &Snapshot) -> Vec<Kind<'_>> {
     for (count, host) in snapshot.hosts().iter().enumerate() {
         pace::give_way(count);
         let settings = Arc::as_ptr(&host.settings);
-        if of_settings.as_ref().is_none_or(|(last, _)| *last != settings) {
-            let profile = host.profile.as_ref().and_then(|name| snapshot.profile(name));
+        if of_settings
+            .as_ref()
+            .is_none_or(|(last, _)| *last != settings)
+        {
+            let profile = host
+                .profile
+                .as_ref()
+                .and_then(|name| snapshot.profile(name));
             let found = profile.map(|profile| {
                 let parts = parts
                     .entry(&profile.name)

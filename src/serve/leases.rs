@@ -339,7 +339,7 @@ mod tests {
         subnet.unknown = crate::config::snapshot::Unknown::Lease;
         let pool = |first, last| {
             let ip = |last| Ipv4Addr::new(10, 99, 0, last);
-            Some(crate::config::snapshot::Pool {
+            Some(Pool {
                 first: ip(first),
                 last: ip(last),
             })

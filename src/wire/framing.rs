@@ -308,6 +308,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
 }
 
 /// [`is_token`] of each byte.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it")]
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let (mut at, mut byte) = (0, 0_u8);

@@ -28,7 +28,7 @@ pub(crate) fn sample(format: &str, name: &str) -> Source {
 pub(crate) fn damaged(
     text: String,
     edits: &[(prop::sample::Index, u8, u8)],
-    marks: &[u8; 6],
+    marks: &[u8],
 ) -> String {
     let mut bytes = text.into_bytes();
     for (at, byte, how) in edits {

@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use super::super::client::Client;
 use super::super::runtime;
 use super::{Export, exported, tell, write_if_changed};
+use crate::base::{Clock as _, SystemClock};
 use crate::config::show;
 use crate::config::source::DiskFiles;
 use crate::export;
@@ -51,6 +52,11 @@ fn state(path: &Path) -> Option<(SystemTime, u64)> {
 fn state_before(path: &Path, begun: SystemTime) -> Option<(SystemTime, u64)> {
     let settled = begun.checked_sub(GRAIN)?;
     state(path).filter(|(modified, _)| *modified < settled)
+}
+
+fn now() -> SystemTime {
+    let micros = u64::try_from(SystemClock.now().as_micros()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_micros(micros)
 }
 
 pub(super) fn run(
@@ -109,7 +115,7 @@ impl Kept {
         if self.is_begun && self.seen.iter().all(is_as_before) {
             return Ok(());
         }
-        let begun = SystemTime::now();
+        let begun = now();
         let loaded = load::load(&DiskFiles, config, 0);
         let read: BTreeMap<PathBuf, u64> = texts(&loaded.sources).into_iter().collect();
         let folders = read.keys().filter_map(|path| path.parent());

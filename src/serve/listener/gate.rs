@@ -256,7 +256,7 @@ impl Gate {
         known: bool,
     ) -> Option<Place> {
         let limits = &self.inner.limits;
-        let now = self.now();
+        let now = millis();
         let mut places = self.places();
         if places.per_peer.get(&peer).copied().unwrap_or_default() >= limits.per_peer {
             let of_peer = |watch: &Watch| watch.seen.peer == peer;
@@ -310,7 +310,7 @@ impl Gate {
 
     /// Cuts whoever has let a deadline pass.
     pub fn sweep(&self) {
-        let now = self.now();
+        let now = millis();
         let places = self.places();
         for watch in places.all.values() {
             if watch.is_overdue(&self.inner.limits, now) {
@@ -321,12 +321,8 @@ impl Gate {
 
     /// Cuts one that waits idly: the system has no room for more. Whether there was one.
     pub(super) fn relieve(&self) -> bool {
-        let now = self.now();
+        let now = millis();
         self.places().make_room(true, now).is_some()
-    }
-
-    fn now(&self) -> u64 {
-        millis()
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {

@@ -198,9 +198,8 @@ impl Body {
     fn new(about: About, permit: Permit, source: Source) -> Self {
         let size = match &source {
             Source::File(file) => Some(file.len),
-            Source::Whole { .. } => None,
             Source::Text { text, .. } => u64::try_from(text.len()).ok(),
-            Source::Script(_) | Source::Rendering(_) => None,
+            Source::Whole { .. } | Source::Script(_) | Source::Rendering(_) => None,
         };
         let listing = about.ctx.memory.transfers().begin(Begun {
             by: By::Tftp,
