@@ -304,6 +304,10 @@ fn changed_files_are_taken_up_and_bad_ones_are_not() {
         until("the new host is known", || {
             site.run(&["hosts"]).contains("web77")
         });
+        // What it changes is told when machines are answered by it already.
+        until("the reload is told", || {
+            site.event_of("config.reloaded").is_some()
+        });
         let reloaded = site.event_of("config.reloaded").unwrap();
         assert!(
             reloaded["detail"].as_str().unwrap().contains("web77"),
@@ -364,9 +368,10 @@ fn an_exported_file_follows_with_and_without_a_daemon() {
         until("the file is written", || has(&hosts, "web01"));
         let mut reservations = std::fs::read_to_string(site.reservations()).unwrap();
         let mut add = |name: &str, last: u8| {
-            reservations.push_str(&format!(
+            let more = format!(
                 "\n[hosts.{name}]\nmac = \"52:54:00:00:99:{last}\"\nip = \"10.99.0.{last}\"\n"
-            ));
+            );
+            reservations.push_str(&more);
             replace(&site.reservations(), &reservations);
         };
         add("web71", 71);

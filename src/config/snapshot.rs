@@ -518,6 +518,15 @@ impl Host {
         }
     }
 
+    /// The length of [`Self::fqdn`] in bytes, without making it.
+    pub fn fqdn_len(&self) -> Option<usize> {
+        match (&self.written_fqdn, &self.domain) {
+            (Some(written), _) => Some(written.len()),
+            (None, Some(domain)) => Some(self.name.as_str().len() + 1 + domain.len()),
+            (None, None) => None,
+        }
+    }
+
     /// The address by which messages name the machine.
     pub fn mac(&self) -> Option<HardwareAddr> {
         self.macs.first().copied()

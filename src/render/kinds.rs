@@ -160,7 +160,7 @@ pub(super) fn key(snapshot: &Snapshot, host: &Host, uses: &Uses) -> Key {
         settings: Arc::as_ptr(&host.settings),
         subnet: host.subnet,
         presence: [
-            fqdn_len(host).is_some(),
+            host.fqdn_len().is_some(),
             host.domain.is_some(),
             host.mac().is_some(),
             host.ip.is_some(),
@@ -186,7 +186,7 @@ fn longest(first: &Host, hosts: &[&Host], uses: &Uses) -> Host {
     if !is_read("fqdn") {
         example.written_fqdn = first
             .fqdn()
-            .and_then(|_| most(&|host| fqdn_len(host).unwrap_or(0)))
+            .and_then(|_| most(&|host| host.fqdn_len().unwrap_or(0)))
             .map(letters);
     }
     if first.domain.is_some() && !is_read("domain") {
@@ -196,36 +196,4 @@ fn longest(first: &Host, hosts: &[&Host], uses: &Uses) -> Host {
     let length = |ip: &Ipv4Addr| ip.octets().into_iter().map(digits).sum::<usize>();
     example.ip = hosts.iter().filter_map(|host| host.ip).max_by_key(length);
     example
-}
-
-/// The length of [`Host::fqdn`], without making it.
-fn fqdn_len(host: &Host) -> Option<usize> {
-    match (&host.written_fqdn, &host.domain) {
-        (Some(written), _) => Some(written.len()),
-        (None, Some(domain)) => Some(host.name.as_str().len() + 1 + domain.len()),
-        (None, None) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decide::testing;
-
-    #[test]
-    fn the_length_of_a_whole_name_is_that_of_its_text() {
-        let snapshot = testing::snapshot();
-        let mut host = (**snapshot.hosts().first().unwrap()).clone();
-        let names = [
-            (None, None),
-            (None, Some("lab.example")),
-            (Some("a.b"), None),
-            (Some("a.b.c"), Some("lab.example")),
-        ];
-        for (written, domain) in names {
-            host.written_fqdn = written.map(str::to_owned);
-            host.domain = domain.map(str::to_owned);
-            assert_eq!(fqdn_len(&host), host.fqdn().map(|fqdn| fqdn.len()));
-        }
-    }
 }

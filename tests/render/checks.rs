@@ -698,6 +698,24 @@ fn a_thousand_hosts_are_checked_in_reasonable_time() {
     assert!(took.as_secs() < 20, "{took:?}");
 }
 
+#[test]
+fn the_length_of_a_whole_name_is_that_of_its_text() {
+    let mut draft = Draft::shipped();
+    draft.hosts = vec![host("web001", 11, KEYS)];
+    let mut host = (*draft.build().snapshot.hosts()[0]).clone();
+    let names = [
+        (None, None),
+        (None, Some("lab.example")),
+        (Some("a.b"), None),
+        (Some("a.b.c"), Some("lab.example")),
+    ];
+    for (written, domain) in names {
+        host.written_fqdn = written.map(str::to_owned);
+        host.domain = domain.map(str::to_owned);
+        assert_eq!(host.fqdn_len(), host.fqdn().map(|fqdn| fqdn.len()));
+    }
+}
+
 /// Many hosts are proven by one rendering only as long as the templates do nothing with a host's own values but print
 /// them. A text that does more (it compares hardware addresses, or hands texts on) is rendered for each host, the
 /// others are not.
@@ -727,7 +745,7 @@ fn the_shipped_templates_look_at_few_hosts_own_values() {
         } else if is_of(&["ubuntu-"]) {
             Some(&["netplan.yaml"])
         } else if is_of(&["rhel-", "alma-", "rocky-", "centos-", "fedora-4"]) {
-            Some(&["install.sh"])
+            Some(&["install.sh", "ks.cfg"])
         } else {
             None
         };
