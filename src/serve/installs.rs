@@ -373,6 +373,11 @@ impl Installs {
                 let known = |armed: &Record| Self::policy(snapshot, Some(armed)).kernel_is_known;
                 self.live.follow(snapshot, armed, &change.next, known, now);
             }
+            if refused.is_none() {
+                for host in &work.local_again {
+                    self.live.end_tool(snapshot, host);
+                }
+            }
             work.events
                 .into_iter()
                 .for_each(|event| self.journal.append(event));
@@ -634,6 +639,8 @@ struct Work {
     marks: Vec<(usize, bool)>,
     /// The place of each host's last change.
     last: FastMap<HostName, usize>,
+    /// The hosts that an operator wants to be `local`, and that are.
+    local_again: Vec<HostName>,
 }
 
 impl Work {
@@ -694,6 +701,9 @@ impl Work {
                 self.applied.push(Applied::Changed(next.value));
             }
             Step::Same(reason) => {
+                if matches!(input, Input::Local { .. }) {
+                    self.local_again.push(current.value.host.clone());
+                }
                 self.applied.push(Applied::Same(current.value, reason));
             }
             Step::Refused(refusal) => {

@@ -87,6 +87,17 @@ impl LiveSystems {
         }
     }
 
+    /// The operator wants the disk booted: a tool that runs is given nothing any more.
+    pub(super) fn end_tool(&self, snapshot: &Snapshot, host: &HostName) {
+        let mut records = self.lock();
+        if records
+            .get(host)
+            .is_some_and(|record| is_tool(snapshot, record))
+        {
+            records.remove(host);
+        }
+    }
+
     /// The boot with this token, while its host is still served that way. All are compared.
     pub(super) fn by_token(
         &self,
