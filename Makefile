@@ -21,7 +21,7 @@ test: ## every test, real clients and real boots among them
 install-test: ## install a virtual machine for real: from its first network boot to the login on its disk
 	@scripts/install-test.sh
 
-install-whole: ## Debian 13 by Debian's own components alone, 15 minutes a machine; ARGS="raid1-uefi" for some
+install-whole: ## Debian 13 by Debian's own components alone, up to an hour a machine; ARGS="raid1-uefi" for some
 	@scripts/install-whole.sh $(ARGS)
 
 boot-matrix: ## boot every ready-made profile and loader on virtual machines, an hour; ARGS="alma-9 bios" for some
