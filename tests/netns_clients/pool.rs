@@ -283,7 +283,7 @@ fn who_has_leased_an_address_is_not_the_host_that_gets_it_next() {
         becomes(lab, WEB09);
         assert_eq!(address(lab, &[]).as_deref(), Some("10.99.0.200"));
         // The stranger's lease has ended, and its address is of no pool.
-        assert_eq!(leases(lab)[0], serde_json::Value::Null);
+        assert_eq!(leases(lab)[0], Value::Null);
         let script = script_of(lab, WEB09, "");
         assert!(script.contains("kernel --name linux"), "{script}");
     });
