@@ -86,7 +86,7 @@ impl Watch {
             .chain(whole.iter().map(|(folder, seen)| (folder, *seen)))
             .collect();
         // Before anything is watched: until then their events would count as another folder's.
-        self.ways.put(
+        let mut is_new = self.ways.put(
             on_the_way
                 .iter()
                 .filter(|(folder, _)| !whole.contains_key(*folder))
@@ -102,7 +102,6 @@ impl Watch {
             let _ = watcher.unwatch(&gone);
         }
         let mut failed = None;
-        let mut is_new = false;
         for (folder, seen) in wanted {
             if self.folders.contains_key(folder) {
                 continue;
@@ -168,8 +167,12 @@ fn matters(event: &notify::Event, ways: &Ways) -> bool {
 struct Ways(Arc<Mutex<BTreeMap<PathBuf, BTreeSet<OsString>>>>);
 
 impl Ways {
-    fn put(&self, ways: BTreeMap<PathBuf, BTreeSet<OsString>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ways;
+    /// Whether they are others than before: what became of them meanwhile was nobody's concern then.
+    fn put(&self, ways: BTreeMap<PathBuf, BTreeSet<OsString>>) -> bool {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let are_others = *held != ways;
+        *held = ways;
+        are_others
     }
 
     /// Whether something in such a folder leads on; `None`: it is in no such folder.
