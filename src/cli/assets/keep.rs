@@ -1,6 +1,7 @@
 //! `assets list`, `verify` and `prune`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use crate::assets::keep::{self, State, Users, prunable};
 use crate::assets::manifest::{Entry, Manifest};
 use crate::cli::output::{Format, agrees, on_a_terminal};
 use crate::cli::table;
+use crate::config::snapshot::Profile;
 use crate::render::files::fetched_by;
 use crate::render::load::InForce;
 
@@ -169,8 +171,12 @@ fn by_tree(files: &[Listed]) -> (BTreeMap<&str, Vec<&Listed>>, Vec<&Listed>) {
 struct OfProfile {
     profile: String,
     hosts: usize,
-    /// `whole`, `your own`, `changed`, `missing`, `not fetched`; empty: it needs no file of this server.
+    /// `whole`, `your own`, `changed`, `missing`, `not fetched`; `by hand`: not fetched, and nothing brings them;
+    /// empty: it needs no file of this server.
     state: &'static str,
+    /// What brings files that are not fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fetch: Option<String>,
     files: Vec<String>,
 }
 
@@ -259,13 +265,14 @@ pub(super) fn verify(config: &Path, format: Format, out: &mut dyn Write) -> anyh
             [
                 profile.profile.clone(),
                 profile.hosts.to_string(),
-                match profile.state {
-                    "" => "needs no file of this server".to_owned(),
-                    "not fetched" => format!(
-                        "not fetched (`bootwright assets fetch {}`)",
+                match (profile.state, &profile.fetch) {
+                    ("", _) => "needs no file of this server".to_owned(),
+                    ("by hand", _) => format!(
+                        "put there by hand (`bootwright assets fetch {}` tells how)",
                         profile.profile
                     ),
-                    state => state.to_owned(),
+                    (state, Some(command)) => format!("{state} (`{command}`)"),
+                    (state, None) => state.to_owned(),
                 },
             ]
         })
@@ -305,18 +312,38 @@ fn of_profiles(
             .collect();
         let worst = own.iter().filter_map(|file| states.get(&file.path)).max();
         let unused = hosts.is_empty() && own.iter().all(|file| file.origin.is_none());
+        // Which files they are depends on variables that no host has set.
+        let fetch = profile.fetch.as_ref().filter(|_| hosts.is_empty());
+        let state = match (worst, fetch) {
+            (None, Some(fetch)) if fetch.is_by_hand() => "by hand",
+            (None, None) => "",
+            (None, Some(_)) => "not fetched",
+            (Some(State::Missing), _) if unused => "not fetched",
+            (Some(state), _) => state.as_str(),
+        };
         OfProfile {
             profile: profile.name.to_string(),
             hosts: hosts.len(),
-            state: match worst {
-                None => "",
-                Some(State::Missing) if unused => "not fetched",
-                Some(state) => state.as_str(),
-            },
+            state,
+            fetch: (state == "not fetched").then(|| command(in_force, profile)),
             files: own.iter().map(|file| file.path.clone()).collect(),
         }
     });
     told.collect()
+}
+
+/// What brings the files of a profile that no host has.
+fn command(in_force: &InForce, profile: &Profile) -> String {
+    let mut command = format!("bootwright assets fetch {}", profile.name);
+    let values = keep::values(in_force, profile).into_iter().next();
+    if let (Some(fetch), Some(values)) = (&profile.fetch, values) {
+        for unset in fetch.variables() {
+            if !values.contains_key(&unset) {
+                let _ = write!(command, " --var {unset}=…");
+            }
+        }
+    }
+    command
 }
 
 pub(super) fn prune(

@@ -18,15 +18,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    TableDefinition,
+};
+
 use super::lost;
 use crate::base::{Clock as _, SystemClock, Timestamp, pace};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::store::OpenOutcome;
 use crate::store::file::{self, Trouble};
-use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-    TableDefinition,
-};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -52,7 +53,7 @@ const FEW: usize = 64;
 
 /// Events that are left out of `of` until it is done for the first [`INDEX_AT_ONCE`] of them: all that ten thousand machines
 /// leave when they boot. Whoever reads meanwhile looks through them in some tenths of a second.
-const INDEX_AT: usize = if cfg!(test) { 16_384 } else { 131_072 };
+const INDEX_AT: usize = 131_072;
 
 /// Events that are put into `of` by one commit: of so many each page gets several.
 const INDEX_AT_ONCE: usize = 16_384;
@@ -213,6 +214,8 @@ pub(super) struct Disk {
     /// Events that `of` lacks, as far as is known, and when the last of them came.
     unindexed: usize,
     unindexed_at: Instant,
+    /// How many of them may gather; [`INDEX_AT`].
+    index_at: usize,
 }
 
 impl Disk {
@@ -227,6 +230,7 @@ impl Disk {
             // What a kill has left is found when the first look is taken.
             unindexed: 1,
             unindexed_at: Instant::now(),
+            index_at: INDEX_AT,
         };
         match open_or_make(path) {
             Ok((database, last, outcome)) => {
@@ -303,7 +307,7 @@ impl Disk {
 
     /// Completes `of`, when enough has gathered for it or nothing more comes.
     pub(super) fn index(&mut self) {
-        let is_due = self.unindexed >= INDEX_AT
+        let is_due = self.unindexed >= self.index_at
             || (self.unindexed > 0 && self.unindexed_at.elapsed() >= INDEX_AFTER);
         let Some(database) = self.reader.get().filter(|_| is_due) else {
             return;

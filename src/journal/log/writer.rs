@@ -74,9 +74,7 @@ pub(super) fn write_behind(writer: &Mutex<Writer>, shared: &Shared) {
             if shared.waiting.load(Ordering::Relaxed) == 0 {
                 std::thread::park_timeout(IDLE);
             }
-            if !shared.is_pressed() {
-                std::thread::park_timeout(gather);
-            }
+            sleep(shared, gather);
         }
         let is_late = shared.waiting.load(Ordering::Relaxed) >= HURRY;
         let mut writer = lock(writer);
@@ -89,6 +87,18 @@ pub(super) fn write_behind(writer: &Mutex<Writer>, shared: &Shared) {
         if let Some(disk) = &mut writer.disk {
             disk.index();
         }
+    }
+}
+
+/// Sleeps so long, or until somebody waits for what is written. What else wakes the thread, as an event does that
+/// came while it wrote, does not end it.
+fn sleep(shared: &Shared, time: Duration) {
+    let begun = Instant::now();
+    while let Some(left) = time.checked_sub(begun.elapsed())
+        && !left.is_zero()
+        && !shared.is_pressed()
+    {
+        std::thread::park_timeout(left);
     }
 }
 
@@ -241,6 +251,18 @@ mod tests {
     use super::*;
     use crate::base::Timestamp;
     use crate::journal::event::Kind;
+
+    #[test]
+    fn what_woke_the_writer_earlier_does_not_end_its_gathering() {
+        let shared = Shared::new(None, 1);
+        std::thread::current().unpark();
+        let begun = Instant::now();
+        sleep(&shared, GATHER);
+        assert!(begun.elapsed() >= GATHER);
+        // Who waits ends it, though nothing wakes the thread any more.
+        shared.pressing.fetch_add(1, Ordering::SeqCst);
+        sleep(&shared, Duration::MAX);
+    }
 
     #[test]
     fn who_hurries_writes_until_few_wait() {

@@ -98,7 +98,8 @@ fn enough_of_a_flood_is_indexed_at_once_in_steps() {
     let folder = tempfile::tempdir().unwrap();
     let (mut disk, _, _) = Disk::open(&folder.path().join("journal.redb"), 1 << 30);
     disk.unindexed = 0;
-    let count = INDEX_AT as u64 + 1_000;
+    disk.index_at = INDEX_AT_ONCE;
+    let count = INDEX_AT_ONCE as u64 + 1_000;
     for first in (1..=count).step_by(1_000) {
         write(&mut disk, &events(first..(first + 1_000).min(count + 1)));
     }
