@@ -10,6 +10,8 @@
 //!
 //! **Invariant:** pure. What is proposed in place of a name is a path below `boot_assets` like any other.
 
+use std::collections::BTreeMap;
+
 use super::snapshot::{Host, Profile, SignedLoaders, Snapshot};
 use crate::base::{Architecture, Firmware, has_extension};
 
@@ -62,6 +64,11 @@ pub fn signed_ipxe(firmware: Firmware, is_there: IsThere<'_>) -> Option<&'static
 /// Whether a loader is the shim of a signed iPXE, which leads to a script as any iPXE does.
 pub fn is_signed_ipxe(loader: &str) -> bool {
     SIGNED_IPXE.iter().any(|(_, shim, _)| *shim == loader)
+}
+
+/// Whether a profile has a signed loader: one of its own, or one of `[boot] secure`.
+pub(crate) fn has_loader<S>(own: Option<&SignedLoaders>, secure: &BTreeMap<Firmware, S>) -> bool {
+    own.is_some() || !secure.is_empty()
 }
 
 /// The signed loader for firmware that is UEFI.

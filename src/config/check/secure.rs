@@ -3,13 +3,14 @@
 //! A firmware that has it switched on runs signed programs only: the distribution's shim, by it the
 //! distribution's GRUB, by that the distribution's kernel. Whether it is on cannot be seen in DHCP.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Input;
 use super::networks::Network;
-use crate::base::{Architecture, BootLoader, ProfileName};
+use crate::base::{Architecture, BootLoader, Firmware, ProfileName};
 use crate::config::merge::Merged;
 use crate::config::problem::Problem;
+use crate::config::signed;
 use crate::config::snapshot::{Boot, InstallPolicy, Subnet};
 use crate::config::source::Span;
 use crate::config::written::Written;
@@ -19,8 +20,8 @@ use crate::config::written::profile::ProfileFile;
 /// What is told of hosts, each pair of places once.
 pub(super) struct Checks<'a> {
     profiles: HashMap<&'a ProfileName, &'a ProfileFile>,
-    /// `[boot] secure` names a shim for profiles that bring none.
-    has_default: bool,
+    /// `[boot] secure`: shims for profiles that bring none.
+    secure: &'a BTreeMap<Firmware, Written<String>>,
     told: HashSet<(Span, Span)>,
 }
 
@@ -32,7 +33,7 @@ impl<'a> Checks<'a> {
                 .iter()
                 .map(|profile| (&profile.name, profile))
                 .collect(),
-            has_default: !input.server.secure.is_empty(),
+            secure: &input.server.secure,
             told: HashSet::new(),
         }
     }
@@ -116,7 +117,9 @@ impl<'a> Checks<'a> {
         let Some(boot) = profile.boot.as_ref().filter(|_| profile.ok) else {
             return;
         };
-        if boot.signed.is_some() || self.has_default || !self.told.insert((said.span, used.span)) {
+        if signed::has_loader(boot.signed.as_ref(), self.secure)
+            || !self.told.insert((said.span, used.span))
+        {
             return;
         }
         let help = match &boot.boot {
@@ -152,8 +155,8 @@ impl<'a> Checks<'a> {
         let is_signed = profile
             .boot
             .as_ref()
-            .is_none_or(|boot| boot.signed.is_some());
-        if is_signed || self.has_default || !subnets.iter().any(Subnet::discovers) {
+            .is_none_or(|boot| signed::has_loader(boot.signed.as_ref(), self.secure));
+        if is_signed || !subnets.iter().any(Subnet::discovers) {
             return;
         }
         let said = input.server.subnets.iter().filter_map(|entry| {
