@@ -10,8 +10,6 @@
 //!
 //! **Invariant:** pure. What is proposed in place of a name is a path below `boot_assets` like any other.
 
-use std::collections::BTreeMap;
-
 use super::snapshot::{Host, Profile, SignedLoaders, Snapshot};
 use crate::base::{Architecture, Firmware, has_extension};
 
@@ -66,9 +64,9 @@ pub fn is_signed_ipxe(loader: &str) -> bool {
     SIGNED_IPXE.iter().any(|(_, shim, _)| *shim == loader)
 }
 
-/// Whether a profile has a signed loader: one of its own, or one of `[boot] secure`.
-pub(crate) fn has_loader<S>(own: Option<&SignedLoaders>, secure: &BTreeMap<Firmware, S>) -> bool {
-    own.is_some() || !secure.is_empty()
+/// Whether a profile has a signed loader: its own, or one that `[boot] secure` names. The usual one need not be there.
+pub(crate) fn has_loader(own: Option<&SignedLoaders>, secure_named: bool) -> bool {
+    own.is_some() || secure_named
 }
 
 /// The signed loader for firmware that is UEFI.

@@ -170,7 +170,7 @@ impl Merge<'_> {
         let profile = self.layered(host, entry, "profile", profile)?;
         let profile = profile.and_then(|name| config.snapshot.profile(&name.parse().ok()?));
         let Some(profile) = profile.filter(|profile| {
-            !signed::has_loader(profile.signed.as_ref(), &config.snapshot.server.secure)
+            !signed::has_loader(profile.signed.as_ref(), config.snapshot.server.secure_named)
         }) else {
             return Ok(());
         };

@@ -3,11 +3,11 @@
 //! A firmware that has it switched on runs signed programs only: the distribution's shim, by it the
 //! distribution's GRUB, by that the distribution's kernel. Whether it is on cannot be seen in DHCP.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::Input;
 use super::networks::Network;
-use crate::base::{Architecture, BootLoader, Firmware, ProfileName};
+use crate::base::{Architecture, BootLoader, ProfileName};
 use crate::config::merge::Merged;
 use crate::config::problem::Problem;
 use crate::config::signed;
@@ -20,8 +20,8 @@ use crate::config::written::profile::ProfileFile;
 /// What is told of hosts, each pair of places once.
 pub(super) struct Checks<'a> {
     profiles: HashMap<&'a ProfileName, &'a ProfileFile>,
-    /// `[boot] secure`: shims for profiles that bring none.
-    secure: &'a BTreeMap<Firmware, Written<String>>,
+    /// `[boot] secure` names a shim for profiles that bring none.
+    has_default: bool,
     told: HashSet<(Span, Span)>,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Checks<'a> {
                 .iter()
                 .map(|profile| (&profile.name, profile))
                 .collect(),
-            secure: &input.server.secure,
+            has_default: !input.server.secure.is_empty(),
             told: HashSet::new(),
         }
     }
@@ -117,7 +117,7 @@ impl<'a> Checks<'a> {
         let Some(boot) = profile.boot.as_ref().filter(|_| profile.ok) else {
             return;
         };
-        if signed::has_loader(boot.signed.as_ref(), self.secure)
+        if signed::has_loader(boot.signed.as_ref(), self.has_default)
             || !self.told.insert((said.span, used.span))
         {
             return;
@@ -155,7 +155,7 @@ impl<'a> Checks<'a> {
         let is_signed = profile
             .boot
             .as_ref()
-            .is_none_or(|boot| signed::has_loader(boot.signed.as_ref(), self.secure));
+            .is_none_or(|boot| signed::has_loader(boot.signed.as_ref(), self.has_default));
         if is_signed || !subnets.iter().any(Subnet::discovers) {
             return;
         }
