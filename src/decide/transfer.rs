@@ -228,7 +228,9 @@ impl Transfer {
 
     /// Bytes that are here, those that are done with included.
     fn here(&self) -> &[u8] {
-        self.shared.as_ref().map_or(self.data.as_slice(), |file| &***file)
+        self.shared
+            .as_ref()
+            .map_or(self.data.as_slice(), |file| &***file)
     }
 
     /// The client has agreed to the options, or there are none: a script may be made for it.
@@ -578,7 +580,10 @@ impl Transfer {
         while packets < most && self.next < self.base + self.window() {
             let at = usize::try_from(self.next - self.base).ok()?;
             let at = self.head + at * size;
-            let here = self.shared.as_ref().map_or(self.data.as_slice(), |file| &***file);
+            let here = self
+                .shared
+                .as_ref()
+                .map_or(self.data.as_slice(), |file| &***file);
             let left = here.get(at..).unwrap_or_default();
             let is_last = left.len() < size;
             if is_last && (!self.is_whole || at > here.len()) {

@@ -396,10 +396,10 @@ fn fill(old: &mut Values, new: &Values, replaces: bool) {
                 let added: Vec<Value> = new.iter().filter(is_new).cloned().collect();
                 old.extend(added);
             }
-            (Some(old), new) if replaces && is_plain(old) => {
-                if !super::set::is_same(old, new, key == "mac") {
-                    *old = new.clone();
-                }
+            (Some(old), new)
+                if replaces && is_plain(old) && !super::set::is_same(old, new, key == "mac") =>
+            {
+                *old = new.clone();
             }
             _ => {}
         }
