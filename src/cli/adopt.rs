@@ -282,8 +282,10 @@ fn replaced(host: &Host, machine: &Machine, asked: &Adopt) -> anyhow::Result<Opt
     }
     let likely = machine.instead_of.get(&host.name);
     match (macs.as_slice(), likely) {
-        ([only], _) => Ok(Some(*only)),
         (several, Some(likely)) if several.contains(likely) => Ok(Some(*likely)),
+        // The first card is held: the address is for that one.
+        _ if host.macs.is_empty() => Ok(None),
+        ([only], _) => Ok(Some(*only)),
         _ => anyhow::bail!(
             "{} has several MACs: {}\n  name the one that gives way with --old, or --add to keep all",
             host.name,

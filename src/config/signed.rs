@@ -64,6 +64,11 @@ pub fn is_signed_ipxe(loader: &str) -> bool {
     SIGNED_IPXE.iter().any(|(_, shim, _)| *shim == loader)
 }
 
+/// Whether a profile has a signed loader: its own, or one that `[boot] secure` names. The usual one need not be there.
+pub(crate) fn has_loader(own: Option<&SignedLoaders>, secure_named: bool) -> bool {
+    own.is_some() || secure_named
+}
+
 /// The signed loader for firmware that is UEFI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signed {

@@ -95,6 +95,8 @@ pub struct Server {
     pub loaders_by_code: BTreeMap<u16, String>,
     /// Shim by firmware, for machines with Secure Boot whose profile brings none: a path under `boot_assets`.
     pub secure: BTreeMap<Firmware, String>,
+    /// Whether `[boot] secure` names any of them; the others are the usual ones, which need not be there.
+    pub secure_named: bool,
     /// Whether iPXE is told at once that there is no IPv6 router (`router_advertisement = "ipxe"`).
     pub advertise_to_ipxe: bool,
     /// UDP port of TFTP (69).
@@ -200,6 +202,7 @@ impl Default for Server {
             ]
             .map(|(firmware, path)| (firmware, path.to_owned()))
             .into(),
+            secure_named: false,
             advertise_to_ipxe: false,
             tftp_port: 69,
             tftp_max_blksize: 1_468,

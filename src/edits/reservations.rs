@@ -13,7 +13,7 @@ use toml::Value;
 use super::{Changed, Error, load_before};
 use crate::base::{GroupName, HardwareAddr, HostName, glob, suggest};
 use crate::config::draft::{GroupDraft, HostDraft};
-use crate::config::edit::{Document, EditError, Entry, Key, Merged};
+use crate::config::edit::{Document, EditError, Entry, Kept, Key, Merged};
 use crate::config::load::{load, reservation_files};
 use crate::config::source::{Files, Overlay};
 use crate::render::load::Loaded;
@@ -307,12 +307,17 @@ impl Reservations {
         self.edit(at, entry, What::Added, |document| document.add_group(draft))
     }
 
-    /// Gives a host the keys of a draft that it lacks.
-    pub fn merge_host(&mut self, draft: &HostDraft) -> Result<Merged, Error> {
+    /// Gives a host the keys of a draft that it lacks, and in place of what it has otherwise those of which `replaces` says
+    /// so.
+    pub fn merge_host(
+        &mut self,
+        draft: &HostDraft,
+        replaces: impl Fn(&Kept) -> bool,
+    ) -> Result<Merged, Error> {
         let entry = Entry::Host(draft.name.clone());
         let at = self.find(&entry)?;
-        let merged = self.on(at, |document| document.merge_host(draft))?;
-        if !merged.added.is_empty() {
+        let merged = self.on(at, |document| document.merge_host(draft, replaces))?;
+        if !merged.added.is_empty() || !merged.replaced.is_empty() {
             self.touch(at, entry, What::Changed, 1);
         }
         Ok(merged)
@@ -332,6 +337,12 @@ impl Reservations {
     pub fn value(&mut self, entry: &Entry, key: &Key) -> Result<Option<Value>, Error> {
         let at = self.find(entry)?;
         self.on(at, |document| document.value(entry, key))
+    }
+
+    /// The value of a key of `[defaults]`, where it is written as one value.
+    pub fn default_value(&self, key: &str) -> Option<Value> {
+        let mut files = self.files.iter();
+        files.find_map(|file| file.document.default_value(key))
     }
 
     /// Sets a key.

@@ -259,6 +259,7 @@ impl Machines {
                 }
                 *owner == name
             };
+            let had_card = !host.macs.is_empty() || host.ip.is_some();
             host.macs.retain(&mut is_free_mac);
             for nic in &mut host.nics {
                 nic.macs.retain(&mut is_free_mac);
@@ -276,6 +277,12 @@ impl Machines {
             host.nics.iter_mut().for_each(|nic| fit_ip(&mut nic.ip));
             host.nics
                 .retain(|nic| !nic.macs.is_empty() || nic.ip.is_some());
+            // Another one's first card leaves the place to the next one.
+            if had_card && host.macs.is_empty() && host.ip.is_none() && !host.nics.is_empty() {
+                let first = host.nics.remove(0);
+                host.macs = first.macs;
+                host.ip = first.ip;
+            }
         }
     }
 
@@ -333,15 +340,23 @@ impl Machines {
 
     /// An architecture, by any of its usual names; what is none is told.
     pub(super) fn arch(&mut self, line: usize, text: &str) -> Option<String> {
-        let found = architecture(text);
+        let found = architecture(text).map(|arch| arch.as_str().to_owned());
+        let why = "no such architecture: x86_64, i386, aarch64 and arm can be booted";
+        self.understood(line, text, found, why)
+    }
+
+    /// What a text was understood as; one that was not is told.
+    pub(super) fn understood<T>(
+        &mut self,
+        line: usize,
+        text: &str,
+        found: Option<T>,
+        why: &str,
+    ) -> Option<T> {
         if found.is_none() {
-            self.left(
-                line,
-                text,
-                "no such architecture: x86_64, i386, aarch64 and arm can be booted",
-            );
+            self.left(line, text, why);
         }
-        found.map(|arch| arch.as_str().to_owned())
+        found
     }
 
     /// A text of one line, such as a serial number; what is none is told.
@@ -549,6 +564,37 @@ mod tests {
             "{:?}",
             found.left
         );
+    }
+
+    #[test]
+    fn a_host_that_loses_its_first_card_has_its_next_one_for_it() {
+        let (one, two) = ("52:54:00:00:00:01", "52:54:00:00:00:05");
+        let card = |mac: &str, ip: &str| NicDraft {
+            macs: vec![mac.parse().unwrap()],
+            ip: ip.parse().ok(),
+            name: None,
+        };
+        let mut machines = Machines::default();
+        machines.begin("f");
+        for (line, name, second) in [(1, "a", None), (2, "b", Some(card(two, "10.99.0.35")))] {
+            let mut host = HostDraft::new(name.parse().unwrap());
+            host.macs = vec![one.parse().unwrap()];
+            host.ip = "10.99.0.31".parse().ok();
+            host.nics.extend(second);
+            machines.host(line, host);
+        }
+        // One that has further cards only keeps them so.
+        let mut held = HostDraft::new("held".parse().unwrap());
+        held.nics = vec![card("52:54:00:00:00:06", "")];
+        machines.host(3, held.clone());
+        let found = machines.finish();
+        let [_, b, c] = found.hosts.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!(b.macs, [two.parse().unwrap()]);
+        assert_eq!(b.ip, Some([10, 99, 0, 35].into()));
+        assert_eq!(b.nics, []);
+        assert_eq!(*c, held);
     }
 
     #[test]

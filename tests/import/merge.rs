@@ -377,6 +377,79 @@ fn a_profile_that_is_not_there_is_left_out_and_told() {
     assert!(!text.contains("rocky-9\""), "{text}");
 }
 
+/// A machine whose firmware has Microsoft's keys in it.
+const SECURE: &str = "<domain><name>sb01</name><os firmware='efi'><firmware><feature enabled='yes' name='enrolled-keys'/>\
+    <feature enabled='yes' name='secure-boot'/></firmware></os><devices><interface><mac address='52:54:00:00:00:51'/></interface></devices></domain>";
+
+#[test]
+fn secure_boot_is_left_out_where_nothing_signed_could_be_booted() {
+    const GROUPED: &str =
+        "[groups.outer]\nprofile = \"debian-12\"\n\n[groups.inner]\ngroup = \"outer\"\n";
+    let import = |site: &Site, more: &str| {
+        site.put("d.xml", SECURE);
+        let ran = site.run(&format!(
+            "import libvirt d.xml --into auto --subnet lab{more}"
+        ));
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let table: toml::Table = toml::from_str(&site.text()).unwrap();
+        let told = "[hosts.sb01]\n    it has Secure Boot, but its profile debian-12 has no signed loader here";
+        (
+            table["hosts"]["sb01"].get("secure_boot").cloned(),
+            ran.err.contains(told),
+        )
+    };
+    let site = |reservations: &str| {
+        let site = Site::new();
+        std::fs::write(site.file(), reservations).unwrap();
+        site
+    };
+    let (left_out, set) = ((None, true), (Some(true.into()), false));
+    for (reservations, more) in [
+        (RESERVATIONS, ""),
+        (GROUPED, " --group inner"),
+        ("", " --profile debian-12"),
+        (
+            "[hosts.sb01]\nip = \"10.99.0.51\"\nprofile = \"debian-12\"\n",
+            "",
+        ),
+    ] {
+        assert_eq!(
+            import(&site(reservations), more),
+            left_out,
+            "{reservations}"
+        );
+    }
+    for (reservations, more) in [
+        // No profile, nothing to be refused.
+        ("", ""),
+        // One that is never installed, and a loader of its own.
+        (
+            "[groups.g]\nprofile = \"debian-12\"\ninstall = \"never\"\n",
+            " --group g",
+        ),
+        (
+            "[groups.g]\nprofile = \"debian-12\"\nloader = \"ours/shim.efi\"\n",
+            " --group g",
+        ),
+    ] {
+        assert_eq!(import(&site(reservations), more), set, "{reservations}");
+    }
+    let named = site(RESERVATIONS);
+    let profile = named.0.path().join("config/profiles/debian-12.toml");
+    let text = std::fs::read_to_string(&profile).unwrap();
+    std::fs::write(&profile, format!("{text}shim = \"shim.efi\"\n")).unwrap();
+    assert_eq!(import(&named, ""), set);
+    let default = site(RESERVATIONS);
+    let server = default.0.path().join("config/bootwright.toml");
+    let text = std::fs::read_to_string(&server).unwrap();
+    std::fs::write(
+        &server,
+        format!("{text}\n[boot]\nsecure = {{ uefi-x64 = \"shim.efi\" }}\n"),
+    )
+    .unwrap();
+    assert_eq!(import(&default, ""), set);
+}
+
 #[test]
 fn the_format_is_told_by_what_stands_in_the_file() {
     let site = Site::new();

@@ -215,6 +215,28 @@ fn the_card_that_was_replaced_may_be_any_of_the_host() {
 }
 
 #[test]
+fn a_held_host_keeps_the_macs_of_its_further_cards() {
+    let cards = "[hosts.n1]\nip = \"10.60.0.9\"\n\n[[hosts.n1.nic]]\nmac = \"52:54:00:00:00:02\"\nip = \"10.60.0.10\"\n";
+    let site = site(cards);
+    adopt(site.path(), &format!("{NEW} --replace n1")).unwrap();
+    let written: toml::Table = reservations(site.path()).parse().unwrap();
+    let host = &written["hosts"]["n1"];
+    assert_eq!(host["mac"].as_str(), Some(NEW));
+    assert_eq!(host["nic"][0]["mac"].as_str(), Some("52:54:00:00:00:02"));
+    // The one that is named gives way.
+    let site = self::site(cards);
+    adopt(
+        site.path(),
+        &format!("{NEW} --replace n1 --old 52:54:00:00:00:02"),
+    )
+    .unwrap();
+    assert_eq!(
+        reservations(site.path()),
+        cards.replace("52:54:00:00:00:02", NEW)
+    );
+}
+
+#[test]
 fn an_address_that_was_named_is_asked_about_and_the_machine_itself_is_no_news() {
     let ip = Ipv4Addr::new(10, 99, 0, 19);
     let mac: HardwareAddr = NEW.parse().unwrap();

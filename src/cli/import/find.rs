@@ -68,8 +68,7 @@ pub(super) fn files(paths: &[PathBuf], from: Origin) -> anyhow::Result<Found> {
         if path.as_os_str() == "-" {
             sources.push(Source {
                 name: "standard input".to_owned(),
-                text: decoded(bytes(io::stdin().lock())?)
-                    .context("standard input cannot be read")?,
+                text: text("standard input", io::stdin().lock())?,
             });
         } else if path.is_dir() {
             let mut inside = Vec::new();
@@ -168,9 +167,19 @@ fn below(
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    let cannot = || format!("{} cannot be read", path.display());
-    let file = std::fs::File::open(path).with_context(cannot)?;
-    decoded(bytes(file).with_context(cannot)?).with_context(cannot)
+    let name = shown(path);
+    let file = std::fs::File::open(path).with_context(|| cannot(&name))?;
+    text(&name, file)
+}
+
+fn cannot(name: &str) -> String {
+    format!("{name} cannot be read")
+}
+
+/// All of a text; whatever is wrong with it is told with its name.
+fn text(name: &str, from: impl io::Read) -> anyhow::Result<String> {
+    let bytes = bytes(from).with_context(|| cannot(name))?;
+    decoded(bytes).with_context(|| cannot(name))
 }
 
 /// What is read to its end, as long as no list of machines is.
@@ -390,4 +399,34 @@ fn guess_one(source: &Source) -> Option<Origin> {
         || has_extension(&source.name, "tsv")
         || [',', ';', '\t', '|'].iter().any(|c| first.contains(*c));
     table.then_some(Origin::Csv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the pipe burst"))
+        }
+    }
+
+    #[test]
+    fn whatever_cannot_be_read_is_told_with_its_name() {
+        let told = |from: &mut dyn io::Read| {
+            let error = text("standard input", from).unwrap_err();
+            format!("{error:#}")
+        };
+        assert_eq!(
+            told(&mut Broken),
+            "standard input cannot be read: the pipe burst"
+        );
+        let latin = told(&mut &b"a\nb\xfc\n"[..]);
+        assert!(
+            latin.starts_with("standard input cannot be read: it is no UTF-8 (line 2)"),
+            "{latin}"
+        );
+    }
 }

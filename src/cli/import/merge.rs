@@ -10,9 +10,10 @@ use std::path::Path;
 use toml::Value;
 
 use super::Import;
-use crate::base::{HardwareAddr, HostName, ProfileName};
+use crate::base::{BootLoader, GroupName, HardwareAddr, HostName, ProfileName};
 use crate::config::draft::HostDraft;
-use crate::config::edit::{Entry, Key, typed};
+use crate::config::edit::{Entry, Kept, Key};
+use crate::config::signed;
 use crate::config::snapshot::{Mode, Subnet};
 use crate::edits::{self, Applied, Error, Reservations};
 use crate::import::{Imported, Left, write};
@@ -90,6 +91,7 @@ impl Merge<'_> {
             let there = names.get(&host.name.as_str().to_ascii_lowercase());
             let entry = Entry::Host(there.unwrap_or(&host.name).clone());
             self.known_profile(profiles.as_ref(), &mut host.profile, &entry);
+            self.signed_loader(&mut host, &entry)?;
             if let Some(name) = there {
                 host.name = name.clone();
                 merged.same += usize::from(!self.update(&entry, &host)?);
@@ -149,6 +151,92 @@ impl Merge<'_> {
         *profile = None;
     }
 
+    /// Leaves out Secure Boot where nothing that is signed could be booted: the check refuses that, and with it all the
+    /// rest.
+    fn signed_loader(&mut self, host: &mut HostDraft, entry: &Entry) -> Result<(), Error> {
+        let config = self.reservations.before().config.clone();
+        let Some(config) = config.filter(|_| host.secure_boot == Some(true)) else {
+            return Ok(());
+        };
+        let loader = self.layered(host, entry, "loader", host.loader.clone())?;
+        let install = self.layered(host, entry, "install", None)?;
+        // A loader of its own may be signed; what is never installed needs none. The check warns, at most.
+        if loader.is_some_and(|loader| loader != BootLoader::Grub.as_str())
+            || install.is_some_and(|install| install == "never")
+        {
+            return Ok(());
+        }
+        let profile = host.profile.as_ref().map(ToString::to_string);
+        let profile = self.layered(host, entry, "profile", profile)?;
+        let profile = profile.and_then(|name| config.snapshot.profile(&name.parse().ok()?));
+        let Some(profile) = profile.filter(|profile| {
+            !signed::has_loader(profile.signed.as_ref(), config.snapshot.server.secure_named)
+        }) else {
+            return Ok(());
+        };
+        let why = format!(
+            "it has Secure Boot, but its profile {0} has no signed loader here: name one (`shim` in [boot] of profiles/{0}.toml, or [boot] secure in bootwright.toml), then write `secure_boot = true`",
+            profile.name
+        );
+        self.tell(entry, why);
+        host.secure_boot = None;
+        Ok(())
+    }
+
+    /// What a host's layers will give it for a key, the nearest first: itself, its groups, `[defaults]`.
+    fn layered(
+        &mut self,
+        host: &HostDraft,
+        entry: &Entry,
+        key: &str,
+        offered: Option<String>,
+    ) -> Result<Option<String>, Error> {
+        let own = self.nearer(entry, key, offered)?;
+        if own.is_some() {
+            return Ok(own);
+        }
+        let group = host.group.as_ref().map(ToString::to_string);
+        let mut group = self.nearer(entry, "group", group)?;
+        let mut seen = HashSet::new();
+        while let Some(name) = group.and_then(|name| name.parse::<GroupName>().ok()) {
+            let entry = Entry::Group(name.clone());
+            // A circle is the check's to tell.
+            if !seen.insert(name) {
+                break;
+            }
+            let given = self.text(&entry, key)?;
+            if given.is_some() {
+                return Ok(given);
+            }
+            group = self.text(&entry, "group")?;
+        }
+        let given = self.reservations.default_value(key);
+        Ok(given.as_ref().and_then(Value::as_str).map(str::to_owned))
+    }
+
+    /// What an entry will have at a key when it is offered this.
+    fn nearer(
+        &mut self,
+        entry: &Entry,
+        key: &str,
+        offered: Option<String>,
+    ) -> Result<Option<String>, Error> {
+        let written = self.text(entry, key)?;
+        Ok(if self.asked.keep {
+            written.or(offered)
+        } else {
+            offered.or(written)
+        })
+    }
+
+    fn text(&mut self, entry: &Entry, key: &str) -> Result<Option<String>, Error> {
+        if !self.reservations.has(entry) {
+            return Ok(None);
+        }
+        let value = self.reservations.value(entry, &Key::of([key]))?;
+        Ok(value.as_ref().and_then(Value::as_str).map(str::to_owned))
+    }
+
     /// Gives a host that is there what differs; whether anything does.
     fn update(&mut self, entry: &Entry, host: &HostDraft) -> Result<bool, Error> {
         let mut host = host.clone();
@@ -159,25 +247,18 @@ impl Merge<'_> {
         if self.has_all_macs(entry, &host)? {
             host.macs.clear();
         }
-        let merged = self.reservations.merge_host(&host)?;
-        let mut changed = !merged.added.is_empty();
+        // What somebody has written about a machine is not for a program to replace.
+        let keep = self.asked.keep;
+        let replaces = |kept: &Kept| !keep && kept.key != "notes" && kept.is_value;
+        let merged = self.reservations.merge_host(&host, replaces)?;
         for kept in merged.kept {
-            // What somebody has written about a machine is not for a program to replace.
-            if self.asked.keep || kept.key == "notes" || !kept.is_value {
-                let why = format!(
-                    "`{}` is {} there and stays; the file that was read says {}",
-                    kept.key, kept.written, kept.offered
-                );
-                self.tell(entry, why);
-                continue;
-            }
-            let key = Key::parse(&kept.key)?;
-            let parts: Vec<&str> = key.parts().collect();
-            let value = typed(&parts, &kept.offered);
-            self.reservations.set(entry, &key, &value)?;
-            changed = true;
+            let why = format!(
+                "`{}` is {} there and stays; the file that was read says {}",
+                kept.key, kept.written, kept.offered
+            );
+            self.tell(entry, why);
         }
-        Ok(changed)
+        Ok(!merged.added.is_empty() || !merged.replaced.is_empty())
     }
 
     fn has(&mut self, entry: &Entry, key: &str) -> Result<bool, Error> {

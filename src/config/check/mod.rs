@@ -218,6 +218,7 @@ fn server(input: &Input, problems: &mut Vec<Problem>) -> Server {
     }
     let server = Server {
         secure,
+        secure_named: !written.secure.is_empty(),
         install_new: value(written.install_new.as_ref(), usual.install_new),
         secrets: written
             .secrets

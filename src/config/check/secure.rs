@@ -10,6 +10,7 @@ use super::networks::Network;
 use crate::base::{Architecture, BootLoader, ProfileName};
 use crate::config::merge::Merged;
 use crate::config::problem::Problem;
+use crate::config::signed;
 use crate::config::snapshot::{Boot, InstallPolicy, Subnet};
 use crate::config::source::Span;
 use crate::config::written::Written;
@@ -116,7 +117,9 @@ impl<'a> Checks<'a> {
         let Some(boot) = profile.boot.as_ref().filter(|_| profile.ok) else {
             return;
         };
-        if boot.signed.is_some() || self.has_default || !self.told.insert((said.span, used.span)) {
+        if signed::has_loader(boot.signed.as_ref(), self.has_default)
+            || !self.told.insert((said.span, used.span))
+        {
             return;
         }
         let help = match &boot.boot {
@@ -152,8 +155,8 @@ impl<'a> Checks<'a> {
         let is_signed = profile
             .boot
             .as_ref()
-            .is_none_or(|boot| boot.signed.is_some());
-        if is_signed || self.has_default || !subnets.iter().any(Subnet::discovers) {
+            .is_none_or(|boot| signed::has_loader(boot.signed.as_ref(), self.has_default));
+        if is_signed || !subnets.iter().any(Subnet::discovers) {
             return;
         }
         let said = input.server.subnets.iter().filter_map(|entry| {

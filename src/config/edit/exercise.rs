@@ -3,7 +3,7 @@
 use toml::{Table as Values, Value};
 
 use super::scan::{Kind, Scan};
-use super::{Document, EditError, Entry, Key, value};
+use super::{Document, EditError, Entry, Kept, Key, value};
 use crate::base::{GroupName, HardwareAddr};
 use crate::config::draft::{GroupDraft, HostDraft, NicDraft};
 use crate::config::vars::INHERITED;
@@ -13,7 +13,8 @@ use crate::config::vars::INHERITED;
 enum Edit {
     Add(HostDraft),
     Group(GroupDraft),
-    Merge(HostDraft),
+    /// With values replaced or not.
+    Merge(HostDraft, bool),
     Set(Entry, Key, Value),
     Unset(Entry, Key),
     Push(Entry, Key, Value),
@@ -105,7 +106,7 @@ impl Edit {
         };
         let mut key = || Key::parse(words.next()?).ok();
         Some(match verb {
-            "add" | "merge" => {
+            "add" | "merge" | "update" => {
                 let mut draft = HostDraft::new(name.parse().ok()?);
                 for word in rest.split(' ').skip(1) {
                     give(&mut draft, word);
@@ -113,7 +114,7 @@ impl Edit {
                 if verb == "add" {
                     Self::Add(draft)
                 } else {
-                    Self::Merge(draft)
+                    Self::Merge(draft, verb == "update")
                 }
             }
             "group" => {
@@ -143,7 +144,12 @@ impl Edit {
         match self {
             Self::Add(draft) => document.add_host(draft),
             Self::Group(draft) => document.add_group(draft),
-            Self::Merge(draft) => document.merge_host(draft).map(|_| ()),
+            Self::Merge(draft, replaces) => {
+                let replaces = |kept: &Kept| {
+                    *replaces && value::literal(&kept.written).is_some_and(|old| is_plain(&old))
+                };
+                document.merge_host(draft, replaces).map(|_| ())
+            }
             Self::Set(entry, key, value) => document.set(entry, key, value),
             Self::Unset(entry, key) => document.unset(entry, key),
             Self::Push(entry, key, value) => document.push(entry, key, value),
@@ -154,7 +160,7 @@ impl Edit {
 
     fn entry(&self) -> Entry {
         match self {
-            Self::Add(draft) | Self::Merge(draft) => Entry::Host(draft.name.clone()),
+            Self::Add(draft) | Self::Merge(draft, _) => Entry::Host(draft.name.clone()),
             Self::Group(draft) => Entry::Group(draft.name.clone()),
             Self::Set(entry, ..)
             | Self::Unset(entry, _)
@@ -183,11 +189,11 @@ impl Edit {
                 }
                 new(entries, &entry, values)
             }
-            Self::Merge(draft) => {
+            Self::Merge(draft, replaces) => {
                 let Some(Value::Table(old)) = entries.get_mut(entry.name()) else {
                     return false;
                 };
-                fill(old, &host_values(draft));
+                fill(old, &host_values(draft), *replaces);
                 true
             }
             Self::Remove(_) => entries.remove(entry.name()).is_some(),
@@ -360,17 +366,24 @@ fn new(entries: &mut Values, entry: &Entry, values: Values) -> bool {
     is_new
 }
 
-/// What is missing; network cards when none of theirs is there.
-fn fill(old: &mut Values, new: &Values) {
+/// Whether no table is in it.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Table(_) => false,
+        Value::Array(list) => list.iter().all(is_plain),
+        _ => true,
+    }
+}
+
+/// What is missing, and what is written otherwise where it is replaced; network cards when none of theirs is there.
+fn fill(old: &mut Values, new: &Values, replaces: bool) {
     for (key, value) in new {
         match (old.get_mut(key), value) {
             (None, value) => {
                 old.insert(key.clone(), value.clone());
             }
             (Some(Value::Table(old)), Value::Table(new)) if key == "vars" => {
-                for (key, value) in new {
-                    old.entry(key.clone()).or_insert_with(|| value.clone());
-                }
+                fill(old, new, replaces);
             }
             (Some(Value::Array(old)), Value::Array(new)) if key == "nic" => {
                 let known = format!("{old:?}");
@@ -382,6 +395,11 @@ fn fill(old: &mut Values, new: &Values) {
                 };
                 let added: Vec<Value> = new.iter().filter(is_new).cloned().collect();
                 old.extend(added);
+            }
+            (Some(old), new)
+                if replaces && is_plain(old) && !super::set::is_same(old, new, key == "mac") =>
+            {
+                *old = new.clone();
             }
             _ => {}
         }

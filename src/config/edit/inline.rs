@@ -190,35 +190,42 @@ fn own_line<'t>(text: &'t str, part: &Part, whole: &Node) -> Option<&'t str> {
     (indent.trim().is_empty() && after.contains('\n')).then_some(indent)
 }
 
-/// Takes one part out of a list or an inline table.
-pub(super) fn remove(text: &str, whole: &Node, index: usize) -> Vec<Splice> {
+/// The whole lines of a part, when nothing else stands there.
+fn lines(text: &str, part: &Part, whole: &Node) -> Option<Range<usize>> {
+    own_line(text, part, whole)?;
+    let end = part.value.span.end;
+    let tail = text.get(end..whole.span.end)?;
+    let line_end = tail.find('\n').map_or(whole.span.end, |at| end + at + 1);
+    let rest = text.get(end..line_end)?.trim();
+    let rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+    let before = text.get(..part.start)?;
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    (rest.is_empty() || rest.starts_with('#')).then_some(start..line_end)
+}
+
+/// Takes neighbouring parts out of a list or an inline table.
+pub(super) fn remove(text: &str, whole: &Node, going: Range<usize>) -> Vec<Splice> {
     let (NodeKind::List(parts) | NodeKind::Table(parts)) = &whole.kind else {
         return Vec::new();
     };
-    let Some(part) = parts.get(index) else {
+    let run = parts.get(going.clone()).unwrap_or_default();
+    let (Some(first), Some(last)) = (run.first(), run.last()) else {
         return Vec::new();
     };
-    let end = part.value.span.end;
-    let tail = text.get(end..whole.span.end).unwrap_or_default();
-    if own_line(text, part, whole).is_some() {
-        // Its whole line, when nothing else stands there.
-        let line_end = tail.find('\n').map_or(whole.span.end, |at| end + at + 1);
-        let rest = text.get(end..line_end).unwrap_or_default().trim();
-        let rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
-        if rest.is_empty() || rest.starts_with('#') {
-            let before = text.get(..part.start).unwrap_or_default();
-            let start = before.rfind('\n').map_or(0, |at| at + 1);
-            return vec![Splice::new(start..line_end, "")];
-        }
+    let own: Option<Vec<Range<usize>>> = run.iter().map(|part| lines(text, part, whole)).collect();
+    if let Some(own) = own {
+        return own.into_iter().map(|at| Splice::new(at, "")).collect();
     }
-    if let Some(next) = parts.get(index + 1) {
-        return vec![Splice::new(part.start..next.start, "")];
+    let end = last.value.span.end;
+    if let Some(next) = parts.get(going.end) {
+        return vec![Splice::new(first.start..next.start, "")];
     }
-    if let Some(previous) = index.checked_sub(1).and_then(|index| parts.get(index)) {
+    if let Some(previous) = going.start.checked_sub(1).and_then(|at| parts.get(at)) {
         return vec![Splice::new(previous.value.span.end..end, "")];
     }
-    // The only one: a comma behind it goes too.
+    // All of them: a comma behind them goes too.
+    let tail = text.get(end..whole.span.end).unwrap_or_default();
     let comma = tail.trim_start().strip_prefix(',');
     let end = comma.map_or(end, |after| whole.span.end - after.len());
-    vec![Splice::new(part.start..end, "")]
+    vec![Splice::new(first.start..end, "")]
 }

@@ -1,4 +1,6 @@
-//! Merging a draft into an entry that is there: it gets what it lacks, and what it has otherwise is told.
+//! Merging a draft into an entry that is there: it gets what it lacks; what it has otherwise is replaced, or kept and told.
+//!
+//! **Invariant:** all of an entry goes in together with all other entries' edits: merging thousands reads the text once.
 
 use std::collections::VecDeque;
 
@@ -12,11 +14,17 @@ use super::set::{Home, Spot, is_same};
 use super::{Document, EditError, Entry, Kept, Key, Merged, value};
 
 impl Document {
-    /// Adds the keys that an entry lacks.
-    pub(super) fn merge(&mut self, entry: &Entry, body: &Body) -> Result<Merged, EditError> {
+    /// Adds the keys that an entry lacks, and replaces the values that are told so.
+    pub(super) fn merge(
+        &mut self,
+        entry: &Entry,
+        body: &Body,
+        replaces: &dyn Fn(&Kept) -> bool,
+    ) -> Result<Merged, EditError> {
         self.begin(entry)?;
         let mut merged = Merged::default();
         let mut missing = Vec::new();
+        let mut splices = Vec::new();
         let mut pairs = VecDeque::from(body.pairs());
         while let Some((keys, value)) = pairs.pop_front() {
             let path = Self::full(entry, keys.iter().cloned());
@@ -38,13 +46,11 @@ impl Document {
                 value => value,
             };
             let key = Key(keys.to_vec());
-            let mut keep = |written: &str, is_value| {
-                merged.kept.push(Kept {
-                    key: key.to_string(),
-                    written: written.to_owned(),
-                    offered: value::write(&value, None),
-                    is_value,
-                });
+            let kept = |written: &str, is_value| Kept {
+                key: key.to_string(),
+                written: written.to_owned(),
+                offered: value::write(&value, None),
+                is_value,
             };
             match spot {
                 Ok(Spot::Absent(_)) => {
@@ -55,11 +61,18 @@ impl Document {
                     let is_mac = key.0.as_slice() == ["mac"];
                     let old = self.read(&node);
                     if !old.is_some_and(|old| is_same(&old, &value, is_mac)) {
-                        keep(self.text.get(node.span).unwrap_or_default(), true);
+                        let written = self.text.get(node.span.clone());
+                        let kept = kept(written.unwrap_or_default(), true);
+                        if replaces(&kept) {
+                            splices.extend(self.replace(&node, &value));
+                            merged.replaced.push(kept.key);
+                        } else {
+                            merged.kept.push(kept);
+                        }
                     }
                 }
-                Err(EditError::IsTable { .. }) => keep("a table", false),
-                Err(EditError::InList { .. }) => keep("a list of tables", false),
+                Err(EditError::IsTable { .. }) => merged.kept.push(kept("a table", false)),
+                Err(EditError::InList { .. }) => merged.kept.push(kept("a list of tables", false)),
                 Err(error) => return Err(error),
             }
         }
@@ -85,7 +98,7 @@ impl Document {
                 format!("nic {}", known.unwrap_or_default())
             }));
         }
-        let mut splices = self.insert(entry, &missing)?;
+        splices.extend(self.insert(entry, &missing)?);
         splices.extend(below);
         self.end(entry, splices);
         Ok(merged)

@@ -264,6 +264,8 @@ pub enum EditError {
 pub struct Merged {
     /// The keys that were added.
     pub added: Vec<String>,
+    /// The keys that have the draft's value now, in the place of another one.
+    pub replaced: Vec<String>,
     /// The keys that the file writes otherwise, and keeps.
     pub kept: Vec<Kept>,
 }
@@ -277,7 +279,7 @@ pub struct Kept {
     pub written: String,
     /// As the draft has it.
     pub offered: String,
-    /// Whether it is one value, for [`Document::set`] to replace; else it stands in sections of its own.
+    /// Whether it is one value, which can be replaced; else it stands in sections of its own.
     pub is_value: bool,
 }
 
@@ -332,9 +334,13 @@ struct Index {
     order: BTreeMap<Table, Vec<SmolStr>>,
     /// `hosts = { … }`.
     whole: BTreeMap<Table, usize>,
+    /// The statements of `[defaults]`.
+    defaults: Vec<usize>,
     /// The last host of each group.
     last_of_group: HashMap<String, SmolStr>,
     vars: VarsForm,
+    /// Whether there is a blank line before the last `[hosts.NAME.vars]`.
+    blank_before_vars: bool,
     /// Whether `=` is aligned.
     aligned: bool,
 }
@@ -343,8 +349,12 @@ impl Index {
     fn of(text: &str, scan: &Scan) -> Self {
         let mut index = Self::default();
         let mut vars = None;
+        let mut last_vars = None;
         for (at, statement) in scan.statements.iter().enumerate() {
             let path: Keys = scan.path(statement).map(SmolStr::from).collect();
+            if path.first().is_some_and(|name| name == "defaults") {
+                index.defaults.push(at);
+            }
             let Some(table) = path.first().and_then(|name| Table::of(name)) else {
                 continue;
             };
@@ -364,7 +374,12 @@ impl Index {
                 }
             }
             match path.get(2).map(SmolStr::as_str) {
-                Some("vars") if statement.kind == Kind::Header => vars = Some(VarsForm::Section),
+                Some("vars") if statement.kind == Kind::Header => {
+                    vars = Some(VarsForm::Section);
+                    if path.len() == 3 {
+                        last_vars = Some(statement.start);
+                    }
+                }
                 Some("vars") if scan.above(statement) <= 2 => {
                     vars = Some(if path.len() > 3 {
                         VarsForm::Dotted
@@ -383,6 +398,11 @@ impl Index {
             }
         }
         index.vars = vars.unwrap_or_default();
+        index.blank_before_vars = last_vars.is_some_and(|start| {
+            let lines = Lines(text);
+            let start = lines.comments_above(lines.start(start), 0);
+            !lines.blanks_above(start).is_empty()
+        });
         index.aligned = layout::aligned(text, scan);
         index
     }
@@ -511,10 +531,15 @@ impl Document {
         self.add(&entry, None, &add::Body::of_group(draft))
     }
 
-    /// Gives a host the keys of a draft that it lacks; what it has stays as it is.
-    pub fn merge_host(&mut self, draft: &HostDraft) -> Result<Merged, EditError> {
+    /// Gives a host the keys of a draft that it lacks. A value that it has otherwise is replaced where `replaces` says so,
+    /// and stays as it is elsewhere.
+    pub fn merge_host(
+        &mut self,
+        draft: &HostDraft,
+        replaces: impl Fn(&Kept) -> bool,
+    ) -> Result<Merged, EditError> {
         let entry = Entry::Host(draft.name.clone());
-        self.merge(&entry, &add::Body::of_host(draft))
+        self.merge(&entry, &add::Body::of_host(draft), &replaces)
     }
 
     /// Starts an edit of an entry: what is pending of it is put in first.

@@ -193,28 +193,31 @@ fn remove_at(text: &str, table: &Node, path: &[SmolStr], depth: usize) -> Option
         return None;
     };
     let rest = path.get(depth..)?;
-    let mut going = Vec::new();
+    // Runs of neighbours: what separates two of them belongs to both.
+    let mut going: Vec<Range<usize>> = Vec::new();
     for (index, part) in parts.iter().enumerate() {
         let keys = part.keys.as_slice();
         if keys.starts_with(rest) {
-            going.push(index);
+            match going.last_mut() {
+                Some(run) if run.end == index => run.end += 1,
+                _ => going.push(index..index + 1),
+            }
         } else if rest.starts_with(keys) {
             return remove_at(text, &part.value, path, depth + keys.len());
         }
     }
     match going.as_slice() {
         [] => None,
-        [one] => Some(inline::remove(text, table, *one)),
-        // All of the table's.
-        several if several.len() == parts.len() => {
+        // All of the table's, where they are several.
+        [all] if all.len() > 1 && all.len() == parts.len() => {
             Some(vec![Splice::new(table.span.clone(), "{}")])
         }
-        several => {
-            let mut splices = Vec::new();
-            for index in several {
-                splices.extend(inline::remove(text, table, *index));
-            }
-            Some(splices)
+        runs => {
+            let runs = runs.iter().cloned();
+            Some(
+                runs.flat_map(|run| inline::remove(text, table, run))
+                    .collect(),
+            )
         }
     }
 }

@@ -248,13 +248,6 @@ pub(super) struct Part {
     pub value: Node,
 }
 
-impl Part {
-    /// Whether it is hardware addresses.
-    pub(super) fn is_mac(&self) -> bool {
-        self.keys.last().is_some_and(|key| key == "mac")
-    }
-}
-
 /// Reads the value at these bytes of a text, which were found by [`Scan::read`].
 pub(super) fn node(text: &str, span: Range<usize>) -> Option<Node> {
     let part = text.get(span.clone())?;

@@ -6,7 +6,7 @@ use toml::Value;
 use super::inline::{self, Found, Splice};
 use super::layout::{self, Look};
 use super::scan::{self, Keys, Kind, Node, NodeKind, Part, Statement};
-use super::{At, Document, EditError, Entry, Key, Table, VarsForm, value};
+use super::{At, Document, EditError, Entry, Key, VarsForm, value};
 use crate::base::HardwareAddr;
 
 /// What stands at a key.
@@ -55,6 +55,26 @@ impl Document {
         Ok(match self.spot(entry, &path) {
             Ok(Spot::Is(node)) => self.read(&node),
             Ok(Spot::Absent(_)) | Err(_) => None,
+        })
+    }
+
+    /// The value of a key of `[defaults]`, where it is written as one value.
+    pub fn default_value(&self, key: &str) -> Option<Value> {
+        let path = Keys::from_iter(["defaults".into(), SmolStr::new(key)]);
+        self.index.defaults.iter().find_map(|at| {
+            let statement = self.scan.statements.get(*at)?;
+            let own: Keys = self.scan.path(statement).map(SmolStr::from).collect();
+            if statement.kind != Kind::Pair || !path.starts_with(&own) {
+                return None;
+            }
+            let node = scan::node(&self.text, statement.value.clone())?;
+            if own == path {
+                return self.read(&node);
+            }
+            match inline::find(&node, &path, own.len()) {
+                Found::Is(part) => self.read(&part.value),
+                _ => None,
+            }
         })
     }
 
@@ -137,7 +157,7 @@ impl Document {
         };
         match found {
             Some(at) => {
-                let splices = inline::remove(&self.text, &node, at);
+                let splices = inline::remove(&self.text, &node, at..at + 1);
                 self.end(entry, splices);
                 Ok(())
             }
@@ -153,16 +173,17 @@ impl Document {
         new: HardwareAddr,
     ) -> Result<bool, EditError> {
         self.begin(entry)?;
-        let mut nodes: Vec<(bool, Node)> = Vec::new();
+        // Values, each with its path below the entry.
+        let mut nodes: Vec<(Keys, Node)> = Vec::new();
         match self.at(entry) {
             Some(At::Statements(list)) => {
                 for at in list {
                     let Some(statement) = self.scan.statements.get(*at) else {
                         continue;
                     };
-                    let is_mac = statement.keys.last().is_some_and(|key| key == "mac");
+                    let keys = self.scan.path(statement).skip(2).map(SmolStr::from);
                     let node = scan::node(&self.text, statement.value.clone());
-                    nodes.extend(node.map(|node| (is_mac, node)));
+                    nodes.extend(node.map(|node| (keys.collect(), node)));
                 }
             }
             Some(At::Within(whole)) => {
@@ -172,28 +193,36 @@ impl Document {
                     let own =
                         |part: &Part| part.keys.first().is_some_and(|key| key == entry.name());
                     let own = parts.into_iter().filter(own);
-                    nodes.extend(own.map(|part| (part.is_mac(), part.value)));
+                    nodes.extend(own.map(|part| {
+                        let keys = part.keys.into_iter().skip(1).collect();
+                        (keys, part.value)
+                    }));
                 }
             }
             None => {}
         }
         let new = Value::String(new.to_string());
         let mut splices = Vec::new();
-        while let Some((is_mac, node)) = nodes.pop() {
+        while let Some((keys, node)) = nodes.pop() {
             match &node.kind {
-                NodeKind::Plain if is_mac => {
+                NodeKind::Plain => {
+                    // The host's own and a card's; whatever else is called so is none of an address's places.
+                    let names: Vec<&str> = keys.iter().map(SmolStr::as_str).collect();
+                    if !matches!(names.as_slice(), ["mac"] | ["nic", "mac"]) {
+                        continue;
+                    }
                     let written = self.read(&node);
                     let written = written.as_ref().and_then(Value::as_str);
                     if written.and_then(|text| text.parse().ok()) == Some(old) {
                         splices.extend(self.replace(&node, &new));
                     }
                 }
-                NodeKind::Plain => {}
-                NodeKind::List(parts) => {
-                    nodes.extend(parts.iter().map(|part| (is_mac, part.value.clone())));
-                }
-                NodeKind::Table(parts) => {
-                    nodes.extend(parts.iter().map(|part| (part.is_mac(), part.value.clone())));
+                // The elements of a list have no keys of their own.
+                NodeKind::List(parts) | NodeKind::Table(parts) => {
+                    nodes.extend(parts.iter().map(|part| {
+                        let below = keys.iter().chain(&part.keys).cloned();
+                        (below.collect(), part.value.clone())
+                    }));
                 }
             }
         }
@@ -214,7 +243,7 @@ impl Document {
         value::literal(self.text.get(node.span.clone())?)
     }
 
-    fn replace(&self, node: &Node, value: &Value) -> Vec<Splice> {
+    pub(super) fn replace(&self, node: &Node, value: &Value) -> Vec<Splice> {
         if self.read(node).as_ref() == Some(value) {
             return Vec::new();
         }
@@ -644,31 +673,17 @@ impl Document {
         indent: &str,
     ) -> String {
         let path = [entry.table().as_str(), entry.name(), "vars"];
-        let blank = if self.blank_before_vars() { "\n" } else { "" };
+        let blank = if self.index.blank_before_vars {
+            "\n"
+        } else {
+            ""
+        };
         let mut text = format!("{blank}{indent}[{}]\n", value::dotted(path));
         let look = self.look_of_new(vars, indent);
         for (key, value) in vars {
             text.push_str(&look.line(key, &value::write(value, None)));
         }
         text
-    }
-
-    /// Whether this file has a blank line before `[hosts.NAME.vars]`.
-    fn blank_before_vars(&self) -> bool {
-        let is_vars = |statement: &&Statement| {
-            statement.kind == Kind::Header
-                && statement.keys.len() == 3
-                && statement
-                    .keys
-                    .first()
-                    .is_some_and(|key| Table::of(key).is_some())
-        };
-        let last = self.scan.statements.iter().rev().find(is_vars);
-        last.is_some_and(|head| {
-            let lines = self.lines();
-            let start = lines.comments_above(lines.start(head.start), 0);
-            !lines.blanks_above(start).is_empty()
-        })
     }
 }
 

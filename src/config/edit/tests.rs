@@ -296,6 +296,11 @@ fn a_host_goes_with_its_comments_and_no_others() {
         after(text, |document| document.remove(&[host("b")])),
         "hosts = { a = { ip = \"1\" } }\n"
     );
+    let dotted = "hosts = { a = { ip = \"1\" }, b.mac = \"2\", b.ip = \"3\" }\n";
+    assert_eq!(
+        after(dotted, |document| document.remove(&[host("b")])),
+        "hosts = { a = { ip = \"1\" } }\n"
+    );
 }
 
 #[test]
@@ -314,7 +319,7 @@ fn a_table_is_merged_key_by_key_and_a_list_of_tables_stays() {
         ),
     ] {
         let mut document = Document::parse(text).unwrap();
-        let merged = document.merge_host(&new).unwrap();
+        let merged = document.merge_host(&new, |_| false).unwrap();
         let kept: Vec<(&str, bool)> = merged
             .kept
             .iter()
@@ -344,9 +349,25 @@ fn a_hardware_address_is_replaced_in_any_form() {
         });
         assert_eq!(replaced, text.replace("5254.0000.0001", new));
     }
-    let mut document = Document::parse("[hosts.a]\nserial = \"52:54:00:00:00:01\"\n").unwrap();
-    let found = document.replace_mac(&host("a"), old.parse().unwrap(), new.parse().unwrap());
-    assert_eq!(found, Ok(false));
+    // Whatever else has such a value is no network card's.
+    for text in [
+        "[hosts.a]\nserial = \"52:54:00:00:00:01\"\n",
+        "[hosts.a.vars]\nmac = \"52:54:00:00:00:01\"\n",
+        "[hosts.a]\nvars.nic.mac = \"52:54:00:00:00:01\"\nnic = [{ vars.mac = \"52:54:00:00:00:01\" }]\n",
+        "[[hosts.a.vars.ports]]\nmac = [\"52:54:00:00:00:01\"]\n",
+        "hosts = { a = { vars = { mac = \"52:54:00:00:00:01\" } }, b.mac = \"52:54:00:00:00:01\" }\n",
+    ] {
+        let mut document = Document::parse(text).unwrap();
+        let found = document.replace_mac(&host("a"), old.parse().unwrap(), new.parse().unwrap());
+        assert_eq!((found, document.text().unwrap()), (Ok(false), text));
+    }
+    let text = "[hosts.a]\nmac = \"5254.0000.0001\"\n[hosts.a.vars]\nmac = \"52:54:00:00:00:01\"\n";
+    let replaced = after(text, |document| {
+        document
+            .replace_mac(&host("a"), old.parse().unwrap(), new.parse().unwrap())
+            .map(|_| ())
+    });
+    assert_eq!(replaced, text.replace("5254.0000.0001", new));
 }
 
 #[test]
@@ -358,6 +379,9 @@ fn several_hosts_go_as_one_after_the_other() {
         "[hosts.a]\n[hosts.x]\n# of b\n[hosts.b]\n\n[hosts.a.vars]\nx = 1\n[[hosts.c.nic]]\n[[hosts.b.nic]]",
         "hosts = { a = { ip = \"1\" }, b.ip = \"2\", b.mac = \"3\", x = {}, c = { } }\n",
         "hosts = { b = { }, c.x = 1, a = { } }\n",
+        "hosts = { a = { ip = \"1\" }, c = { }, b.mac = \"2\", b.ip = \"3\" }\n",
+        "hosts = { c = { }, a.x = 1, a.y = 2, b.mac = \"2\", b.ip = \"3\", b.x = 1 }\n",
+        "hosts = {\n  c = { },\n  a.x = 1, a.y = 2, # of a\n  b.mac = \"2\",\n  # of b\n  b.ip = \"3\"\n}\n",
     ] {
         for gone in [vec!["a", "b"], vec!["c", "a"], vec!["b", "c", "a"]] {
             let gone: Vec<Entry> = gone.into_iter().map(host).collect();
@@ -478,7 +502,7 @@ fn a_host_is_given_what_it_lacks() {
     new.vars.insert("disk".to_owned(), "/dev/sda".into());
     new.vars.insert("tier".to_owned(), 2.into());
     let mut document = Document::parse(SHIPPED).unwrap();
-    let merged = document.merge_host(&new).unwrap();
+    let merged = document.merge_host(&new, |_| false).unwrap();
     assert_eq!(merged.added, ["profile", "vars.tier"]);
     let kept: Vec<&str> = merged.kept.iter().map(|kept| kept.key.as_str()).collect();
     assert_eq!(kept, ["mac", "ip", "group", "vars.disk"]);
@@ -486,9 +510,86 @@ fn a_host_is_given_what_it_lacks() {
     let text = document.text().unwrap().to_owned();
     assert!(text.contains("mac     = \"52:54:00:47:86:8e\"\nip      = \"10.99.0.11\"\ngroup   = \"web\"\nprofile = \"debian-12\"\n[hosts.web01.vars]\ndisk = \"/dev/vda\"\ntier = 2\n"), "{text}");
     // Once more changes nothing.
-    let merged = document.merge_host(&new).unwrap();
+    let merged = document.merge_host(&new, |_| false).unwrap();
     assert!(merged.added.is_empty());
     assert_eq!(document.text().unwrap(), text);
+}
+
+#[test]
+fn what_differs_is_replaced_where_that_is_asked_for() {
+    let mut new = draft("a", "");
+    new.serial = Some("S1".to_owned());
+    new.notes = Some("theirs".to_owned());
+    new.vars.insert("disk".to_owned(), "/dev/sda".into());
+    for (text, wanted) in [
+        (
+            "[hosts.a]\nmac = '52:54:00:00:00:01' # one\nip = \"1\"\nnotes = \"ours\"\n[hosts.a.vars]\ndisk = \"d\"\nx = 1\n",
+            "[hosts.a]\nmac = '52:54:00:00:00:09' # one\nip = \"10.99.0.19\"\nserial = \"S1\"\nnotes = \"ours\"\n[hosts.a.vars]\ndisk = \"/dev/sda\"\nx = 1\n",
+        ),
+        (
+            "[hosts]\na = { mac = \"5254.0000.0009\", ip = \"1\", notes = \"ours\", vars.disk = \"d\" } # a\n",
+            "[hosts]\na = { mac = \"5254.0000.0009\", ip = \"10.99.0.19\", notes = \"ours\", vars.disk = \"/dev/sda\", serial = \"S1\" } # a\n",
+        ),
+        (
+            "[hosts]\na.mac = [\"52:54:00:00:00:01\"]\na.notes = \"ours\"\na.vars = { disk = \"d\" }\n",
+            "[hosts]\na.mac = \"52:54:00:00:00:09\"\na.notes = \"ours\"\na.vars = { disk = \"/dev/sda\" }\na.ip = \"10.99.0.19\"\na.serial = \"S1\"\n",
+        ),
+    ] {
+        let mut document = Document::parse(text).unwrap();
+        let merged = document
+            .merge_host(&new, |kept| kept.key != "notes")
+            .unwrap();
+        assert!(merged.added.contains(&"serial".to_owned()), "{merged:?}");
+        assert!(
+            merged.replaced.contains(&"vars.disk".to_owned()),
+            "{merged:?}"
+        );
+        let kept: Vec<&str> = merged.kept.iter().map(|kept| kept.key.as_str()).collect();
+        assert_eq!(kept, ["notes"]);
+        assert_eq!(document.text().unwrap(), wanted);
+    }
+}
+
+#[test]
+fn thousands_are_merged_in_one_pass() {
+    let mut text = String::new();
+    for count in 0..2_000 {
+        text.push_str(&format!(
+            "[hosts.h{count}]\nmac = \"52:54:00:00:00:01\"\nip = \"1\"\nserial = \"a\"\n"
+        ));
+    }
+    let mut document = Document::parse(text.as_str()).unwrap();
+    for count in 0..2_000 {
+        let mut new = draft(&format!("h{count}"), "");
+        new.serial = Some("b".to_owned());
+        let merged = document.merge_host(&new, |_| true).unwrap();
+        assert_eq!(merged.replaced, ["mac", "ip", "serial"]);
+        // Each look at another text costs a reading of all of it.
+        assert!(document.text == text, "{count}");
+    }
+    let wanted = text
+        .replace("00:01", "00:09")
+        .replace("\"1\"", "\"10.99.0.19\"")
+        .replace("\"a\"", "\"b\"");
+    assert!(document.text().unwrap() == wanted);
+}
+
+#[test]
+fn a_default_is_read_in_any_form() {
+    for text in [
+        "[defaults]\ninstall = \"once\"\nprofile = \"p\" # usual\n[hosts.a]\nprofile = \"q\"\n",
+        "[hosts.a]\nprofile = \"q\"\n[defaults]\nprofile = 'p'\n",
+        "defaults.profile = \"p\"\n",
+        "defaults = { vars = { profile = \"q\" }, profile = \"p\" }\n",
+    ] {
+        let document = Document::parse(text).unwrap();
+        assert_eq!(
+            document.default_value("profile"),
+            Some("p".into()),
+            "{text}"
+        );
+        assert_eq!(document.default_value("loader"), None, "{text}");
+    }
 }
 
 #[test]
@@ -582,7 +683,10 @@ fn written(numbers: &[u8]) -> String {
                 "add {name} mac=52:54:00:00:00:09 ip=10.0.0.9 group=g{} disk=x nic=10.1.0.1",
                 next(3)
             ),
-            7 => format!("merge {name} mac=52:54:00:00:00:09 serial=5 disk=y new nic=10.1.0.2"),
+            7 => format!(
+                "{} {name} mac=52:54:00:00:00:09 ip=10.0.0.8 serial=5 disk=y new nic=10.1.0.2",
+                ["merge", "update"][usize::from(next(2))]
+            ),
             _ => format!("group g{} x", next(3)),
         });
         edits.push('\n');
@@ -671,7 +775,10 @@ fn written(numbers: &[u8]) -> String {
             }
             _ => {
                 text.push_str(if first { " " } else { ", " });
-                text.push_str(&format!("{name} = {{ ip = \"1\", vars.disk = \"d\" }}"));
+                text.push_str(&match next(2) {
+                    0 => format!("{name} = {{ ip = \"1\", vars.disk = \"d\" }}"),
+                    _ => format!("{name}.ip = \"1\", {name}.vars.disk = \"d\""),
+                });
                 first = false;
             }
         }

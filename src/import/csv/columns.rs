@@ -179,7 +179,7 @@ impl Columns {
                 Column::Mac(count(|column| matches!(column, Column::Mac(_))))
             } else if address.parse::<std::net::Ipv4Addr>().is_ok() {
                 Column::Ip(count(|column| matches!(column, Column::Ip(_))))
-            } else if count(|column| *column == Column::Name) == 0 && !cell.is_empty() {
+            } else if count(|column| *column == Column::Name) == 0 && !matches!(cell, "" | "-") {
                 Column::Name
             } else {
                 Column::Var(format!("column_{}", index + 1))

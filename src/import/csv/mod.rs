@@ -161,6 +161,10 @@ impl Reader {
                 );
                 continue;
             };
+            // Nothing is known, as tables say it; a typed variable has what TOML has.
+            if cell == "-" && !matches!(column, Column::TypedVar(_)) {
+                continue;
+            }
             match column {
                 Column::Name => row.names.push((title, cell)),
                 Column::Fqdn => row.fqdn = row.fqdn.or(Some(cell)),
@@ -330,36 +334,21 @@ impl Reader {
         host.serial = row.serial.and_then(|text| machines.line(line, text));
         host.arch = row.arch.and_then(|text| machines.arch(line, text));
         host.secure_boot = row.secure_boot.and_then(|text| {
-            let found = truth(text);
-            if found.is_none() {
-                machines.left(
-                    line,
-                    text,
-                    "Secure Boot is on (yes, true) or off (no, false)",
-                );
-            }
-            found
+            let why = "Secure Boot is on (yes, true) or off (no, false)";
+            machines.understood(line, text, truth(text), why)
         });
         host.loader = row.loader.and_then(|text| machines.line(line, text));
         if !row.notes.is_empty() {
             host.notes = Some(row.notes.join("\n"));
         }
-        if let Some(text) = row.profile {
-            host.profile = text.parse().ok();
-            if host.profile.is_none() {
-                machines.left(
-                    line,
-                    text,
-                    "this is no name of a profile: profiles/NAME.toml",
-                );
-            }
-        }
-        if let Some(text) = row.subnet {
-            host.subnet = text.parse().ok();
-            if host.subnet.is_none() {
-                machines.left(line, text, "this is no name of a subnet");
-            }
-        }
+        host.profile = row.profile.and_then(|text| {
+            let why = "this is no name of a profile: profiles/NAME.toml";
+            machines.understood(line, text, text.parse().ok(), why)
+        });
+        host.subnet = row.subnet.and_then(|text| {
+            let why = "this is no name of a subnet";
+            machines.understood(line, text, text.parse().ok(), why)
+        });
         if let Some(text) = row.group {
             match group_name(text) {
                 Some(group) => {
@@ -413,7 +402,7 @@ fn has_all(host: &HostDraft, macs: &[HardwareAddr]) -> bool {
 fn truth(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "yes" | "y" | "true" | "1" | "on" | "enabled" | "x" => Some(true),
-        "no" | "n" | "false" | "0" | "off" | "disabled" | "-" => Some(false),
+        "no" | "n" | "false" | "0" | "off" | "disabled" => Some(false),
         _ => None,
     }
 }
