@@ -21,8 +21,8 @@ pub(super) const PER_SECOND: u64 = 2_000;
 /// takes about a kilobyte each.
 pub(super) const BURST: u64 = 10_240;
 
-/// The same of files: of two that each of ten thousand hosts fetches, most are sent within the same few seconds.
-const BURST_OF_FILES: u64 = 16_384;
+/// The same of files: each of ten thousand hosts fetches two, most of them within the same few seconds.
+const BURST_OF_FILES: u64 = 20_480;
 
 /// Events of what was given again at once that are kept in one second: they tell nothing that the first did not.
 pub(super) const AGAIN_PER_SECOND: u64 = 100;

@@ -5,6 +5,7 @@
 //! ([`gate`]), are framed strictly ([`stream`](self::stream)), and heads of [`HEADER_BYTES`] at most.
 
 pub mod gate;
+mod operators;
 mod reply;
 mod stream;
 
@@ -15,31 +16,27 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
 use axum::response::Response;
 use futures_util::future::Either;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::gate::{Gate, Limits, Sent, Watch};
 use self::gate::{Place, TURN};
+pub use self::operators::{HEADER_TIMEOUT, Operator, serve_unix};
 pub use self::reply::Reply;
 use self::stream::Line;
 use crate::wire::framing::Fault;
 
-/// How long an operator's client may take to send its request's head.
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How large that head may be, in bytes.
+/// How large a request's head may be, in bytes.
 pub const HEADER_BYTES: usize = 32 << 10;
 /// How long what is under way may go on after an end was asked for.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -57,15 +54,6 @@ pub struct Connection {
     pub peer: SocketAddrV4,
     /// The address that was asked.
     pub local: Ipv4Addr,
-}
-
-/// Who asks on the operators' socket; an extension of each request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Operator {
-    /// The user id of the peer (`SO_PEERCRED`).
-    pub uid: u32,
-    /// Its process, where the kernel tells.
-    pub pid: Option<i32>,
 }
 
 /// What answers the requests of the boot plane.
@@ -286,7 +274,7 @@ async fn serve<H: Handler, F: FnMut(Fault) + Unpin>(
     let parts = served.into_parts();
     let mut line = parts.io.into_inner();
     if matches!(step, Step::Crowded) {
-        line.unread(parts.read_buf);
+        line.unread(&parts.read_buf);
         return Some(line);
     }
     let mut closes = std::pin::pin!(line.shutdown());
@@ -301,68 +289,6 @@ async fn serve<H: Handler, F: FnMut(Fault) + Unpin>(
         let _ = tokio::time::timeout(GRACE, closes).await;
     }
     None
-}
-
-/// Accepts on the operators' socket until cancelled.
-pub async fn serve_unix(
-    listener: UnixListener,
-    router: Router,
-    cancel: CancellationToken,
-    tasks: TaskTracker,
-) {
-    loop {
-        let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await else {
-            return;
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                pause_after(&error).await;
-                continue;
-            }
-        };
-        // A peer whose user is not known is nobody that could be named in a record.
-        let Ok(credentials) = stream.peer_cred() else {
-            continue;
-        };
-        let operator = Operator {
-            uid: credentials.uid(),
-            pid: credentials.pid(),
-        };
-        let (router, cancel) = (router.clone(), cancel.clone());
-        tasks.spawn(drive_operator(stream, router, operator, cancel));
-    }
-}
-
-/// Serves one connection of an operator, in the same way.
-async fn drive_operator(
-    stream: tokio::net::UnixStream,
-    router: Router,
-    operator: Operator,
-    cancel: CancellationToken,
-) {
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(operator);
-        router.call(request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = cancel.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
 }
 
 /// Small answers leave at once; dead peers are noticed. What the system refuses here does no harm.
@@ -391,6 +317,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
 
+    use axum::body::Body;
     use tokio::io::AsyncReadExt as _;
 
     use super::*;

@@ -79,8 +79,9 @@ impl<F: FnMut(Fault) + Unpin> Line<F> {
     }
 
     /// Takes back what was read and not used, to be read again.
-    pub(super) fn unread(&mut self, bytes: Bytes) {
-        self.again = bytes;
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        // A copy, which leaves the buffer that they lie in: also one that is empty would hold all of it.
+        self.again = Bytes::copy_from_slice(bytes);
     }
 }
 
