@@ -3,7 +3,7 @@
 //! **Invariant:** a [`Fetch`] is expanded for bringing only by what [`choose`] gives: each variable that it holds has a
 //! value, and one that leads nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::AssetError;
 use crate::config::fetch::{Fetch, Values};
@@ -22,17 +22,21 @@ pub struct Given {
 
 /// What the hosts of a profile give, each of it once; without hosts what the profile does.
 pub fn given(config: &InForce, profile: &Profile) -> Vec<Given> {
-    if !has_variables(profile) {
+    let names = variables(profile);
+    if names.is_empty() {
         return vec![Given::default()];
     }
     let hosts = config.snapshot.hosts().iter();
     let mut of_hosts: BTreeMap<Values, &Host> = BTreeMap::new();
     for host in hosts.filter(|host| host.profile.as_ref() == Some(&profile.name)) {
-        let values = of(config, profile, Some(host));
+        let values = of(config, profile, Some(host), &names);
         of_hosts.entry(values).or_insert(host);
     }
     if of_hosts.is_empty() {
-        return vec![alone(config, profile)];
+        return vec![Given {
+            values: of(config, profile, None, &names),
+            host: None,
+        }];
     }
     of_hosts
         .into_iter()
@@ -45,34 +49,33 @@ pub fn given(config: &InForce, profile: &Profile) -> Vec<Given> {
 
 /// What is given for one image: what the profile says itself goes first, for by its name the image is known.
 pub fn given_for_image(config: &InForce, profile: &Profile) -> Vec<Given> {
-    let own = alone(config, profile);
-    let names = profile.fetch.as_ref().map(|fetch| fetch.variables());
-    if names.is_none_or(|names| names.iter().all(|name| own.values.contains_key(name))) {
-        return vec![own];
+    let names = variables(profile);
+    let own = of(config, profile, None, &names);
+    if names.iter().all(|name| own.contains_key(name)) {
+        return vec![Given {
+            values: own,
+            host: None,
+        }];
     }
     let mut all = given(config, profile);
     for one in &mut all {
-        one.values.extend(own.values.clone());
+        one.values.extend(own.clone());
     }
     all
 }
 
-fn alone(config: &InForce, profile: &Profile) -> Given {
-    Given {
-        values: of(config, profile, None),
-        host: None,
-    }
+fn variables(profile: &Profile) -> BTreeSet<String> {
+    let fetch = profile.fetch.as_ref();
+    fetch.map(|fetch| fetch.variables()).unwrap_or_default()
 }
 
-fn has_variables(profile: &Profile) -> bool {
-    let fetch = profile.fetch.as_ref();
-    fetch.is_some_and(|fetch| !fetch.variables().is_empty())
-}
-
-/// The values of the variables that are in the `[fetch]`.
-fn of(config: &InForce, profile: &Profile, host: Option<&Host>) -> Values {
-    let fetch = profile.fetch.as_ref();
-    let names = fetch.map(|fetch| fetch.variables()).unwrap_or_default();
+/// The values of the variables with these names.
+fn of(
+    config: &InForce,
+    profile: &Profile,
+    host: Option<&Host>,
+    names: &BTreeSet<String>,
+) -> Values {
     let mut values = for_fetching(&config.snapshot, profile, host);
     values.retain(|name, _| names.contains(name));
     values

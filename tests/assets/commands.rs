@@ -449,7 +449,17 @@ fn verify_tells_and_prune_takes_what_nobody_names() {
     assert!(ran.out.contains("nothing to remove"), "{}", ran.out);
 }
 
-pub(crate) const TREEINFO: &[u8] = b"[general]\nfamily = Rocky Linux\nversion = 9.4\narch = x86_64\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
+const TREEINFO: &[u8] = b"[general]\nfamily = Rocky Linux\nversion = 9.4\narch = x86_64\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
+
+/// A small image of Rocky Linux 9.4 with this kernel.
+pub(crate) fn rocky(linux: &[u8]) -> PathBuf {
+    let folder = tree(&[
+        (".treeinfo", TREEINFO),
+        ("images/pxeboot/vmlinuz", linux),
+        ("images/pxeboot/initrd.img", &initrd(1)),
+    ]);
+    make("xorrisofs", &["-r", "-V", "Rocky-9-4"], folder.path())
+}
 
 #[test]
 fn an_image_becomes_a_profile() {
@@ -577,12 +587,7 @@ fn an_image_fills_the_profile_that_is_there() {
 fn an_image_takes_after_a_profile_of_its_own_version_only() {
     let site = Site::new("http://127.0.0.1:9");
     let linux = kernel(1);
-    let folder = tree(&[
-        (".treeinfo", TREEINFO),
-        ("images/pxeboot/vmlinuz", &linux),
-        ("images/pxeboot/initrd.img", &initrd(1)),
-    ]);
-    let image = make("xorrisofs", &["-r", "-V", "Rocky-9-4"], folder.path());
+    let image = rocky(&linux);
     let iso = image.display();
     let profile = |version: &str| {
         let text = format!(

@@ -1,24 +1,23 @@
 //! Boot files that depend on variables: for which values they are brought, and where they may come to.
 
+use std::fmt::Write as _;
 use std::fs;
 
-use crate::commands::{Site, TREEINFO};
-use crate::images::{make, tree};
+use crate::commands::{Site, rocky};
 use crate::server::Server;
-use crate::site::{initrd, kernel, sums};
+use crate::site::{kernel, sums};
 
 /// Reservations of hosts with a profile, each with a variable of its own: a, b and so on.
 fn hosts(profile: &str, vars: &[&str]) -> String {
-    ('a'..)
-        .zip(11..)
-        .zip(vars)
-        .map(|((name, last), vars)| {
-            format!(
-                "[hosts.{name}]\nmac = \"52:54:00:47:86:{last}\"\nip = \"10.99.0.{last}\"\nprofile = \"{profile}\"\n\
-                 [hosts.{name}.vars]\n{vars}\n"
-            )
-        })
-        .collect()
+    let mut text = String::new();
+    for ((name, last), vars) in ('a'..).zip(11..).zip(vars) {
+        let _ = write!(
+            text,
+            "[hosts.{name}]\nmac = \"52:54:00:47:86:{last}\"\nip = \"10.99.0.{last}\"\nprofile = \"{profile}\"\n\
+             [hosts.{name}.vars]\n{vars}\n"
+        );
+    }
+    text
 }
 
 /// A profile with one boot file, which comes from `linux` to this place.
@@ -112,12 +111,7 @@ fn a_place_with_files_of_one_value_fills_no_other() {
 fn an_image_fills_the_release_of_its_profile() {
     let site = Site::new("http://127.0.0.1:9");
     let linux = kernel(1);
-    let folder = tree(&[
-        (".treeinfo", TREEINFO),
-        ("images/pxeboot/vmlinuz", &linux),
-        ("images/pxeboot/initrd.img", &initrd(1)),
-    ]);
-    let image = make("xorrisofs", &["-r", "-V", "Rocky-9-4"], folder.path());
+    let image = rocky(&linux);
     let add = format!("assets add-iso {}", image.display());
     let of_profile = profile("http://127.0.0.1:9", "os/{{ vars.release }}/linux")
         .replace("\"linux\"\n", "\"images/pxeboot/vmlinuz\"\n")
