@@ -104,7 +104,7 @@ fn the_doctor_tells_what_is_in_the_way() {
     let main = site.path().join("config/bootwright.toml");
     let text = std::fs::read_to_string(&main).unwrap();
     let text = text.replace("[\"nosuch0\"]", "[\"nosuch0\", \"lo\"]");
-    std::fs::write(&main, text).unwrap();
+    std::fs::write(&main, &text).unwrap();
     let ran = run_in(site.path(), &["doctor", "--format", "json"]);
     assert_eq!((ran.status, ran.err.as_str()), (1, ""));
     let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
@@ -144,6 +144,13 @@ fn the_doctor_tells_what_is_in_the_way() {
         ran.out,
         "error    files       the configuration has 1 error\n                       see `bootwright check`\n1 error\n"
     );
+    // Whatever was asked for: nothing was looked at, and so nothing is good.
+    let broken = format!("{text}foo = 1\n");
+    std::fs::write(&main, broken).unwrap();
+    for check in ["files", "ports", "clock", "answers"] {
+        let asked = run_in(site.path(), &["doctor", check]);
+        assert_eq!((asked.status, &asked.out), (1, &ran.out), "{check}");
+    }
 }
 
 #[test]

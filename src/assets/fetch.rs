@@ -18,6 +18,8 @@ use super::source::{Source, member_of};
 use super::sums::{Sum, Sums};
 use super::{AssetError, Step, Tell};
 use crate::config::fetch::{Fetch, FetchFile, Signature};
+use crate::config::values::boot_file;
+use crate::config::written::fetch::package_name;
 
 /// What is to be fetched.
 #[derive(Debug)]
@@ -100,6 +102,7 @@ pub async fn fetch(order: &Order<'_>, tell: Tell<'_>) -> Result<Vec<Brought>, As
             by_hand: by_hand.clone(),
         });
     }
+    usable(order)?;
     let lock = Lock::take(order.boot_assets)?;
     let staging = lock.staging().join(order.name);
     fs::create_dir_all(&staging).map_err(|source| AssetError::Io {
@@ -137,6 +140,23 @@ pub async fn fetch(order: &Order<'_>, tell: Tell<'_>) -> Result<Vec<Brought>, As
     let brought = finish(order, &lock, &staging, ready)?;
     let _ = fs::remove_dir_all(&staging);
     Ok(brought)
+}
+
+/// Holds places and packages once more to what their reader asks, now that the values of variables are in them.
+fn usable(order: &Order<'_>) -> Result<(), AssetError> {
+    let files = &order.fetch.files;
+    let places = files.iter().map(|file| boot_file(&file.path));
+    let packages = files.iter().filter_map(|file| file.package.as_deref());
+    let packages = packages.chain(order.fetch.package.as_deref());
+    places
+        .chain(packages.map(package_name))
+        .find_map(Result::err)
+        .map_or(Ok(()), |bad| {
+            Err(AssetError::Unusable {
+                name: order.name.to_owned(),
+                message: format!("{} ({})", bad.message, bad.label),
+            })
+        })
 }
 
 async fn from_mirror(

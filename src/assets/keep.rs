@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::AssetError;
 use super::builtin;
+use super::choice::given as given_values;
 use super::manifest::{Entry, Lock, Manifest, NAME, STAGING};
 use super::place::measure;
 use crate::base::{Architecture, Firmware};
 use crate::config::Snapshot;
-use crate::config::fetch::{Values, may_be};
-use crate::config::snapshot::{Host, Profile};
-use crate::config::variables::for_fetching;
+use crate::config::fetch::may_be;
+use crate::config::snapshot::Profile;
 use crate::render::AssetRef;
 use crate::render::files::{named_by_hosts, needed, usual_architecture};
 use crate::render::load::InForce;
@@ -37,33 +37,6 @@ pub fn architectures(config: &InForce, profile: &Profile) -> Vec<Architecture> {
     if of_hosts.is_empty() {
         let usual = profile.arch.first().copied();
         return vec![usual.unwrap_or(Architecture::X86_64)];
-    }
-    of_hosts.into_iter().collect()
-}
-
-/// The values of variables that a profile's files are fetched for: those of its hosts, else its own. Only variables
-/// that its `[fetch]` holds are in them.
-pub fn values(config: &InForce, profile: &Profile) -> Vec<Values> {
-    let names = profile
-        .fetch
-        .as_ref()
-        .map(|fetch| fetch.variables())
-        .unwrap_or_default();
-    if names.is_empty() {
-        return vec![Values::new()];
-    }
-    let of = |host: Option<&Host>| {
-        let mut values = for_fetching(&config.snapshot, profile, host);
-        values.retain(|name, _| names.contains(name));
-        values
-    };
-    let hosts = config.snapshot.hosts().iter();
-    let of_hosts: BTreeSet<Values> = hosts
-        .filter(|host| host.profile.as_ref() == Some(&profile.name))
-        .map(|host| of(Some(host)))
-        .collect();
-    if of_hosts.is_empty() {
-        return vec![of(None)];
     }
     of_hosts.into_iter().collect()
 }
@@ -97,9 +70,9 @@ pub fn users(config: &InForce) -> BTreeMap<String, Users> {
             continue;
         };
         for (arch, values) in architectures(config, profile).into_iter().flat_map(|arch| {
-            values(config, profile)
+            given_values(config, profile)
                 .into_iter()
-                .map(move |values| (arch, values))
+                .map(move |given| (arch, given.values))
         }) {
             let brought = fetch.with(arch, &values).files.into_iter();
             // One that nobody has said a value for is nowhere yet.

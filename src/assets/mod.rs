@@ -1,7 +1,7 @@
 //! L5, boot files: where they come from, and how they come into `boot_assets`.
 //!
 //! What a profile needs it declares itself (`[fetch]`, [`Fetch`]); [`builtin`] has the boot loaders, and
-//! Debian's installer for configurations that do not declare it. [`fetch`] takes the files from a mirror,
+//! Debian's installer for configurations that do not declare it; [`choice`] says for which values of variables. [`fetch`] takes the files from a mirror,
 //! a folder, an image ([`source`]) or a Debian package ([`origin`]), checks them by the distribution's sums
 //! ([`sums`]) and signatures ([`signature`]), and [`place`] puts them where they belong. [`image`] takes
 //! an installation image apart ([`iso`]) and [`recognise`] tells what it is. What came is in the
@@ -11,6 +11,7 @@
 //! together. No file gets another file's name: each must look like what it is to be. What was not
 //! checked is called so.
 
+pub mod choice;
 pub mod download;
 pub mod fetch;
 pub mod http;
@@ -466,6 +467,69 @@ pub enum AssetError {
         stream: String,
         /// Where in it.
         pointer: String,
+    },
+    /// A variable was named that the files do not depend on.
+    #[error("the boot files of {name} do not depend on a variable `{variable}`")]
+    NoVariable {
+        /// The profile, or what is built in.
+        name: String,
+        /// The variable.
+        variable: String,
+    },
+    /// Nobody says for which value of a variable.
+    #[error(
+        "which `{variable}` of {name}? {}: give it with `--var {variable}=…`, or to {}",
+        .host.as_ref().map_or_else(
+            || "No host with this profile has a text or number for it".to_owned(),
+            |host| format!("Some hosts with this profile have no text or number for it, such as {host}"),
+        ),
+        if .host.is_some() { "them" } else { "a host" },
+    )]
+    NoValue {
+        /// The profile.
+        name: String,
+        /// The variable.
+        variable: String,
+        /// A host that lacks it, where others have it.
+        host: Option<String>,
+    },
+    /// A value that would lead elsewhere.
+    #[error(
+        "{value:?} cannot stand in the paths of {name}: {whose} has it as `{variable}`, and only letters, digits and . _ + - may stand in it; give it another value there, or name one with `--var {variable}=…`"
+    )]
+    BadValue {
+        /// The profile.
+        name: String,
+        /// The variable.
+        variable: String,
+        /// Its value.
+        value: String,
+        /// Who has it: `the host web01`.
+        whose: String,
+    },
+    /// Files of one value are there for several.
+    #[error(
+        "which `{variable}` of {name}? It is {first} and {second}, and an image or a folder has the files of one: give it with `--var {variable}=…`"
+    )]
+    SeveralValues {
+        /// The profile.
+        name: String,
+        /// The variable.
+        variable: String,
+        /// A value, with the host that has it.
+        first: String,
+        /// Another one.
+        second: String,
+    },
+    /// What a profile's `[fetch]` comes to with the values of its variables cannot be used.
+    #[error(
+        "the boot files of {name}: {message}; name other values with --var, or correct its [fetch]"
+    )]
+    Unusable {
+        /// The profile.
+        name: String,
+        /// What cannot be used.
+        message: String,
     },
     /// Another process is at it.
     #[error("another `bootwright assets` is changing {}; wait until it is done", .0.display())]

@@ -356,9 +356,19 @@ pub fn for_fetching(snapshot: &Snapshot, profile: &Profile, host: Option<&Host>)
     let texts = vars.into_iter().filter_map(|(name, value)| match value {
         toml::Value::String(text) => Some((name, text)),
         toml::Value::Integer(number) => Some((name, number.to_string())),
+        toml::Value::Float(number) => Some((name, fraction(number))),
         _ => None,
     });
     texts.collect()
+}
+
+/// A number with a fraction as templates show it, for they have the same paths: 16.0, not 16.
+fn fraction(number: f64) -> String {
+    let text = number.to_string();
+    if number.is_finite() && !text.contains('.') {
+        return format!("{text}.0");
+    }
+    text
 }
 
 #[cfg(test)]

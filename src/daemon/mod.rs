@@ -396,6 +396,11 @@ fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
         .append(Event::new(ctx.now(), kind, reason).detail(detail));
 }
 
+fn counted(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
 fn tell_start(
     ctx: &Context,
     runs_as: &RunsAs,
@@ -405,10 +410,10 @@ fn tell_start(
     let in_force = ctx.config();
     let snapshot = &in_force.snapshot;
     let mut detail = format!(
-        "bootwright {} on {}, {} hosts",
+        "bootwright {} on {}, {}",
         env!("CARGO_PKG_VERSION"),
         snapshot.server.interfaces.join(", "),
-        snapshot.hosts().len()
+        counted(snapshot.hosts().len(), "host")
     );
     match runs_as {
         RunsAs::Unchanged => {}
@@ -418,10 +423,7 @@ fn tell_start(
         ),
     }
     if !warnings.is_empty() {
-        let count = match warnings.len() {
-            1 => "1 warning".to_owned(),
-            count => format!("{count} warnings"),
-        };
+        let count = counted(warnings.len(), "warning");
         detail = format!("{detail}; {count}, see `bootwright check`");
     }
     let mut event = Event::new(ctx.now(), Kind::ServerStarted, Reason::Done).detail(detail);
@@ -530,5 +532,14 @@ async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
         }
         let trouble = judged.err().or_else(|| ctx.installs.cannot_record());
         tell_records(&health, trouble);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_host_is_no_hosts() {
+        let told = [0, 1, 2].map(|count| super::counted(count, "host"));
+        assert_eq!(told, ["0 hosts", "1 host", "2 hosts"]);
     }
 }

@@ -69,9 +69,12 @@ mod tests {
         let memory = match MemoryFs::new() {
             Ok(memory) => memory,
             Err(error) => {
-                // Whoever may not make one is told so.
-                let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
-                assert!(!nix::unistd::geteuid().is_root() || errno.is_some());
+                // Not everybody may make one (root in a container neither), and an older kernel lacks the calls, or
+                // large pages. Nothing else keeps it from being made.
+                use nix::errno::Errno;
+                let errno = error.raw_os_error().map(Errno::from_raw);
+                let known = [Errno::EPERM, Errno::ENOSYS, Errno::EINVAL];
+                assert!(errno.is_some_and(|errno| known.contains(&errno)), "{error}");
                 return;
             }
         };

@@ -10,20 +10,20 @@ use crate::images::{make, tree};
 use crate::server::Server;
 use crate::site::{initrd, kernel, run, sums};
 
-struct Ran {
-    status: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// A site with one host, whose profile says where its files come from.
-struct Site {
+pub(crate) struct Site {
     folder: TempDir,
     env: Vec<(&'static str, String)>,
 }
 
 impl Site {
-    fn new(mirror: &str) -> Self {
+    pub(crate) fn new(mirror: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let site = Self {
             folder,
@@ -33,10 +33,7 @@ impl Site {
             "config/bootwright.toml",
             "[server]\ninterfaces = [\"nosuch0\"]\nstate_dir = \"../state\"\nboot_assets = \"../boot-assets\"\n[[subnet]]\nnetwork = \"10.99.0.0/24\"\nserver = \"10.99.0.2\"\n",
         );
-        site.write(
-            "config/reservations.toml",
-            "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\nprofile = \"os-1\"\n",
-        );
+        site.web01("profile = \"os-1\"\n");
         fs::create_dir_all(site.path("config/templates")).unwrap();
         site.write(
             "config/profiles/os-1.toml",
@@ -50,17 +47,17 @@ impl Site {
         site
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    fn run(&self, line: &str) -> Ran {
+    pub(crate) fn run(&self, line: &str) -> Ran {
         let mut command = Command::cargo_bin("bootwright").unwrap();
         command.current_dir(self.folder.path());
         for name in [
@@ -86,10 +83,29 @@ impl Site {
         }
     }
 
-    fn good(&self, line: &str) -> Ran {
+    pub(crate) fn good(&self, line: &str) -> Ran {
         let ran = self.run(line);
         assert_eq!(ran.status, 0, "{line}: {}{}", ran.out, ran.err);
         ran
+    }
+
+    /// Runs a command that is good and prints these words.
+    fn tells(&self, line: &str, words: &str) {
+        let ran = self.good(line);
+        assert!(ran.out.contains(words), "{line}: {}", ran.out);
+    }
+
+    /// Runs a command that ends with status 1 and says these words.
+    pub(crate) fn refuses(&self, line: &str, words: &str) {
+        let ran = self.run(line);
+        assert_eq!(ran.status, 1, "{line}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(words), "{line}: {}", ran.err);
+    }
+
+    /// The one host, with these settings.
+    fn web01(&self, settings: &str) {
+        let host = "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\n";
+        self.write("config/reservations.toml", &format!("{host}{settings}"));
     }
 }
 
@@ -164,79 +180,6 @@ fn what_is_missing_is_told_with_the_command_that_brings_it() {
 }
 
 #[test]
-fn boot_files_that_depend_on_a_variable_are_fetched_for_each_value() {
-    let server = Server::new();
-    for (build, seed) in [("b1", 1), ("b2", 2), ("b3", 3)] {
-        server.put_file(&format!("{build}/SUMS"), sums(&[("linux", &kernel(seed))]));
-        server.put_file(&format!("{build}/linux"), kernel(seed));
-    }
-    let site = Site::new(&server.url());
-    site.write(
-        "config/profiles/built.toml",
-        &format!(
-            "[boot]\nkind = \"linux\"\nkernel = \"built/{{{{ vars.build }}}}/linux\"\n[fetch]\nmirror = \"{}\"\n\
-             sums = [{{ path = \"{{{{ vars.build }}}}/SUMS\" }}]\n[[fetch.files]]\n\
-             path = \"built/{{{{ vars.build }}}}/linux\"\nis = \"kernel\"\nfrom = \"{{{{ vars.build }}}}/linux\"\n",
-            server.url()
-        ),
-    );
-    // Nobody says which one.
-    let ran = site.run("assets fetch built");
-    assert_eq!(ran.status, 1);
-    assert!(
-        ran.err.contains("which `build` of built?") && ran.err.contains("--var build=…"),
-        "{}",
-        ran.err
-    );
-    let ran = site.run("assets fetch built --var bild=b1");
-    assert!(
-        ran.err.contains("do not depend on a variable `bild`"),
-        "{}",
-        ran.err
-    );
-    assert_eq!(site.run("assets fetch built --var build=../b1").status, 2);
-    site.good("assets fetch built --var build=b3");
-    assert_eq!(
-        fs::read(site.path("boot-assets/built/b3/linux")).unwrap(),
-        kernel(3)
-    );
-
-    let host = |name: &str, last: u8, build: &str| {
-        format!(
-            "[hosts.{name}]\nmac = \"52:54:00:47:86:{last:02x}\"\nip = \"10.99.0.{last}\"\nprofile = \"built\"\n\
-             [hosts.{name}.vars]\nbuild = \"{build}\"\n"
-        )
-    };
-    let hosts = [
-        host("a", 11, "b1"),
-        host("b", 12, "b2"),
-        host("c", 13, "b2"),
-    ];
-    site.write("config/reservations.toml", &hosts.concat());
-    let ran = site.good("check");
-    for path in ["built/b1/linux", "built/b2/linux"] {
-        assert!(
-            ran.out.contains(&format!("`{path}` is not there")),
-            "{}",
-            ran.out
-        );
-    }
-    assert!(
-        ran.out
-            .contains("`bootwright assets fetch built` brings it"),
-        "{}",
-        ran.out
-    );
-    site.good("assets fetch built");
-    for (build, seed) in [("b1", 1), ("b2", 2)] {
-        let path = site.path(&format!("boot-assets/built/{build}/linux"));
-        assert_eq!(fs::read(path).unwrap(), kernel(seed));
-    }
-    let ran = site.good("check");
-    assert!(!ran.out.contains("built/"), "{}", ran.out);
-}
-
-#[test]
 fn files_that_templates_name_are_listed_with_who_needs_them() {
     let site = Site::new("http://127.0.0.1:9");
     site.write(
@@ -244,17 +187,8 @@ fn files_that_templates_name_are_listed_with_who_needs_them() {
         "[boot]\nkind = \"linux\"\nkernel = \"live/linux\"\ncmdline = [\"fetch={{ asset('live/root.squashfs') }}\"]\n\
          [fetch]\nby_hand = \"they are files of your own\"\n",
     );
-    site.write(
-        "config/reservations.toml",
-        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\nprofile = \"live\"\n",
-    );
-    let ran = site.good("check");
-    assert!(
-        ran.out
-            .contains("live/root.squashfs: they are files of your own"),
-        "{}",
-        ran.out
-    );
+    site.web01("profile = \"live\"\n");
+    site.tells("check", "live/root.squashfs: they are files of your own");
     let ran = site.good("assets list");
     let listed = ran.out.lines().find(|line| line.contains("root.squashfs"));
     assert!(
@@ -493,10 +427,7 @@ fn verify_tells_and_prune_takes_what_nobody_names() {
     let ran = site.good("assets prune --yes");
     assert!(ran.out.contains("nothing to remove"), "{}", ran.out);
     // Nobody does any more.
-    site.write(
-        "config/reservations.toml",
-        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\n",
-    );
+    site.web01("");
     fs::remove_file(site.path("config/profiles/os-1.toml")).unwrap();
     fs::write(&linux, kernel(3)).unwrap();
     let ran = site.run("assets prune");
@@ -519,6 +450,16 @@ fn verify_tells_and_prune_takes_what_nobody_names() {
 }
 
 const TREEINFO: &[u8] = b"[general]\nfamily = Rocky Linux\nversion = 9.4\narch = x86_64\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
+
+/// A small image of Rocky Linux 9.4 with this kernel.
+pub(crate) fn rocky(linux: &[u8]) -> PathBuf {
+    let folder = tree(&[
+        (".treeinfo", TREEINFO),
+        ("images/pxeboot/vmlinuz", linux),
+        ("images/pxeboot/initrd.img", &initrd(1)),
+    ]);
+    make("xorrisofs", &["-r", "-V", "Rocky-9-4"], folder.path())
+}
 
 #[test]
 fn an_image_becomes_a_profile() {
@@ -550,21 +491,13 @@ fn an_image_becomes_a_profile() {
     );
 
     // The profile is good, and a host can have it.
-    site.write(
-        "config/reservations.toml",
-        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\nprofile = \"rocky-9\"\n",
+    site.web01("profile = \"rocky-9\"\n");
+    site.tells(
+        "render web01",
+        "inst.repo=http://10.99.0.2:8080/assets/rocky/9.4/x86_64/tree",
     );
-    let ran = site.good("render web01");
-    assert!(
-        ran.out
-            .contains("inst.repo=http://10.99.0.2:8080/assets/rocky/9.4/x86_64/tree"),
-        "{}",
-        ran.out
-    );
-    let ran = site.good("assets list");
-    assert!(ran.out.contains("rocky/9.4/x86_64/tree/"), "{}", ran.out);
-    let ran = site.good("assets prune --dry-run");
-    assert!(ran.out.contains("nothing to remove"), "{}", ran.out);
+    site.tells("assets list", "rocky/9.4/x86_64/tree/");
+    site.tells("assets prune --dry-run", "nothing to remove");
 
     // It is there: never overwritten without being told so.
     let profile = site.path("config/profiles/rocky-9.toml");
@@ -654,12 +587,7 @@ fn an_image_fills_the_profile_that_is_there() {
 fn an_image_takes_after_a_profile_of_its_own_version_only() {
     let site = Site::new("http://127.0.0.1:9");
     let linux = kernel(1);
-    let folder = tree(&[
-        (".treeinfo", TREEINFO),
-        ("images/pxeboot/vmlinuz", &linux),
-        ("images/pxeboot/initrd.img", &initrd(1)),
-    ]);
-    let image = make("xorrisofs", &["-r", "-V", "Rocky-9-4"], folder.path());
+    let image = rocky(&linux);
     let iso = image.display();
     let profile = |version: &str| {
         let text = format!(
@@ -697,10 +625,8 @@ fn an_image_takes_after_a_profile_of_its_own_version_only() {
 
     // A variable names the tree: it stays without the profile too.
     fs::remove_file(site.path("config/profiles/rocky-9.toml")).unwrap();
-    site.write(
-        "config/reservations.toml",
-        "[hosts.web01]\nmac = \"52:54:00:47:86:8e\"\nip = \"10.99.0.11\"\n\
-         [hosts.web01.vars]\ntrees = [{ url = \"http://10.99.0.2:8080/assets/rocky/9.4/x86_64/tree\" }]\n",
+    site.web01(
+        "[hosts.web01.vars]\ntrees = [{ url = \"http://10.99.0.2:8080/assets/rocky/9.4/x86_64/tree\" }]\n",
     );
     site.good("assets prune --yes");
     assert!(!site.path("boot-assets/rocky/9.4/x86_64/vmlinuz").exists());

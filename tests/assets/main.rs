@@ -6,3 +6,4 @@ mod images;
 mod server;
 mod signatures;
 mod site;
+mod values;

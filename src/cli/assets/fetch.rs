@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::progress::Progress;
 use super::{configuration, now};
+use crate::assets::choice::{Given, choose, given};
 use crate::assets::fetch::{Brought, From, Order, fetch};
 use crate::assets::http::Patience;
-use crate::assets::keep::{architectures, values};
+use crate::assets::keep::architectures;
 use crate::assets::manifest::Checked;
 use crate::assets::{AssetError, BUILTIN, builtin};
 use crate::base::{Architecture, ProfileName, suggest};
@@ -35,7 +36,7 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
     let in_force = configuration(config)?;
-    // All names first: nothing is brought when one is wrong.
+    // All names first: nothing is brought when one is wrong, or when it is not known what.
     let wanted = asked
         .names
         .iter()
@@ -46,19 +47,11 @@ pub(super) fn run(
         (None, Some(path)) => From::Local(path),
         (None, None) => From::Usual,
     };
-    // Nothing is brought when it is not known what.
     let mut fetches: Vec<(&str, Fetch)> = Vec::new();
     for wanted in &wanted {
         for arch in &wanted.arch {
             for values in &wanted.values {
-                let fetch = wanted.fetch.with(*arch, values);
-                if let Some(unset) = fetch.variables().first() {
-                    bail!(
-                        "which `{unset}` of {0}? No host with this profile has the variable: give it with `--var {unset}=…`, or to a host",
-                        wanted.name
-                    );
-                }
-                fetches.push((&wanted.name, fetch));
+                fetches.push((&wanted.name, wanted.fetch.with(*arch, values)));
             }
         }
     }
@@ -166,24 +159,17 @@ fn named<'c>(
     };
     let arch = asked.arch.map_or_else(usual, |arch| vec![arch]);
     let name = name.to_owned();
-    if let Some(fetch) = profile.and_then(|profile| profile.fetch.as_deref()) {
+    let is_local = asked.from.is_some();
+    if let Some((profile, fetch)) =
+        profile.and_then(|profile| Some((profile, profile.fetch.as_deref()?)))
+    {
         let arch = if fetch.is_per_arch() {
             arch
         } else {
             arch.into_iter().take(1).collect()
         };
-        let mut values = profile.map_or_else(Vec::new, |profile| values(in_force, profile));
-        let known = fetch.variables();
-        for (variable, value) in &asked.vars {
-            if !known.contains(variable) {
-                bail!("the boot files of {name} do not depend on a variable `{variable}`");
-            }
-            for values in &mut values {
-                values.insert(variable.clone(), value.clone());
-            }
-        }
-        values.sort();
-        values.dedup();
+        let given = given(in_force, profile);
+        let values = choose(&name, fetch, given, &asked.vars, is_local)?;
         return Ok(Wanted {
             name,
             fetch: Cow::Borrowed(fetch),
@@ -192,11 +178,12 @@ fn named<'c>(
         });
     }
     if let Some(fetch) = builtin(&name) {
+        let values = choose(&name, &fetch, vec![Given::default()], &asked.vars, is_local)?;
         return Ok(Wanted {
             name,
             fetch: Cow::Owned(fetch),
             arch,
-            values: vec![Values::new()],
+            values,
         });
     }
     if profile.is_some() {

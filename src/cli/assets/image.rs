@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -10,18 +11,18 @@ use serde::Serialize;
 use super::fetch::{carry_out, show};
 use super::progress::{Progress, size};
 use super::{configuration, configuration_of, now};
+use crate::assets::choice::{Given, choose, given_for_image};
 use crate::assets::fetch::{From, Order};
 use crate::assets::http::Patience;
 use crate::assets::image::{copy_tree, declaration, profile_after, profile_text, tree_folder};
-use crate::assets::keep::values;
 use crate::assets::recognise::{Recognised, recognise};
 use crate::assets::source::open_image;
 use crate::assets::{AssetError, Step};
 use crate::base::ProfileName;
 use crate::cli::output::Format;
+use crate::config::fetch::Fetch;
 use crate::config::snapshot::Boot;
 use crate::config::source::{DiskFiles, Files};
-use crate::config::variables::for_fetching;
 use crate::render::load::InForce;
 
 /// The configuration as it would be with one more file.
@@ -140,25 +141,17 @@ pub(super) fn run(
         );
     }
     let text = profile_of(&in_force, &found, &name, asked.tree)?;
-    let declared = if keeps {
-        there.and_then(|profile| {
-            let values = values(&in_force, profile).into_iter().next();
-            Some(profile.fetch.as_ref()?.with(found.arch, &values?))
-        })
+    let with = if keeps {
+        Arc::clone(&in_force)
     } else {
         // A profile that would break the configuration is not written.
         let with = With {
             path: &path,
             text: &text,
         };
-        let with = configuration_of(&with, config)?;
-        let new = with.snapshot.profile(&name);
-        new.and_then(|profile| {
-            let values = for_fetching(&with.snapshot, profile, None);
-            Some(profile.fetch.as_ref()?.with(found.arch, &values))
-        })
+        configuration_of(&with, config)?
     };
-    let fetch = declared.unwrap_or_else(|| declaration(&found));
+    let fetch = files_of(&with, &found, &name, &asked.vars)?;
     let order = Order {
         name: name.as_str(),
         fetch: &fetch,
@@ -236,6 +229,22 @@ pub(super) fn run(
         writeln!(out, "note: {note}")?;
     }
     Ok(0)
+}
+
+/// The files that are taken out of the image, with their places.
+fn files_of(
+    config: &InForce,
+    found: &Recognised,
+    name: &ProfileName,
+    vars: &[(String, String)],
+) -> Result<Fetch, AssetError> {
+    let profile = config.snapshot.profile(name);
+    let declared = profile
+        .and_then(|profile| Some((profile.fetch.as_deref()?, given_for_image(config, profile))));
+    let own = declaration(found);
+    let (fetch, given) = declared.unwrap_or_else(|| (&own, vec![Given::default()]));
+    let chosen = choose(name.as_str(), fetch, given, vars, true)?;
+    Ok(fetch.with(found.arch, &chosen.into_iter().next().unwrap_or_default()))
 }
 
 /// The text of the profile: after the one of the same distribution and version, where there is one. Another version's

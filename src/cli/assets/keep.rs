@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::configuration;
 use super::progress::size;
+use crate::assets::choice::given;
 use crate::assets::keep::{self, State, Users, prunable};
 use crate::assets::manifest::{Entry, Manifest};
 use crate::cli::output::{Format, agrees, on_a_terminal};
@@ -335,10 +336,10 @@ fn of_profiles(
 /// What brings the files of a profile that no host has.
 fn command(in_force: &InForce, profile: &Profile) -> String {
     let mut command = format!("bootwright assets fetch {}", profile.name);
-    let values = keep::values(in_force, profile).into_iter().next();
-    if let (Some(fetch), Some(values)) = (&profile.fetch, values) {
+    let given = given(in_force, profile).into_iter().next();
+    if let (Some(fetch), Some(given)) = (&profile.fetch, given) {
         for unset in fetch.variables() {
-            if !values.contains_key(&unset) {
+            if !given.values.contains_key(&unset) {
                 let _ = write!(command, " --var {unset}=…");
             }
         }

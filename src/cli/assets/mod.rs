@@ -14,6 +14,7 @@ use clap::Subcommand;
 
 use super::output::Format;
 use crate::assets::AssetError;
+use crate::assets::choice::fits;
 use crate::base::{Architecture, Clock as _, SystemClock};
 use crate::config::show;
 use crate::config::source::{DiskFiles, Files};
@@ -72,6 +73,9 @@ pub struct AddIso {
     /// Write the profile also where there is one of this name
     #[arg(long)]
     pub force: bool,
+    /// A variable that the profile's boot files depend on, such as release=43 [default: as the profile has it, else its hosts]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub vars: Vec<(String, String)>,
 }
 
 /// `assets prune`.
@@ -97,9 +101,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .filter(|(name, value)| !name.is_empty() && !value.is_empty())
         .ok_or("write NAME=VALUE")?;
-    // It becomes a part of paths.
-    let fits = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
-    if !value.chars().all(fits) || value.contains("..") {
+    if !fits(value) {
         return Err("letters, digits and . _ + - may stand in it".to_owned());
     }
     Ok((name.to_owned(), value.to_owned()))

@@ -6,7 +6,7 @@ use crate::cli::client::Client;
 use crate::cli::output::Format;
 use crate::cli::runtime;
 use crate::serve::admin::probe::{Places, Report};
-use crate::serve::heard::Found;
+use crate::serve::heard::{Found, Probed};
 
 /// What to do about a server that is not expected.
 pub(super) const REMEDY: &str = "stop it, or keep it from answering the machines that boot here; where it is to give the \
@@ -26,10 +26,15 @@ pub(super) fn run(
     } else {
         write!(out, "{}", shown(&report))?;
     }
-    let is_well = report.probed.iter().all(|probed| {
+    Ok(u8::from(!is_well(&report)))
+}
+
+/// Whether it was looked, and no server found that is not expected.
+fn is_well(report: &Report) -> bool {
+    let well = |probed: &Probed| {
         probed.trouble.is_none() && probed.servers.iter().all(|found| found.expected)
-    });
-    Ok(u8::from(!is_well))
+    };
+    !report.probed.is_empty() && report.probed.iter().all(well)
 }
 
 /// Has the daemon look. Takes some seconds.
@@ -42,6 +47,9 @@ pub(super) async fn ask(client: &Client, interfaces: &[String]) -> anyhow::Resul
 
 fn shown(report: &Report) -> String {
     let mut lines = Vec::new();
+    if report.probed.is_empty() {
+        lines.push("no interface was searched".to_owned());
+    }
     for probed in &report.probed {
         let name = &probed.interface;
         match &probed.trouble {
@@ -59,11 +67,9 @@ fn shown(report: &Report) -> String {
     if found.any(|found| !found.expected) {
         lines.push(format!("  {REMEDY}"));
     }
-    let is_alone = report
-        .probed
-        .iter()
-        .all(|probed| probed.trouble.is_none() && probed.servers.is_empty());
-    if is_alone && !report.proxied.is_empty() {
+    let is_alone = |probed: &Probed| probed.trouble.is_none() && probed.servers.is_empty();
+    let is_searched = !report.probed.is_empty();
+    if is_searched && report.probed.iter().all(is_alone) && !report.proxied.is_empty() {
         lines.push(format!(
             "  nobody gives the addresses of {} (mode = \"proxy\"), at least none to a machine that it does \
              not know",
@@ -95,7 +101,6 @@ pub(super) fn server(found: &Found) -> String {
 mod tests {
     use super::*;
     use crate::base::HardwareAddr;
-    use crate::serve::heard::Probed;
 
     fn probed(servers: &[(u8, bool)]) -> Report {
         Report {
@@ -133,5 +138,9 @@ mod tests {
         assert!(shown(&alone).contains("nobody gives the addresses of lab"));
         alone.probed[0].trouble = Some("br0 is no Ethernet".to_owned());
         assert_eq!(shown(&alone), "br0: not looked: br0 is no Ethernet\n");
+        assert!(!is_well(&alone) && is_well(&probed(&[(5, true)])));
+        alone.probed.clear();
+        assert!(!is_well(&alone));
+        assert_eq!(shown(&alone), "no interface was searched\n");
     }
 }

@@ -84,7 +84,9 @@ pub fn run(
     let findings = runtime()?.block_on(found(config, asked));
     drop(working);
     let mut findings = findings?;
-    findings.retain(|finding| asked.check.is_none_or(|check| check == finding.check));
+    if let Some(check) = asked.check {
+        only(&mut findings, check);
+    }
     findings.sort_by_key(|finding| finding.check);
     match format {
         Format::Json => {
@@ -97,6 +99,22 @@ pub fn run(
     }
     let is_bad = findings.iter().any(|finding| finding.level == Level::Error);
     Ok(u8::from(is_bad))
+}
+
+/// Leaves what was asked for. That the configuration does not load is told whatever was asked: nothing else was looked
+/// at then.
+fn only(findings: &mut Vec<Finding>, check: Check) {
+    let keeps_from_looking =
+        |finding: &Finding| finding.check == Check::Files && finding.level == Level::Error;
+    findings.retain(|finding| finding.check == check || keeps_from_looking(finding));
+    if findings.is_empty() {
+        findings.push(Finding::new(
+            check,
+            Level::Unseen,
+            "nothing was found to look at",
+            "see `bootwright doctor`",
+        ));
+    }
 }
 
 async fn found(config: &Path, asked: &Doctor) -> anyhow::Result<Vec<Finding>> {
@@ -125,23 +143,57 @@ async fn found(config: &Path, asked: &Doctor) -> anyhow::Result<Vec<Finding>> {
     findings.extend(judge(snapshot, &facts));
     let wants = |check| asked.check.is_none_or(|asked| asked == check);
     if !matches!(facts.daemon, Daemon::Runs(_)) {
-        findings.extend([Check::Answers, Check::Dhcp].map(|check| {
-            let what = match check {
-                Check::Dhcp => "other DHCP servers are looked for by the running daemon",
-                _ => "nothing can be asked of a daemon that does not run, or cannot be seen",
-            };
-            Finding::new(check, Level::Unseen, what, "start it: bootwright serve")
-        }));
+        findings.extend(without_daemon(&facts.daemon));
         return Ok(findings);
     }
     if wants(Check::Answers) {
         findings.extend(reach::ask(snapshot, &served(&in_force, &facts)).await);
     }
     if wants(Check::Dhcp) {
-        let report = dhcp::ask(&client, &asked.interfaces).await?;
-        findings.extend(other_servers(&report));
+        let report = dhcp::ask(&client, &asked.interfaces).await;
+        findings.extend(searched(report));
     }
     Ok(findings)
+}
+
+/// What only a daemon that runs can tell.
+fn without_daemon(daemon: &Daemon) -> [Finding; 2] {
+    let (asked, remedy) = match daemon {
+        Daemon::Unseen(_) => (
+            "nothing can be asked of a daemon that cannot be seen",
+            "run it with sudo",
+        ),
+        Daemon::Off | Daemon::Runs(_) => (
+            "nothing can be asked of a daemon that does not run",
+            "start it: bootwright serve",
+        ),
+    };
+    let other = "other DHCP servers are looked for by the running daemon";
+    [(Check::Answers, asked), (Check::Dhcp, other)]
+        .map(|(check, what)| Finding::new(check, Level::Unseen, what, remedy))
+}
+
+/// What the search found; why there was none.
+fn searched(report: anyhow::Result<Report>) -> Vec<Finding> {
+    match report {
+        Ok(report) if report.probed.is_empty() => vec![Finding::new(
+            Check::Dhcp,
+            Level::Unseen,
+            "no interface was searched for other DHCP servers",
+            "see `bootwright doctor interfaces`",
+        )],
+        Ok(report) => other_servers(&report),
+        Err(error) => {
+            let text = error.to_string();
+            let why = text.lines().next().unwrap_or_default();
+            vec![Finding::new(
+                Check::Dhcp,
+                Level::Unseen,
+                format!("other DHCP servers were not looked for: {why}"),
+                "see `bootwright doctor dhcp` and `bootwright events`",
+            )]
+        }
+    }
 }
 
 /// The configuration with these interfaces only.
@@ -362,6 +414,56 @@ mod tests {
             .map(|found| found.level)
             .collect();
         assert_eq!(levels, [Level::Ok, Level::Ok, Level::Error, Level::Unseen]);
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_never_good() {
+        let broken = || files(&[Problem::error("bad-value", "x".to_owned())]);
+        let mut findings = broken();
+        only(&mut findings, Check::Ports);
+        assert_eq!(findings, broken());
+        // Other mistakes are told where they are asked for.
+        let mut findings = vec![
+            Finding::new(Check::Files, Level::Warning, "a", "b"),
+            Finding::ok(Check::Clock, "c"),
+        ];
+        only(&mut findings, Check::Clock);
+        assert_eq!(findings, [Finding::ok(Check::Clock, "c")]);
+        only(&mut findings, Check::Ports);
+        assert_eq!(
+            (findings[0].check, findings[0].level),
+            (Check::Ports, Level::Unseen)
+        );
+        assert!(shown(&findings).ends_with("\n1 thing not seen\n"));
+    }
+
+    #[test]
+    fn a_search_that_was_none_is_told_as_such() {
+        let nowhere = Report {
+            probed: Vec::new(),
+            proxied: Vec::new(),
+        };
+        assert_eq!(searched(Ok(nowhere))[0].level, Level::Unseen);
+        let error = anyhow::anyhow!("the daemon did not answer\n  wait");
+        let findings = searched(Err(error));
+        assert_eq!(
+            findings[0].what,
+            "other DHCP servers were not looked for: the daemon did not answer"
+        );
+        assert_eq!(findings[0].level, Level::Unseen);
+    }
+
+    #[test]
+    fn a_daemon_that_cannot_be_seen_is_not_started_again() {
+        for (daemon, remedy) in [
+            (Daemon::Off, "start it: bootwright serve"),
+            (Daemon::Unseen("no".to_owned()), "run it with sudo"),
+        ] {
+            for finding in without_daemon(&daemon) {
+                assert_eq!(finding.level, Level::Unseen);
+                assert_eq!(finding.remedy.as_deref(), Some(remedy));
+            }
+        }
     }
 
     #[test]

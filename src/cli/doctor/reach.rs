@@ -23,6 +23,14 @@ const REQUEST: &[u8] = b"\x00\x01doctor-asks\x00octet\x00";
 pub(super) async fn ask(snapshot: &Snapshot, addresses: &[Ipv4Addr]) -> Vec<Finding> {
     let server = &snapshot.server;
     let mut findings = Vec::new();
+    if addresses.is_empty() {
+        findings.push(Finding::new(
+            Check::Answers,
+            Level::Unseen,
+            "there is no address to ask at: no interface that is served has one",
+            "see `bootwright doctor interfaces`",
+        ));
+    }
     for address in addresses {
         let place = format!("{address}, TCP port {}", server.http_port);
         findings.push(match http(*address, server.http_port).await {
@@ -98,6 +106,13 @@ async fn tftp(address: Ipv4Addr, port: u16) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn without_an_address_nobody_was_asked() {
+        let findings = ask(&Snapshot::default(), &[]).await;
+        let levels: Vec<Level> = findings.iter().map(|finding| finding.level).collect();
+        assert_eq!(levels, [Level::Unseen]);
+    }
 
     #[tokio::test]
     async fn whoever_answers_is_told_from_whoever_does_not() {

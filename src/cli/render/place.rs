@@ -1,6 +1,6 @@
 //! Rendered texts into files.
 //!
-//! **Invariant:** a file with secrets is of mode 0600 from its first byte on, and takes its name only when it
+//! **Invariant:** a file with secrets is the user's and of mode 0600 from its first byte on, and takes its name only when it
 //! is whole. Nothing is written through a link, into a pipe or onto a device.
 
 use std::ffi::{OsStr, OsString};
@@ -107,8 +107,8 @@ pub(in crate::cli) fn writable(path: &Path) -> anyhow::Result<()> {
     );
 }
 
-/// Writes a file beside its place and moves it there. One that has been there passes its owner and, where no secrets
-/// come into it, its mode on.
+/// Writes a file beside its place and moves it there. Where no secrets come into it, one that has been there passes its
+/// owner, group and mode on.
 pub(in crate::cli) fn replace(path: &Path, text: &str, mode: Mode) -> anyhow::Result<()> {
     let name = path
         .file_name()
@@ -150,13 +150,89 @@ fn beside(path: &Path, name: &OsStr, mode: Mode) -> io::Result<(PathBuf, File)> 
 
 fn fill(mut file: File, path: &Path, text: &str, mode: Mode) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
-    if let Ok(old) = fs::metadata(path) {
-        // Giving files away is root's; whoever else replaces a file owns it then.
-        let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
-        if mode == Mode::Usual {
-            file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))?;
-        }
+    if mode == Mode::Usual
+        && let Ok(old) = fs::metadata(path)
+    {
+        // Giving files away is root's, but for a group of one's own; whoever else replaces a file owns it then.
+        let group = fchown(&file, None, Some(old.gid()));
+        let owner = fchown(&file, Some(old.uid()), None);
+        // The old mode was meant for the old owner and group: without both it might shut everybody out.
+        let least = if group.is_ok() || owner.is_ok() {
+            0
+        } else {
+            file.metadata()?.mode()
+        };
+        let bits = (old.mode() | least) & 0o777;
+        file.set_permissions(fs::Permissions::from_mode(bits))?;
     }
     // Or the name may stand for nothing after a loss of power.
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::{Gid, Uid, chown, setfsgid, setfsuid};
+
+    use super::*;
+
+    /// A file of this owner, group and mode, in a folder that everybody may write to and whose files have another group.
+    fn old(owner: u32, mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        chown(folder.path(), None, Some(Gid::from_raw(60_003))).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o2777)).unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let (owner, group) = (Uid::from_raw(owner), Gid::from_raw(60_002));
+        chown(&path, Some(owner), Some(group)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        (folder, path)
+    }
+
+    /// Owner, group and mode of the file after it was replaced by a user in this group.
+    fn replaced(path: &Path, user: u32, group: u32) -> (u32, u32, u32) {
+        std::thread::scope(|scope| {
+            // These two are of the thread alone.
+            let written = scope.spawn(|| {
+                setfsgid(Gid::from_raw(group));
+                setfsuid(Uid::from_raw(user));
+                replace(path, "new", Mode::Usual)
+            });
+            written.join().unwrap().unwrap();
+        });
+        let found = fs::metadata(path).unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o7777)
+    }
+
+    #[test]
+    fn a_file_passes_on_what_it_can_and_is_never_narrowed_without() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let (_folder, path) = old(60_000, 0o640);
+        assert_eq!(replaced(&path, 0, 0), (60_000, 60_002, 0o640));
+        // Another user of its group.
+        assert_eq!(replaced(&path, 60_001, 60_002), (60_001, 60_002, 0o640));
+        // Its owner, who is not of its group.
+        assert_eq!(replaced(&path, 60_001, 60_001), (60_001, 60_003, 0o640));
+        // Somebody else: whoever reads it may go on.
+        let (folder, path) = old(60_000, 0o640);
+        let usual = folder.path().join("usual");
+        fs::write(&usual, "").unwrap();
+        let usual = fs::metadata(usual).unwrap().mode() & 0o777;
+        assert_eq!(
+            replaced(&path, 60_001, 60_001),
+            (60_001, 60_003, 0o640 | usual)
+        );
+    }
+
+    #[test]
+    fn a_file_with_secrets_is_given_to_nobody() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let (_folder, path) = old(60_000, 0o644);
+        replace(&path, "secret", Mode::Private).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o7777), (0, 0o600));
+    }
 }

@@ -19,10 +19,21 @@ macro_rules! rest {
     };
 }
 
-/// That no placeholder but those of the architecture follows.
+/// That no placeholder but those of the architecture, and what else is named here, follows.
 macro_rules! arch_only {
+    ($($more:literal)?) => {
+        concat!(
+            "(?!.*\\{\\{(?!\\s*(arch|debian_arch|efi_arch|grub_arch",
+            $($more,)?
+            ")\\s*\\}\\}))"
+        )
+    };
+}
+
+/// The same with variables.
+macro_rules! arch_or_variables {
     () => {
-        "(?!.*\\{\\{(?!\\s*(arch|debian_arch|efi_arch|grub_arch|vars\\.[A-Za-z0-9_]+)\\s*\\}\\}))"
+        arch_only!("|vars\\.[A-Za-z0-9_]+")
     };
 }
 
@@ -81,8 +92,10 @@ pub(super) const BOOT_FILE: &str =
 pub(super) const TEMPLATE_PATH: &str = "^[^/]";
 /// A path under `boot_assets` with placeholders for the architecture, or without.
 pub(super) const PLACE: &str = concat!("^(?!.*://)", arch_only!(), "[^/.\\\\][^\\\\]*$");
+/// The same, with variables too.
+pub(super) const FETCHED: &str = concat!("^(?!.*://)", arch_or_variables!(), "[^/.\\\\][^\\\\]*$");
 /// A path below a mirror, or a URL.
-pub(super) const REMOTE: &str = concat!("^", arch_only!(), "[^/\\\\#]+(/[^\\\\]*)?$");
+pub(super) const REMOTE: &str = concat!("^", arch_or_variables!(), "[^/\\\\#]+(/[^\\\\]*)?$");
 /// An address that files are fetched from.
 pub(super) const URL: &str = "^https?://[^/]";
 /// A whole path.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::forms::{
-    self, ANSWER, MEDIA_TYPE, PACKAGE, PLACE, REMOTE, SECRET, SHA256, TEMPLATE_PATH, URL,
+    self, ANSWER, FETCHED, MEDIA_TYPE, PACKAGE, PLACE, REMOTE, SECRET, SHA256, TEMPLATE_PATH, URL,
     WHOLE_PATH,
 };
 use super::node::{Node, words};
@@ -293,7 +293,7 @@ fn fetch() -> Node {
         [
             (
                 "path",
-                Node::like("Its place under `boot_assets`.", PLACE)
+                Node::like("Its place under `boot_assets`.", FETCHED)
                     .example("debian/12/{{ arch }}/linux"),
             ),
             (
@@ -309,9 +309,12 @@ fn fetch() -> Node {
             ),
             (
                 "member",
-                Node::like("Its path in the archive or image that is fetched.", PLACE),
+                Node::like("Its path in the archive or image that is fetched.", FETCHED),
             ),
-            ("in_package", Node::like("Its path in the package.", PLACE)),
+            (
+                "in_package",
+                Node::like("Its path in the package.", FETCHED),
+            ),
             ("package", Node::like(package, PACKAGE)),
             (
                 "is",

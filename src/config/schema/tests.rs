@@ -238,6 +238,23 @@ mod forms_of_texts {
     }
 
     #[test]
+    fn loaders_of_a_profile_have_no_variables_and_what_it_fetches_may() {
+        let schema = super::File::Profile.schema();
+        let pattern = |path: &str| super::at(&schema, path)["pattern"].as_str().unwrap();
+        let of_arch = "os/{{ arch }}/shim{{efi_arch}}.efi";
+        let of_variable = "os/{{ vars.release }}/linux";
+        for key in ["/boot/shim", "/boot/grub"] {
+            assert!(takes(pattern(key), of_arch), "{key}");
+            assert!(!takes(pattern(key), of_variable), "{key}");
+        }
+        for key in ["path", "from", "member", "in_package"] {
+            let key = format!("/fetch/files[]/{key}");
+            assert!(takes(pattern(&key), of_arch), "{key}");
+            assert!(takes(pattern(&key), of_variable), "{key}");
+        }
+    }
+
+    #[test]
     fn a_pattern_refuses_what_is_plainly_wrong() {
         for (pattern, bad) in [
             (MAC, "52:54:00:47:86"),
@@ -252,6 +269,8 @@ mod forms_of_texts {
             (SIZE, "256"),
             (HOST, "web01.lab"),
             (DOMAIN, "lab..example"),
+            (PLACE, "os/{{ vars.release }}/shim.efi"),
+            (FETCHED, "os/{{ host.name }}/linux"),
             (BOOT_FILE, "/srv/x"),
             (BOOT_FILE, "../x"),
             (BOOT_FILE, "gopher://x"),

@@ -322,7 +322,7 @@ fn package(text: &str) -> Result<String, Bad> {
 }
 
 /// A package's name (Debian policy section 5.6.1).
-fn package_name(text: &str) -> Result<String, Bad> {
+pub(crate) fn package_name(text: &str) -> Result<String, Bad> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-._".contains(c);
     if text.len() > 1 && text.chars().all(fits) && !text.starts_with(['-', '.', '+', '_']) {
         return Ok(text.to_owned());
