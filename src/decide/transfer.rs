@@ -143,7 +143,7 @@ pub struct Transfer {
     /// Bytes of the file from `base` on, behind `head` bytes that are done with.
     data: Vec<u8>,
     /// The whole file, where it lies in memory for all who are sent it; `data` is empty then.
-    shared: Option<Arc<[u8]>>,
+    shared: Option<Arc<Box<[u8]>>>,
     head: usize,
     /// The file ends where `data` ends.
     is_whole: bool,
@@ -228,7 +228,7 @@ impl Transfer {
 
     /// Bytes that are here, those that are done with included.
     fn here(&self) -> &[u8] {
-        self.shared.as_deref().unwrap_or(&self.data)
+        self.shared.as_ref().map_or(self.data.as_slice(), |file| &***file)
     }
 
     /// The client has agreed to the options, or there are none: a script may be made for it.
@@ -316,7 +316,7 @@ impl Transfer {
     }
 
     /// The same, of the whole file at once, before any other bytes: it is held once for all transfers of it.
-    pub fn supply_whole(&mut self, file: Arc<[u8]>) {
+    pub fn supply_whole(&mut self, file: Arc<Box<[u8]>>) {
         self.shared = Some(file);
         self.is_whole = true;
     }
@@ -578,7 +578,7 @@ impl Transfer {
         while packets < most && self.next < self.base + self.window() {
             let at = usize::try_from(self.next - self.base).ok()?;
             let at = self.head + at * size;
-            let here = self.shared.as_deref().unwrap_or(&self.data);
+            let here = self.shared.as_ref().map_or(self.data.as_slice(), |file| &***file);
             let left = here.get(at..).unwrap_or_default();
             let is_last = left.len() < size;
             if is_last && (!self.is_whole || at > here.len()) {

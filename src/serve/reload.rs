@@ -464,26 +464,38 @@ async fn settle(
             &format!("armings could not be compared with the new configuration: {error}"),
         );
     }
-    // Machines are answered by it already: what is to be told and kept of it may take its time.
-    let followed_up = aside({
+    // Machines are answered by it already. New ones that wait for their arming come first.
+    let new_hosts = aside({
         let (installs, old, new) = (ctx.installs.clone(), Arc::clone(&old), Arc::clone(&new));
-        let (keeper, now) = (keeper.clone(), ctx.now());
+        // Hosts that are there already are none that a reload adds, even when the store was out of
+        // reach so far.
         move |runtime| {
+            runtime
+                .block_on(installs.remember(&old.snapshot))
+                .and_then(|_| runtime.block_on(installs.remember(&new.snapshot)))
+        }
+    });
+    // A store that cannot be read has told so itself: nothing is new then.
+    if let Some(Ok(new_hosts)) = new_hosts.await
+        && !is_as_at_start
+    {
+        newcomers::arm(ctx, &new, &new_hosts).await;
+    }
+    // What is to be told and kept of it may take its time.
+    let followed_up = aside({
+        let (old, new) = (Arc::clone(&old), Arc::clone(&new));
+        let (keeper, now) = (keeper.clone(), ctx.now());
+        move |_| {
             let staged = keeper.stage(&sources, &new.snapshot.server, now);
             // The texts go before anything else takes room.
             drop(sources);
             let diff = difference(&old, &new);
-            // Hosts that are there already are none that a reload adds, even when the store was out of
-            // reach so far.
-            let new_hosts = runtime
-                .block_on(installs.remember(&old.snapshot))
-                .and_then(|_| runtime.block_on(installs.remember(&new.snapshot)));
-            (staged, diff.to_string(), diff, new_hosts)
+            (staged, diff.to_string(), diff)
         }
     });
     let followed_up = followed_up.await;
     let_go(old);
-    let Some((staged, changes, diff, new_hosts)) = followed_up else {
+    let Some((staged, changes, diff)) = followed_up else {
         trouble(
             ctx,
             "the configuration is in force; comparing it with the one before, and keeping it, have failed",
@@ -503,12 +515,6 @@ async fn settle(
     let mut event = Event::new(ctx.now(), Kind::ConfigReloaded, Reason::Reload).detail(detail);
     event.generation = new.snapshot.generation;
     ctx.journal.append(event);
-    // A store that cannot be read has told so itself: nothing is new then.
-    if let Ok(new_hosts) = new_hosts
-        && !is_as_at_start
-    {
-        newcomers::arm(ctx, &new, &new_hosts).await;
-    }
     keep(health, keeper, move || staged, new.snapshot.generation);
     Outcome {
         accepted: true,

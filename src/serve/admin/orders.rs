@@ -167,7 +167,14 @@ async fn carry_out(
     let in_force = ctx.config();
     let snapshot = &in_force.snapshot;
     let terms = terms(snapshot, verb, &order)?;
-    let selected = select(snapshot, &order.hosts, order.group.as_deref())?;
+    let selected = {
+        let (in_force, order) = (Arc::clone(&in_force), order.clone());
+        tokio::task::spawn_blocking(move || {
+            select(&in_force.snapshot, &order.hosts, order.group.as_deref())
+        })
+        .await
+        .map_err(|error| task_failed(&error))??
+    };
     let by = match order.by {
         Some(by) if operator.uid == 0 && !by.trim().is_empty() => by.trim().to_owned(),
         _ => user_of(operator).await,

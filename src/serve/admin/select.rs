@@ -1,5 +1,6 @@
 //! Which hosts an order means: names, MACs, addresses, globs, and groups with all that is nested in them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -7,7 +8,7 @@ use hyper::StatusCode;
 use super::error::ApiError;
 use super::hosts::find;
 use crate::base::suggest::nearest;
-use crate::base::{GroupName, glob};
+use crate::base::{GroupName, HostName, glob};
 use crate::config::Snapshot;
 use crate::config::snapshot::Host;
 
@@ -27,9 +28,11 @@ pub(super) fn select(
     group: Option<&str>,
 ) -> Result<Vec<Selected>, ApiError> {
     let mut selected: Vec<Selected> = Vec::new();
+    let mut places: HashMap<HostName, usize> = HashMap::new();
     let mut add = |host: &Arc<Host>, named: bool| {
         // Two names of one machine are one machine.
-        match selected.iter_mut().find(|s| s.host.name == host.name) {
+        let place = *places.entry(host.name.clone()).or_insert(selected.len());
+        match selected.get_mut(place) {
             Some(again) => again.named |= named,
             None => selected.push(Selected {
                 host: Arc::clone(host),

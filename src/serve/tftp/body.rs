@@ -243,7 +243,7 @@ impl Body {
     }
 
     /// All of the file, where it can lie in memory for all who are sent it. There is nothing to be read then.
-    pub(super) fn take_whole(&mut self, wholes: &Wholes) -> Option<Arc<[u8]>> {
+    pub(super) fn take_whole(&mut self, wholes: &Wholes) -> Option<Arc<Box<[u8]>>> {
         let Source::File(file) = &mut self.source else {
             return None;
         };

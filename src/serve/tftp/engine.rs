@@ -74,7 +74,7 @@ impl Engine {
     /// Starts one on an open socket. It closes when `cancel` is set, or when it is told.
     pub(super) fn start(
         ctx: &Context,
-        limits: &Limits,
+        (limits, wholes): (&Limits, &Wholes),
         spec: Spec,
         socket: UdpSocket,
         cancel: &CancellationToken,
@@ -90,7 +90,7 @@ impl Engine {
             iface: Arc::clone(&spec.iface),
             limits: limits.clone(),
             spellings: Spellings::default(),
-            wholes: Wholes::default(),
+            wholes: wholes.clone(),
             closing: closing.clone(),
         };
         let run = Run {

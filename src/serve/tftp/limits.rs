@@ -171,7 +171,7 @@ impl Limits {
     /// Whether a request had better wait: all places are taken, by clients that answer or may still.
     pub(super) fn must_wait(&self) -> bool {
         let running = lock(&self.running);
-        running.is_full() && running.oldest(None, Holder::is_silent).is_none()
+        running.is_full() && running.oldest_of_all(Holder::is_silent).is_none()
     }
 
     /// One more transfer to this client; the error says why not. Where there is no place left it gets that of the
@@ -184,7 +184,8 @@ impl Limits {
         let mut running = lock(&self.running);
         let mut evicted = None;
         if running.count(client) >= MAX_PER_CLIENT {
-            evicted = running.evict(Some(client), |holder| !holder.is_heard());
+            let place = running.oldest(|place| place.client == client, |holder| !holder.is_heard());
+            evicted = place.and_then(|place| running.evict(place));
             if evicted.is_none() {
                 return Err(format!(
                     "{MAX_PER_CLIENT} transfers to {client} are running"
@@ -192,9 +193,10 @@ impl Limits {
             }
         }
         if running.is_full() {
-            evicted = running
-                .evict(None, Holder::is_silent)
-                .or_else(|| running.evict(None, |holder| !holder.is_heard()));
+            let place = running
+                .oldest_of_all(Holder::is_silent)
+                .or_else(|| running.oldest_of_all(|holder| !holder.is_heard()));
+            evicted = place.and_then(|place| running.evict(place));
             if evicted.is_none() {
                 return Err(format!("{} transfers are running", running.places.len()));
             }
@@ -231,28 +233,25 @@ impl Running {
         self.by_client.get(&client).copied().unwrap_or_default()
     }
 
-    /// Takes the place of the oldest transfer, to this client or to anybody, whose client has not answered. It is still
-    /// to be stopped.
-    fn evict(
-        &mut self,
-        client: Option<IpAddr>,
-        which: impl Fn(&Holder) -> bool,
-    ) -> Option<Arc<Holder>> {
-        let (id, place) = self.oldest(client, which)?;
-        let (id, holder) = (*id, place.gives_way.clone()?);
-        self.give_back(id);
+    /// Takes a transfer's place. It is still to be stopped.
+    fn evict(&mut self, place: u64) -> Option<Arc<Holder>> {
+        let holder = self.places.get(&place)?.gives_way.clone()?;
+        self.give_back(place);
         Some(holder)
     }
 
-    fn oldest(
-        &self,
-        client: Option<IpAddr>,
-        which: impl Fn(&Holder) -> bool,
-    ) -> Option<(&u64, &Place)> {
-        self.places.iter().find(|(_, place)| {
-            let is_one = client.is_none_or(|client| place.client == client);
-            is_one && place.gives_way.as_deref().is_some_and(&which)
-        })
+    /// Of such transfers the one that has held such a place the longest, and may lose it.
+    fn oldest(&self, of: impl Fn(&Place) -> bool, which: impl Fn(&Holder) -> bool) -> Option<u64> {
+        let mut places = self.places.iter();
+        let found =
+            places.find(|(_, place)| of(place) && place.gives_way.as_deref().is_some_and(&which));
+        found.map(|(id, _)| *id)
+    }
+
+    /// The same among all whose place would be of use: where too many read, that of one that reads.
+    fn oldest_of_all(&self, which: impl Fn(&Holder) -> bool) -> Option<u64> {
+        let must_read = self.reading >= MAX_TRANSFERS;
+        self.oldest(|place| place.reads || !must_read, which)
     }
 
     fn give_back(&mut self, place: u64) {
@@ -409,6 +408,29 @@ mod tests {
         for (descriptors, in_all) in [(1_024, 1_000), (10_000, 2_500), (u64::MAX, MAX_IN_ALL)] {
             assert_eq!(lock(&Limits::within(descriptors).running).in_all, in_all);
         }
+    }
+
+    #[test]
+    fn who_reads_takes_no_place_of_one_that_does_not() {
+        let limits = Limits::default();
+        let take = |n: usize| {
+            let holder = holder();
+            let from = client(u8::try_from(n % 250).unwrap());
+            let permit = limits.take(from, Some(Arc::clone(&holder))).unwrap();
+            (holder, permit)
+        };
+        let small = take(0);
+        small.1.reads_nothing();
+        small.0.note_silent();
+        let reading: Vec<_> = (0..MAX_TRANSFERS).map(take).collect();
+        assert!(limits.must_wait());
+        // Without waiting it is one that reads which gives way, though it may still answer.
+        let _one_more = take(1);
+        assert_eq!(reading[0].0.why(), Some(Stop::Evicted));
+        assert_eq!(small.0.why(), None);
+        assert_eq!(lock(&limits.running).reading, MAX_TRANSFERS);
+        reading[7].0.note_silent();
+        assert!(!limits.must_wait());
     }
 
     #[test]

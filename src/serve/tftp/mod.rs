@@ -31,6 +31,7 @@ pub use tap::install_tap;
 
 use self::engine::{Engine, Spec};
 use self::limits::Limits;
+use self::whole::Wholes;
 use super::context::Context;
 use super::health::{Health, TFTP};
 use crate::config::Snapshot;
@@ -116,6 +117,7 @@ pub async fn run(ctx: Context, health: Health, sockets: Sockets, cancel: Cancell
         health,
         cancel: cancel.clone(),
         limits: Limits::within(preflight::raise_descriptor_limit()),
+        wholes: Wholes::default(),
         opened: sockets.opened,
         engines: BTreeMap::new(),
         trouble: BTreeMap::new(),
@@ -141,6 +143,7 @@ struct Supervisor {
     health: Health,
     cancel: CancellationToken,
     limits: Limits,
+    wholes: Wholes,
     /// Opened before the start and not yet used.
     opened: BTreeMap<SocketAddrV4, UdpSocket>,
     engines: BTreeMap<Ipv4Addr, Engine>,
@@ -213,7 +216,8 @@ impl Supervisor {
         };
         let (address, iface) = (spec.address, Arc::clone(&spec.iface));
         let engine = socket.and_then(|socket| {
-            Engine::start(&self.ctx, &self.limits, spec, socket, &self.cancel)
+            let shared = (&self.limits, &self.wholes);
+            Engine::start(&self.ctx, shared, spec, socket, &self.cancel)
                 .map_err(|error| error.to_string())
         });
         match engine {

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -127,6 +128,9 @@ impl Native {
 
     async fn listen(&self, listener: &UdpSocket) -> Result<(), String> {
         let mut buffer = [0; LONGEST];
+        // Those that wait for a place do not wait for a pause of those that ask.
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_waiting = !self.waiting().is_empty();
             let (len, from) = tokio::select! {
@@ -135,12 +139,12 @@ impl Native {
                     self.serve_waiting();
                     continue;
                 }
-                received = listener.recv_from(&mut buffer) => {
-                    received.map_err(|error| error.to_string())?
-                }
-                () = tokio::time::sleep(LOOK), if is_waiting => {
+                _ = look.tick(), if is_waiting => {
                     self.serve_waiting();
                     continue;
+                }
+                received = listener.recv_from(&mut buffer) => {
+                    received.map_err(|error| error.to_string())?
                 }
             };
             let SocketAddr::V4(from) = from else {

@@ -2,7 +2,7 @@
 //! at once.
 //!
 //! **Invariant:** what is given out is the file as it was at one moment; it stays that whatever becomes of the file. Files
-//! are held for no longer than they are being sent, [`MOST`] bytes of them in all.
+//! are held for no longer than they are being sent, [`MOST`] bytes of them in all, by all engines together.
 
 use std::fs::File;
 use std::io;
@@ -20,14 +20,22 @@ const LONGEST: u64 = 4 << 20;
 const MOST: u64 = 16 << 20;
 
 /// The files that are being sent.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Wholes {
-    held: Mutex<Vec<(Version, Weak<[u8]>)>>,
+    held: Arc<Mutex<Vec<Held>>>,
 }
+
+/// In a box, because what is weak keeps the place of what it points to.
+type Held = (Version, Weak<Box<[u8]>>);
 
 impl Wholes {
     /// All bytes of a file, when they can be had without waiting for a disk. `None`: it is to be read piece by piece.
-    pub(super) fn get(&self, file: &File, version: Version, now: Timestamp) -> Option<Arc<[u8]>> {
+    pub(super) fn get(
+        &self,
+        file: &File,
+        version: Version,
+        now: Timestamp,
+    ) -> Option<Arc<Box<[u8]>>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let there = held.iter().find(|(other, _)| *other == version);
         if let Some(bytes) = there.and_then(|(_, bytes)| bytes.upgrade()) {
@@ -42,7 +50,7 @@ impl Wholes {
         if all.saturating_add(version.len()) > MOST {
             return None;
         }
-        let bytes: Arc<[u8]> = read(file, version)?.into();
+        let bytes = Arc::new(read(file, version)?.into_boxed_slice());
         held.push((version, Arc::downgrade(&bytes)));
         Some(bytes)
     }
@@ -74,7 +82,7 @@ mod tests {
     use crate::serve::assets::{Asset, AssetTree};
 
     impl Wholes {
-        fn of(&self, asset: &Asset, now: Timestamp) -> Option<Arc<[u8]>> {
+        fn of(&self, asset: &Asset, now: Timestamp) -> Option<Arc<Box<[u8]>>> {
             self.get(&asset.file, asset.version, now)
         }
     }
@@ -94,21 +102,21 @@ mod tests {
         let one = wholes.of(&open(), later()).unwrap();
         let asset = open();
         let other = wholes.of(&asset, later()).unwrap();
-        assert_eq!(*one, *old);
+        assert_eq!(**one, *old);
         assert!(Arc::ptr_eq(&one, &other));
         // Another one in its place is another one.
         let new = folder.path().join("new");
         std::fs::write(&new, b"new").unwrap();
         std::fs::rename(&new, &path).unwrap();
-        assert_eq!(*wholes.of(&open(), later()).unwrap(), *b"new");
-        assert_eq!(*one, *old);
+        assert_eq!(**wholes.of(&open(), later()).unwrap(), *b"new");
+        assert_eq!(**one, *old);
         // Nothing is held that is not being sent.
         drop((one, other));
         let again = wholes.of(&open(), later()).unwrap();
         assert_eq!(wholes.held.lock().unwrap().len(), 1);
         drop(again);
         // The file that was opened before is still the old one.
-        assert_eq!(*wholes.of(&asset, later()).unwrap(), *old);
+        assert_eq!(**wholes.of(&asset, later()).unwrap(), *old);
     }
 
     #[test]
