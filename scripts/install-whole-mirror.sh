@@ -288,7 +288,6 @@ if [ "$(cat "$work/image.key" 2>/dev/null)" != "$image" ]; then
         (cd "$work/initrd" && cpio -id --quiet 2>/dev/null) || [ -d "$work/initrd/var" ]
     echo "$image" >"$work/image.key"
 fi
-kernel=$(basename "$work"/initrd/usr/lib/modules/*-$ARCH "$work"/initrd/lib/modules/*-$ARCH 2>/dev/null | tail -n 1)
 kernel=$(ls "$work"/initrd/lib/modules)
 
 stanzas "$main/dists/$suite/main/debian-installer/binary-$ARCH/Packages.xz" | needed "$kernel" | LC_ALL=C sort >"$work/components"

@@ -28,7 +28,8 @@ use std::thread::JoinHandle;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use self::disk::{Disk, Reader};
-use self::flood::{Flood, Header};
+use self::flood::Flood;
+pub use self::flood::Header;
 use self::writer::{HURRY, Message, Writer, write_behind, write_in_a_hurry};
 use super::event::{Event, Kind, Reason};
 use crate::base::{Clock as _, HardwareAddr, HostName, SystemClock, Timestamp, Token};
@@ -166,34 +167,8 @@ impl Journal {
     }
 
     /// The same for an event that is made only when it is kept, and not when it is one of a flood and
-    /// only counted. What is made has to have this time, kind, host and hardware address.
-    pub fn append_with(
-        &self,
-        at: Timestamp,
-        kind: Kind,
-        host: Option<&HostName>,
-        mac: HardwareAddr,
-        make: impl FnOnce() -> Event,
-    ) {
-        let header = Header::of(at, kind, host, mac);
-        self.append_headed(header, make);
-    }
-
-    /// The same for what a machine was given a moment ago and is given again: of this few are kept, so that who asks
-    /// over and over takes no room from others and costs nothing.
-    pub fn append_again(
-        &self,
-        at: Timestamp,
-        kind: Kind,
-        host: Option<&HostName>,
-        mac: HardwareAddr,
-        make: impl FnOnce() -> Event,
-    ) {
-        let header = Header::of(at, kind, host, mac).again();
-        self.append_headed(header, make);
-    }
-
-    fn append_headed(&self, header: Header<'_>, make: impl FnOnce() -> Event) {
+    /// only counted. What is made has to have the time, kind, host and hardware address of the header.
+    pub fn append_with(&self, header: Header<'_>, make: impl FnOnce() -> Event) {
         let (kept, summaries) = self.inner.shared.ring().flood.admit(header);
         if kept || !summaries.is_empty() {
             let event = kept.then(|| without_tokens(make()));

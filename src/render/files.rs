@@ -52,6 +52,31 @@ fn needed_by(
         .as_ref()
         .and_then(|name| snapshot.profile(name));
     let arch = usual_architecture(host, profile.map(AsRef::as_ref));
+    let mut files = loaders_of(snapshot, host, profile.map(AsRef::as_ref), is_there);
+    if let (Some(profile), Some(subnet)) = (profile, snapshot.subnet_of(host)) {
+        let view = View {
+            snapshot,
+            host,
+            profile,
+            arch,
+            server: subnet.example_server,
+            token: None,
+        };
+        if let Ok(boot) = config.renderer.boot(&view) {
+            files.extend(boot.assets().into_iter().map(|asset| (asset.clone(), None)));
+        }
+    }
+    (arch, files)
+}
+
+/// The loaders among them.
+fn loaders_of(
+    snapshot: &Snapshot,
+    host: &Host,
+    profile: Option<&Profile>,
+    is_there: IsThere<'_>,
+) -> Vec<(AssetRef, Option<Firmware>)> {
+    let arch = usual_architecture(host, profile);
     let mut files = Vec::new();
     let own = host
         .loader
@@ -60,7 +85,6 @@ fn needed_by(
     if let Some(loader) = own {
         files.extend(AssetRef::parse(loader).map(|asset| (asset, None)));
     } else if snapshot.boots_signed(host) {
-        let profile = profile.map(AsRef::as_ref);
         let uefi = usual_firmware(arch)
             .iter()
             .filter(|firmware| firmware.is_uefi());
@@ -76,20 +100,7 @@ fn needed_by(
             files.extend(asset.map(|asset| (asset, only)));
         }
     }
-    if let (Some(profile), Some(subnet)) = (profile, snapshot.subnet_of(host)) {
-        let view = View {
-            snapshot,
-            host,
-            profile,
-            arch,
-            server: subnet.example_server,
-            token: None,
-        };
-        if let Ok(boot) = config.renderer.boot(&view) {
-            files.extend(boot.assets().into_iter().map(|asset| (asset.clone(), None)));
-        }
-    }
-    (arch, files)
+    files
 }
 
 /// The boot files that a host's kernel command line, script and answers name by `asset()`, beside those that its
@@ -269,7 +280,7 @@ pub(super) fn missing_for<'a>(
             let problem = Problem::warning(code, message).help(
                 match fetched_by(&config.snapshot, &path) {
                     Some(command) => format!("`{command}` brings it, or put it at {folder}/{path}"),
-                    None => match by_hand(&config.snapshot, &hosts) {
+                    None => match by_hand(&config.snapshot, &hosts, &path, is_there) {
                         Some(by_hand) => format!("put it at {folder}/{path}: {by_hand}"),
                         None => format!("put it at {folder}/{path}"),
                     },
@@ -442,10 +453,26 @@ pub fn hidden(
         .collect()
 }
 
-/// How an operator comes by boot files that no command brings, going by the profile of the first host.
-pub fn by_hand(snapshot: &Snapshot, hosts: &[&Host]) -> Option<String> {
-    let profile = snapshot.profile(hosts.first()?.profile.as_ref()?)?;
-    profile.fetch.as_ref()?.by_hand.clone()
+/// How an operator comes by a boot file that no command brings, going by the first of its hosts.
+fn by_hand(
+    snapshot: &Snapshot,
+    hosts: &[&Host],
+    path: &str,
+    is_there: IsThere<'_>,
+) -> Option<String> {
+    if path.rsplit('/').next() == Some("wimboot") {
+        return Some("it comes from ipxe.org/wimboot".to_owned());
+    }
+    let host = hosts.first()?;
+    let profile = snapshot.profile(host.profile.as_ref()?)?;
+    // A profile that lists its files says it of these, and `fetched_by` knows them.
+    let fetch = profile
+        .fetch
+        .as_ref()
+        .filter(|fetch| fetch.files.is_empty())?;
+    let loaders = loaders_of(snapshot, host, Some(profile), is_there);
+    let is_loader = loaders.iter().any(|(asset, _)| asset.path() == Some(path));
+    fetch.by_hand.clone().filter(|_| !is_loader)
 }
 
 /// The command that brings a boot file, for those of which a profile or the product knows where they are.

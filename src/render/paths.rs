@@ -1,7 +1,9 @@
 //! Boot files by path under `boot_assets` or by URL.
 //!
-//! **Invariant:** an [`AssetRef::Path`] is normal: no leading slash, no empty, hidden or `..` part, no
-//! character that a path on the disk or a URL could take otherwise.
+//! **Invariant:** an [`AssetRef::Path`] is normal: no leading slash, no empty, hidden (but [`OF_TREES`]) or `..`
+//! part, no character that a path on the disk or a URL could take otherwise.
+
+use crate::wire::names::OF_TREES;
 
 /// A boot file: by path under `boot_assets`, or by URL as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,7 +51,7 @@ impl AssetRef {
                         "`{text}` leads out of the boot files by `..`; paths are relative to boot_assets"
                     ));
                 }
-                hidden if hidden.starts_with('.') => {
+                hidden if hidden.starts_with('.') && !OF_TREES.contains(&hidden) => {
                     return Err(format!(
                         "`{hidden}` in `{text}` begins with a dot; such files are not served"
                     ));
@@ -115,6 +117,9 @@ mod tests {
             path(" //debian/./12//linux "),
             Ok(Some("debian/12/linux".into()))
         );
+        let of_tree = "alma/9/x86_64/.treeinfo";
+        assert_eq!(path(of_tree), Ok(Some(of_tree.into())));
+        assert!(path("alma/9/.treeinfo.old").is_err());
         assert!(path("http://a/b c?d").is_err());
         assert_eq!(path("http://a/../b"), Ok(None));
         for bad in ["", "/", "../x", "a/../b", "a/.hidden", "a\\b", "a\nb"] {

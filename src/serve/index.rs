@@ -25,6 +25,7 @@ use super::mirror;
 use crate::base::{Timestamp, pace};
 use crate::config::brought::{self, Brought};
 use crate::journal::event::{Event, Kind, Reason};
+use crate::wire::names::OF_TREES;
 
 /// The file in the state folder.
 const FILE: &str = "boot-files.json";
@@ -222,7 +223,8 @@ fn walk(root: &Path) -> BTreeMap<String, Stamp> {
             let Ok(kind) = entry.file_type() else {
                 continue;
             };
-            if name.starts_with('.') || kind.is_symlink() {
+            let is_hidden = name.starts_with('.') && !OF_TREES.contains(&name.as_str());
+            if is_hidden || kind.is_symlink() {
                 continue;
             }
             let path = format!("{prefix}{name}");
@@ -386,6 +388,16 @@ mod tests {
         assert!(next.views(root)[0].amiss.is_some());
         fs::remove_file(root.join("a/abc")).unwrap();
         assert_eq!(next.look(root, later(), &|| false), (Vec::new(), true));
+    }
+
+    #[test]
+    fn what_describes_a_tree_is_looked_at_too() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".treeinfo", ".discinfo", ".hidden", "a"] {
+            fs::write(folder.path().join(name), b"abc").unwrap();
+        }
+        let paths: Vec<String> = walk(folder.path()).into_keys().collect();
+        assert_eq!(paths, [".discinfo", ".treeinfo", "a"]);
     }
 
     #[test]

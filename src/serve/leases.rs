@@ -275,13 +275,14 @@ impl Leases {
             name: lease.name,
         };
         // A pool that was made smaller, or is no more, gives nobody its addresses again: who has one is refused it at
-        // the next renewal, and what has ended there means nothing any more.
+        // the next renewal, and what has ended there means nothing any more. What was declined is somebody's still.
         let is_of_a_pool = |ip: Ipv4Addr| {
             let mut subnets = snapshot.subnets.iter();
             subnets.any(|subnet| subnet.leases().is_some_and(|pool| pool.contains(ip)))
         };
         let counts = |lease: &Lease| {
-            lease.state == LeaseState::Bound && lease.runs(now) || is_of_a_pool(lease.ip)
+            let holds = lease.state != LeaseState::Released && lease.until > now;
+            holds || is_of_a_pool(lease.ip)
         };
         Ok(all.into_iter().filter(counts).map(view).collect())
     }
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_an_address_that_is_of_no_pool_any_more_only_a_running_lease_is_told() {
+    async fn of_an_address_that_is_of_no_pool_any_more_only_what_still_holds_is_told() {
         let leases = Leases::new(Arc::new(AnyStore::in_memory()));
         leases.read().await.unwrap();
         assert!(leases.change(0, lease(1, 60), true, NOW).await);
@@ -352,6 +353,24 @@ mod tests {
         assert_eq!(told(&snapshot, 61).await, [""; 0]);
         snapshot.subnets[0].pool = None;
         assert_eq!(told(&snapshot, 61).await, [""; 0]);
+        // Somebody has it: it is not free.
+        let declined = |state| Lease {
+            state,
+            ..lease(1, 60)
+        };
+        assert!(
+            leases
+                .change(1, declined(LeaseState::Declined), true, NOW)
+                .await
+        );
+        assert_eq!(told(&snapshot, 1).await, ["declined"]);
+        assert_eq!(told(&snapshot, 61).await, [""; 0]);
+        assert!(
+            leases
+                .change(2, declined(LeaseState::Released), true, NOW)
+                .await
+        );
+        assert_eq!(told(&snapshot, 1).await, [""; 0]);
     }
 
     #[tokio::test]

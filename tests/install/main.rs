@@ -322,15 +322,18 @@ fn judge_the_events(events: &[Event], case: &Case) {
     }
 }
 
+/// How many files with these words in their names were fetched.
+fn fetched_of(events: &[Event], words: &str) -> usize {
+    events
+        .iter()
+        .filter(|event| event.kind == Kind::HttpAsset)
+        .filter(|event| event.file.as_deref().unwrap_or_default().contains(words))
+        .count()
+}
+
 /// What was fetched of the short test's mirror: components of the installer, the base system, packages by apt.
 fn judge_the_short_way(events: &[Event]) {
-    let fetched = |words: &str| {
-        events
-            .iter()
-            .filter(|event| event.kind == Kind::HttpAsset)
-            .filter(|event| event.file.as_deref().unwrap_or_default().contains(words))
-            .count()
-    };
+    let fetched = |words| fetched_of(events, words);
     assert_eq!(fetched("debian-mirror/pool/components/"), 6);
     assert_eq!(fetched("debian-mirror/base.tar"), 1);
     for package in ["openssh-server_", "wget_", "hello_", "grub-pc-bin_"] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use bootwright::journal::event::{Event, Kind};
+use bootwright::journal::event::Event;
 
 use crate::case::Case;
 use crate::lab::Site;
@@ -135,13 +135,7 @@ pub(crate) fn judge(system: &BTreeMap<&'static str, String>, case: &Case) {
 
 /// The installer took its components and its packages of the mirror, by the signed indices.
 pub(crate) fn judge_the_mirror(events: &[Event]) {
-    let fetched = |words: &str| {
-        events
-            .iter()
-            .filter(|event| event.kind == Kind::HttpAsset)
-            .filter(|event| event.file.as_deref().unwrap_or_default().contains(words))
-            .count()
-    };
+    let fetched = |words: &str| crate::fetched_of(events, words);
     for component in [
         "partman-auto_",
         "bootstrap-base_",

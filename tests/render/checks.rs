@@ -1,6 +1,6 @@
 //! The check: every host's every file, and problems that can be read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -327,6 +327,48 @@ fn missing_boot_files_are_told_with_the_command_that_brings_them() {
     assert_eq!(files::missing(&config, &|_| true, &|_| None), []);
     let kernel = files::missing(&config, &|path| path != "debian/12/x86_64/linux", &|_| None);
     assert_eq!(kernel.len(), 1);
+}
+
+#[test]
+fn missing_files_that_no_command_brings_are_told_with_where_they_come_from() {
+    // The remedies for files that one host with a shipped profile and this loader lacks.
+    let remedies = |name: &str, loader: &str| -> BTreeMap<String, String> {
+        let mut draft = Draft::shipped();
+        draft.profiles = vec![shipped_profile(name)];
+        let mut own = host("web01", 11, "");
+        own.profile = name.parse().ok();
+        own.loader = Some(loader.to_owned());
+        draft.hosts.push(own);
+        let found = files::missing(&in_force(&draft.build()), &|_| false, &|_| None);
+        let told = found.into_iter().map(|problem| {
+            let path = problem.message.split('`').nth(1).unwrap_or_default();
+            (path.to_owned(), problem.help.unwrap_or_default())
+        });
+        told.collect()
+    };
+    let own = "site/own.efi";
+    let windows = remedies("windows-11", own);
+    assert_eq!(
+        windows["wimboot/wimboot"],
+        "put it at boot-assets/wimboot/wimboot: it comes from ipxe.org/wimboot"
+    );
+    let image = "`bootwright assets fetch windows-11 --from IMAGE` brings it";
+    assert!(windows["windows/11/x86_64/boot.wim"].starts_with(image));
+    for (profile, image) in [
+        ("windows-11", "microsoft"),
+        ("esxi-8", "Broadcom"),
+        ("rhel-9", "Red Hat"),
+    ] {
+        let told = remedies(profile, own);
+        assert_eq!(told[own], "put it at boot-assets/site/own.efi", "{profile}");
+        for (path, remedy) in &told {
+            assert!(!remedy.contains("FILE is"), "{path}: {remedy}");
+            let of_image = path.starts_with("esxi/");
+            assert_eq!(remedy.contains(image), of_image, "{path}: {remedy}");
+        }
+    }
+    let of_image = |path: &String| path.starts_with("esxi/");
+    assert!(remedies("esxi-8", own).keys().any(of_image));
 }
 
 /// What is told to be missing of one host with this template and command line.

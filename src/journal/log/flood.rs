@@ -49,7 +49,7 @@ enum Class {
 
 /// What decides whether an event is kept.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Header<'a> {
+pub struct Header<'a> {
     pub(super) at: Timestamp,
     pub(super) kind: Kind,
     pub(super) host: Option<&'a HostName>,
@@ -60,7 +60,7 @@ pub(super) struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Of an event with these.
-    pub(super) const fn of(
+    pub const fn of(
         at: Timestamp,
         kind: Kind,
         host: Option<&'a HostName>,
@@ -75,8 +75,10 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Of what is given again at once.
-    pub(super) const fn again(self) -> Self {
+    /// The same of what a machine was given a moment ago and is given again: of this few are kept, so that who asks
+    /// over and over takes no room from others and costs nothing.
+    #[must_use]
+    pub const fn again(self) -> Self {
         Self {
             again: true,
             ..self

@@ -196,17 +196,11 @@ fn storage_section(storage: &Node, findings: &mut Vec<Finding>) {
     for group in groups {
         devices.extend(list(group, "logicalVolumes"));
     }
-    let mut aliases = BTreeSet::new();
-    for alias in devices.iter().filter_map(|device| device.get("alias")) {
-        if let Some(name) = alias.text()
-            && !aliases.insert(name.to_owned())
-        {
-            findings.push(Finding::wrong(
-                alias.line,
-                format!("two devices have the alias `{}`", shortened(name)),
-            ));
-        }
-    }
+    // Several devices may bear one: whatever names it means all of them.
+    let aliases: BTreeSet<&str> = devices
+        .iter()
+        .filter_map(|device| device.get("alias")?.text())
+        .collect();
     let mut named: Vec<&Node> = raids
         .iter()
         .flat_map(|raid| list(raid, "devices"))

@@ -23,6 +23,7 @@ use hyper::{Method, Request};
 use crate::base::{Architecture, HardwareAddr, HostName, ProfileName, Timestamp};
 use crate::decide::http::Peer;
 use crate::journal::event::{Event, Kind, Reason};
+use crate::journal::log::Header;
 use crate::render::load::InForce;
 use crate::serve::context::Context;
 use crate::serve::listener::{Connection, Reply};
@@ -147,19 +148,19 @@ impl KeptAnswers {
             return None;
         }
         let host = &kept.from.host;
-        ctx.journal
-            .append_again(now, Kind::HttpAnswer, Some(host), given.mac, || {
-                let mut event = Event::new(now, Kind::HttpAnswer, Reason::Done)
-                    .host(host.clone())
-                    .mac(given.mac)
-                    .ip(given.peer)
-                    .file(given.shown.clone());
-                event.iface = ctx.links.owner_of(given.local).map(|link| link.name);
-                event.generation = in_force.snapshot.generation;
-                event.bytes = u64::try_from(kept.text.bytes.len()).ok();
-                event.took_us = u64::try_from(ctx.now().since(now).as_micros()).ok();
-                event
-            });
+        let header = Header::of(now, Kind::HttpAnswer, Some(host), given.mac);
+        ctx.journal.append_with(header.again(), || {
+            let mut event = Event::new(now, Kind::HttpAnswer, Reason::Done)
+                .host(host.clone())
+                .mac(given.mac)
+                .ip(given.peer)
+                .file(given.shown.clone());
+            event.iface = ctx.links.owner_of(given.local).map(|link| link.name);
+            event.generation = in_force.snapshot.generation;
+            event.bytes = u64::try_from(kept.text.bytes.len()).ok();
+            event.took_us = u64::try_from(ctx.now().since(now).as_micros()).ok();
+            event
+        });
         Some(kept.text.clone())
     }
 

@@ -31,6 +31,7 @@ use crate::decide::dhcp::{
 use crate::decide::loops::LoopGuard;
 use crate::decide::{Arrival, Destination, Facts, Known, Stage};
 use crate::journal::event::{Event, Kind, Reason};
+use crate::journal::log::Header;
 use crate::render::load::InForce;
 use crate::serve::context::{Context, DiskBootFiles};
 use crate::serve::foreign;
@@ -322,26 +323,25 @@ impl Service {
             }
         };
         let host = decision.host.as_ref();
-        self.ctx
-            .journal
-            .append_with(arrival.at, kind, host, request.mac, || {
-                let mut event = begin_event(in_force, arrival, *began, kind, reason);
-                event.host.clone_from(&decision.host);
-                event.mac = Some(request.mac);
-                event.xid = Some(request.xid);
-                event.stage = Some(decision.stage.as_str().into());
-                event.file = decision.boot_file.as_deref().map(str::to_owned);
-                event.ip = ip;
-                event.bytes = bytes;
-                let details = [
-                    before.as_deref(),
-                    decision.detail.as_deref(),
-                    after.as_deref(),
-                ];
-                let details: Vec<&str> = details.into_iter().flatten().collect();
-                event.detail = (!details.is_empty()).then(|| details.join("; "));
-                event
-            });
+        let header = Header::of(arrival.at, kind, host, request.mac);
+        self.ctx.journal.append_with(header, || {
+            let mut event = begin_event(in_force, arrival, *began, kind, reason);
+            event.host.clone_from(&decision.host);
+            event.mac = Some(request.mac);
+            event.xid = Some(request.xid);
+            event.stage = Some(decision.stage.as_str().into());
+            event.file = decision.boot_file.as_deref().map(str::to_owned);
+            event.ip = ip;
+            event.bytes = bytes;
+            let details = [
+                before.as_deref(),
+                decision.detail.as_deref(),
+                after.as_deref(),
+            ];
+            let details: Vec<&str> = details.into_iter().flatten().collect();
+            event.detail = (!details.is_empty()).then(|| details.join("; "));
+            event
+        });
         self.note_loader(in_force, request, arrival, decision);
         if decision.reason == Reason::OtherServer {
             foreign::note_choice(

@@ -55,14 +55,23 @@ struct Inner {
     flights: Mutex<HashMap<String, Arc<watch::Sender<Progress>>>>,
     /// Servers that could not be asked lately, by the mirror's path.
     down: Mutex<HashMap<String, Timestamp>>,
-    /// Bytes that are kept, by the mirror's path; counted once and then kept up.
-    held: Mutex<HashMap<String, u64>>,
+    /// By the mirror's path.
+    held: Mutex<HashMap<String, Held>>,
     /// Held by whoever makes room, which waits for the disk; the others are held for a moment.
     makes_room: Mutex<()>,
     swept: OnceCell<()>,
     places: Semaphore,
     next: AtomicU64,
     settings: Mutex<Settings>,
+}
+
+/// Bytes that are kept of a mirror.
+#[derive(Debug, Default)]
+struct Held {
+    /// Counted once and then kept up; `None`: they are to be counted. Rather too many than too few.
+    bytes: Option<u64>,
+    /// All that were ever placed: what is placed during a count may be missing in it.
+    placed: u64,
 }
 
 /// What tests change.
@@ -247,19 +256,47 @@ impl Mirrors {
     ) -> io::Result<()> {
         let _one_at_a_time = locked(&self.0.makes_room);
         let folder = mirror.path.as_str();
-        let held = || locked(&self.0.held);
-        let known = held().get(folder).copied();
-        let now_held = known.unwrap_or_else(|| shelf.held(folder));
+        let known = locked(&self.0.held).get(folder).and_then(|held| held.bytes);
+        let now_held = match known {
+            Some(bytes) => bytes,
+            None => self.count(folder, || Ok(shelf.held(folder)))?,
+        };
         let more = if incoming > mirror.keep { 0 } else { incoming };
         let fits = now_held.saturating_add(more) <= mirror.keep;
         if fits && shelf.free()? >= incoming.saturating_add(reserve) {
-            held().entry(folder.to_owned()).or_insert(now_held);
             return Ok(());
         }
-        held().remove(folder);
-        let now_held = shelf.make_room(folder, mirror.keep, more, reserve)?;
-        held().insert(folder.to_owned(), now_held);
+        self.count(folder, || {
+            shelf.make_room(folder, mirror.keep, more, reserve)
+        })?;
         Ok(())
+    }
+
+    /// Takes note of what a count of a mirror's bytes finds, and of what is placed while it counts.
+    fn count(&self, folder: &str, count: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
+        let before = self.with_held(folder, |held| {
+            held.bytes = None;
+            held.placed
+        });
+        let counted = count()?;
+        Ok(self.with_held(folder, |held| {
+            let meanwhile = held.placed.saturating_sub(before);
+            *held.bytes.insert(counted.saturating_add(meanwhile))
+        }))
+    }
+
+    /// Takes note of a file that was placed, where one of `before` bytes was.
+    fn placed(&self, folder: &str, before: u64, size: u64) {
+        self.with_held(folder, |held| {
+            held.placed = held.placed.saturating_add(size);
+            if let Some(bytes) = &mut held.bytes {
+                *bytes = bytes.saturating_sub(before).saturating_add(size);
+            }
+        });
+    }
+
+    fn with_held<T>(&self, folder: &str, change: impl FnOnce(&mut Held) -> T) -> T {
+        change(locked(&self.0.held).entry(folder.to_owned()).or_default())
     }
 }
 
@@ -403,10 +440,8 @@ impl Flight {
         });
         match placed {
             Ok(before) => {
-                let mut held = locked(&self.mirrors.0.held);
-                if let Some(held) = held.get_mut(&self.wanted.mirror.path) {
-                    *held = held.saturating_sub(before).saturating_add(size);
-                }
+                let folder = &self.wanted.mirror.path;
+                self.mirrors.placed(folder, before, size);
                 event.detail = Some(detail);
             }
             Err(error) => event.detail = Some(format!("{detail}; it is not kept: {error}")),
@@ -436,7 +471,8 @@ impl Flight {
         if gone {
             let (shelf, path) = (self.shelf.clone(), self.wanted.path.clone());
             let _ = tokio::task::spawn_blocking(move || shelf.remove(&path)).await;
-            locked(&self.mirrors.0.held).remove(&self.wanted.mirror.path);
+            let folder = &self.wanted.mirror.path;
+            self.mirrors.with_held(folder, |held| held.bytes = None);
         }
         self.end(if given {
             Progress::Kept
@@ -465,4 +501,29 @@ impl Flight {
 pub fn forget_others(state_dir: &Path, mirrors: &[Mirror]) {
     let folders: Vec<String> = mirrors.iter().map(|mirror| mirror.path.clone()).collect();
     Shelf::in_state(state_dir).forget_others(&folders);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_placed_during_a_count_is_held_too() {
+        let mirrors = Mirrors::default();
+        let held = |folder: &str| mirrors.with_held(folder, |held| held.bytes);
+        let count = || {
+            mirrors.placed("deb", 3, 10);
+            mirrors.placed("rpm", 0, 5);
+            Ok(30)
+        };
+        assert_eq!(mirrors.count("deb", count).unwrap(), 40);
+        assert_eq!((held("deb"), held("rpm")), (Some(40), None));
+        mirrors.placed("deb", 4, 6);
+        assert_eq!(held("deb"), Some(42));
+        // What was placed before is in the count.
+        assert_eq!(mirrors.count("deb", || Ok(36)).unwrap(), 36);
+        let full = || Err(io::ErrorKind::StorageFull.into());
+        assert!(mirrors.count("deb", full).is_err());
+        assert_eq!(held("deb"), None);
+    }
 }

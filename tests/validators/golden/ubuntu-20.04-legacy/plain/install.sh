@@ -18,9 +18,9 @@ stopped=$root/tmp/bootwright.stopped
 # --- reports -------------------------------------------------------------------------------------
 
 # A busybox that does not know -T falls over it.
-post='' limit=''
+post='' limit='' log_limit=''
 if wget --help 2>&1 | grep -q -e --post-data; then post=yes; fi
-if wget --help 2>&1 | grep -q -e '-T[ ,]'; then limit='-T 20 -t 1'; fi
+if wget --help 2>&1 | grep -q -e '-T[ ,]'; then limit='-T 20 -t 1' log_limit='-T 60 -t 1'; fi
 
 # Percent-encodes one line of printable ASCII; anything else is left out.
 encode() {
@@ -58,7 +58,7 @@ report() {
 send_log() {
     if [ -z "$post" ] || [ ! -s "$1" ]; then return 0; fi
     tail -c 4000000 "$1" >"$root/tmp/bootwright.log"
-    wget -q $limit -O /dev/null --header='Content-Type: text/plain' \
+    wget -q $log_limit -O /dev/null --header='Content-Type: text/plain' \
         --post-file="$root/tmp/bootwright.log" http://10.99.0.2:8080/report/abcdefghijklmnopqrstuvwxyz/logs"/$2" </dev/null >/dev/null 2>&1
     rm -f "$root/tmp/bootwright.log"
 }
