@@ -333,7 +333,7 @@ fn fetched_of(events: &[Event], words: &str) -> usize {
 
 /// What was fetched of the short test's mirror: components of the installer, the base system, packages by apt.
 fn judge_the_short_way(events: &[Event]) {
-    let fetched = |words| fetched_of(events, words);
+    let fetched = |words: &str| fetched_of(events, words);
     assert_eq!(fetched("debian-mirror/pool/components/"), 6);
     assert_eq!(fetched("debian-mirror/base.tar"), 1);
     for package in ["openssh-server_", "wget_", "hello_", "grub-pc-bin_"] {
