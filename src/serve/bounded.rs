@@ -6,22 +6,59 @@ use hashbrown::HashTable;
 
 use crate::base::{FastHash, HardwareAddr};
 
-/// A map that forgets what came first when it is full. What is in it lies side by side, in the order in which it
-/// came, and the table beside it holds places only: it grows without being there twice.
+/// Values that lie side by side: this many, then the next ones elsewhere.
+const CHUNK: usize = 1_024;
+
+/// A map that forgets what came first when it is full. What is in it lies in chunks, in the order in which it
+/// came, and the table beside it holds places only: it grows without being there twice, and without a copy that packets
+/// would wait for.
 #[derive(Debug)]
 pub(super) struct Bounded<T> {
     places: HashTable<u32>,
-    values: Vec<(HardwareAddr, T)>,
+    values: Chunks<(HardwareAddr, T)>,
     /// The place that is given away next, once all are taken.
     oldest: usize,
     random: FastHash,
+}
+
+/// A list that grows by chunks.
+#[derive(Debug)]
+struct Chunks<T> {
+    /// Of [`CHUNK`] values each, but for the last one.
+    chunks: Vec<Vec<T>>,
+}
+
+impl<T> Chunks<T> {
+    fn len(&self) -> usize {
+        let whole = self.chunks.len().saturating_sub(1) * CHUNK;
+        self.chunks.last().map_or(0, |last| whole + last.len())
+    }
+
+    fn get(&self, place: usize) -> Option<&T> {
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut T> {
+        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+    }
+
+    fn push(&mut self, value: T) {
+        match self.chunks.last_mut().filter(|last| last.len() < CHUNK) {
+            Some(last) => last.push(value),
+            None => {
+                let mut last = Vec::with_capacity(CHUNK);
+                last.push(value);
+                self.chunks.push(last);
+            }
+        }
+    }
 }
 
 impl<T> Default for Bounded<T> {
     fn default() -> Self {
         Self {
             places: HashTable::new(),
-            values: Vec::new(),
+            values: Chunks { chunks: Vec::new() },
             oldest: 0,
             random: FastHash::default(),
         }
@@ -108,12 +145,27 @@ impl<T> Bounded<T> {
 mod tests {
     use super::*;
 
+    fn mac(n: u32) -> HardwareAddr {
+        let [_, a, b, c] = n.to_be_bytes();
+        HardwareAddr::ethernet([2, 0, 0, a, b, c])
+    }
+
+    #[test]
+    fn more_than_a_chunk_is_found() {
+        let most = 3 * u32::try_from(CHUNK).unwrap() + 7;
+        let mut bounded = Bounded::default();
+        for n in 0..2 * most {
+            bounded.insert(mac(n), n, usize::try_from(most).unwrap());
+        }
+        for n in 0..2 * most {
+            let kept = (n >= most).then_some(n);
+            assert_eq!(bounded.get(mac(n)).copied(), kept, "{n}");
+        }
+        assert_eq!(bounded.len(), usize::try_from(most).unwrap());
+    }
+
     #[test]
     fn what_came_first_goes_first_and_the_rest_is_found() {
-        let mac = |n: u32| {
-            let [_, a, b, c] = n.to_be_bytes();
-            HardwareAddr::ethernet([2, 0, 0, a, b, c])
-        };
         let mut bounded = Bounded::default();
         for n in 0..1_000 {
             assert_eq!(bounded.get(mac(n)), None);
