@@ -43,13 +43,12 @@ impl<T> Chunks<T> {
     }
 
     fn push(&mut self, value: T) {
-        match self.chunks.last_mut().filter(|last| last.len() < CHUNK) {
-            Some(last) => last.push(value),
-            None => {
-                let mut last = Vec::with_capacity(CHUNK);
-                last.push(value);
-                self.chunks.push(last);
-            }
+        if let Some(last) = self.chunks.last_mut().filter(|last| last.len() < CHUNK) {
+            last.push(value);
+        } else {
+            let mut last = Vec::with_capacity(CHUNK);
+            last.push(value);
+            self.chunks.push(last);
         }
     }
 }
