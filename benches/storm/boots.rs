@@ -70,6 +70,11 @@ impl Stage {
         }
     }
 
+    /// All that a boot with this last one has.
+    pub fn up_to(last: Self) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |stage| *stage <= last)
+    }
+
     fn next(self) -> Option<Self> {
         let at = Self::ALL.iter().position(|stage| *stage == self)?;
         Self::ALL.get(at + 1).copied()
@@ -79,6 +84,8 @@ impl Stage {
 /// What each machine must get.
 #[derive(Debug, Clone)]
 pub struct Files {
+    /// What a boot ends with.
+    pub last: Stage,
     pub loader: Want,
     pub kernel: Arc<Vec<u8>>,
     pub initrd: Arc<Vec<u8>>,
@@ -286,7 +293,7 @@ impl Storm<'_> {
         let times = self.outcome.stages.entry(stage).or_default();
         times.push((now - machine.since).as_secs_f64());
         machine.since = now;
-        machine.stage = stage.next();
+        machine.stage = stage.next().filter(|next| *next <= self.files.last);
         machine.tries = 0;
         machine.is_offered = false;
         if machine.stage.is_none() {

@@ -37,14 +37,15 @@ use common::tftp::Want;
 use stacks::{Kind, Stack};
 
 const USAGE: &str = "\
-bench-storm [--quick] [--rounds N] [--machines N,N] [--payload small,large] [--servers a,b] [--out FILE]
+bench-storm [--quick] [--rounds N] [--machines N,N] [--payload script,small,large] [--servers a,b] [--out FILE]
             [--no-realtime] --folder FOLDER
 
-  --quick     one round, 100 and 1,000 machines with small files: about a minute
+  --quick     one round, 100 and 1,000 machines to the script and with small files: two minutes
   --rounds    3, unless quick
   --machines  100,1000,10000; 16,128 at most
-  --payload   small: kernel 16 KiB, initrd 64 KiB, so that the servers are what is measured; large: 1 MiB and 2 MiB,
-              which is the wire and the checking of each byte as well
+  --payload   script: a boot ends with its script; small: after it kernel (16 KiB), initrd (64 KiB) and answers, so
+              that the servers are what is measured; large: 1 MiB and 2 MiB, which is the wire and the checking of each
+              byte as well
   --servers   bootwright,dnsmasq,dhcpd (the latter two with nginx, dhcpd with tftpd-hpa)
   --out       where the tables go: target/bench-storm.md
   --no-realtime  a high priority instead of SCHED_RR, which is taken where it is allowed
@@ -53,9 +54,10 @@ bench-storm [--quick] [--rounds N] [--machines N,N] [--payload small,large] [--s
 /// A loader's usual size.
 const LOADER: usize = 74 << 10;
 
-/// How long kernel and initial RAM disk are.
+/// How far a boot goes, and how long kernel and initial RAM disk are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Payload {
+    Script,
     Small,
     Large,
 }
@@ -63,6 +65,7 @@ enum Payload {
 impl Payload {
     fn parse(text: &str) -> Option<Self> {
         match text {
+            "script" => Some(Self::Script),
             "small" => Some(Self::Small),
             "large" => Some(Self::Large),
             _ => None,
@@ -71,15 +74,24 @@ impl Payload {
 
     const fn sizes(self) -> (usize, usize) {
         match self {
-            Self::Small => (16 << 10, 64 << 10),
+            Self::Script | Self::Small => (16 << 10, 64 << 10),
             Self::Large => (1 << 20, 2 << 20),
         }
     }
 
     const fn name(self) -> &'static str {
         match self {
+            Self::Script => "to the script",
             Self::Small => "80 KiB each",
             Self::Large => "3 MiB each",
+        }
+    }
+
+    /// The last stage of a boot.
+    const fn last(self) -> Stage {
+        match self {
+            Self::Script => Stage::Script,
+            Self::Small | Self::Large => Stage::Answers,
         }
     }
 
@@ -90,6 +102,7 @@ impl Payload {
             loader: Want::new(BOOT_FILE, loader, 1_468, 1, true),
             kernel: Arc::new(random::file(kernel)),
             initrd: Arc::new(random::file(initrd)),
+            last: self.last(),
         }
     }
 }
@@ -109,7 +122,7 @@ impl Plan {
         let mut plan = Self {
             rounds: 3,
             machines: vec![100, 1_000, 10_000],
-            payloads: vec![Payload::Small, Payload::Large],
+            payloads: vec![Payload::Script, Payload::Small, Payload::Large],
             servers: Kind::ALL.to_vec(),
             out: PathBuf::from("target/bench-storm.md"),
             folder: PathBuf::new(),
@@ -125,7 +138,7 @@ impl Plan {
             words.remove(at);
             plan.rounds = 1;
             plan.machines.truncate(2);
-            plan.payloads.truncate(1);
+            plan.payloads.truncate(2);
         }
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
@@ -255,7 +268,7 @@ fn measure(
     put("tftp", outcome.tftp_again as f64);
     put("cpu", cpu_of_each);
     put("memory", memory);
-    for stage in Stage::ALL {
+    for stage in Stage::up_to(files.last) {
         let lost = outcome.failed.get(&stage).copied().unwrap_or_default();
         let stage_row = format!("{row}: {}", stage.name());
         let (p50, p99) = (outcome.stage(stage, 0.5), outcome.stage(stage, 0.99));
@@ -273,7 +286,7 @@ fn measure(
     let state = stack.state.clone();
     drop(stack);
     if kind == Kind::Bootwright {
-        let told = timeline::read(&state, count)?;
+        let told = timeline::read(&state, count, files.last)?;
         eprintln!(
             "  timelines: {} complete of {count}, {} events; {}",
             told.complete, told.events, told.lacks
@@ -310,7 +323,9 @@ fn markdown(plan: &Plan, figures: &Figures, failures: &[String]) -> String {
     for &payload in &plan.payloads {
         for &count in &plan.machines {
             let row = row(count, payload);
-            stages.extend(Stage::ALL.map(|stage| format!("{row}: {}", stage.name())));
+            stages.extend(
+                Stage::up_to(payload.last()).map(|stage| format!("{row}: {}", stage.name())),
+            );
             rows.push(row);
         }
     }

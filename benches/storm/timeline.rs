@@ -7,19 +7,20 @@ use std::path::Path;
 use bootwright::journal::Journal;
 use bootwright::journal::event::Kind;
 
+use crate::boots::Stage;
 use crate::common::ours::name;
 
-/// What belongs to a boot, and how often.
-const WHOLE: [(Kind, u32); 9] = [
-    (Kind::DhcpOffer, 2),
-    (Kind::DhcpAck, 2),
-    (Kind::TftpSent, 1),
-    (Kind::HttpScript, 1),
-    (Kind::HttpAsset, 2),
-    (Kind::HttpAnswer, 1),
-    (Kind::InstallArmed, 1),
-    (Kind::InstallBooting, 1),
-    (Kind::InstallStarted, 1),
+/// What belongs to a boot, and how often, by the stage that brings it.
+const WHOLE: [(Stage, Kind, u32); 9] = [
+    (Stage::Dhcp, Kind::InstallArmed, 1),
+    (Stage::DhcpIpxe, Kind::DhcpOffer, 2),
+    (Stage::DhcpIpxe, Kind::DhcpAck, 2),
+    (Stage::Loader, Kind::TftpSent, 1),
+    (Stage::Script, Kind::HttpScript, 1),
+    (Stage::Script, Kind::InstallBooting, 1),
+    (Stage::Initrd, Kind::HttpAsset, 2),
+    (Stage::Answers, Kind::HttpAnswer, 1),
+    (Stage::Answers, Kind::InstallStarted, 1),
 ];
 
 /// What was found.
@@ -31,8 +32,8 @@ pub struct Told {
     pub lacks: String,
 }
 
-/// Reads the journal of a daemon that has ended.
-pub fn read(state: &Path, machines: u32) -> io::Result<Told> {
+/// Reads the journal of a daemon that has ended, after boots that went as far as `last`.
+pub fn read(state: &Path, machines: u32, last: Stage) -> io::Result<Told> {
     let (journal, _) = Journal::open(&state.join("journal.redb"), 1 << 40);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut seen: BTreeMap<(String, &str), u32> = BTreeMap::new();
@@ -58,7 +59,7 @@ pub fn read(state: &Path, machines: u32) -> io::Result<Told> {
     for machine in 0..machines {
         let machine = name(machine);
         let mut is_whole = true;
-        for (kind, count) in WHOLE {
+        for (_, kind, count) in WHOLE.into_iter().filter(|(stage, ..)| *stage <= last) {
             let kind = kind.as_str();
             if seen
                 .get(&(machine.clone(), kind))

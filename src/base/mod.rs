@@ -18,6 +18,7 @@ pub mod range;
 pub mod suggest;
 pub mod time;
 pub mod transport;
+pub mod words;
 
 pub use arch::{Architecture, ClientSystemArchitecture, Firmware};
 pub use lifecycle::{After, AfterEvent, Lifecycle};
@@ -31,3 +32,4 @@ pub use names::{
 pub use range::AddrRange;
 pub use time::{Clock, SystemClock, TestClock, Timestamp};
 pub use transport::Transport;
+pub use words::counted;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::problem::{Label, Problem, Severity};
 use super::snapshot::Snapshot;
 use super::source::{Source, SourceId, SourceMap, Span};
+use crate::base::counted;
 
 /// All problems as text, a blank line after each. Warnings come out as errors when `strict`.
 pub fn text(problems: &[Problem], sources: &SourceMap, colour: bool, strict: bool) -> String {
@@ -128,13 +129,13 @@ pub fn summary(problems: &[Problem], snapshot: Option<&Snapshot>, strict: bool) 
     let (errors, warnings) = counts(problems, strict);
     let trouble = match (errors, warnings) {
         (0, 0) => String::new(),
-        (errors, 0) => plural(errors, "error"),
-        (0, warnings) => plural(warnings, "warning"),
+        (errors, 0) => counted(errors, "error"),
+        (0, warnings) => counted(warnings, "warning"),
         (errors, warnings) => {
             format!(
                 "{}, {}",
-                plural(errors, "error"),
-                plural(warnings, "warning")
+                counted(errors, "error"),
+                counted(warnings, "warning")
             )
         }
     };
@@ -145,7 +146,7 @@ pub fn summary(problems: &[Problem], snapshot: Option<&Snapshot>, strict: bool) 
         .collect();
     let trouble = match files.len() {
         0 => trouble,
-        files => format!("{trouble} in {}", plural(files, "file")),
+        files => format!("{trouble} in {}", counted(files, "file")),
     };
     if errors > 0 {
         return trouble;
@@ -153,9 +154,9 @@ pub fn summary(problems: &[Problem], snapshot: Option<&Snapshot>, strict: bool) 
     let contents = snapshot.map_or_else(String::new, |snapshot| {
         format!(
             ": {}, {}, {}",
-            plural(snapshot.hosts().len(), "host"),
-            plural(snapshot.profiles().len(), "profile"),
-            plural(snapshot.subnets.len(), "subnet"),
+            counted(snapshot.hosts().len(), "host"),
+            counted(snapshot.profiles().len(), "profile"),
+            counted(snapshot.subnets.len(), "subnet"),
         )
     });
     if warnings > 0 {
@@ -176,10 +177,6 @@ pub fn counts(problems: &[Problem], strict: bool) -> (usize, usize) {
     } else {
         (problems.len() - warnings, warnings)
     }
-}
-
-fn plural(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Problems for programs.

@@ -11,6 +11,7 @@ use crate::base::names::NameError;
 use crate::base::{AddrRange, Architecture, HardwareAddr, Uuid, suggest, time};
 use crate::config::problem::quoted;
 use crate::config::snapshot::Pool;
+use crate::wire::names::is_hidden;
 
 /// A value that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -419,7 +420,7 @@ pub(crate) fn boot_file(text: &str) -> Result<String, Bad> {
         if part == ".." {
             return Err(bad("leads out of the folder", relative));
         }
-        if part.starts_with('.') {
+        if is_hidden(part) {
             return Err(bad(
                 "names that begin with a dot are not served",
                 "give the file another name",

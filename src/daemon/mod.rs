@@ -26,7 +26,7 @@ pub use self::load::state_dirs;
 pub use self::service::serve;
 use self::state::AdminSocket;
 use self::task::Tasks;
-use crate::base::{Clock, SystemClock, Timestamp};
+use crate::base::{Clock, SystemClock, Timestamp, counted};
 use crate::host::links::Links;
 use crate::host::memory_fs::MemoryFs;
 use crate::host::preflight;
@@ -43,7 +43,7 @@ use crate::serve::hooks;
 use crate::serve::installs::Installs;
 use crate::serve::memory::Memory;
 use crate::serve::reload::{self, Overrides, Reloader, Settings, ShownProblem, first_errors};
-use crate::serve::{conflicts, dhcp, foreign, index, ndp, standing, strangers, tftp};
+use crate::serve::{conflicts, dhcp, foreign, index, ndp, strangers, tftp};
 use crate::store::{AnyStore, OpenOutcome, StoreError};
 
 /// Name of the operators' socket in the state folder.
@@ -350,7 +350,7 @@ fn tell_last_good(ctx: &Context, health: &Health, problems: &[ShownProblem]) {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let detail = format!(
         "{}, started on the last good configuration, of {kept_at}; no host can be armed until the files are put right: {}",
-        standing::errors(errors),
+        counted(errors, "error"),
         first_errors(problems)
     );
     let mut event = Event::new(ctx.now(), Kind::ConfigRejected, Reason::Invalid).detail(detail);
@@ -394,11 +394,6 @@ fn tell_found(ctx: &Context, health: &Health, what: &str, found: &OpenOutcome) {
     };
     ctx.journal
         .append(Event::new(ctx.now(), kind, reason).detail(detail));
-}
-
-fn counted(count: usize, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
 }
 
 fn tell_start(
@@ -532,14 +527,5 @@ async fn judge(ctx: Context, health: Health, cancel: CancellationToken) {
         }
         let trouble = judged.err().or_else(|| ctx.installs.cannot_record());
         tell_records(&health, trouble);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn one_host_is_no_hosts() {
-        let told = [0, 1, 2].map(|count| super::counted(count, "host"));
-        assert_eq!(told, ["0 hosts", "1 host", "2 hosts"]);
     }
 }

@@ -1,9 +1,9 @@
 //! Boot files by path under `boot_assets` or by URL.
 //!
-//! **Invariant:** an [`AssetRef::Path`] is normal: no leading slash, no empty, hidden (but [`OF_TREES`]) or `..`
+//! **Invariant:** an [`AssetRef::Path`] is normal: no leading slash, no empty, hidden ([`is_hidden`]) or `..`
 //! part, no character that a path on the disk or a URL could take otherwise.
 
-use crate::wire::names::OF_TREES;
+use crate::wire::names::is_hidden;
 
 /// A boot file: by path under `boot_assets`, or by URL as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,7 +51,7 @@ impl AssetRef {
                         "`{text}` leads out of the boot files by `..`; paths are relative to boot_assets"
                     ));
                 }
-                hidden if hidden.starts_with('.') && !OF_TREES.contains(&hidden) => {
+                hidden if is_hidden(hidden) => {
                     return Err(format!(
                         "`{hidden}` in `{text}` begins with a dot; such files are not served"
                     ));

@@ -19,7 +19,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use super::file_cache::{FileCache, Version};
 use super::index::{Index, Stamp};
 use super::mirror::Mirrors;
-use crate::wire::names::{OF_TREES, clean_path};
+use crate::wire::names::{clean_path, is_hidden};
 
 /// Folders below the root beyond this depth are not listed.
 const MAX_DEPTH: usize = 32;
@@ -213,7 +213,7 @@ impl AssetTree {
                 let Ok(name) = entry.file_name().into_string() else {
                     continue;
                 };
-                if name.starts_with('.') && !OF_TREES.contains(&name.as_str()) {
+                if is_hidden(&name) {
                     continue;
                 }
                 // The entry's own type: folders behind links are not gone into.

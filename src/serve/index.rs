@@ -25,7 +25,7 @@ use super::mirror;
 use crate::base::{Timestamp, pace};
 use crate::config::brought::{self, Brought};
 use crate::journal::event::{Event, Kind, Reason};
-use crate::wire::names::OF_TREES;
+use crate::wire::names::is_hidden;
 
 /// The file in the state folder.
 const FILE: &str = "boot-files.json";
@@ -223,8 +223,7 @@ fn walk(root: &Path) -> BTreeMap<String, Stamp> {
             let Ok(kind) = entry.file_type() else {
                 continue;
             };
-            let is_hidden = name.starts_with('.') && !OF_TREES.contains(&name.as_str());
-            if is_hidden || kind.is_symlink() {
+            if is_hidden(&name) || kind.is_symlink() {
                 continue;
             }
             let path = format!("{prefix}{name}");

@@ -27,8 +27,8 @@ use super::context::Context;
 use super::health::Health;
 use super::last_good::{Keeper, Staged};
 use super::newcomers;
-use super::standing::{self, CONFIGURATION, Kept};
-use crate::base::pace;
+use super::standing::{CONFIGURATION, Kept};
+use crate::base::{counted, pace};
 use crate::config::{SnapshotDiff, SourceMap};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::compare::difference;
@@ -392,7 +392,7 @@ fn reject(ctx: &Context, health: &Health, problems: &[ShownProblem], why: &str) 
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let detail = format!(
         "{}, {why}: {}",
-        standing::errors(errors),
+        counted(errors, "error"),
         first_errors(problems)
     );
     let mut event = Event::new(ctx.now(), Kind::ConfigRejected, Reason::Invalid).detail(detail);
@@ -418,7 +418,7 @@ pub fn tell_rejected(ctx: &Context, health: &Health, problems: &[ShownProblem]) 
     };
     health.trouble(
         CONFIGURATION,
-        format!("the files have {}; {stays}", standing::errors(errors)),
+        format!("the files have {}; {stays}", counted(errors, "error")),
     );
 }
 
@@ -475,11 +475,15 @@ async fn settle(
                 .and_then(|_| runtime.block_on(installs.remember(&new.snapshot)))
         }
     });
-    // A store that cannot be read has told so itself: nothing is new then.
-    if let Some(Ok(new_hosts)) = new_hosts.await
-        && !is_as_at_start
-    {
-        newcomers::arm(ctx, &new, &new_hosts).await;
+    match new_hosts.await {
+        Some(Ok(_)) if is_as_at_start => {}
+        Some(Ok(new_hosts)) => newcomers::arm(ctx, &new, &new_hosts).await,
+        // A store that cannot be read has told so itself: nothing is new then.
+        Some(Err(_)) => {}
+        None => trouble(
+            ctx,
+            "the configuration is in force; looking for hosts that are new in it has failed, and none of them is armed",
+        ),
     }
     // What is to be told and kept of it may take its time.
     let followed_up = aside({
@@ -510,7 +514,7 @@ async fn settle(
     };
     let mut detail = format!("{changes} ({cause})");
     if warnings > 0 {
-        detail = format!("{detail}; {warnings} {}", plural(warnings, "warning"));
+        detail = format!("{detail}; {}", counted(warnings, "warning"));
     }
     let mut event = Event::new(ctx.now(), Kind::ConfigReloaded, Reason::Reload).detail(detail);
     event.generation = new.snapshot.generation;
@@ -561,14 +565,6 @@ fn on_a_thread(work: impl FnOnce() + Send + 'static) {
         });
     if let Err(error) = thread {
         tracing::warn!(%error, "no thread for a reload");
-    }
-}
-
-fn plural(count: usize, word: &str) -> String {
-    if count == 1 {
-        word.to_owned()
-    } else {
-        format!("{word}s")
     }
 }
 

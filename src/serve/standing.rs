@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Timestamp;
+use crate::base::{Timestamp, counted};
 use crate::config::{Problem, Severity, Snapshot, SourceMap};
 
 /// The part's name in `/healthz` while the files are not what is in force.
@@ -84,14 +84,6 @@ pub fn first_errors(problems: &[ShownProblem]) -> String {
         text = format!("{text}; and {} more", errors.len() - SHOWN);
     }
     text
-}
-
-/// `1 error`, `2 errors`.
-pub fn errors(count: usize) -> String {
-    match count {
-        1 => "1 error".to_owned(),
-        count => format!("{count} errors"),
-    }
 }
 
 /// Files that were read and are not in force.
@@ -203,7 +195,7 @@ impl Standing {
         let why = match &rejected {
             Some(rejected) => format!(
                 "the files have {} since {}: {}",
-                errors(rejected.errors),
+                counted(rejected.errors, "error"),
                 rejected.since,
                 first_errors(&rejected.problems)
             ),

@@ -38,6 +38,11 @@ pub const MAX: usize = 1_024;
 /// The names with a dot that are no hidden files: installation trees have them, and installers ask for them.
 pub const OF_TREES: [&str; 2] = [".treeinfo", ".discinfo"];
 
+/// Whether a part of a path is a hidden file or folder, which is never served.
+pub fn is_hidden(part: &str) -> bool {
+    part.starts_with('.') && !OF_TREES.contains(&part)
+}
+
 /// Whether a name of ASCII is a clean path as it stands.
 fn is_clean(raw: &[u8]) -> bool {
     // As after a slash: a component begins.
@@ -76,7 +81,7 @@ pub fn clean(raw: &[u8]) -> Result<Cow<'_, str>, BadName> {
         match component {
             "" | "." => continue,
             ".." => return Err(BadName::Parent),
-            _ if component.starts_with('.') && !OF_TREES.contains(&component) => {
+            _ if is_hidden(component) => {
                 return Err(BadName::Hidden);
             }
             _ => {}

@@ -86,8 +86,7 @@ pub(super) const UUID: &str = "^-*([0-9A-Fa-f]-*){32}$";
 pub(super) const LINE: &str =
     "^[^\\u0000-\\u001f\\u007f]*[^\\s\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$";
 /// A path under `boot_assets`, or a URL.
-pub(super) const BOOT_FILE: &str =
-    "^((https?|tftp|ftp|nfs)://[^/ ][^ ]*|[^/ .\\\\][^/ \\\\]*(/[^/ .\\\\][^/ \\\\]*)*)$";
+pub(super) const BOOT_FILE: &str = "^((https?|tftp|ftp|nfs)://[^/ ][^ ]*|(?!.*(^|/)\\.(?!(tree|disc)info(/|$)))[^/ \\\\]+(/[^/ \\\\]+)*)$";
 /// The same, with placeholders of templates or without.
 pub(super) const TEMPLATE_PATH: &str = "^[^/]";
 /// A path under `boot_assets` with placeholders for the architecture, or without.

@@ -94,11 +94,8 @@ pub(super) fn write_behind(writer: &Mutex<Writer>, shared: &Shared) {
 /// came while it wrote, does not end it.
 fn sleep(shared: &Shared, time: Duration) {
     let begun = Instant::now();
-    while let Some(left) = time.checked_sub(begun.elapsed())
-        && !left.is_zero()
-        && !shared.is_pressed()
-    {
-        std::thread::park_timeout(left);
+    while !shared.is_pressed() && begun.elapsed() < time {
+        std::thread::park_timeout(time.saturating_sub(begun.elapsed()));
     }
 }
 

@@ -167,14 +167,6 @@ async fn carry_out(
     let in_force = ctx.config();
     let snapshot = &in_force.snapshot;
     let terms = terms(snapshot, verb, &order)?;
-    let selected = {
-        let (in_force, order) = (Arc::clone(&in_force), order.clone());
-        tokio::task::spawn_blocking(move || {
-            select(&in_force.snapshot, &order.hosts, order.group.as_deref())
-        })
-        .await
-        .map_err(|error| task_failed(&error))??
-    };
     let by = match order.by {
         Some(by) if operator.uid == 0 && !by.trim().is_empty() => by.trim().to_owned(),
         _ => user_of(operator).await,
@@ -192,18 +184,19 @@ async fn carry_out(
         .into_iter()
         .map(|record| (record.host.clone(), record))
         .collect();
-    // Texts are rendered and files looked for: not on a thread that serves machines.
+    // Hosts are looked through, texts rendered and files looked for: not on a thread that serves machines.
     let judged = {
         let (ctx, in_force, asked) = (ctx.clone(), Arc::clone(&in_force), asked.clone());
         tokio::task::spawn_blocking(move || {
+            let selected = select(&in_force.snapshot, &order.hosts, order.group.as_deref())?;
             let judged = judge(&ctx, &in_force, selected, &asked, &records);
             let shown = order
                 .dry_run
                 .then(|| preview(&ctx, &in_force, &judged, &asked.terms));
-            (judged, shown)
+            Ok::<_, ApiError>((judged, shown))
         })
         .await
-        .map_err(|error| task_failed(&error))?
+        .map_err(|error| task_failed(&error))??
     };
     let judged = match judged {
         (_, Some(preview)) => return Ok(Json(preview).into_response()),

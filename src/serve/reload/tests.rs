@@ -411,6 +411,20 @@ async fn the_event_says_what_is_different() {
     assert!(detail.starts_with(told), "{detail}");
 }
 
+#[tokio::test]
+async fn a_new_host_is_armed_or_told_of_before_the_rest_of_the_reload() {
+    let mut site = Site::new();
+    let main = site.main("[install]\nwhen_new = \"install\"\n");
+    write(&site.at("bootwright.toml"), &main);
+    site.is_taken_up().await;
+    write(&site.at("reservations.toml"), &hosts(2));
+    // Its boot files are not there.
+    let (kind, detail) = site.told().await;
+    assert_eq!(kind, Kind::InstallNote, "{detail}");
+    assert!(detail.starts_with("not armed: "), "{detail}");
+    site.is_taken_up().await;
+}
+
 /// What a reading now would find.
 fn texts_of(site: &Site) -> Vec<(PathBuf, u64)> {
     texts(&load(&DiskFiles, &site.at("bootwright.toml"), 1).sources)

@@ -74,7 +74,8 @@ impl Engine {
     /// Starts one on an open socket. It closes when `cancel` is set, or when it is told.
     pub(super) fn start(
         ctx: &Context,
-        (limits, wholes): (&Limits, &Wholes),
+        limits: &Limits,
+        wholes: &Wholes,
         spec: Spec,
         socket: UdpSocket,
         cancel: &CancellationToken,

@@ -216,8 +216,8 @@ impl Supervisor {
         };
         let (address, iface) = (spec.address, Arc::clone(&spec.iface));
         let engine = socket.and_then(|socket| {
-            let shared = (&self.limits, &self.wholes);
-            Engine::start(&self.ctx, shared, spec, socket, &self.cancel)
+            let (ctx, limits, wholes) = (&self.ctx, &self.limits, &self.wholes);
+            Engine::start(ctx, limits, wholes, spec, socket, &self.cancel)
                 .map_err(|error| error.to_string())
         });
         match engine {
