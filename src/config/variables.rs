@@ -233,32 +233,37 @@ fn type_name(value: &toml::Value) -> &'static str {
 /// Puts the values of a nearer layer over those of a farther one.
 pub(crate) fn overlay(farther: &mut toml::Table, nearer: &toml::Table) {
     for (key, value) in nearer {
-        match (farther.get_mut(key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => overlay(old, new),
-            (old, toml::Value::Array(new)) if new.iter().any(is_inherited) => {
-                let below = match old {
-                    Some(toml::Value::Array(list)) => list.clone(),
-                    Some(text @ toml::Value::String(_)) => vec![text.clone()],
-                    _ => Vec::new(),
-                };
-                let mut list = Vec::with_capacity(below.len() + new.len());
-                for element in new {
-                    if is_inherited(element) {
-                        list.extend(below.iter().cloned());
-                    } else {
-                        list.push(element.clone());
-                    }
+        overlay_one(farther, key, value);
+    }
+}
+
+/// Puts one value of a nearer layer over that of a farther one.
+fn overlay_one(farther: &mut toml::Table, key: &str, value: &toml::Value) {
+    match (farther.get_mut(key), value) {
+        (Some(toml::Value::Table(old)), toml::Value::Table(new)) => overlay(old, new),
+        (old, toml::Value::Array(new)) if new.iter().any(is_inherited) => {
+            let below = match old {
+                Some(toml::Value::Array(list)) => list.clone(),
+                Some(text @ toml::Value::String(_)) => vec![text.clone()],
+                _ => Vec::new(),
+            };
+            let mut list = Vec::with_capacity(below.len() + new.len());
+            for element in new {
+                if is_inherited(element) {
+                    list.extend(below.iter().cloned());
+                } else {
+                    list.push(element.clone());
                 }
-                farther.insert(key.clone(), toml::Value::Array(list));
             }
-            (None, toml::Value::Table(new)) => {
-                let mut table = toml::Table::new();
-                overlay(&mut table, new);
-                farther.insert(key.clone(), toml::Value::Table(table));
-            }
-            _ => {
-                farther.insert(key.clone(), value.clone());
-            }
+            farther.insert(key.to_owned(), toml::Value::Array(list));
+        }
+        (None, toml::Value::Table(new)) => {
+            let mut table = toml::Table::new();
+            overlay(&mut table, new);
+            farther.insert(key.to_owned(), toml::Value::Table(table));
+        }
+        _ => {
+            farther.insert(key.to_owned(), value.clone());
         }
     }
 }
@@ -320,6 +325,16 @@ pub fn unmet(
 /// The variables of a host under a profile, its own or another one that it is armed with, as templates see
 /// them.
 pub fn effective(snapshot: &Snapshot, host: &Host, profile: &Profile) -> toml::Table {
+    effective_of(snapshot, host, profile, |_| true)
+}
+
+/// Those of them whose names are wanted.
+pub fn effective_of(
+    snapshot: &Snapshot,
+    host: &Host,
+    profile: &Profile,
+    wants: impl Fn(&str) -> bool,
+) -> toml::Table {
     let mut vars = toml::Table::new();
     let of_snippets = host
         .snippets
@@ -327,12 +342,15 @@ pub fn effective(snapshot: &Snapshot, host: &Host, profile: &Profile) -> toml::T
         .filter_map(|name| Some(&snapshot.snippets.get(name)?.variables));
     let declarations: Vec<&Declarations> = of_snippets.chain([&profile.variables]).collect();
     for (name, declared) in declarations.iter().copied().flatten() {
-        if let Some(default) = &declared.default {
+        if let Some(default) = declared.default.as_ref().filter(|_| wants(name)) {
             vars.insert(name.clone(), default.clone());
         }
     }
-    overlay(&mut vars, &profile.vars);
-    overlay(&mut vars, &host.vars);
+    for layer in [&profile.vars, &host.vars] {
+        for (name, value) in layer.iter().filter(|(name, _)| wants(name)) {
+            overlay_one(&mut vars, name, value);
+        }
+    }
     for (name, declared) in declarations.iter().copied().flatten() {
         if let Some(value) = vars.get_mut(name) {
             declared.normal(value);

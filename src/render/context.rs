@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::mentions::Mentions;
 use super::paths::{self, AssetRef};
 use super::secrets::{self, Missing, Shown};
 use super::{View, base_url};
@@ -184,6 +185,9 @@ fn nics(snapshot: &Snapshot, host: &Host) -> Value {
     host.nics.iter().map(nic).collect::<Vec<_>>().into()
 }
 
+/// The variables that connections are made of.
+const OF_LINKS: [&str; 2] = ["bond_mode", "vlans"];
+
 /// How the installed system is to be connected: one for each card that has an address or asks for one, the
 /// one that it boots by first. Several ports of one card are a bond, unless `vars.bond_mode` says otherwise.
 fn links(snapshot: &Snapshot, host: &Host, vars: &toml::Table) -> Value {
@@ -336,11 +340,51 @@ fn asset_function(urls: Urls, named: Named) -> Value {
 /// The contexts of one view with these URLs: what its answers see, and what its boot texts and scripts see.
 pub(super) fn build(
     view: &View<'_>,
-    urls: Urls,
+    urls: &Urls,
     shown: Shown,
     missing: &Missing,
     named: &Named,
 ) -> (Value, Value) {
+    let functions = secrets::of_answers(view, urls, shown, missing);
+    let mut answers = common(view, urls, named, &Mentions::all());
+    let mut boot = answers.clone();
+    boot.extend(secrets::of_boot());
+    answers.extend(functions);
+    (answers.into(), boot.into())
+}
+
+/// What the answers of one view see.
+pub(super) fn build_answers(
+    view: &View<'_>,
+    urls: &Urls,
+    shown: Shown,
+    missing: &Missing,
+    named: &Named,
+) -> Value {
+    let mut answers = common(view, urls, named, &Mentions::all());
+    answers.extend(secrets::of_answers(view, urls, shown, missing));
+    answers.into()
+}
+
+/// What the boot texts of one view see that mention so much.
+pub(super) fn build_boot(
+    view: &View<'_>,
+    urls: &Urls,
+    named: &Named,
+    mentions: &Mentions,
+) -> Value {
+    let mut boot = common(view, urls, named, mentions);
+    boot.extend(secrets::of_boot());
+    boot.into()
+}
+
+/// What answers and boot texts see alike.
+fn common(
+    view: &View<'_>,
+    urls: &Urls,
+    named: &Named,
+    mentions: &Mentions,
+) -> BTreeMap<&'static str, Value> {
     let View {
         snapshot,
         host,
@@ -349,84 +393,74 @@ pub(super) fn build(
         server,
         ..
     } = *view;
-    let vars = variables::effective(snapshot, host, profile);
-
-    let host_object = object([
-        ("name", Some(text(&host.name))),
-        ("fqdn", host.fqdn().map(|fqdn| Value::from(&*fqdn))),
-        ("domain", host.domain.as_deref().map(Value::from)),
-        ("mac", host.mac().map(text)),
-        ("macs", Some(list(&host.macs))),
-        ("ip", host.ip.map(text)),
-        ("arch", host.arch.map(text)),
-        ("group", host.groups.first().map(text)),
-        ("uuid", host.uuid.map(text)),
-        ("serial", host.serial.as_deref().map(Value::from)),
-        ("nics", Some(nics(snapshot, host))),
-        ("links", Some(links(snapshot, host, &vars))),
-    ]);
-    let functions = secrets::of_answers(view, &urls, shown, missing);
-    let common: BTreeMap<&'static str, Value> = [
-        ("host", Some(host_object)),
-        ("subnet", snapshot.subnet_of(host).map(subnet_object)),
-        (
-            "server",
-            Some(object([
-                ("ip", Some(text(server))),
-                ("url", Some(text(urls.base()))),
-            ])),
-        ),
-        ("vars", Some(from_table(&vars))),
-        (
-            "snippets",
-            Some(host.snippets.iter().map(text).collect::<Vec<_>>().into()),
-        ),
-        (
-            "profile",
-            Some(object([
-                ("name", Some(text(&profile.name))),
-                ("title", Some(profile.title.as_str().into())),
-                ("family", Some(profile.family.as_str().into())),
-            ])),
-        ),
-        ("arch", Some(text(arch))),
-        (
-            "answers",
-            Some(object([
-                (
-                    "url",
-                    profile
-                        .answers
-                        .first()
-                        .map(|answer| urls.answer(&answer.name).into()),
-                ),
-                ("folder", Some(urls.answers().into())),
-            ])),
-        ),
-        (
-            "install",
-            Some(object(
-                [
-                    "started",
-                    "progress",
-                    "installed",
-                    "failed",
-                    "up",
-                    "logs",
-                    "webhook",
-                ]
-                .map(|event| (event, Some(urls.report(event).into()))),
-            )),
-        ),
-        ("asset", Some(asset_function(urls, named.clone()))),
+    let wants = |root: &str| mentions.has(root);
+    let with_links = mentions.has_field("host", "links");
+    let vars = variables::effective_of(snapshot, host, profile, |name| {
+        mentions.has_field("vars", name) || (with_links && OF_LINKS.contains(&name))
+    });
+    let host_object = || {
+        let field = |name: &'static str, value: &dyn Fn() -> Option<Value>| {
+            let value = mentions.has_field("host", name).then(value);
+            (name, value.flatten())
+        };
+        object([
+            field("name", &|| Some(text(&host.name))),
+            field("fqdn", &|| host.fqdn().map(|fqdn| Value::from(&*fqdn))),
+            field("domain", &|| host.domain.as_deref().map(Value::from)),
+            field("mac", &|| host.mac().map(text)),
+            field("macs", &|| Some(list(&host.macs))),
+            field("ip", &|| host.ip.map(text)),
+            field("arch", &|| host.arch.map(text)),
+            field("group", &|| host.groups.first().map(text)),
+            field("uuid", &|| host.uuid.map(text)),
+            field("serial", &|| host.serial.as_deref().map(Value::from)),
+            field("nics", &|| Some(nics(snapshot, host))),
+            field("links", &|| Some(links(snapshot, host, &vars))),
+        ])
+    };
+    let subnet = || snapshot.subnet_of(host).map(subnet_object);
+    let server_object = || object([("ip", Some(text(server))), ("url", Some(text(urls.base())))]);
+    let profile_object = || {
+        object([
+            ("name", Some(text(&profile.name))),
+            ("title", Some(profile.title.as_str().into())),
+            ("family", Some(profile.family.as_str().into())),
+        ])
+    };
+    let answers = || {
+        let first = profile.answers.first();
+        object([
+            ("url", first.map(|first| urls.answer(&first.name).into())),
+            ("folder", Some(urls.answers().into())),
+        ])
+    };
+    let install = || {
+        let events = [
+            "started",
+            "progress",
+            "installed",
+            "failed",
+            "up",
+            "logs",
+            "webhook",
+        ];
+        object(events.map(|event| (event, Some(urls.report(event).into()))))
+    };
+    let snippets = || host.snippets.iter().map(text).collect::<Vec<_>>().into();
+    [
+        ("host", wants("host").then(host_object)),
+        ("subnet", wants("subnet").then(subnet).flatten()),
+        ("server", wants("server").then(server_object)),
+        ("vars", wants("vars").then(|| from_table(&vars))),
+        ("snippets", wants("snippets").then(snippets)),
+        ("profile", wants("profile").then(profile_object)),
+        ("arch", wants("arch").then(|| text(arch))),
+        ("answers", wants("answers").then(answers)),
+        ("install", wants("install").then(install)),
+        ("asset", Some(asset_function(urls.clone(), named.clone()))),
         ("fail", Some(fail_function())),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))
-    .collect();
-    let mut boot = common.clone();
-    boot.extend(secrets::of_boot());
-    let mut answers = common;
-    answers.extend(functions);
-    (answers.into(), boot.into())
+    .collect()
 }

@@ -1,20 +1,29 @@
 //! The templates of one snapshot, parsed once, and minijinja's errors as [`RenderError`]s.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
+use super::mentions::Mentions;
 use super::{RenderError, context, filters, secrets};
-use crate::base::suggest;
+use crate::base::{ProfileName, suggest};
 use crate::config::Snapshot;
 use crate::config::snapshot::{Boot, Profile, ProfileValue, TemplateText};
+
+/// What begins something to be filled in, a statement or a comment.
+const DELIMITERS: [&str; 3] = ["{{", "{%", "{#"];
 
 /// Parsed templates; those that do not parse are kept as their error.
 #[derive(Debug)]
 pub(super) struct Templates {
     env: Environment<'static>,
+    /// Texts in which there is nothing to be filled in.
+    plain: HashMap<String, String>,
+    /// What the boot texts and options of each profile mention.
+    mentions: HashMap<ProfileName, Mentions>,
     broken: BTreeMap<String, RenderError>,
     /// Whether some template names a function of secrets.
     pub(super) uses_secrets: bool,
@@ -46,6 +55,8 @@ impl Default for Templates {
         filters::add_to(&mut env);
         Self {
             env,
+            plain: HashMap::new(),
+            mentions: HashMap::new(),
             broken: BTreeMap::new(),
             uses_secrets: false,
         }
@@ -68,6 +79,8 @@ impl Templates {
             for (name, text) in option_texts(profile) {
                 templates.add(name, &text.text);
             }
+            let mentions = Mentions::of(profile);
+            templates.mentions.insert(profile.name.clone(), mentions);
         }
         templates
     }
@@ -76,6 +89,9 @@ impl Templates {
         self.uses_secrets |= secrets::FUNCTIONS
             .iter()
             .any(|function| text.contains(function));
+        if !DELIMITERS.iter().any(|delimiter| text.contains(delimiter)) {
+            self.plain.insert(name.clone(), text.to_owned());
+        }
         if let Err(error) = self.env.add_template_owned(name.clone(), text.to_owned()) {
             let error = explain(&error, &name);
             self.broken.insert(name, error);
@@ -87,8 +103,17 @@ impl Templates {
         self.broken.values()
     }
 
+    /// What the boot texts and options of a profile mention.
+    pub(super) fn mentions(&self, profile: &Profile) -> Cow<'_, Mentions> {
+        let known = self.mentions.get(&profile.name);
+        known.map_or_else(|| Cow::Owned(Mentions::all()), Cow::Borrowed)
+    }
+
     /// Renders one template.
     pub(super) fn render(&self, name: &str, context: &Value) -> Result<String, RenderError> {
+        if let Some(plain) = self.plain.get(name) {
+            return Ok(plain.clone());
+        }
         if let Some(error) = self.broken.get(name) {
             return Err(error.clone());
         }

@@ -22,6 +22,7 @@ mod kinds;
 pub mod lint;
 pub mod load;
 pub mod loaders;
+mod mentions;
 pub mod needs;
 pub mod paths;
 pub mod preseed;
@@ -207,7 +208,7 @@ impl RenderError {
     }
 }
 
-/// A view with its template context, for rendering several texts of it.
+/// A view with its template contexts, for rendering several texts of it.
 #[derive(Debug, Clone)]
 pub struct Prepared<'a> {
     view: View<'a>,
@@ -218,17 +219,32 @@ pub struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn new(view: &View<'a>, urls: Urls, shown: Shown) -> Self {
-        let missing = Missing::default();
-        let named = Named::default();
-        let (answers, boot) = context::build(view, urls, shown, &missing, &named);
+    /// With nothing in its contexts.
+    fn empty(view: &View<'a>) -> Self {
         Self {
             view: *view,
+            answers: Value::UNDEFINED,
+            boot: Value::UNDEFINED,
+            missing: Missing::default(),
+            named: Named::default(),
+        }
+    }
+
+    fn new(view: &View<'a>, urls: &Urls, shown: Shown) -> Self {
+        let empty = Self::empty(view);
+        let (answers, boot) = context::build(view, urls, shown, &empty.missing, &empty.named);
+        Self {
             answers,
             boot,
-            missing,
-            named,
+            ..empty
         }
+    }
+
+    /// For answers alone.
+    fn for_answers(view: &View<'a>, urls: &Urls, shown: Shown) -> Self {
+        let empty = Self::empty(view);
+        let answers = context::build_answers(view, urls, shown, &empty.missing, &empty.named);
+        Self { answers, ..empty }
     }
 
     /// What it was made of.
@@ -264,12 +280,12 @@ impl Renderer {
 
     /// Builds what templates see once, for rendering several texts of one view.
     pub fn prepare<'a>(&self, view: &View<'a>) -> Prepared<'a> {
-        Prepared::new(view, Urls::of(view), Shown::Masked)
+        Prepared::new(view, &Urls::of(view), Shown::Masked)
     }
 
     /// The same for an installation whose answers lie in its initial RAM disk ([`injected`]).
     pub fn prepare_injected<'a>(&self, view: &View<'a>) -> Prepared<'a> {
-        Prepared::new(view, Urls::injected(view), Shown::Masked)
+        Prepared::new(view, &Urls::injected(view), Shown::Masked)
     }
 
     /// Whether some template may need a secret.
@@ -284,7 +300,7 @@ impl Renderer {
         view: &View<'_>,
         name: &str,
     ) -> Option<Result<RenderedAnswer, RenderError>> {
-        self.with_secrets(view, Urls::of(view), name)
+        self.with_secrets(view, &Urls::of(view), name)
     }
 
     /// The same for an installation whose answers lie in its initial RAM disk ([`injected`]).
@@ -293,20 +309,21 @@ impl Renderer {
         view: &View<'_>,
         name: &str,
     ) -> Option<Result<RenderedAnswer, RenderError>> {
-        self.with_secrets(view, Urls::injected(view), name)
+        self.with_secrets(view, &Urls::injected(view), name)
     }
 
     fn with_secrets(
         &self,
         view: &View<'_>,
-        urls: Urls,
+        urls: &Urls,
         name: &str,
     ) -> Option<Result<RenderedAnswer, RenderError>> {
         view.profile
             .answers
             .iter()
             .find(|answer| answer.name == name)?;
-        let rendered = self.prepared_answer(&Prepared::new(view, urls, Shown::Revealed), name)?;
+        let prepared = Prepared::for_answers(view, urls, Shown::Revealed);
+        let rendered = self.prepared_answer(&prepared, name)?;
         Some(rendered.map_err(|hidden| self.without_secrets(view, name, &hidden)))
     }
 
@@ -371,7 +388,10 @@ impl Renderer {
     /// Renders the DHCP options that the view's profile has for the system that installs. What comes out empty is
     /// left out.
     pub fn options(&self, view: &View<'_>) -> Result<Vec<ConfiguredOption>, RenderError> {
-        self.prepared_options(&self.prepare(view))
+        if view.profile.options.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.prepared_options(&self.prepare_boot(view))
     }
 
     /// The same for a prepared view.
@@ -413,7 +433,15 @@ impl Renderer {
 
     /// Renders what the view's profile loads.
     pub fn boot(&self, view: &View<'_>) -> Result<RenderedBoot, RenderError> {
-        self.prepared_boot(&self.prepare(view))
+        self.prepared_boot(&self.prepare_boot(view))
+    }
+
+    /// For the texts of the view's `[boot]` and its options alone: with what they mention.
+    fn prepare_boot<'a>(&self, view: &View<'a>) -> Prepared<'a> {
+        let empty = Prepared::empty(view);
+        let mentions = self.templates.mentions(view.profile);
+        let boot = context::build_boot(view, &Urls::of(view), &empty.named, &mentions);
+        Prepared { boot, ..empty }
     }
 
     /// The same for a prepared view.

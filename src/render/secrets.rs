@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha512};
 use super::context::Urls;
 use super::load::InForce;
 use super::{View, check};
-use crate::base::{Architecture, HostName};
+use crate::base::{Architecture, HostName, Token};
 use crate::config::secrets::is_name;
 use crate::config::snapshot::{Host, Profile};
 use crate::config::{Problem, Secrets, Snapshot};
@@ -173,7 +173,7 @@ pub(super) fn of_answers(
         missing: missing.clone(),
     };
     let [secret, url] = [vault.clone(), vault.clone()];
-    let salt = salt(view);
+    let salted = (view.host.name.clone(), view.token.cloned());
     [
         (
             "secret",
@@ -188,7 +188,7 @@ pub(super) fn of_answers(
         (
             "sha512_crypt",
             Value::from_function(move |text: &Value, rest: Rest<Value>| {
-                vault.sha512_crypt(&salt, text, &rest)
+                vault.sha512_crypt(&salt(&salted.0, salted.1.as_ref()), text, &rest)
             }),
         ),
     ]
@@ -232,13 +232,13 @@ pub(super) fn of_boot() -> [(&'static str, Value); 3] {
 /// the same hash however often it is fetched, and the next arming has another. The text that is hashed is
 /// left out on purpose. A salt can be read by whoever reads the hash, and one derived from the password
 /// would let it be guessed at the speed of a plain SHA-512 instead of that of crypt.
-fn salt(view: &View<'_>) -> String {
+fn salt(host: &HostName, token: Option<&Token>) -> String {
     const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut digest = Sha512::new();
     digest.update(b"bootwright sha512_crypt salt\0");
-    digest.update(view.host.name.as_str());
+    digest.update(host.as_str());
     digest.update(b"\0");
-    digest.update(view.token.map_or("", |token| token.reveal()));
+    digest.update(token.map_or("", Token::reveal));
     digest
         .finalize()
         .iter()

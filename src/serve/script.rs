@@ -19,7 +19,7 @@ use crate::journal::event::{Event, Kind, Reason};
 use crate::record::{Input, Record};
 use crate::render::load::InForce;
 use crate::render::loaders::{Boots, Texts, Transport, Unable};
-use crate::render::{RenderError, View, base_url, scripts};
+use crate::render::{RenderError, RenderedBoot, View, base_url, scripts};
 
 /// Who asks for whose script, and how.
 #[derive(Debug, Clone)]
@@ -203,8 +203,8 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
                 arch,
                 texts,
             };
-            let mut answer = match discovery.text(&Record::new(host.name.clone())) {
-                Ok(text) => ScriptAnswer {
+            let mut answer = match discovery.rendered(&Record::new(host.name.clone())) {
+                Ok((_, text)) => ScriptAnswer {
                     text,
                     reason: Reason::Discovery,
                     host: None,
@@ -300,8 +300,8 @@ impl Install<'_> {
             token: Some(Token::from_bytes(random)),
             ..Record::new(self.host.name.clone())
         };
-        let text = match self.text(&record) {
-            Ok(text) => text,
+        let text = match self.rendered(&record) {
+            Ok((_, text)) => text,
             Err(error) => return self.trouble(&error),
         };
         if let (false, Some(token)) = (self.ask.preview, record.token) {
@@ -322,12 +322,12 @@ impl Install<'_> {
             return Some(disk(self.texts, self.host, Reason::DiskLocal, None));
         };
         // Rendered before the record is advanced: a template that fails must cost no attempt.
-        let rendered = match self.text(record) {
-            Ok(text) => text,
+        let (boot, text) = match self.rendered(record) {
+            Ok(rendered) => rendered,
             Err(error) => return Some(self.trouble(&error)),
         };
         if self.ask.preview {
-            return Some(self.answer(rendered, record));
+            return Some(self.answer(text, record));
         }
         let about = installs::Context {
             mac: Some(self.ask.mac),
@@ -356,7 +356,7 @@ impl Install<'_> {
             Ok(Applied::Same(_, Reason::VoidToken)) => return None,
             Ok(applied) if applied.record().state.boots_installer() => {
                 // The attempt has changed.
-                match self.text(applied.record()) {
+                match self.text(applied.record(), &boot) {
                     Ok(text) => self.answer(text, applied.record()),
                     Err(error) => self.trouble(&error),
                 }
@@ -380,24 +380,33 @@ impl Install<'_> {
         })
     }
 
-    fn text(&self, record: &Record) -> Result<String, NoText> {
+    fn view<'r>(&'r self, record: &'r Record) -> View<'r> {
         let snapshot = &self.in_force.snapshot;
-        let view = View {
+        View {
             snapshot,
             host: self.host,
             profile: self.profile,
             arch: self.arch,
             server: server_for(snapshot, self.host, self.ask.peer, self.ask.local),
             token: record.token.as_ref(),
-        };
-        let boot = self.in_force.renderer.boot(&view)?;
+        }
+    }
+
+    fn text(&self, record: &Record, boot: &RenderedBoot) -> Result<String, NoText> {
         let boots = Boots {
-            view: &view,
+            view: &self.view(record),
             attempt: record.attempt,
-            max_attempts: snapshot.server.max_attempts,
+            max_attempts: self.in_force.snapshot.server.max_attempts,
             nic: Some(self.ask.mac),
         };
-        Ok(self.texts.install_for_machine(&boots, &boot)?)
+        Ok(self.texts.install_for_machine(&boots, boot)?)
+    }
+
+    /// What it loads, which is the same for all attempts under one token, and the script of this attempt.
+    fn rendered(&self, record: &Record) -> Result<(RenderedBoot, String), NoText> {
+        let boot = self.in_force.renderer.boot(&self.view(record))?;
+        let text = self.text(record, &boot)?;
+        Ok((boot, text))
     }
 
     fn answer(&self, text: String, record: &Record) -> ScriptAnswer {

@@ -13,6 +13,7 @@ mod ipxe;
 mod layouts;
 mod loaders;
 mod manual;
+mod mentions;
 #[allow(
     dead_code,
     reason = "the list of profiles is shared with the validators"
