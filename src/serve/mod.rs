@@ -26,6 +26,7 @@ pub mod leases;
 pub mod listener;
 mod live;
 pub mod logs;
+pub mod looked_at;
 pub mod memory;
 pub mod mirror;
 pub mod ndp;

@@ -227,6 +227,7 @@ impl Site {
             journal,
             clock: clock.clone(),
             assets: AssetTree::new(folder.path()),
+            looked_at: Arc::default(),
             memory: Memory::new(),
             links: Links::fixed(LinkTable::default()),
         };

@@ -99,6 +99,7 @@ pub fn bind_tcp(address: SocketAddrV4) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    tune(&socket);
     socket.bind(&SocketAddr::V4(address).into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -151,7 +152,6 @@ pub async fn serve_tcp<H: Handler>(
             handler.turned_away(connection, Turned::Full);
             continue;
         };
-        tune(&stream);
         tasks.spawn(drive(stream, handler.clone(), connection, place));
     }
 }
@@ -291,9 +291,9 @@ async fn serve<H: Handler, F: FnMut(Fault) + Unpin>(
     None
 }
 
-/// Small answers leave at once; dead peers are noticed. What the system refuses here does no harm.
-fn tune(stream: &TcpStream) {
-    let socket = socket2::SockRef::from(stream);
+/// Small answers leave at once; dead peers are noticed. Connections have from the listening socket what it was told
+/// (tcp(7)). What the system refuses here does no harm.
+fn tune(socket: &Socket) {
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_user_timeout(Some(DEAD_AFTER));
     let _ = socket.set_tcp_keepalive(
@@ -450,6 +450,21 @@ mod tests {
         assert!(reply.starts_with("HTTP/1.0 200"), "{reply}");
         assert!(reply.contains("127.0.0.1 asked 127.0.0.1"), "{reply}");
         site.end().await;
+    }
+
+    #[test]
+    fn connections_are_as_the_listening_socket_was_told() {
+        let listener = bind_tcp(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(DEAD_AFTER));
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(60)
+        );
     }
 
     #[tokio::test]
