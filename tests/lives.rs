@@ -949,7 +949,6 @@ fn start(
         journal,
         clock: clock.clone(),
         assets: AssetTree::new(folder.path().join("boot-assets")),
-        looked_at: Arc::default(),
         memory: Memory::new(),
         links: Links::fixed(LinkTable::default()),
     };

@@ -169,7 +169,6 @@ impl Prepared {
         let ctx = Context {
             installs: Installs::new(Arc::new(store), journal.clone(), Arc::clone(&clock)),
             assets,
-            looked_at: Arc::default(),
             memory: Memory::new(),
             links,
             journal,

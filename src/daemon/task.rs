@@ -133,7 +133,6 @@ mod tests {
             journal,
             clock,
             assets: AssetTree::new("assets"),
-            looked_at: Arc::default(),
             memory: Memory::new(),
             links: Links::fixed(LinkTable::default()),
         }

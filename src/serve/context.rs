@@ -12,7 +12,6 @@ use arc_swap::ArcSwap;
 use super::assets::AssetTree;
 use super::installs::{self, Installs};
 use super::leases::Leases;
-use super::looked_at::{LookedAt, LookedFor, Remembered};
 use super::memory::Memory;
 use crate::base::{Architecture, Clock, HardwareAddr, HostName, Timestamp, Token};
 use crate::config::Snapshot;
@@ -49,8 +48,6 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// The boot files.
     pub assets: AssetTree,
-    /// Which of them were looked for a moment ago.
-    pub looked_at: Arc<LookedAt>,
     /// What was seen of machines.
     pub memory: Memory,
     /// The interfaces.
@@ -86,15 +83,6 @@ impl Context {
             in_force,
             assets: &self.assets,
         }
-    }
-
-    /// The same, as far as they were looked for a moment ago.
-    pub fn files_remembered<'a>(
-        &'a self,
-        in_force: &'a InForce,
-    ) -> Remembered<'a, DiskBootFiles<'a>> {
-        let files = self.boot_files(in_force);
-        self.looked_at.over(files, in_force.snapshot.generation)
     }
 
     /// Who asks. Where another server gives the addresses, the hardware address behind this one is looked
@@ -301,8 +289,9 @@ pub struct DiskBootFiles<'a> {
     assets: &'a AssetTree,
 }
 
-impl LookedFor for DiskBootFiles<'_> {
-    fn missing_by(
+impl DiskBootFiles<'_> {
+    /// The first file that an installation needs and `is_there` says is not.
+    pub fn missing_by(
         &self,
         host: &Host,
         profile: &Profile,

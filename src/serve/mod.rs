@@ -26,7 +26,6 @@ pub mod leases;
 pub mod listener;
 mod live;
 pub mod logs;
-pub mod looked_at;
 pub mod memory;
 pub mod mirror;
 pub mod ndp;

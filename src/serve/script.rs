@@ -179,7 +179,7 @@ async fn try_answer(ctx: &Context, in_force: &InForce, ask: &ScriptAsk) -> Optio
         &request,
         snapshot,
         known.as_known(),
-        &ctx.files_remembered(in_force),
+        &ctx.boot_files(in_force),
     );
     let texts = ask.texts(without_http);
     let answer = match decision {
@@ -364,7 +364,7 @@ impl Install<'_> {
             // Its attempts are used up.
             Ok(applied) => {
                 let known = Known::Record(applied.record());
-                let files = self.ctx.files_remembered(self.in_force);
+                let files = self.ctx.boot_files(self.in_force);
                 let (mac, arch) = (self.ask.mac, Some(self.arch));
                 match plan(snapshot, self.host, mac, known, arch, &files) {
                     Plan::Disk { reason, detail } => disk(self.texts, self.host, reason, detail),

@@ -227,7 +227,6 @@ impl Site {
             journal,
             clock: clock.clone(),
             assets: AssetTree::new(folder.path()),
-            looked_at: Arc::default(),
             memory: Memory::new(),
             links: Links::fixed(LinkTable::default()),
         };

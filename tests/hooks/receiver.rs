@@ -229,7 +229,6 @@ impl Disk {
             journal,
             clock,
             assets: AssetTree::new(Path::new("nowhere")),
-            looked_at: Arc::default(),
             memory: Memory::new(),
             links: Links::fixed(LinkTable::default()),
         };

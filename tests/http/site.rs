@@ -117,7 +117,6 @@ impl Site {
             journal,
             clock: clock.clone(),
             assets: AssetTree::new(folder.path().join("assets")),
-            looked_at: Arc::default(),
             memory: Memory::new(),
             links: Links::fixed(LinkTable::default()),
         };

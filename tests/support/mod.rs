@@ -170,7 +170,6 @@ impl Site {
             journal,
             clock,
             assets: AssetTree::new(&assets),
-            looked_at: Arc::default(),
             memory: Memory::new(),
             links: Links::read().expect("interfaces"),
         };

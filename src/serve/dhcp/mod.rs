@@ -7,9 +7,9 @@
 mod drops;
 mod holder;
 mod link;
+mod looked_at;
 mod pool;
 mod probe;
-mod routes;
 mod service;
 mod socket;
 

@@ -34,7 +34,7 @@ impl Service {
         let decide = |pool: Option<PoolFacts>| {
             let facts = Facts {
                 known: Known::Nothing,
-                files: &self.ctx.files_remembered(in_force),
+                files: &self.files(in_force),
                 fetches: None,
                 held: &[],
                 delivery: Delivery::default(),

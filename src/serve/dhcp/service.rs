@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use super::drops::{self, Drops};
 use super::holder::holder_of;
+use super::looked_at::{LookedAt, Remembered, Routes};
 use super::probe::Prober;
-use super::routes::Routes;
 use super::socket::{Buffer, Datagram, DhcpSocket, Door, Place};
 use crate::base::{HardwareAddr, Timestamp};
 use crate::config::Snapshot;
@@ -33,7 +33,7 @@ use crate::decide::{Arrival, Destination, Facts, Known, Stage};
 use crate::journal::event::{Event, Kind, Reason};
 use crate::journal::log::Header;
 use crate::render::load::InForce;
-use crate::serve::context::Context;
+use crate::serve::context::{Context, DiskBootFiles};
 use crate::serve::foreign;
 use crate::serve::memory::Sighting;
 use crate::wire::dhcp::relay::port_id;
@@ -58,6 +58,7 @@ pub(super) struct Service {
     pub(super) ctx: Context,
     pub(super) socket: DhcpSocket,
     routes: Routes,
+    looked_at: LookedAt,
     /// One question at a time: a flood of DECLINEs is not to hold up everybody else.
     asking: Semaphore,
     pub(super) prober: Arc<Prober>,
@@ -69,6 +70,7 @@ impl Service {
             ctx,
             socket,
             routes: Routes::default(),
+            looked_at: LookedAt::default(),
             asking: Semaphore::new(1),
             prober: Arc::default(),
         }
@@ -366,6 +368,12 @@ impl Service {
         })
     }
 
+    /// The boot files on the disk, as far as they were looked for a moment ago.
+    pub(super) fn files<'a>(&'a self, in_force: &'a InForce) -> Remembered<'a, DiskBootFiles<'a>> {
+        let files = self.ctx.boot_files(in_force);
+        self.looked_at.over(files, in_force.snapshot.generation)
+    }
+
     /// Takes note of the address that a machine behind a relay says is its own, where another server gives
     /// the addresses. Of a machine on this link the neighbour table tells more.
     ///
@@ -427,7 +435,7 @@ impl Service {
             }
             let facts = Facts {
                 known: Known::Nothing,
-                files: &self.ctx.files_remembered(in_force),
+                files: &self.files(in_force),
                 fetches: None,
                 held: &[],
                 delivery: Delivery::default(),
@@ -477,7 +485,7 @@ impl Service {
         let (delivery, fetches) = self.ctx.memory.before(request.mac);
         let facts = Facts {
             known,
-            files: &self.ctx.files_remembered(in_force),
+            files: &self.files(in_force),
             fetches: fetches.as_ref(),
             held: &held,
             delivery,

@@ -80,7 +80,6 @@ impl Site {
             journal,
             clock,
             assets: AssetTree::new(folder.path().join("boot-assets")),
-            looked_at: Arc::default(),
             memory: Memory::new(),
             links: Links::fixed(LinkTable::default()),
         };

@@ -30,7 +30,6 @@ fn context() -> Context {
         journal,
         clock,
         assets: AssetTree::new("boot-assets"),
-        looked_at: Arc::default(),
         memory: Memory::new(),
         links: Links::fixed(LinkTable::default()),
     }

@@ -1,8 +1,9 @@
 //! What was asked of the system a moment ago: a rack that starts asks the same thing a thousand times.
 //!
-//! **Invariant:** nothing is remembered for longer than [`FRESH`], and no map grows beyond its bound.
+//! **Invariant:** nothing is remembered for longer than [`FRESH`] and [`Routes::FRESH`], and no map
+//! grows beyond its bound.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,10 @@ use crate::base::{Architecture, FastMap, HostName, ProfileName, Token};
 use crate::config::options::ConfiguredOption;
 use crate::config::snapshot::{Host, Profile};
 use crate::decide::BootFiles;
+use crate::serve::context::DiskBootFiles;
 
-/// How long it is remembered whether a boot file is there, and what a host's installation lacks. A file that is
-/// itself asked for is always looked for on the disk.
+/// How long it is remembered whether a loader is there, and what a host's installation lacks. What is asked
+/// for by TFTP or HTTP is always looked for on the disk.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// Loaders, kernels and initial RAM disks remembered; a site has a few dozen.
@@ -22,7 +24,7 @@ const MOST: usize = 1_024;
 const MOST_HOSTS: usize = 4_096;
 
 /// Boot files as they are looked for, one by one.
-pub trait LookedFor: BootFiles {
+pub(super) trait LookedFor: BootFiles {
     /// [`BootFiles::missing_for`], with somebody else to say whether a file is there.
     fn missing_by(
         &self,
@@ -33,9 +35,21 @@ pub trait LookedFor: BootFiles {
     ) -> Option<String>;
 }
 
+impl LookedFor for DiskBootFiles<'_> {
+    fn missing_by(
+        &self,
+        host: &Host,
+        profile: &Profile,
+        arch: Architecture,
+        is_there: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
+        DiskBootFiles::missing_by(self, host, profile, arch, is_there)
+    }
+}
+
 /// Whether files are there, and what installations lack.
 #[derive(Debug, Default)]
-pub struct LookedAt {
+pub(super) struct LookedAt {
     files: Mutex<FastMap<String, (Instant, bool)>>,
     lacking: Mutex<FastMap<Asked, (Instant, Option<String>)>>,
 }
@@ -59,7 +73,7 @@ enum Lacking {
 }
 
 /// Boot files on the disk, each looked for once in [`FRESH`].
-pub struct Remembered<'a, F> {
+pub(super) struct Remembered<'a, F> {
     files: F,
     /// Of the configuration that the files are asked for.
     generation: u64,
@@ -68,7 +82,7 @@ pub struct Remembered<'a, F> {
 
 impl LookedAt {
     /// These files, looked for through this memory, under the configuration of this generation.
-    pub fn over<F>(&self, files: F, generation: u64) -> Remembered<'_, F> {
+    pub(super) fn over<F>(&self, files: F, generation: u64) -> Remembered<'_, F> {
         Remembered {
             files,
             generation,
@@ -162,10 +176,58 @@ impl<F: LookedFor> BootFiles for Remembered<'_, F> {
     }
 }
 
+/// From which address the kernel would answer a relay; remembered for a second, because a rack behind
+/// one relay asks a thousand times.
+#[derive(Debug, Default)]
+pub(super) struct Routes(Mutex<FastMap<Ipv4Addr, (Instant, Option<Ipv4Addr>)>>);
+
+impl Routes {
+    const FRESH: Duration = Duration::from_secs(1);
+    const MAX: usize = 1_024;
+
+    pub(super) fn source_for(&self, relay: Ipv4Addr) -> Option<Ipv4Addr> {
+        let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, source)) = routes.get(&relay)
+            && at.elapsed() < Self::FRESH
+        {
+            return *source;
+        }
+        // `giaddr` is what anybody writes into a packet.
+        if routes.len() >= Self::MAX {
+            routes.clear();
+        }
+        let source = ask_kernel(relay);
+        routes.insert(relay, (Instant::now(), source));
+        source
+    }
+}
+
+/// Connecting a UDP socket sends nothing: it makes the kernel choose a route and a source address.
+fn ask_kernel(relay: Ipv4Addr) -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((relay, 67)).ok()?;
+    match socket.local_addr().ok()? {
+        std::net::SocketAddr::V4(address) => Some(*address.ip()).filter(|ip| !ip.is_unspecified()),
+        std::net::SocketAddr::V6(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decide::testing;
+
+    #[test]
+    fn the_kernel_tells_its_source_address() {
+        let routes = Routes::default();
+        let loopback = Ipv4Addr::new(127, 0, 0, 7);
+        assert_eq!(routes.source_for(loopback), Some(Ipv4Addr::LOCALHOST));
+        for n in 0..3_000_u16 {
+            let [high, low] = n.to_be_bytes();
+            routes.source_for(Ipv4Addr::new(127, 1, high, low));
+        }
+        assert!(routes.0.lock().unwrap().len() <= Routes::MAX);
+    }
 
     /// Counts how often it is asked for a file, and for what an installation lacks.
     #[derive(Default)]
