@@ -483,7 +483,7 @@ pub fn fetched_by(snapshot: &Snapshot, path: &str) -> Option<String> {
         let fetch = profile.fetch.as_ref()?;
         let arch = fetch.brings(path)?;
         let from = if fetch.is_by_hand() {
-            " --from IMAGE"
+            " --from FILE"
         } else {
             ""
         };

@@ -352,7 +352,7 @@ fn missing_files_that_no_command_brings_are_told_with_where_they_come_from() {
         windows["wimboot/wimboot"],
         "put it at boot-assets/wimboot/wimboot: it comes from ipxe.org/wimboot"
     );
-    let image = "`bootwright assets fetch windows-11 --from IMAGE` brings it";
+    let image = "`bootwright assets fetch windows-11 --from FILE` brings it";
     assert!(windows["windows/11/x86_64/boot.wim"].starts_with(image));
     for (profile, image) in [
         ("windows-11", "microsoft"),
