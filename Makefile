@@ -36,7 +36,7 @@ bench-files: ## as root: TFTP beside dnsmasq, tftpd-hpa and atftpd, HTTP beside 
 bench-tftp: ## as root: of bench-files what is TFTP
 	@scripts/bench.sh files --only tftp,many,error $(ARGS)
 
-bench-storm: ## as root: 10,000 machines that boot at once, beside other servers, half an hour; ARGS="--quick" for a minute
+bench-storm: ## as root: 10,000 machines that boot at once, beside other servers, an hour; ARGS="--quick" for a few minutes
 	@scripts/bench.sh storm $(ARGS)
 
 lint: ## clippy, warnings denied

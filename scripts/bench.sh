@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Side by side with other servers, in network namespaces: as root. The first argument says what: dhcp (half an hour),
-# files (an hour), storm (half an hour). The others go to the benchmark: --quick (a few minutes), --help.
+# files (an hour), storm (an hour). The others go to the benchmark: --quick (a few minutes), --help.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/steps.sh

@@ -40,7 +40,7 @@ const USAGE: &str = "\
 bench-storm [--quick] [--rounds N] [--machines N,N] [--payload script,small,large] [--servers a,b] [--out FILE]
             [--no-realtime] --folder FOLDER
 
-  --quick     one round, 100 and 1,000 machines to the script and with small files: two minutes
+  --quick     one round, 100 and 1,000 machines to the script and with small files: a few minutes
   --rounds    3, unless quick
   --machines  100,1000,10000; 16,128 at most
   --payload   script: a boot ends with its script; small: after it kernel (16 KiB), initrd (64 KiB) and answers, so
