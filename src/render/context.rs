@@ -24,6 +24,17 @@ const EXAMPLE_TOKEN: &str = "example";
 /// Where the answers are that were put into the installer's initial RAM disk.
 pub(super) const INJECTED: &str = "file:///";
 
+/// What an installer reports, under `install`.
+const INSTALL: [&str; 7] = [
+    "started",
+    "progress",
+    "installed",
+    "failed",
+    "up",
+    "logs",
+    "webhook",
+];
+
 /// The names that templates see under each object, for "did you mean" and the manual.
 pub(super) const FIELDS: &[(&str, &[&str])] = &[
     (
@@ -42,18 +53,7 @@ pub(super) const FIELDS: &[(&str, &[&str])] = &[
     ("server", &["ip", "url"]),
     ("profile", &["name", "title", "family"]),
     ("answers", &["url", "folder"]),
-    (
-        "install",
-        &[
-            "started",
-            "progress",
-            "installed",
-            "failed",
-            "up",
-            "logs",
-            "webhook",
-        ],
-    ),
+    ("install", &INSTALL),
 ];
 
 /// The names at the root of the context.
@@ -434,18 +434,7 @@ fn common(
             ("folder", Some(urls.answers().into())),
         ])
     };
-    let install = || {
-        let events = [
-            "started",
-            "progress",
-            "installed",
-            "failed",
-            "up",
-            "logs",
-            "webhook",
-        ];
-        object(events.map(|event| (event, Some(urls.report(event).into()))))
-    };
+    let install = || object(INSTALL.map(|event| (event, Some(urls.report(event).into()))));
     let snippets = || host.snippets.iter().map(text).collect::<Vec<_>>().into();
     [
         ("host", wants("host").then(host_object)),

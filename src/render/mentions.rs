@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::ROOTS;
-use crate::config::snapshot::{Boot, Profile, ProfileValue};
+use super::env::option_texts;
+use crate::config::snapshot::{Boot, Profile};
 
 /// Words of templates that bring in other texts, whose names are not looked through.
 const BRINGS_IN: [&str; 4] = ["include", "import", "from", "extends"];
@@ -34,13 +35,9 @@ impl Mentions {
         let mut mentions = Self {
             roots: Some(BTreeMap::new()),
         };
-        for (_, text) in profile.boot.texts() {
+        let texts = profile.boot.texts().into_iter();
+        for (_, text) in texts.chain(option_texts(profile)) {
             mentions.add(&text.text);
-        }
-        for option in &profile.options {
-            if let ProfileValue::Text(text) = &option.value {
-                mentions.add(&text.text);
-            }
         }
         mentions
     }

@@ -9,7 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::snapshot::{Boot, Profile, ProfileValue, Snapshot, Template};
+use super::env::option_texts;
+use crate::config::snapshot::{Boot, Profile, Snapshot, Template};
 
 /// Filters that give a text for any text of one line.
 const HARMLESS: &[&str] = &[
@@ -170,13 +171,9 @@ impl Uses {
     /// Of what a profile says in `[boot]` and its options, the templates of scripts left out.
     fn of_boot_texts(profile: &Profile) -> Self {
         let mut uses = Self::default();
-        for (_, text) in profile.boot.texts() {
+        let texts = profile.boot.texts().into_iter();
+        for (_, text) in texts.chain(option_texts(profile)) {
             uses.add(&text.text);
-        }
-        for option in &profile.options {
-            if let ProfileValue::Text(text) = &option.value {
-                uses.add(&text.text);
-            }
         }
         uses
     }
