@@ -683,7 +683,9 @@ mod tests {
     #[test]
     fn paths_stay_under_boot_assets() {
         assert!(boot_file("debian/12/{{ arch }}/linux").is_err(), "blanks");
-        assert!(boot_file("debian/12/linux").is_ok());
+        for good in ["debian/12/linux", "rocky/9/.treeinfo", ".discinfo"] {
+            assert!(boot_file(good).is_ok(), "{good}");
+        }
         for bad in [
             "",
             "/a",

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::Change;
+use crate::base::counted;
 use crate::config::{Problem, Severity, SourceMap};
 use crate::render::load::Loaded;
 
@@ -26,11 +27,10 @@ impl fmt::Display for Refusal {
             .new
             .iter()
             .filter(|problem| problem.severity == Severity::Error);
-        let errors = errors.count();
-        let s = if errors == 1 { "" } else { "s" };
+        let errors = counted(errors.count(), "error");
         write!(
             f,
-            "nothing was changed: the configuration would have {errors} error{s}"
+            "nothing was changed: the configuration would have {errors}"
         )
     }
 }

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 
 use super::machines::{Machines, Vm, name_cards};
 use super::{ImportError, Imported, Source};
-use crate::base::HardwareAddr;
+use crate::base::{HardwareAddr, counted};
 use crate::config::draft::{HostDraft, NicDraft};
 
 /// Models that stand as a key before the MAC address: `virtio=BC:24:11:…`.
@@ -151,10 +151,7 @@ impl<'a> Machine<'a> {
         if snapshots > 0 {
             machines.left(
                 first_section,
-                format!(
-                    "{snapshots} snapshot{}",
-                    if snapshots == 1 { "" } else { "s" }
-                ),
+                counted(snapshots, "snapshot"),
                 "another state of the same machine is not read",
             );
         }

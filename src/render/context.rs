@@ -185,14 +185,15 @@ fn nics(snapshot: &Snapshot, host: &Host) -> Value {
     host.nics.iter().map(nic).collect::<Vec<_>>().into()
 }
 
-/// The variables that connections are made of.
+/// The variables that connections are made of: all that [`links`] reads.
 const OF_LINKS: [&str; 2] = ["bond_mode", "vlans"];
 
 /// How the installed system is to be connected: one for each card that has an address or asks for one, the
 /// one that it boots by first. Several ports of one card are a bond, unless `vars.bond_mode` says otherwise.
 fn links(snapshot: &Snapshot, host: &Host, vars: &toml::Table) -> Value {
-    let mode = vars.get("bond_mode").and_then(toml::Value::as_str);
-    let vlans = vars.get("vlans").and_then(toml::Value::as_table);
+    let [mode, vlans] = OF_LINKS.map(|name| vars.get(name));
+    let mode = mode.and_then(toml::Value::as_str);
+    let vlans = vlans.and_then(toml::Value::as_table);
     let mut links = Vec::new();
     let mut routed = false;
     for (index, card) in host.cards().enumerate() {
@@ -346,7 +347,7 @@ pub(super) fn build(
     named: &Named,
 ) -> (Value, Value) {
     let functions = secrets::of_answers(view, urls, shown, missing);
-    let mut answers = common(view, urls, named, &Mentions::all());
+    let mut answers = common(view, urls, named, &Mentions::ALL);
     let mut boot = answers.clone();
     boot.extend(secrets::of_boot());
     answers.extend(functions);
@@ -361,7 +362,7 @@ pub(super) fn build_answers(
     missing: &Missing,
     named: &Named,
 ) -> Value {
-    let mut answers = common(view, urls, named, &Mentions::all());
+    let mut answers = common(view, urls, named, &Mentions::ALL);
     answers.extend(secrets::of_answers(view, urls, shown, missing));
     answers.into()
 }

@@ -1,6 +1,5 @@
 //! The templates of one snapshot, parsed once, and minijinja's errors as [`RenderError`]s.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use minijinja::syntax::SyntaxConfig;
@@ -104,9 +103,8 @@ impl Templates {
     }
 
     /// What the boot texts and options of a profile mention.
-    pub(super) fn mentions(&self, profile: &Profile) -> Cow<'_, Mentions> {
-        let known = self.mentions.get(&profile.name);
-        known.map_or_else(|| Cow::Owned(Mentions::all()), Cow::Borrowed)
+    pub(super) fn mentions(&self, profile: &Profile) -> &Mentions {
+        self.mentions.get(&profile.name).unwrap_or(&Mentions::ALL)
     }
 
     /// Renders one template.

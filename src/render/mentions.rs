@@ -23,14 +23,12 @@ pub(super) struct Mentions {
 
 impl Mentions {
     /// Everything.
-    pub(super) const fn all() -> Self {
-        Self { roots: None }
-    }
+    pub(super) const ALL: Self = Self { roots: None };
 
     /// Of `[boot]` and the options of a profile.
     pub(super) fn of(profile: &Profile) -> Self {
         if matches!(profile.boot, Boot::Script { .. }) {
-            return Self::all();
+            return Self::ALL;
         }
         let mut mentions = Self {
             roots: Some(BTreeMap::new()),
@@ -126,7 +124,7 @@ mod tests {
             "{%- import \"x\" as x %}",
             "{% from 'x' import y %}",
         ] {
-            assert_eq!(of(text), Mentions::all(), "{text}");
+            assert_eq!(of(text), Mentions::ALL, "{text}");
         }
     }
 }

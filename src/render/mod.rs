@@ -364,7 +364,8 @@ impl Renderer {
             .answers
             .iter()
             .find(|answer| answer.name == name)?;
-        self.prepared_answer(&self.prepare(view), name)
+        let prepared = Prepared::for_answers(view, &Urls::of(view), Shown::Masked);
+        self.prepared_answer(&prepared, name)
     }
 
     /// The same for a prepared view.
@@ -440,7 +441,7 @@ impl Renderer {
     fn prepare_boot<'a>(&self, view: &View<'a>) -> Prepared<'a> {
         let empty = Prepared::empty(view);
         let mentions = self.templates.mentions(view.profile);
-        let boot = context::build_boot(view, &Urls::of(view), &empty.named, &mentions);
+        let boot = context::build_boot(view, &Urls::of(view), &empty.named, mentions);
         Prepared { boot, ..empty }
     }
 

@@ -92,7 +92,11 @@ pub(super) const TEMPLATE_PATH: &str = "^[^/]";
 /// A path under `boot_assets` with placeholders for the architecture, or without.
 pub(super) const PLACE: &str = concat!("^(?!.*://)", arch_only!(), "[^/.\\\\][^\\\\]*$");
 /// The same, with variables too.
-pub(super) const FETCHED: &str = concat!("^(?!.*://)", arch_or_variables!(), "[^/.\\\\][^\\\\]*$");
+pub(super) const FETCHED: &str = concat!(
+    "^(?!.*://)",
+    arch_or_variables!(),
+    "(\\.(tree|disc)info$|[^/.\\\\][^\\\\]*$)"
+);
 /// A path below a mirror, or a URL.
 pub(super) const REMOTE: &str = concat!("^", arch_or_variables!(), "[^/\\\\#]+(/[^\\\\]*)?$");
 /// An address that files are fetched from.

@@ -251,6 +251,8 @@ mod forms_of_texts {
             let key = format!("/fetch/files[]/{key}");
             assert!(takes(pattern(&key), of_arch), "{key}");
             assert!(takes(pattern(&key), of_variable), "{key}");
+            assert!(takes(pattern(&key), "os/.treeinfo"), "{key}");
+            assert!(takes(pattern(&key), ".treeinfo"), "{key}");
         }
     }
 
@@ -271,6 +273,7 @@ mod forms_of_texts {
             (DOMAIN, "lab..example"),
             (PLACE, "os/{{ vars.release }}/shim.efi"),
             (FETCHED, "os/{{ host.name }}/linux"),
+            (FETCHED, ".hidden"),
             (BOOT_FILE, "/srv/x"),
             (BOOT_FILE, "../x"),
             (BOOT_FILE, "gopher://x"),

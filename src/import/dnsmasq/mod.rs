@@ -17,7 +17,7 @@ use super::gather::Gather;
 use super::options::{Set, Sets};
 use super::place::Place;
 use super::{Bring, ImportError, Imported, Source};
-use crate::base::GroupName;
+use crate::base::{GroupName, counted};
 use crate::config::draft::{GroupDraft, HostDraft};
 use crate::import::boot::{CHAINLOADING, NEXT_SERVER, is_of_pxe};
 use hosts::{HostLine, Names, ethers, host_line};
@@ -552,9 +552,8 @@ impl Reader<'_> {
                 .collect();
             let more = if found.len() > 50 { " and further" } else { "" };
             let why = format!(
-                "{} option{} of the resolver, in line{} {}{more}: dnsmasq may go on to resolve names; `bootwright export hosts --follow FILE` keeps its hosts file up to date",
-                found.len(),
-                if found.len() == 1 { "" } else { "s" },
+                "{} of the resolver, in line{} {}{more}: dnsmasq may go on to resolve names; `bootwright export hosts --follow FILE` keeps its hosts file up to date",
+                counted(found.len(), "option"),
                 if found.len() == 1 { "" } else { "s" },
                 lines.join(", "),
             );
