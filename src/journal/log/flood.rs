@@ -17,9 +17,9 @@ use crate::journal::event::{Event, Kind, Reason};
 pub(super) const PER_SECOND: u64 = 2_000;
 
 /// Events of one kind that are kept at once after a quiet time. Ten thousand hosts that are switched on in the same second,
-/// and ask by DHCP twice in the ten that their boots take, need this and [`PER_SECOND`]; what waits to be written
+/// the first of which ask by DHCP as iPXE before it is over, need this and [`PER_SECOND`]; what waits to be written
 /// takes about a kilobyte each.
-pub(super) const BURST: u64 = 10_240;
+pub(super) const BURST: u64 = 12_288;
 
 /// The same of files: each of ten thousand hosts fetches two, most of them within the same few seconds.
 const BURST_OF_FILES: u64 = 20_480;

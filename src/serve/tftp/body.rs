@@ -43,7 +43,7 @@ const ROOM: usize = 16;
 
 /// Whose transfer, for the event.
 pub(super) struct About {
-    pub(super) ctx: Context,
+    pub(super) ctx: Arc<Context>,
     pub(super) runtime: Handle,
     pub(super) peer: SocketAddr,
     pub(super) iface: Arc<str>,
@@ -114,7 +114,7 @@ pub(super) struct Body {
 }
 
 enum Source {
-    File(FileSource),
+    File(Box<FileSource>),
     /// The engine has all of it.
     Whole {
         path: String,
@@ -128,6 +128,17 @@ enum Source {
         /// What the script was; `None` for the one that any machine may have.
         answer: Option<(Reason, Option<String>)>,
     },
+}
+
+impl Source {
+    /// Which file's bytes they are.
+    fn path(&self) -> Option<&str> {
+        match self {
+            Self::File(file) => Some(&file.path),
+            Self::Whole { path } => Some(path),
+            Self::Script(_) | Self::Rendering(_) | Self::Text { .. } => None,
+        }
+    }
 }
 
 struct FileSource {
@@ -161,7 +172,7 @@ impl Body {
         Self::new(
             about,
             permit,
-            Source::File(FileSource {
+            Source::File(Box::new(FileSource {
                 file: Arc::new(asset.file),
                 path,
                 version: asset.version,
@@ -173,7 +184,7 @@ impl Body {
                 buffer: Vec::new(),
                 at: 0,
                 job: None,
-            }),
+            })),
         )
     }
 
@@ -301,10 +312,7 @@ impl Body {
     /// Puts down why the file cannot be read on. The engine makes ERROR 0 of it; the peer is told nothing of the server's
     /// paths.
     fn note_trouble(&mut self, trouble: Trouble) -> io::Error {
-        let path = match &self.source {
-            Source::File(FileSource { path, .. }) | Source::Whole { path } => path,
-            _ => "the script",
-        };
+        let path = self.source.path().unwrap_or("the script");
         self.failure = Some(match trouble {
             Trouble::Script(text) => (Reason::Changed, text.to_owned()),
             Trouble::Changed => (
@@ -319,14 +327,11 @@ impl Body {
     /// So many bytes were acknowledged: they flow.
     pub(super) fn note_progress(&mut self, bytes: u64) {
         self.listing.arrived(bytes);
-        if let (
-            Source::File(FileSource { path, .. }) | Source::Whole { path },
-            Some(host),
-            Some(pulse),
-        ) = (&self.source, &self.about.host, &mut self.pulse)
+        if let (Some(path), Some(host), Some(pulse)) =
+            (self.source.path(), &self.about.host, &mut self.pulse)
             && pulse.beat(self.about.ctx.now())
         {
-            let (host, path) = (host.clone(), path.clone());
+            let (host, path) = (host.clone(), path.to_owned());
             self.about.note(host, path, false);
         }
     }
@@ -543,25 +548,17 @@ impl Drop for Body {
         };
         let whole = outcome.kind == Kind::TftpSent && outcome.reason == Reason::Done;
         let (mut reason, mut detail) = (outcome.reason, outcome.detail);
-        match &mut self.source {
-            Source::Text { answer, .. } if whole => {
-                if let Some((of_script, words)) = answer.take() {
-                    reason = of_script;
-                    detail = words.or(detail);
-                }
-            }
-            Source::File(FileSource { path, .. }) | Source::Whole { path } => {
-                if outcome.kind == Kind::TftpSent
-                    && let Some(host) = self.about.host.clone()
-                    && reason == Reason::Done
-                {
-                    let path = std::mem::take(path);
-                    // At once: the machine may ask for its address again in a moment.
-                    self.about.ctx.note_whole(&host, &path);
-                    self.about.note(host, path, true);
-                }
-            }
-            Source::Script(_) | Source::Rendering(_) | Source::Text { .. } => {}
+        if whole
+            && let Source::Text { answer, .. } = &mut self.source
+            && let Some((of_script, words)) = answer.take()
+        {
+            reason = of_script;
+            detail = words.or(detail);
+        }
+        if whole && let (Some(path), Some(host)) = (self.source.path(), &self.about.host) {
+            // At once: the machine may ask for its address again in a moment.
+            self.about.ctx.note_whole(host, path);
+            self.about.note(host.clone(), path.to_owned(), true);
         }
         self.about.tell(outcome.kind, reason, outcome.bytes, detail);
     }

@@ -85,7 +85,7 @@ impl Engine {
         let (tell, ended) = oneshot::channel();
         let limits = limits.for_engine();
         let requests = Requests {
-            ctx: ctx.clone(),
+            ctx: Arc::new(ctx.clone()),
             runtime: Handle::current(),
             local: spec.address,
             iface: Arc::clone(&spec.iface),

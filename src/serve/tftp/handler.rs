@@ -31,7 +31,7 @@ use crate::wire::tftp::ErrorCode;
 
 /// Answers the requests to one local address.
 pub(super) struct Requests {
-    pub(super) ctx: Context,
+    pub(super) ctx: Arc<Context>,
     pub(super) runtime: Handle,
     pub(super) local: Ipv4Addr,
     pub(super) iface: Arc<str>,
@@ -77,7 +77,7 @@ impl Requests {
         };
         let host = peer.and_then(|peer| host_of(snapshot, peer));
         About {
-            ctx: self.ctx.clone(),
+            ctx: Arc::clone(&self.ctx),
             runtime: self.runtime.clone(),
             peer: client,
             iface: Arc::clone(&self.iface),
@@ -258,7 +258,7 @@ impl Requests {
                 "it is being fetched from {}: ask again",
                 wanted.url
             ));
-            let (ctx, mirrors) = (self.ctx.clone(), self.ctx.assets.mirrors().clone());
+            let (ctx, mirrors) = (Arc::clone(&self.ctx), self.ctx.assets.mirrors().clone());
             self.runtime
                 .spawn(async move { mirrors.bring(&ctx, wanted) });
         }

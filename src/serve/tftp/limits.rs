@@ -21,8 +21,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 /// 95 kB.
 pub(super) const MAX_TRANSFERS: usize = 1_000;
 
-/// Transfers at once, those included whose file lies in memory whole: they hold a descriptor and four kilobytes.
-pub(super) const MAX_IN_ALL: usize = 4_096;
+/// Transfers at once, those included whose file lies in memory whole: they hold a descriptor and three kilobytes. As many
+/// as there may be connections: a machine that waits for a place hears nothing, and where there are few of them the last
+/// of ten thousand waits for longer than firmware does.
+pub(super) const MAX_IN_ALL: usize = 12_288;
 
 /// Transfers to one address at once: many, because the engine holds one that a client has given up for
 /// five seconds, and because several machines may stand behind one address.
@@ -146,10 +148,10 @@ pub(super) struct Permit {
 }
 
 impl Limits {
-    /// Where this process may open so many descriptors: most of them are for others.
+    /// Where this process may open so many descriptors: half of them are for others.
     pub(super) fn within(descriptors: u64) -> Self {
         let limits = Self::default();
-        let some = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
+        let some = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
         lock(&limits.running).in_all = some.clamp(MAX_TRANSFERS, MAX_IN_ALL);
         limits
     }
@@ -405,7 +407,7 @@ mod tests {
         assert!(!limits.must_wait());
         drop(held);
         assert_eq!(lock(&limits.running).reading, 0);
-        for (descriptors, in_all) in [(1_024, 1_000), (10_000, 2_500), (u64::MAX, MAX_IN_ALL)] {
+        for (descriptors, in_all) in [(1_024, 1_000), (15_000, 7_500), (u64::MAX, MAX_IN_ALL)] {
             assert_eq!(lock(&Limits::within(descriptors).running).in_all, in_all);
         }
     }

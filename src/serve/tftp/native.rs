@@ -7,8 +7,10 @@
 //! one once the transfer has stood still, ends it and begins anew: so a ROM with a fixed port is never deaf.
 //!
 //! Where all places are taken a request waits for one, instead of being refused: firmware that is refused goes on with
-//! its disk, and firmware that hears nothing asks again.
+//! its disk, and firmware that hears nothing asks again. It also waits for a while where this thread is busy with others
+//! ([`crowd`]).
 
+mod crowd;
 mod drive;
 mod socket;
 mod waiting;
@@ -20,11 +22,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::crowd::Crowd;
 use self::drive::Drive;
 use self::socket::{Connected, send_once};
 use self::waiting::{Next, Waiting};
@@ -43,7 +47,7 @@ const LONGEST: usize = 2_048;
 const ANEW: Duration = Duration::from_secs(1);
 
 /// How often those that wait are looked at, besides whenever a place comes free.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long transfers have to say farewell when the engine is stopped.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -57,6 +61,7 @@ pub(super) struct Native {
     running: Arc<Mutex<HashMap<SocketAddrV4, Arc<Running>>>>,
     tasks: TaskTracker,
     waiting: Mutex<Waiting>,
+    crowd: Mutex<Crowd>,
     /// A place has come free.
     room: Arc<Notify>,
     /// Where packets are put together.
@@ -91,6 +96,7 @@ impl Native {
             running: Arc::default(),
             tasks: TaskTracker::new(),
             waiting: Mutex::default(),
+            crowd: Mutex::new(Crowd::new(Instant::now())),
             room: Arc::default(),
             out: Arc::default(),
         }
@@ -154,9 +160,13 @@ impl Native {
         }
     }
 
-    /// Begins what waits, as far as there are places.
+    /// Begins what waits, as far as it has to wait no longer.
     fn serve_waiting(&self) {
-        while !self.requests.limits.must_wait() {
+        loop {
+            let waited = self.waiting().waited(Instant::now());
+            if waited.is_none_or(|waited| self.must_wait(waited)) {
+                return;
+            }
             match self.next_waiting() {
                 Some(Next::Serve(from, bytes)) => self.on_request(from, &bytes, true),
                 Some(Next::Expired(from, bytes)) => {
@@ -165,6 +175,14 @@ impl Native {
                 None => return,
             }
         }
+    }
+
+    /// Whether a request that has waited for so long waits on: for a place, or for this thread.
+    fn must_wait(&self, waited: Duration) -> bool {
+        let running = self.lock().len();
+        let worked = Handle::current().metrics().worker_total_busy_duration(0);
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        crowd.must_wait(Instant::now(), worked, running, waited) || self.requests.limits.must_wait()
     }
 
     fn next_waiting(&self) -> Option<Next> {
@@ -241,7 +259,7 @@ impl Native {
         }
         // Behind those that wait already; whose turn it is has a place.
         let must_wait =
-            !has_waited && (!self.waiting().is_empty() || self.requests.limits.must_wait());
+            !has_waited && (!self.waiting().is_empty() || self.must_wait(Duration::ZERO));
         if must_wait && self.waiting().push(from, bytes, Instant::now()) {
             return Ok(());
         }
@@ -273,8 +291,9 @@ impl Native {
         });
         self.lock().insert(from, Arc::clone(&running));
         let (all, room) = (Arc::clone(&self.running), Arc::clone(&self.room));
-        let out = Arc::clone(&self.out);
-        self.tasks.spawn(async move {
+        let (own, out) = (Arc::clone(&running), Arc::clone(&self.out));
+        // Apart, as nothing of it is needed while the transfer runs.
+        let begun = Box::pin(async move {
             let size = match size {
                 Some(size) => Some(size),
                 None => body.promised_size().await,
@@ -282,19 +301,21 @@ impl Native {
             // How long a file gets by netascii is known at its end only.
             let size = size.filter(|_| !is_netascii);
             let terms = Terms::agree(&options, caps, size);
-            let mut transfer = Transfer::new(terms, running.began.elapsed());
+            let mut transfer = Transfer::new(terms, own.began.elapsed());
             if let Some(file) = whole.flatten() {
                 transfer.supply_whole(file);
             }
-            let drive = Box::new(Drive {
+            Box::new(Drive {
                 transfer,
                 body,
                 socket,
                 is_netascii,
-                running: Arc::clone(&running),
+                running: own,
                 out,
-            });
-            drive.run().await;
+            })
+        });
+        self.tasks.spawn(async move {
+            begun.await.run().await;
             room.notify_one();
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             if all

@@ -89,7 +89,8 @@ impl Connected {
     async fn when_ready(&self, mut send: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         match send() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.socket.async_io(Interest::WRITABLE, send).await
+                // Apart, as it is rare and each transfer would have room for it.
+                Box::pin(self.socket.async_io(Interest::WRITABLE, send)).await
             }
             sent => sent,
         }

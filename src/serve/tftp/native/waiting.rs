@@ -15,11 +15,12 @@ const LONGEST: usize = 512;
 /// How long one waits. Its client asks again every second or few, and whoever has given up is not served any more.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A request and when it came last.
+/// A request, when it came last, and when it came first.
 #[derive(Debug)]
 struct Request {
     bytes: Box<[u8]>,
     came: Instant,
+    since: Instant,
 }
 
 /// Those that wait.
@@ -45,26 +46,34 @@ impl Waiting {
 
     /// Has a request wait; `false`: there is no room for it.
     pub(super) fn push(&mut self, from: SocketAddrV4, bytes: &[u8], now: Instant) -> bool {
-        let request = Request {
-            bytes: bytes.into(),
-            came: now,
-        };
         if let Some(earlier) = self.requests.get_mut(&from) {
-            *earlier = request;
+            earlier.bytes = bytes.into();
+            earlier.came = now;
             return true;
         }
         if self.order.len() >= MOST || bytes.len() > LONGEST {
             return false;
         }
+        let request = Request {
+            bytes: bytes.into(),
+            came: now,
+            since: now,
+        };
         self.requests.insert(from, request);
         self.order.push_back(from);
         true
     }
 
+    /// How long the one has waited whose turn is next.
+    pub(super) fn waited(&self, now: Instant) -> Option<Duration> {
+        let next = self.requests.get(self.order.front()?)?;
+        Some(now.saturating_duration_since(next.since))
+    }
+
     /// Takes the one that has waited longest.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Next> {
         let from = self.order.pop_front()?;
-        let Request { bytes, came } = self.requests.remove(&from)?;
+        let Request { bytes, came, .. } = self.requests.remove(&from)?;
         Some(if now.saturating_duration_since(came) > PATIENCE {
             Next::Expired(from, bytes)
         } else {
@@ -86,7 +95,9 @@ mod tests {
         let (mut waiting, now) = (Waiting::default(), Instant::now());
         assert!(waiting.push(client(1), b"one", now));
         assert!(waiting.push(client(2), b"two", now));
-        assert!(waiting.push(client(1), b"one again", now));
+        let later = now + Duration::from_secs(1);
+        assert!(waiting.push(client(1), b"one again", later));
+        assert_eq!(waiting.waited(later), Some(Duration::from_secs(1)));
         assert_eq!(
             waiting.pop(now),
             Some(Next::Serve(client(1), b"one again"[..].into()))
@@ -95,7 +106,7 @@ mod tests {
             waiting.pop(now),
             Some(Next::Serve(client(2), b"two"[..].into()))
         );
-        assert_eq!(waiting.pop(now), None);
+        assert_eq!((waiting.pop(now), waiting.waited(now)), (None, None));
         assert!(waiting.is_empty());
     }
 

@@ -48,7 +48,7 @@ fn transfer(ctx: &Context, text: String) -> (Box<Drive>, std::net::UdpSocket) {
         .unwrap();
     let began = std::time::Instant::now();
     let about = About {
-        ctx: ctx.clone(),
+        ctx: Arc::new(ctx.clone()),
         runtime: Handle::current(),
         peer,
         iface: "lo".into(),

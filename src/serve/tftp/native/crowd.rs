@@ -1,0 +1,116 @@
+//! When a request had better wait though there is a place for it: while this thread has all that it can do.
+//!
+//! Ten thousand transfers that go on together make the thread go round ten thousand sockets, whose memory is in no
+//! cache, and all of them end late. A few at a time end one after the other: more of them in all, and the machines
+//! go on with the next step of their boots while others load.
+
+use std::time::{Duration, Instant};
+
+/// So many go on together in any case: they keep the thread and the clients busy at the same time.
+const ENOUGH: usize = 64;
+
+/// How long a request waits for others to end. Firmware asks again after one to four seconds, and gives up after
+/// eight at the earliest.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Over how long the thread's work is measured at least.
+const WINDOW: Duration = Duration::from_millis(20);
+
+/// How much of the time the thread has been at work lately, and what that allows.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    since: Instant,
+    worked: Duration,
+    /// So many may go on together.
+    allowed: usize,
+}
+
+impl Crowd {
+    /// Nothing has been done yet.
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            worked: Duration::ZERO,
+            allowed: ENOUGH,
+        }
+    }
+
+    /// Whether a request that has waited for so long waits on, with so many transfers under way and so much work done
+    /// since the beginning.
+    pub(super) fn must_wait(
+        &mut self,
+        now: Instant,
+        worked: Duration,
+        running: usize,
+        waited: Duration,
+    ) -> bool {
+        let passed = now.saturating_duration_since(self.since);
+        if passed >= WINDOW {
+            let work = worked.saturating_sub(self.worked);
+            // To look for packets is work as well, and counted as idleness.
+            let is_busy = work * 3 >= passed * 2;
+            // Slow clients leave it idle, however many they are. Not all at once: a moment's pause says little.
+            let more = if is_busy {
+                0
+            } else {
+                running.saturating_mul(2)
+            };
+            self.allowed = more.max(ENOUGH);
+            self.since = now;
+            self.worked = worked;
+        }
+        running >= self.allowed && waited < PATIENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn who_asks_a_busy_thread_waits_for_a_while() {
+        let begun = Instant::now();
+        let mut crowd = Crowd::new(begun);
+        let mut must_wait = |at: u32, worked: u32, running, waited| {
+            crowd.must_wait(begun + MS * at, MS * worked, running, waited)
+        };
+        assert!(must_wait(10, 10, ENOUGH, MS), "nothing is known yet");
+        assert!(!must_wait(10, 10, ENOUGH - 1, MS), "too few of them");
+        assert!(must_wait(30, 28, 5_000, MS));
+        assert!(must_wait(31, 28, ENOUGH, MS), "as it was found last");
+        assert!(!must_wait(33, 31, 5_000, PATIENCE), "long enough");
+    }
+
+    #[test]
+    fn slow_clients_are_served_together() {
+        let begun = Instant::now();
+        let mut crowd = Crowd::new(begun);
+        let (mut running, mut worked) = (ENOUGH, Duration::ZERO);
+        for window in 1..=8 {
+            worked += WINDOW / 2;
+            let now = begun + WINDOW * window;
+            while !crowd.must_wait(now, worked, running, MS) {
+                running += 1;
+            }
+        }
+        assert_eq!(running, ENOUGH << 8);
+        // Once it is busy no more are begun until most of them have ended.
+        worked += WINDOW;
+        let now = begun + WINDOW * 9;
+        assert!(crowd.must_wait(now, worked, running, MS));
+        assert!(crowd.must_wait(now, worked, ENOUGH, MS));
+    }
+
+    #[test]
+    fn a_pause_is_no_work() {
+        let begun = Instant::now();
+        let mut crowd = Crowd::new(begun);
+        let later = begun + MS * 5_000;
+        assert!(!crowd.must_wait(later, MS * 100, 5_000, MS));
+        // Work that is told late, and a clock that goes back.
+        assert!(!crowd.must_wait(later + WINDOW, MS * 50, 5_000, MS));
+        assert!(!crowd.must_wait(begun, MS * 50, 5_000, MS));
+    }
+}
