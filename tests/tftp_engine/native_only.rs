@@ -269,3 +269,27 @@ fn who_waits_for_a_place_gets_it_though_others_never_stop_asking() {
     assert!(matches!(got, Some(Packet::Data(1, _))), "{got:?}");
     drop(held);
 }
+
+#[test]
+fn clients_that_take_their_time_keep_nobody_waiting() {
+    let served = served();
+    served.write("loader", &[7; 4_096]);
+    let mut clients: Vec<_> = (0..300_u16)
+        .map(|n| {
+            let ip = Ipv4Addr::new(127, 0, 1, u8::try_from(n % 200).unwrap() + 1);
+            Client::new(ip, served.address)
+        })
+        .collect();
+    let began = Instant::now();
+    for client in &mut clients {
+        client.ask("loader", &[]);
+    }
+    // None of them goes on, and the thread that serves them has nothing to do.
+    for client in &mut clients {
+        let got = client.next_within(Duration::from_secs(10));
+        assert!(matches!(got, Some(Packet::Data(1, _))), "{got:?}");
+    }
+    // Where it is busy, they wait for six seconds.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
