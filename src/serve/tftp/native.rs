@@ -22,13 +22,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::crowd::Crowd;
+use self::crowd::{Crowd, Work};
 use self::drive::Drive;
 use self::socket::{Connected, send_once};
 use self::waiting::{Next, Waiting};
@@ -62,6 +61,7 @@ pub(super) struct Native {
     tasks: TaskTracker,
     waiting: Mutex<Waiting>,
     crowd: Mutex<Crowd>,
+    work: Work,
     /// A place has come free.
     room: Arc<Notify>,
     /// Where packets are put together.
@@ -97,6 +97,7 @@ impl Native {
             tasks: TaskTracker::new(),
             waiting: Mutex::default(),
             crowd: Mutex::new(Crowd::new(Instant::now())),
+            work: Work::of_this_thread(),
             room: Arc::default(),
             out: Arc::default(),
         }
@@ -180,9 +181,9 @@ impl Native {
     /// Whether a request that has waited for so long waits on: for a place, or for this thread.
     fn must_wait(&self, waited: Duration) -> bool {
         let running = self.lock().len();
-        let worked = Handle::current().metrics().worker_total_busy_duration(0);
         let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        crowd.must_wait(Instant::now(), worked, running, waited) || self.requests.limits.must_wait()
+        crowd.must_wait(Instant::now(), || self.work.so_far(), running, waited)
+            || self.requests.limits.must_wait()
     }
 
     fn next_waiting(&self) -> Option<Next> {

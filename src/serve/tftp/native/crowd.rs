@@ -4,7 +4,11 @@
 //! cache, and all of them end late. A few at a time end one after the other: more of them in all, and the machines
 //! go on with the next step of their boots while others load.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
 
 /// So many go on together in any case: they keep the thread and the clients busy at the same time.
 const ENOUGH: usize = 64;
@@ -40,14 +44,14 @@ impl Crowd {
     pub(super) fn must_wait(
         &mut self,
         now: Instant,
-        worked: Duration,
+        worked: impl FnOnce() -> Duration,
         running: usize,
         waited: Duration,
     ) -> bool {
         let passed = now.saturating_duration_since(self.since);
         if passed >= WINDOW {
+            let worked = worked();
             let work = worked.saturating_sub(self.worked);
-            // To look for packets is work as well, and counted as idleness.
             let is_busy = work * 3 >= passed * 2;
             // Slow clients leave it idle, however many they are. Not all at once: a moment's pause says little.
             let more = if is_busy {
@@ -63,6 +67,38 @@ impl Crowd {
     }
 }
 
+/// Tells how long a thread has worked.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// In nanoseconds: how long it has run, and how long others had its core while it would have (`proc(5)`).
+    schedstat: Option<File>,
+}
+
+impl Work {
+    /// The calling thread's.
+    pub(super) fn of_this_thread() -> Self {
+        Self {
+            schedstat: File::open("/proc/thread-self/schedstat").ok(),
+        }
+    }
+
+    /// All of it until now. Where the system does not count it, as the runtime does, which takes a core that others
+    /// have for idleness, or for work.
+    pub(super) fn so_far(&self) -> Duration {
+        self.counted()
+            .unwrap_or_else(|| Handle::current().metrics().worker_total_busy_duration(0))
+    }
+
+    fn counted(&self) -> Option<Duration> {
+        let mut text = [0; 96];
+        let len = self.schedstat.as_ref()?.read_at(&mut text, 0).ok()?;
+        let text = std::str::from_utf8(text.get(..len)?).ok()?;
+        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+        let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some(Duration::from_nanos(ran.checked_add(waited)?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +110,7 @@ mod tests {
         let begun = Instant::now();
         let mut crowd = Crowd::new(begun);
         let mut must_wait = |at: u32, worked: u32, running, waited| {
-            crowd.must_wait(begun + MS * at, MS * worked, running, waited)
+            crowd.must_wait(begun + MS * at, || MS * worked, running, waited)
         };
         assert!(must_wait(10, 10, ENOUGH, MS), "nothing is known yet");
         assert!(!must_wait(10, 10, ENOUGH - 1, MS), "too few of them");
@@ -91,7 +127,7 @@ mod tests {
         for window in 1..=8 {
             worked += WINDOW / 2;
             let now = begun + WINDOW * window;
-            while !crowd.must_wait(now, worked, running, MS) {
+            while !crowd.must_wait(now, || worked, running, MS) {
                 running += 1;
             }
         }
@@ -99,8 +135,8 @@ mod tests {
         // Once it is busy no more are begun until most of them have ended.
         worked += WINDOW;
         let now = begun + WINDOW * 9;
-        assert!(crowd.must_wait(now, worked, running, MS));
-        assert!(crowd.must_wait(now, worked, ENOUGH, MS));
+        assert!(crowd.must_wait(now, || worked, running, MS));
+        assert!(crowd.must_wait(now, || worked, ENOUGH, MS));
     }
 
     #[test]
@@ -108,9 +144,19 @@ mod tests {
         let begun = Instant::now();
         let mut crowd = Crowd::new(begun);
         let later = begun + MS * 5_000;
-        assert!(!crowd.must_wait(later, MS * 100, 5_000, MS));
+        assert!(!crowd.must_wait(later, || MS * 100, 5_000, MS));
         // Work that is told late, and a clock that goes back.
-        assert!(!crowd.must_wait(later + WINDOW, MS * 50, 5_000, MS));
-        assert!(!crowd.must_wait(begun, MS * 50, 5_000, MS));
+        assert!(!crowd.must_wait(later + WINDOW, || MS * 50, 5_000, MS));
+        assert!(!crowd.must_wait(begun, || MS * 50, 5_000, MS));
+    }
+    #[test]
+    fn the_system_counts_work() {
+        let work = Work::of_this_thread();
+        let (before, begun) = (work.counted().unwrap(), Instant::now());
+        while work.so_far() < before + MS * 8 {
+            assert!(begun.elapsed() < Duration::from_secs(20));
+        }
+        // As it is updated with the system's ticks.
+        assert!(work.so_far() <= before + begun.elapsed() + MS * 20);
     }
 }
