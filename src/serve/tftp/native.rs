@@ -18,7 +18,7 @@ mod waiting;
 use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
@@ -60,7 +60,7 @@ pub(super) struct Native {
     running: Arc<Mutex<HashMap<SocketAddrV4, Arc<Running>>>>,
     tasks: TaskTracker,
     waiting: Mutex<Waiting>,
-    crowd: Mutex<Crowd>,
+    crowd: Arc<Mutex<Crowd>>,
     work: Work,
     /// A place has come free.
     room: Arc<Notify>,
@@ -96,7 +96,7 @@ impl Native {
             running: Arc::default(),
             tasks: TaskTracker::new(),
             waiting: Mutex::default(),
-            crowd: Mutex::new(Crowd::new(Instant::now())),
+            crowd: Arc::new(Mutex::new(Crowd::new(Instant::now()))),
             work: Work::of_this_thread(),
             room: Arc::default(),
             out: Arc::default(),
@@ -180,9 +180,8 @@ impl Native {
 
     /// Whether a request that has waited for so long waits on: for a place, or for this thread.
     fn must_wait(&self, waited: Duration) -> bool {
-        let running = self.lock().len();
-        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        crowd.must_wait(Instant::now(), || self.work.so_far(), running, waited)
+        let worked = || self.work.so_far();
+        lock(&self.crowd).must_wait(Instant::now(), worked, waited)
             || self.requests.limits.must_wait()
     }
 
@@ -246,7 +245,7 @@ impl Native {
         bytes: &[u8],
         has_waited: bool,
     ) -> Result<(), Refused> {
-        let earlier = self.lock().get(&from).cloned();
+        let earlier = lock(&self.running).get(&from).cloned();
         if let Some(earlier) = earlier {
             if earlier.is_a_copy(bytes) {
                 return Ok(());
@@ -290,9 +289,11 @@ impl Native {
             holder,
             moved_ms: AtomicU64::new(0),
         });
-        self.lock().insert(from, Arc::clone(&running));
+        lock(&self.running).insert(from, Arc::clone(&running));
         let (all, room) = (Arc::clone(&self.running), Arc::clone(&self.room));
         let (own, out) = (Arc::clone(&running), Arc::clone(&self.out));
+        let crowd = Arc::clone(&self.crowd);
+        let number = lock(&crowd).began(running.began);
         // Apart, as nothing of it is needed while the transfer runs.
         let begun = Box::pin(async move {
             let size = match size {
@@ -317,8 +318,9 @@ impl Native {
         });
         self.tasks.spawn(async move {
             begun.await.run().await;
+            lock(&crowd).ended(number);
             room.notify_one();
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = lock(&all);
             if all
                 .get(&from)
                 .is_some_and(|last| Arc::ptr_eq(last, &running))
@@ -329,11 +331,11 @@ impl Native {
         Ok(())
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        lock(&self.waiting)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddrV4, Arc<Running>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(one: &Mutex<T>) -> MutexGuard<'_, T> {
+    one.lock().unwrap_or_else(PoisonError::into_inner)
 }
