@@ -10,6 +10,7 @@ pub mod ports;
 pub mod preflight;
 pub mod privilege;
 pub mod surroundings;
+pub mod thread_time;
 pub mod trust;
 
 /// The name of this machine, as `hostname` tells it.

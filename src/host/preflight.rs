@@ -106,21 +106,18 @@ pub fn holder(transport: Transport, port: u16) -> Option<String> {
         .map(|(name, pid)| format!("{name} (pid {pid})"))
 }
 
-/// What ten thousand machines at once need: 12,288 connections, as many transfers, and the files that are read.
-const DESCRIPTORS: u64 = 65_536;
-
-/// Raises the number of descriptors that this process may open as far as the system lets it, with
-/// `CAP_SYS_RESOURCE` to 65,536 at least: each TFTP transfer needs one or two, and the usual 1,024 are too few for
-/// several hundred machines. The number in force.
+/// Raises the number of descriptors that this process may open as far as the system lets it: each TFTP
+/// transfer needs two, and the usual 1,024 are too few for several hundred machines. The number in
+/// force.
 pub fn raise_descriptor_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return 0;
     };
-    let raised = [hard.max(DESCRIPTORS), hard]
-        .into_iter()
-        .find(|limit| soft < *limit && setrlimit(Resource::RLIMIT_NOFILE, *limit, *limit).is_ok());
-    raised.unwrap_or(soft)
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        return hard;
+    }
+    soft
 }
 
 #[cfg(test)]

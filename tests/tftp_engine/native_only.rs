@@ -289,7 +289,7 @@ fn clients_that_take_their_time_keep_nobody_waiting() {
         let got = client.next_within(Duration::from_secs(10));
         assert!(matches!(got, Some(Packet::Data(1, _))), "{got:?}");
     }
-    // Where it is busy, they wait for six seconds.
+    // Where it is busy they wait for longer.
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
 }

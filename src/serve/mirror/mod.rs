@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -25,7 +25,7 @@ use self::shelf::{Meta, Shelf};
 use self::upstream::{Brought, Coming, Failure, Order, Whole};
 use super::context::Context;
 use crate::assets::http::{Client, Patience};
-use crate::base::{HostName, Timestamp};
+use crate::base::{HostName, Timestamp, locked};
 use crate::config::mirror::Mirror;
 use crate::journal::event::{Event, Kind, Reason};
 use crate::render::paths::encode;
@@ -150,10 +150,6 @@ pub struct Wanted {
     pub url: String,
     /// Who asks first.
     pub host: Option<HostName>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The folder of kept files, beneath which they are opened as boot files are.

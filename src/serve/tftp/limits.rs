@@ -10,12 +10,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::base::locked;
 
 /// Transfers at once that read their file as they send it. Each holds two descriptors and a window of its file, 25 to
 /// 95 kB.
@@ -152,7 +154,7 @@ impl Limits {
     pub(super) fn within(descriptors: u64) -> Self {
         let limits = Self::default();
         let some = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
-        lock(&limits.running).in_all = some.clamp(MAX_TRANSFERS, MAX_IN_ALL);
+        locked(&limits.running).in_all = some.clamp(MAX_TRANSFERS, MAX_IN_ALL);
         limits
     }
 
@@ -172,7 +174,7 @@ impl Limits {
 
     /// Whether a request had better wait: all places are taken, by clients that answer or may still.
     pub(super) fn must_wait(&self) -> bool {
-        let running = lock(&self.running);
+        let running = locked(&self.running);
         running.is_full() && running.oldest_of_all(Holder::is_silent).is_none()
     }
 
@@ -183,7 +185,7 @@ impl Limits {
         client: IpAddr,
         holder: Option<Arc<Holder>>,
     ) -> Result<Permit, String> {
-        let mut running = lock(&self.running);
+        let mut running = locked(&self.running);
         let mut evicted = None;
         if running.count(client) >= MAX_PER_CLIENT {
             let place = running.oldest(|place| place.client == client, |holder| !holder.is_heard());
@@ -270,14 +272,10 @@ impl Running {
     }
 }
 
-fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Permit {
     /// The file lies in memory: its place is a small one.
     pub(super) fn reads_nothing(&self) {
-        let mut running = lock(&self.running);
+        let mut running = locked(&self.running);
         if let Some(place) = running.places.get_mut(&self.place)
             && std::mem::take(&mut place.reads)
         {
@@ -288,7 +286,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        lock(&self.running).give_back(self.place);
+        locked(&self.running).give_back(self.place);
     }
 }
 
@@ -331,8 +329,8 @@ mod tests {
         held.pop();
         assert!(take(1).is_ok());
         drop(held);
-        assert!(lock(&limits.running).places.is_empty());
-        assert!(lock(&limits.running).by_client.is_empty());
+        assert!(locked(&limits.running).places.is_empty());
+        assert!(locked(&limits.running).by_client.is_empty());
         let all: Vec<_> = (0..MAX_TRANSFERS)
             .map(|n| take(u8::try_from(n % 250).unwrap()).unwrap())
             .collect();
@@ -360,9 +358,9 @@ mod tests {
         assert_eq!(other.why(), None, "another client's");
         // Its place was given over already: it gives none back when its task ends.
         drop(forged);
-        assert_eq!(lock(&limits.running).count(client(1)), 1);
+        assert_eq!(locked(&limits.running).count(client(1)), 1);
         drop((own, of_other));
-        assert!(lock(&limits.running).by_client.is_empty());
+        assert!(locked(&limits.running).by_client.is_empty());
     }
 
     #[test]
@@ -399,16 +397,16 @@ mod tests {
         assert!(limits.must_wait());
         assert!(take(1).is_err());
         held.clear();
-        assert_eq!(lock(&limits.running).reading, 0);
+        assert_eq!(locked(&limits.running).reading, 0);
         // Those that read do not have so many.
         held.extend((0..MAX_TRANSFERS).map(|n| take(n).unwrap()));
         assert!(limits.must_wait());
         held[0].reads_nothing();
         assert!(!limits.must_wait());
         drop(held);
-        assert_eq!(lock(&limits.running).reading, 0);
+        assert_eq!(locked(&limits.running).reading, 0);
         for (descriptors, in_all) in [(1_024, 1_000), (15_000, 7_500), (u64::MAX, MAX_IN_ALL)] {
-            assert_eq!(lock(&Limits::within(descriptors).running).in_all, in_all);
+            assert_eq!(locked(&Limits::within(descriptors).running).in_all, in_all);
         }
     }
 
@@ -430,7 +428,7 @@ mod tests {
         let _one_more = take(1);
         assert_eq!(reading[0].0.why(), Some(Stop::Evicted));
         assert_eq!(small.0.why(), None);
-        assert_eq!(lock(&limits.running).reading, MAX_TRANSFERS);
+        assert_eq!(locked(&limits.running).reading, MAX_TRANSFERS);
         reading[7].0.note_silent();
         assert!(!limits.must_wait());
     }
@@ -474,9 +472,9 @@ mod tests {
         let evicted = |(holder, _): &(Arc<Holder>, Permit)| holder.why() == Some(Stop::Evicted);
         assert!(forged[..100].iter().all(evicted));
         assert!(!forged[100..].iter().any(evicted));
-        assert_eq!(lock(&limits.running).places.len(), MAX_TRANSFERS);
+        assert_eq!(locked(&limits.running).places.len(), MAX_TRANSFERS);
         drop(forged);
-        assert_eq!(lock(&limits.running).places.len(), 100);
+        assert_eq!(locked(&limits.running).places.len(), 100);
         drop(asked);
     }
 }

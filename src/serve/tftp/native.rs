@@ -18,7 +18,7 @@ mod waiting;
 use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
@@ -27,7 +27,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::crowd::{Crowd, Work};
+use self::crowd::Crowd;
 use self::drive::Drive;
 use self::socket::{Connected, send_once};
 use self::waiting::{Next, Waiting};
@@ -35,7 +35,9 @@ use super::engine::Spec;
 use super::handler::{Refused, Requests};
 use super::limits::{Holder, Stop};
 use super::outcome;
+use crate::base::locked;
 use crate::decide::transfer::{Caps, Terms, Transfer};
+use crate::host::thread_time::ThreadTime;
 use crate::journal::event::{Kind, Reason};
 use crate::wire::tftp::{ErrorCode, Mode, NotTftp, Packet, Request, name_of};
 
@@ -61,7 +63,7 @@ pub(super) struct Native {
     tasks: TaskTracker,
     waiting: Mutex<Waiting>,
     crowd: Arc<Mutex<Crowd>>,
-    work: Work,
+    time: ThreadTime,
     /// A place has come free.
     room: Arc<Notify>,
     /// Where packets are put together.
@@ -97,7 +99,7 @@ impl Native {
             tasks: TaskTracker::new(),
             waiting: Mutex::default(),
             crowd: Arc::new(Mutex::new(Crowd::new(Instant::now()))),
-            work: Work::of_this_thread(),
+            time: ThreadTime::of_this_thread(),
             room: Arc::default(),
             out: Arc::default(),
         }
@@ -180,8 +182,9 @@ impl Native {
 
     /// Whether a request that has waited for so long waits on: for a place, or for this thread.
     fn must_wait(&self, waited: Duration) -> bool {
-        let worked = || self.work.so_far();
-        lock(&self.crowd).must_wait(Instant::now(), worked, waited)
+        // A system that does not count it has no thread that is busy.
+        let worked = || self.time.worked().unwrap_or_default();
+        locked(&self.crowd).must_wait(Instant::now(), worked, waited)
             || self.requests.limits.must_wait()
     }
 
@@ -245,7 +248,7 @@ impl Native {
         bytes: &[u8],
         has_waited: bool,
     ) -> Result<(), Refused> {
-        let earlier = lock(&self.running).get(&from).cloned();
+        let earlier = locked(&self.running).get(&from).cloned();
         if let Some(earlier) = earlier {
             if earlier.is_a_copy(bytes) {
                 return Ok(());
@@ -289,11 +292,11 @@ impl Native {
             holder,
             moved_ms: AtomicU64::new(0),
         });
-        lock(&self.running).insert(from, Arc::clone(&running));
+        locked(&self.running).insert(from, Arc::clone(&running));
         let (all, room) = (Arc::clone(&self.running), Arc::clone(&self.room));
         let (own, out) = (Arc::clone(&running), Arc::clone(&self.out));
         let crowd = Arc::clone(&self.crowd);
-        let number = lock(&crowd).began(running.began);
+        let number = locked(&crowd).began(running.began);
         // Apart, as nothing of it is needed while the transfer runs.
         let begun = Box::pin(async move {
             let size = match size {
@@ -318,9 +321,9 @@ impl Native {
         });
         self.tasks.spawn(async move {
             begun.await.run().await;
-            lock(&crowd).ended(number);
+            locked(&crowd).ended(number);
             room.notify_one();
-            let mut all = lock(&all);
+            let mut all = locked(&all);
             if all
                 .get(&from)
                 .is_some_and(|last| Arc::ptr_eq(last, &running))
@@ -332,10 +335,6 @@ impl Native {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
+        locked(&self.waiting)
     }
-}
-
-fn lock<T>(one: &Mutex<T>) -> MutexGuard<'_, T> {
-    one.lock().unwrap_or_else(PoisonError::into_inner)
 }

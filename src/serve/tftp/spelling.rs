@@ -7,8 +7,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::base::locked;
 
 /// How long it is remembered what is in a folder. A name that is written as the file's is always looked for on the disk.
 const FRESH: Duration = Duration::from_secs(1);
@@ -89,7 +91,7 @@ impl Spellings {
     }
 
     fn names(&self, folder: PathBuf, now: Instant) -> Arc<Names> {
-        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listed = locked(&self.listed);
         let is_fresh = |since: Instant| now.saturating_duration_since(since) < FRESH;
         if !listed.since.is_some_and(is_fresh) {
             *listed = Listed {

@@ -6,11 +6,11 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::{ReadWriteFlags, preadv2};
 
-use crate::base::Timestamp;
+use crate::base::{Timestamp, locked};
 use crate::serve::file_cache::Version;
 
 /// Bytes of the largest file that is held.
@@ -36,7 +36,7 @@ impl Wholes {
         version: Version,
         now: Timestamp,
     ) -> Option<Arc<Box<[u8]>>> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = locked(&self.held);
         let there = held.iter().find(|(other, _)| *other == version);
         if let Some(bytes) = there.and_then(|(_, bytes)| bytes.upgrade()) {
             return Some(bytes);

@@ -5,11 +5,9 @@
 //! go on with the next step of their boots while others load.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
+use super::waiting;
 
 /// So many go on together in any case: they keep the thread and the clients busy at the same time.
 const ENOUGH: usize = 64;
@@ -18,8 +16,9 @@ const ENOUGH: usize = 64;
 const SHORT: Duration = Duration::from_secs(1);
 
 /// How long a request waits for others to end. Firmware asks again after one to four seconds, and gives up after
-/// eight at the earliest.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// eight at the earliest. No request is too old by then, also if it was not asked again.
+const PATIENCE: Duration = Duration::from_millis(4_500);
+const _: () = assert!(PATIENCE.as_millis() + 500 <= waiting::PATIENCE.as_millis());
 
 /// Over how long the thread's work is measured at least.
 const WINDOW: Duration = Duration::from_millis(20);
@@ -85,38 +84,6 @@ impl Crowd {
             self.worked = worked;
         }
         running >= self.allowed && waited < PATIENCE
-    }
-}
-
-/// Tells how long a thread has worked.
-#[derive(Debug)]
-pub(super) struct Work {
-    /// In nanoseconds: how long it has run, and how long others had its core while it would have (`proc(5)`).
-    schedstat: Option<File>,
-}
-
-impl Work {
-    /// The calling thread's.
-    pub(super) fn of_this_thread() -> Self {
-        Self {
-            schedstat: File::open("/proc/thread-self/schedstat").ok(),
-        }
-    }
-
-    /// All of it until now. Where the system does not count it, as the runtime does, which takes a core that others
-    /// have for idleness, or for work.
-    pub(super) fn so_far(&self) -> Duration {
-        self.counted()
-            .unwrap_or_else(|| Handle::current().metrics().worker_total_busy_duration(0))
-    }
-
-    fn counted(&self) -> Option<Duration> {
-        let mut text = [0; 96];
-        let len = self.schedstat.as_ref()?.read_at(&mut text, 0).ok()?;
-        let text = std::str::from_utf8(text.get(..len)?).ok()?;
-        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
-        let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        Some(Duration::from_nanos(ran.checked_add(waited)?))
     }
 }
 
@@ -196,16 +163,5 @@ mod tests {
         assert!(!crowd.must_wait(later, || MS, MS), "a pause is no work");
         assert!(!crowd.must_wait(later + WINDOW, || Duration::ZERO, MS));
         assert!(!crowd.must_wait(begun, || MS * 50, MS));
-    }
-
-    #[test]
-    fn the_system_counts_work() {
-        let work = Work::of_this_thread();
-        let (before, begun) = (work.counted().unwrap(), Instant::now());
-        while work.so_far() < before + MS * 8 {
-            assert!(begun.elapsed() < Duration::from_secs(20));
-        }
-        // As it is updated with the system's ticks.
-        assert!(work.so_far() <= before + begun.elapsed() + MS * 20);
     }
 }

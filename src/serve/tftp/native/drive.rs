@@ -5,7 +5,7 @@ use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Running;
 use super::socket::Connected;
+use crate::base::locked;
 use crate::decide::transfer::{End, Transfer};
 use crate::journal::event::Reason;
 use crate::serve::tftp::body::Body;
@@ -258,7 +259,7 @@ impl Drive {
     /// Sends what is to be sent; whether there was anything.
     async fn send(&mut self, now: Duration) -> io::Result<bool> {
         // All transfers put their packets down in the same place, unless one has to wait for its socket meanwhile.
-        let mut out = std::mem::take(&mut *self.lock_out());
+        let mut out = std::mem::take(&mut *locked(&self.out));
         let mut sent = Ok(false);
         loop {
             out.clear();
@@ -270,12 +271,8 @@ impl Drive {
                 break;
             }
         }
-        *self.lock_out() = out;
+        *locked(&self.out) = out;
         sent
-    }
-
-    fn lock_out(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stopped(&self, why: Option<Stop>) -> Outcome {

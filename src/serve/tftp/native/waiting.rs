@@ -13,7 +13,7 @@ const MOST: usize = 16_384;
 const LONGEST: usize = 512;
 
 /// How long one waits. Its client asks again every second or few, and whoever has given up is not served any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A request, when it came last, and when it came first.
 #[derive(Debug)]
